@@ -1,0 +1,60 @@
+# Everything a newcomer needs; `make help` lists it. Nothing here needs root or Docker.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+DIR ?= .devstack
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	@PYTHON="$(PYTHON)" bash devstack/prerequisites.sh
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "setup: installing the package and its tools into $(VENV)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,devstack]'
+	@touch $@
+
+.PHONY: setup
+setup: $(STAMP) ## install everything into .venv (done by the others when needed)
+
+.PHONY: demo
+demo: setup ## the main job end to end on real parts, with live changes and a comparison at the end
+	@$(PY) -m demo
+
+.PHONY: up down clean status
+up: setup ## start the local stack: Postgres, Kafka, Connect with Debezium, two ClickHouse shards
+	@$(PY) -m devstack up --dir $(DIR)
+down: setup ## stop the local stack; its data stays
+	@$(PY) -m devstack down --dir $(DIR)
+clean: setup ## stop the local stack and remove its data
+	@$(PY) -m devstack clean --dir $(DIR)
+status: setup ## which parts of the local stack run, and where
+	@$(PY) -m devstack status --dir $(DIR)
+
+.PHONY: test unit check
+test: setup ## all tests: unit, contract, integration, end to end (starts a stack of its own)
+	@$(PY) -m pytest $(ARGS)
+unit: setup ## the tests that need no stack
+	@$(PY) -m pytest tests/unit $(ARGS)
+check: setup ## lint, format and types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+.PHONY: bench bench-live bench-catchup bench-replay
+bench: bench-live bench-catchup bench-replay ## all benchmarks
+bench-live: setup ## latency from Postgres commit to visible in ClickHouse at 1,000 changes/s
+	@$(PY) -m benchmarks.live
+bench-catchup: setup ## messages/s of a worker that was down, beside bare Faust
+	@$(PY) -m benchmarks.catchup
+bench-replay: setup ## messages/s of a replay, beside the raw drain and ClickHouse's Kafka engine
+	@$(PY) -m benchmarks.replay
+
+.PHONY: drill
+drill: setup ## fault drill on a stack of its own: kill, pause, cut off, compare at the end (ARGS="--seed 7")
+	@$(PY) -m drills $(ARGS)

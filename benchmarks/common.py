@@ -1,0 +1,169 @@
+"""What the benchmarks share: what a result is kept with (versions, machine), and where a consumer group stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from demo.rig import Rig
+from stream import __version__
+from stream.clickhouse import connect
+from stream.config import Settings
+from stream.connect import Connect
+from stream.kafka import client_options
+from stream.tables import SOURCES
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("faust-streaming", "aiokafka", "clickhouse-connect", "confluent-kafka", "msgspec", "psycopg", "chdb")
+
+Offsets = dict[tuple[str, int], int]  # (topic, partition) -> next offset to read
+
+
+def say(line: str) -> None:
+    """Progress goes to stderr: the last line of stdout is the result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def publish(result: dict[str, Any], *, detail: dict[str, Any], rig: Rig) -> None:
+    """Print the line of JSON, and keep it under benchmarks/results/ with the detail, the versions and the machine.
+
+    Args:
+        result: the line itself; `bench` in it names the file.
+        detail: what is worth keeping beside it.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    kept = result | {
+        "detail": detail,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(rig),
+        "machine": machine(),
+    }
+    (RESULTS / f"{result['bench']}.json").write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
+    print(json.dumps(result), flush=True)
+
+
+def machine() -> dict[str, Any]:
+    """What a reader needs to judge a figure; no names. `load_average` tells whether something else was running."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return {
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu": model,
+        "ram_gb": round(psutil.virtual_memory().total / 2**30),
+        "system": f"{platform.system()} {platform.machine()}",
+        "load_average": [round(load, 1) for load in os.getloadavg()],
+    }
+
+
+def versions(rig: Rig) -> dict[str, str]:
+    """Versions of the parts that a message passes."""
+    found = {"scorestream": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    with rig.postgres() as connection:
+        found["postgres"] = connection.info.parameter_status("server_version") or ""
+    client = connect(rig.settings.clickhouse, 0)
+    found["clickhouse"] = str(client.command("SELECT version()"))
+    client.close()
+    with Connect(rig.settings.connect) as rest:
+        plugins = rest.plugins()
+    for kind, number in plugins.items():
+        if kind.endswith("PostgresConnector"):
+            found["debezium"] = number
+        if kind.endswith("MirrorSourceConnector") or kind.endswith("FileStreamSourceConnector"):
+            found["kafka"] = number
+    return found
+
+
+class Group:
+    """Where the live group stands in the topics of the source tables; a member of no group itself."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._options = client_options(settings.kafka) | {"enable.auto.commit": False}
+        self._admin = AdminClient(client_options(settings.kafka))
+        self._reader = Consumer(self._options | {"group.id": settings.kafka.group})
+        metadata = self._reader.list_topics(timeout=20).topics
+        self._partitions = [
+            TopicPartition(settings.topic(table), partition)
+            for table in SOURCES
+            for partition in metadata[settings.topic(table)].partitions
+        ]
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def committed(self) -> Offsets:
+        """Committed offsets; 0 where nothing was committed."""
+        found = self._reader.committed([TopicPartition(p.topic, p.partition) for p in self._partitions], timeout=20)
+        return {(each.topic, each.partition): max(0, each.offset) for each in found}
+
+    def ends(self) -> Offsets:
+        """End offsets. Control records of transactions count, so they are beyond the last message."""
+        return {
+            (each.topic, each.partition): self._reader.get_watermark_offsets(each, timeout=20)[1]
+            for each in self._partitions
+        }
+
+    def assigned(self) -> bool:
+        """Whether the group has members and all partitions are given to them."""
+        future = self._admin.describe_consumer_groups([self._settings.kafka.group], request_timeout=10)
+        try:
+            described = future[self._settings.kafka.group].result()
+        except KafkaException:
+            return False
+        given = sum(len(member.assignment.topic_partitions) for member in described.members if member.assignment)
+        return described.state == ConsumerGroupState.STABLE and given >= len(self._partitions)
+
+    def read(self, start: Offsets, end: Offsets) -> tuple[int, int, Offsets]:
+        """Read (as any consumer could) what is between two positions.
+
+        Returns:
+            Messages, their bytes (keys and values), and for each partition the offset after its last message: what a
+            group that has processed everything has committed.
+        """
+        wanted = {tp for tp in end if end[tp] > start.get(tp, 0)}
+        after = dict(start)
+        messages = size = 0
+        reader = Consumer(
+            self._options
+            | {"group.id": "benchmark-count", "isolation.level": "read_committed", "enable.partition.eof": True}
+        )
+        try:
+            reader.assign(
+                [TopicPartition(topic, partition, start.get((topic, partition), 0)) for topic, partition in wanted]
+            )
+            deadline = time.monotonic() + 120
+            while wanted and time.monotonic() < deadline:
+                for message in reader.consume(10_000, timeout=1):
+                    tp = (message.topic(), message.partition())
+                    if message.error():
+                        wanted.discard(tp)  # the end of the partition
+                    elif message.offset() < end[tp]:
+                        messages += 1
+                        size += len(message.value() or b"") + len(message.key() or b"")
+                        after[tp] = message.offset() + 1
+        finally:
+            reader.close()
+        if wanted:
+            raise RuntimeError(f"the ends of {len(wanted)} partitions were not reached within 120 s")
+        return messages, size, after

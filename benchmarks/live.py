@@ -1,0 +1,129 @@
+"""Live latency: from Postgres' commit to the row in ClickHouse, at 1,000 row changes a second.
+
+    python -m benchmarks.live [--rate 1000] [--seconds 60]
+
+The changes are the demo's (demo/changes.py), measured as a reader sees them (demo/prober.py). A warm-up at the same
+rate comes first and does not count. Last line: one line of JSON. Exit 1 when a sampled change was never seen, or when
+the two stores differ afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import publish, say
+from demo import counts
+from demo.prober import Latency, Prober
+from demo.report import percentiles
+from demo.rig import Died, Rig
+from demo.run import load, settle, status, wait_indexed
+from demo.screen import Screen
+from demo.writer import LiveWriter
+from devstack.process import PartFailed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", type=float, default=1_000, help="row changes a second (default: 1000)")
+    parser.add_argument("--seconds", type=float, default=60, help="measured (default: 60)")
+    parser.add_argument("--warm-up", type=float, default=10, help="seconds before that (default: 10)")
+    parser.add_argument("--scale", type=float, default=1, help="of the rows loaded before (default: 1)")
+    parser.add_argument("--dir", type=Path, default=Path(".devstack"), help="folder of the stack (default: .devstack)")
+    options = parser.parse_args()
+    try:
+        return bench(options)
+    except (Died, PartFailed) as error:
+        say(f"live: {error}")
+        return 1
+
+
+def bench(options: argparse.Namespace) -> int:
+    """Exit code; prints and keeps the result."""
+    screen = Screen(to_stderr=True)
+    seed = secrets.randbelow(1 << 31)
+    with Rig(options.dir, say=screen.say) as rig:
+        rig.scorestream("schema", "apply")
+        with counts.Visible(rig.settings.clickhouse) as visible:
+            since = visible.now()
+            work = load(rig, screen, seed=seed, scale=options.scale)
+            rig.scorestream("connectors", "apply", "--wait")
+            rig.start_worker()
+            wait_indexed(rig, screen, visible, since=since)
+        prober = Prober(rig.settings.clickhouse)
+        writer = LiveWriter(rig.postgres_url, work, rate=options.rate, on_seen=prober.add, seed=seed)
+        prober.start()
+        rss: list[float] = []
+        try:
+            writer.start()
+            screen.say(f"warm-up, {options.warm_up:g} s at {options.rate:g}/s")
+            _until(rig, screen, writer, prober, options.warm_up, rss)
+            cpu_start = rig.cpu_s()
+            before, rss_start, begun = writer.changes, rig.worker_rss_mb(), time.perf_counter()
+            screen.say(f"measuring, {options.seconds:g} s")
+            _until(rig, screen, writer, prober, options.warm_up + options.seconds, rss)
+            took_s, changes, rss_end = time.perf_counter() - begun, writer.changes - before, rig.worker_rss_mb()
+            cpu_end = rig.cpu_s()
+            writer.stop()
+            writer.check()
+            prober.drain(40)
+        finally:
+            writer.stop()
+            prober.stop()
+        measured = [each for each in prober.latencies if each.committed >= begun]
+        comparisons = settle(rig, screen)
+        found = percentiles(measured)
+        result = {
+            "bench": "live",
+            "p50_ms": found["p50_ms"],
+            "p95_ms": found["p95_ms"],
+            "p99_ms": found["p99_ms"],
+            "changes_per_s": round(changes / took_s, 1),
+            "rss_mb_start": round(rss_start, 1),
+            "rss_mb_end": round(rss_end, 1),
+        }
+        different = sum(each.different_rows for each in comparisons)
+        detail = {
+            "seconds": round(took_s, 1),
+            "changes": changes,
+            "transactions": writer.transactions,
+            "samples": found["samples"],
+            "max_ms": found["max_ms"],
+            "by_kind": _by_kind(measured),
+            "never_seen": len(prober.never),
+            "rows_that_differ_afterwards": different,
+            "rows_compared": sum(sum(each.clickhouse.values()) for each in comparisons),
+            "appeals_visible": sum(each.appeals_visible for each in comparisons),
+            "writer_behind_s": round(writer.behind_s, 3),
+            "rss_mb_max": round(max(rss, default=0), 1),
+            "cpus_used": {name: round((end - cpu_start.get(name, 0)) / took_s, 2) for name, end in cpu_end.items()},
+            "reader_queries": prober.polls,
+        }
+        publish(result, detail=detail, rig=rig)
+    return 1 if prober.never or different or not measured else 0
+
+
+def _until(rig: Rig, screen: Screen, writer: LiveWriter, prober: Prober, seconds: float, rss: list[float]) -> None:
+    with screen.line() as line:
+        while (elapsed := time.perf_counter() - writer.started) < seconds:
+            rig.check()
+            writer.check()
+            prober.check()
+            rss.append(rig.worker_rss_mb())
+            line.update(f"{status(writer, prober, elapsed)}  worker {rss[-1]:.0f} MB")
+            time.sleep(min(0.5, max(0.0, seconds - elapsed)))
+
+
+def _by_kind(latencies: list[Latency]) -> dict[str, Any]:
+    return {
+        kind: percentiles([each for each in latencies if each.kind == kind])
+        for kind in sorted({each.kind for each in latencies})
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+-- What the connector and the worker need from the source database. Run by a superuser (or the owner of the tables who
+-- may create roles and publications), after the tables exist; running it again changes nothing.
+-- Passwords are not here. Whoever runs this sets them afterwards:
+--     ALTER ROLE scorestream_cdc PASSWORD '...';  ALTER ROLE scorestream_reader PASSWORD '...';
+-- The names `app` and `scorestream` are the defaults of SCORESTREAM_POSTGRES_SOURCE_SCHEMA and
+-- SCORESTREAM_POSTGRES_PUBLICATION; replace them here where the settings differ.
+SET lock_timeout = '10s';  -- ALTER TABLE below waits behind long transactions; better to fail than to queue everybody up
+SET client_min_messages = warning;
+
+-- Signals: the connector takes orders (incremental snapshots) from rows of this table, and writes its watermarks to it.
+CREATE TABLE IF NOT EXISTS app.scorestream_signal (
+    id   varchar(64) PRIMARY KEY,   -- made up by the sender; notifications carry it back
+    type varchar(64) NOT NULL,      -- execute-snapshot, stop-snapshot, ...
+    data text                       -- JSON
+);
+
+-- One row that the connector updates every few seconds: while the captured tables are quiet the slot still advances
+-- (otherwise WAL piles up), and a beat that arrives in Kafka proves that the whole way from commit to topic works.
+CREATE TABLE IF NOT EXISTS app.scorestream_heartbeat (
+    id   smallint PRIMARY KEY CHECK (id = 1),
+    beat bigint NOT NULL DEFAULT 1,
+    at   timestamptz NOT NULL DEFAULT now()
+);
+
+-- REPLICA IDENTITY FULL: an update's and a delete's event carry the whole old row. Without it a delete of a score does not
+-- say whose it was, a change of place does not say what the place was, and large unchanged texts are missing.
+DO $$
+DECLARE
+    wanted regclass;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['app.chats', 'app.scorecards', 'app.scores']::regclass[] LOOP
+        IF (SELECT relreplident FROM pg_class WHERE oid = wanted) <> 'f' THEN
+            EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', wanted);
+        END IF;
+    END LOOP;
+END $$;
+
+-- No truncate: its event has no key, a compacted topic refuses such a message, and the connector would stand still.
+-- publish_via_partition_root: should a table be partitioned one day, its changes keep the name of the table.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_publication WHERE pubname = 'scorestream') THEN
+        CREATE PUBLICATION scorestream;
+    END IF;
+END $$;
+ALTER PUBLICATION scorestream SET (publish = 'insert, update, delete', publish_via_partition_root = true);
+ALTER PUBLICATION scorestream SET TABLE
+    app.chats, app.scorecards, app.scores, app.scorestream_signal, app.scorestream_heartbeat;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'scorestream_cdc') THEN
+        CREATE ROLE scorestream_cdc;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'scorestream_reader') THEN
+        CREATE ROLE scorestream_reader;
+    END IF;
+END $$;
+
+-- The connector: reads the captured tables, writes its own two.
+ALTER ROLE scorestream_cdc LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
+GRANT USAGE ON SCHEMA app TO scorestream_cdc;
+GRANT SELECT ON app.chats, app.scorecards, app.scores TO scorestream_cdc;
+GRANT SELECT, INSERT, UPDATE ON app.scorestream_signal, app.scorestream_heartbeat TO scorestream_cdc;
+
+-- The worker (and verify, explain, ...): looks up places, changes nothing.
+ALTER ROLE scorestream_reader LOGIN NOREPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
+ALTER ROLE scorestream_reader SET default_transaction_read_only = on;
+GRANT USAGE ON SCHEMA app TO scorestream_reader;
+GRANT SELECT ON app.chats, app.scorecards, app.scores, app.scorecard_templates, app.scorestream_heartbeat TO scorestream_reader;

@@ -1,0 +1,213 @@
+"""Commit -> visible, measured as a reader: polls the `*_current` views of all shards for changes that were committed.
+
+It shares nothing with the worker. A change counts as visible when the answer that shows it has arrived, so what is
+measured includes the reader's own query and, on average, half of the pause between two polls.
+
+Each query costs ClickHouse some milliseconds of CPU, which the worker's inserts then wait for on a small machine. So
+there are few: for a sample of the changes only, not in their first milliseconds, and where the row belongs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from demo.changes import Seen
+from stream.clickhouse import connect
+from stream.config import ClickHouseSettings
+from stream.placement import shard_of
+
+POLL_S = 0.015
+FLOOR_S = 0.03  # nothing is visible sooner: Debezium polls, the worker's batch closes, ClickHouse inserts
+# Polling without a pause takes more of ClickHouse than the indexing that it measures.
+PAUSE_SHARE = 0.5  # pause for so many times the length of a poll
+AT_ONCE = 200  # ids in one poll; when ClickHouse is far behind, the oldest are asked for first
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """One sampled change that was seen."""
+
+    customer_id: str
+    kind: str
+    committed: float  # time.perf_counter()
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    event_us: int
+    updated_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    seen: Seen
+    committed: float
+
+
+class Prober:
+    """Polls in a thread of its own between `start` and `stop`.
+
+    Args:
+        give_up_s: a change that is not visible so long after its commit is counted as never seen.
+    """
+
+    def __init__(self, settings: ClickHouseSettings, *, give_up_s: float = 30.0) -> None:
+        self.latencies: list[Latency] = []
+        self.never: list[Seen] = []
+        self.polls = 0
+        self._settings = settings
+        self._give_up_s = give_up_s
+        self._arrived: deque[_Pending] = deque()
+        self._pending: list[_Pending] = []
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._fault: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="prober", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add(self, seen: Seen, committed: float) -> None:
+        """Look out for a change; `committed` is time.perf_counter() after COMMIT. For any thread."""
+        self._arrived.append(_Pending(seen, committed))
+        self._wake.set()
+
+    @property
+    def pending(self) -> int:
+        """Changes that are committed and not visible yet."""
+        return len(self._pending) + len(self._arrived)
+
+    def check(self) -> None:
+        """Raise what ended the thread, if it ended by itself."""
+        if self._fault is not None:
+            raise self._fault
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until nothing is pending. False: the time was over first."""
+        deadline = time.monotonic() + timeout_s
+        while self.pending:
+            self.check()
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_S)
+        return True
+
+    def stop(self) -> None:
+        """End the thread; what is still pending was never seen."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self.never += [pending.seen for pending in (*self._pending, *self._arrived)]
+        self._pending.clear()
+        self._arrived.clear()
+
+    def _run(self) -> None:
+        shards = range(len(self._settings.shards))
+        clients = [connect(self._settings, shard) for shard in shards]
+        try:
+            with ThreadPoolExecutor(len(clients), thread_name_prefix="probe") as pool:
+                while not self._stop.is_set():
+                    self._wake.wait(None if not self._pending else 0)
+                    self._wake.clear()
+                    begun = time.perf_counter()
+                    while self._arrived:
+                        self._pending.append(self._arrived.popleft())
+                    if self._pending:
+                        self._poll(clients, pool)
+                    self._stop.wait(max(POLL_S, PAUSE_SHARE * (time.perf_counter() - begun)))
+        except Exception as error:
+            self._fault = error
+        finally:
+            for client in clients:
+                client.close()
+
+    def _poll(self, clients: list[Any], pool: ThreadPoolExecutor) -> None:
+        """Ask each shard for what may be there; one answer of all shards decides."""
+        now = time.perf_counter()
+        ripe = [pending for pending in self._pending if now - pending.committed >= FLOOR_S][:AT_ONCE]
+        wanted: dict[int, list[Seen]] = {}
+        for pending in ripe:
+            for shard in self._shards(pending.seen):
+                wanted.setdefault(shard, []).append(pending.seen)
+        if not wanted:
+            return
+        answers = list(pool.map(lambda shard: _ask(clients[shard], _query(wanted[shard])), wanted))
+        self.polls += len(wanted)
+        rows: dict[tuple[str, str | None], list[_Row]] = {}
+        for found, _ in answers:
+            for key, row in found:
+                rows.setdefault(key, []).append(row)
+        answered = max(at for _, at in answers)
+        gone: set[int] = set()
+        for pending in ripe:
+            seen = pending.seen
+            if is_visible(seen, rows.get((seen.card.scorecard_id, seen.score_id), [])):
+                ms = (answered - pending.committed) * 1000
+                self.latencies.append(Latency(seen.card.customer_id, seen.kind, pending.committed, ms))
+            elif answered - pending.committed > self._give_up_s:
+                self.never.append(seen)
+            else:
+                continue
+            gone.add(id(pending))
+        self._pending = [pending for pending in self._pending if id(pending) not in gone]
+
+    def _shards(self, seen: Seen) -> Sequence[int]:
+        every = range(len(self._settings.shards))
+        if seen.near_us is None:
+            return every
+        return (shard_of(seen.near_us, shards=len(every), bucket_days=self._settings.shard_bucket_days),)
+
+
+def is_visible(seen: Seen, rows: list[_Row]) -> bool:
+    """Whether the rows of all shards show the change, and nothing but it: a row that moved stands once."""
+    if seen.absent:
+        return not rows
+    return len(rows) == 1 and (
+        (seen.updated_us is None or rows[0].updated_us >= seen.updated_us)
+        and (seen.event_us is None or rows[0].event_us == seen.event_us)
+    )
+
+
+def _query(wanted: list[Seen]) -> str:
+    """One query for all of them; both views' sort keys begin with customer_id, scorecard_id."""
+    parts = []
+    for table, members in (
+        ("scorecard", [seen for seen in wanted if seen.score_id is None]),
+        ("score", [seen for seen in wanted if seen.score_id is not None]),
+    ):
+        if not members:
+            continue
+        own, condition = "''", ""
+        if table == "score":
+            own = "toString(score_id)"
+            condition = f" AND score_id IN ({_list({seen.score_id for seen in members})})"
+        parts.append(
+            f"SELECT toString(scorecard_id), {own}, toUnixTimestamp64Micro(event_time), "
+            f"toUnixTimestamp64Micro(updated_at) FROM {table}_current "
+            f"WHERE customer_id IN ({_list({seen.card.customer_id for seen in members})}) "
+            f"AND scorecard_id IN ({_list({seen.card.scorecard_id for seen in members})}){condition}"
+        )
+    return " UNION ALL ".join(parts) + " SETTINGS max_threads = 1"
+
+
+def _list(values: set[Any]) -> str:
+    return ",".join(f"'{value}'" for value in sorted(values))
+
+
+def _ask(client: Any, query: str) -> tuple[list[tuple[tuple[str, str | None], _Row]], float]:
+    """The rows of one shard by (scorecard id, score id), and when they had arrived."""
+    answer: bytes = client.raw_query(query, fmt="TSV")
+    arrived = time.perf_counter()
+    rows = []
+    for line in answer.decode().splitlines():
+        scorecard_id, score_id, event_us, updated_us = line.split("\t")
+        rows.append(((scorecard_id, score_id or None), _Row(int(event_us), int(updated_us))))
+    return rows, arrived

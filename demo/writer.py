@@ -1,0 +1,131 @@
+"""Live changes at a steady rate, over several connections.
+
+The schedule is absolute: a session that fell behind (a slow commit) catches up instead of writing less. Of every so
+many row changes one is handed to `on_seen`, with the moment at which COMMIT returned.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+
+from demo.changes import Seen, Session
+from demo.workload import Workload
+
+CONNECTIONS = 4
+
+
+@dataclass(slots=True)
+class _Share:
+    """What one session has done; only its own thread writes it."""
+
+    changes: int = 0
+    transactions: int = 0
+    behind_s: float = 0.0  # the most that it was behind its schedule
+    unsampled: float = 0.0
+
+
+@dataclass
+class LiveWriter:
+    """Writes `rate` row changes a second to Postgres until stopped.
+
+    Args:
+        url: libpq URL of a role that may write schema app.
+        rate: row changes a second, over all connections.
+        samples_per_s: how many of them are handed to `on_seen`.
+        on_seen: called from the writing threads with (what must be seen, time.perf_counter() after COMMIT).
+    """
+
+    url: str
+    workload: Workload
+    rate: float
+    on_seen: Callable[[Seen, float], None]
+    samples_per_s: float = 40.0
+    seed: int = 0
+    connections: int = CONNECTIONS
+    started: float = 0.0
+    ended: float = 0.0
+    _shares: list[_Share] = field(default_factory=list)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _faults: list[BaseException] = field(default_factory=list)
+
+    @property
+    def changes(self) -> int:
+        """Row changes committed so far."""
+        return sum(share.changes for share in self._shares)
+
+    @property
+    def transactions(self) -> int:
+        """Transactions committed so far."""
+        return sum(share.transactions for share in self._shares)
+
+    @property
+    def achieved_rate(self) -> float:
+        """Row changes a second since the start, or over the whole run once it has ended."""
+        elapsed = (self.ended or time.perf_counter()) - self.started
+        return self.changes / elapsed if self.started and elapsed > 0 else 0.0
+
+    @property
+    def behind_s(self) -> float:
+        """The most that a connection was behind its schedule."""
+        return max((share.behind_s for share in self._shares), default=0.0)
+
+    def start(self) -> None:
+        """Connect, and begin to write."""
+        for number in range(self.connections):
+            connection = psycopg.connect(self.url, autocommit=True, application_name="demo-writer")
+            session = Session(connection, self.workload, share=number, of=self.connections, seed=self.seed)
+            share = _Share()
+            self._shares.append(share)
+            self._threads.append(
+                threading.Thread(
+                    target=self._write, args=(session, share, number), name=f"writer-{number}", daemon=True
+                )
+            )
+        self.started = time.perf_counter()
+        for thread in self._threads:
+            thread.start()
+
+    def check(self) -> None:
+        """Raise what ended a session, if one ended by itself."""
+        if self._faults:
+            raise self._faults[0]
+
+    def stop(self) -> None:
+        """Finish the transactions that are under way, and close the connections."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self.ended = self.ended or time.perf_counter()
+
+    def _write(self, session: Session, share: _Share, number: int) -> None:
+        try:
+            with session.connection:
+                self._follow_schedule(session, share, number)
+        except Exception as error:
+            self._faults.append(error)
+
+    def _follow_schedule(self, session: Session, share: _Share, number: int) -> None:
+        rate = self.rate / self.connections
+        every = self.rate / self.samples_per_s  # row changes for each sample
+        begun = self.started + number / self.connections / max(rate, 1)  # the connections take turns
+        while True:
+            due = begun + share.changes / rate
+            if self._stop.wait(max(0.0, due - time.perf_counter())):
+                return
+            now = time.perf_counter()
+            share.behind_s = max(share.behind_s, now - due)
+            written = session.write(now - self.started)
+            committed = time.perf_counter()
+            share.changes += written.changes
+            share.transactions += 1
+            share.unsampled += written.changes
+            if written.seen is not None and share.unsampled >= every:
+                share.unsampled %= every  # whatever could not be sampled is not made up for in a burst
+                session.set_aside(written.seen.card)
+                self.on_seen(written.seen, committed)

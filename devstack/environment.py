@@ -1,0 +1,51 @@
+"""The settings of scorestream for one stack: what is in `.devstack/env`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from devstack.parts import postgres
+from devstack.parts.postgres import CDC_ROLE, READER_ROLE, SUPERUSER
+
+if TYPE_CHECKING:
+    from devstack.parts.base import Site
+
+CLICKHOUSE_USER = "scorestream"
+PASSWORDS = (SUPERUSER, CDC_ROLE, READER_ROLE, CLICKHOUSE_USER)
+
+
+def variables(site: Site, server: postgres.Postgres) -> dict[str, str]:
+    """SCORESTREAM_* as in stream/config.py, and DEVSTACK_* for what is not a setting of scorestream.
+
+    No DEVSTACK_<PART>_PORT: that is how a user fixes a port, and whoever has sourced one stack's `env` would give its
+    ports to the next.
+    """
+    ports = site.ports
+    shards = ",".join(f"http://127.0.0.1:{ports[f'clickhouse-{shard}']}" for shard in range(site.shards))
+    return {
+        "SCORESTREAM_POSTGRES_DSN": server.url(READER_ROLE, password=False),
+        "SCORESTREAM_POSTGRES_PASSWORD": site.passwords[READER_ROLE],
+        "SCORESTREAM_BACKFILL_DSN": server.url(CDC_ROLE, password=False),  # the reader may not write signals
+        "SCORESTREAM_BACKFILL_PASSWORD": site.passwords[CDC_ROLE],
+        "SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{ports['kafka']}",
+        "SCORESTREAM_KAFKA_PARTITIONS": os.environ.get("SCORESTREAM_KAFKA_PARTITIONS", "16"),
+        "SCORESTREAM_CLICKHOUSE_SHARDS": shards,
+        "SCORESTREAM_CLICKHOUSE_USER": CLICKHOUSE_USER,
+        "SCORESTREAM_CLICKHOUSE_PASSWORD": site.passwords[CLICKHOUSE_USER],
+        "SCORESTREAM_CONNECT_URL": f"http://127.0.0.1:{ports['connect']}",
+        "SCORESTREAM_WEB_PORT": str(ports["web"]),
+        "SCORESTREAM_STATE_DIR": str(site.root / "state"),
+        "DEVSTACK_DIR": str(site.root),
+        "DEVSTACK_PIDS_DIR": str(site.root / "run"),
+        "DEVSTACK_LOGS_DIR": str(site.root / "log"),
+        "DEVSTACK_PSQL": str(postgres.bin_dir() / "psql"),
+        "DEVSTACK_POSTGRES_URL": server.url(),  # the superuser: writes the source tables in the demo and the tests
+        "DEVSTACK_CDC_FILE": str(site.root / "connect" / "secrets" / "cdc.properties"),
+    }
+
+
+def as_shell(values: dict[str, str]) -> str:
+    """Lines `export NAME=value`, quoted for a shell."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())

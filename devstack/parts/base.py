@@ -1,0 +1,71 @@
+"""What the stack asks of each part."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from devstack.process import Process
+
+
+class NotReady(Exception):
+    """The part does not answer yet; the text says how."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a stack lives: folder, ports and passwords."""
+
+    root: Path
+    ports: dict[str, int]
+    passwords: dict[str, str]
+    shards: int
+
+
+class Part:
+    """One process of the stack. `data` is the part's folder and is removed by `clean`."""
+
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    stop_timeout_s: ClassVar[float] = 20
+    ready_timeout_s: ClassVar[float] = 120
+
+    def __init__(self, name: str, site: Site) -> None:
+        self.name = name
+        self.site = site
+
+    @property
+    def data(self) -> Path:
+        return self.site.root / self.name
+
+    @property
+    def port(self) -> int:
+        return self.site.ports[self.name]
+
+    @cached_property
+    def process(self) -> Process:
+        return Process(
+            name=self.name,
+            pid_file=self.site.root / "run" / f"{self.name}.pid",
+            log=self.site.root / "log" / f"{self.name}.log",
+        )
+
+    def prepare(self) -> None:
+        """Write configuration, create the data folder; called before every start."""
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        """The program with its arguments, and its environment."""
+        raise NotImplementedError
+
+    def probe(self) -> None:
+        """Return when the part answers a client.
+
+        Raises:
+            NotReady: it does not yet.
+        """
+        raise NotImplementedError
+
+    def set_up(self) -> None:
+        """What needs the part to answer first: databases, roles. Called by `up` every time; idempotent."""

@@ -1,0 +1,85 @@
+"""Kafka Connect, distributed, one worker, with Debezium's Postgres connector on its class path."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+
+from devstack.parts.base import NotReady, Part
+from devstack.parts.kafka import jvm_command
+from devstack.parts.postgres import CDC_ROLE, DATABASE
+from devstack.process import write_atomically
+
+PROVIDERS = "org.apache.kafka.common.config.provider"
+
+
+class Connect(Part):
+    """Secrets by reference: `${env:SCORESTREAM_CDC_PASSWORD}` or `${file:<DEVSTACK_CDC_FILE>:password}`."""
+
+    heap_mb = int(os.environ.get("DEVSTACK_CONNECT_HEAP_MB", "768"))
+    stop_timeout_s = 30
+
+    @property
+    def cdc(self) -> dict[str, str]:
+        """What a connector needs to reach Postgres."""
+        return {
+            "host": "127.0.0.1",
+            "port": str(self.site.ports["postgres"]),
+            "user": CDC_ROLE,
+            "password": self.site.passwords[CDC_ROLE],
+            "database": DATABASE,
+        }
+
+    def prepare(self) -> None:
+        secrets = self.data / "secrets" / "cdc.properties"
+        write_atomically(secrets, "".join(f"{name}={value}\n" for name, value in self.cdc.items()))
+        properties = {
+            "bootstrap.servers": f"127.0.0.1:{self.site.ports['kafka']}",
+            "listeners": f"http://127.0.0.1:{self.port}",
+            "rest.advertised.host.name": "127.0.0.1",
+            "rest.advertised.port": str(self.port),
+            "group.id": "devstack-connect",
+            "config.storage.topic": "devstack-connect-configs",
+            "config.storage.replication.factor": "1",
+            "offset.storage.topic": "devstack-connect-offsets",
+            "offset.storage.replication.factor": "1",
+            "offset.storage.partitions": "4",
+            "status.storage.topic": "devstack-connect-status",
+            "status.storage.replication.factor": "1",
+            "status.storage.partitions": "2",
+            "key.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "key.converter.schemas.enable": "false",
+            "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+            "value.converter.schemas.enable": "false",
+            "exactly.once.source.support": "enabled",
+            "plugin.discovery": "service_load",
+            "scheduled.rebalance.max.delay.ms": "0",
+            "offset.flush.interval.ms": "5000",
+            "task.shutdown.graceful.timeout.ms": "8000",
+            "reconnect.backoff.max.ms": "500",
+            "config.providers": "env,file",
+            "config.providers.env.class": f"{PROVIDERS}.EnvVarConfigProvider",
+            "config.providers.env.param.allowlist.pattern": "SCORESTREAM_CDC_.*",
+            "config.providers.file.class": f"{PROVIDERS}.FileConfigProvider",
+            "config.providers.file.param.allowed.paths": str(secrets.parent),
+        }
+        write_atomically(self.data / "connect.properties", "".join(f"{k}={v}\n" for k, v in properties.items()))
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        main = "org.apache.kafka.connect.cli.ConnectDistributed"
+        config = str(self.data / "connect.properties")
+        program = jvm_command(main, config, heap_mb=self.heap_mb, folder=self.data)
+        return program, dict(os.environ) | {
+            f"SCORESTREAM_CDC_{name.upper()}": value for name, value in self.cdc.items()
+        }
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def probe(self) -> None:
+        try:
+            urllib.request.urlopen(self.url + "/connectors", timeout=3).close()
+        except (OSError, urllib.error.URLError) as error:
+            raise NotReady(str(error)) from error

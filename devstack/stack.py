@@ -1,0 +1,218 @@
+"""The stack as a whole: start what is not running, in parallel, and say by name what died.
+
+    stack = Stack(Path(".devstack"))
+    stack.up()                      # postgres, kafka, connect, clickhouse-0, clickhouse-1
+    os.environ.update(stack.env())
+    stack.kill("kafka"); stack.start("kafka")
+    stack.clean()
+
+All state is below the folder: data, logs, pid files, ports, passwords, `env`. Two folders are two stacks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack import environment
+from devstack.parts.base import NotReady, Part, Site
+from devstack.parts.clickhouse import ClickHouse
+from devstack.parts.connect import Connect
+from devstack.parts.kafka import Kafka
+from devstack.parts.postgres import Postgres
+from devstack.ports import is_free, passwords, ports
+from devstack.process import POLL_S, PartFailed, write_atomically
+
+KINDS = ("postgres", "kafka", "connect", "clickhouse")
+SHARDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One part as it is now. `state`: running, died (started by us, and no longer there), stopped."""
+
+    name: str
+    state: str
+    port: int
+    pid: int | None
+    memory_mb: float
+    log: Path
+
+
+class Stack:
+    """One stack in one folder."""
+
+    def __init__(self, folder: Path | str = ".devstack", *, say: Callable[[str], None] = lambda _: None) -> None:
+        self.root = Path(folder).absolute()
+        self.say = say
+        self.site = self._site()
+        self.postgres = Postgres("postgres", self.site)
+        self.kafka = Kafka("kafka", self.site)
+        self.connect = Connect("connect", self.site)
+        self.clickhouse = [ClickHouse(f"clickhouse-{shard}", self.site) for shard in range(self.site.shards)]
+        every: list[Part] = [self.postgres, self.kafka, self.connect, *self.clickhouse]
+        self.parts = {part.name: part for part in every}
+
+    def up(self, parts: Iterable[str] | None = None) -> None:
+        """Start the parts that do not run, wait until each answers, write `env`.
+
+        Raises:
+            PartFailed: a part died or did not answer in time.
+        """
+        chosen = [self.parts[name] for name in self._names(parts)]
+        with self._locked():
+            # All at once: Connect loads its classes while the broker starts, and waits for it by itself.
+            with ThreadPoolExecutor(len(chosen)) as pool:
+                cancelled = threading.Event()
+                tasks = [pool.submit(self._bring_up, part, cancelled) for part in chosen]
+                faults = [str(fault) for task in tasks if (fault := task.exception()) is not None]
+            if faults:
+                raise PartFailed("\n".join(faults))
+            write_atomically(self.root / "env", environment.as_shell(self.env()))
+
+    def down(self, parts: Iterable[str] | None = None) -> None:
+        """Stop the parts, Connect first and the broker after it."""
+        with self._locked():
+            names = self._names(parts)
+            waves = [[n for n in names if n != "kafka"], [n for n in names if n == "kafka"]]
+            for wave in filter(None, waves):
+                with ThreadPoolExecutor(len(wave)) as pool:
+                    list(pool.map(self.stop, wave))
+
+    def clean(self) -> None:
+        """Stop all parts and remove the folder. What it does not hold of ours stays."""
+        for part in self.parts.values():
+            part.process.stop(signal.SIGKILL, timeout_s=5)
+        ours = [*self.parts, "run", "log", "state", "env", "ports.json", "passwords.json", "ports.lock", "lock"]
+        for name in ours:
+            path = self.root / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if self.root.is_dir() and not any(self.root.iterdir()):
+            self.root.rmdir()
+
+    def env(self) -> dict[str, str]:
+        """The settings with which scorestream and its tests reach this stack."""
+        return environment.variables(self.site, self.postgres)
+
+    def start(self, name: str) -> None:
+        """Start one part if it does not run, and wait until it answers."""
+        self._bring_up(self.parts[name], threading.Event())
+
+    def stop(self, name: str) -> None:
+        """Stop one part in an orderly way."""
+        part = self.parts[name]
+        part.process.stop(part.stop_signal, timeout_s=part.stop_timeout_s)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL one part and its children."""
+        self.parts[name].process.kill()
+
+    def pid(self, name: str) -> int | None:
+        """The pid of a running part, else None."""
+        return self.parts[name].process.pid()
+
+    def alive(self, name: str) -> bool:
+        """True when the part's process runs."""
+        return self.pid(name) is not None
+
+    def status(self) -> list[Status]:
+        """All parts."""
+        return [self._status(part) for part in self.parts.values()]
+
+    def _status(self, part: Part) -> Status:
+        pid = part.process.pid()
+        state = "running" if pid else "died" if part.process.was_started() else "stopped"
+        return Status(part.name, state, part.port, pid, part.process.memory_mb(), part.process.log)
+
+    def _bring_up(self, part: Part, cancelled: threading.Event) -> None:
+        begun = time.monotonic()
+        try:
+            started = False
+            if part.process.pid() is None:
+                _await_port(part)
+                part.prepare()
+                part.process.spawn(*part.command())
+                started = True
+            self._await(part, cancelled)
+            part.set_up()
+        except BaseException:
+            cancelled.set()
+            raise
+        verb = f"up in {time.monotonic() - begun:.1f} s" if started else "already running"
+        pid = part.process.pid()
+        self.say(f"{part.name:<13} 127.0.0.1:{part.port}  pid {pid}  {verb}  log {_short(part.process.log)}")
+
+    def _await(self, part: Part, cancelled: threading.Event) -> None:
+        deadline = time.monotonic() + part.ready_timeout_s
+        while True:
+            try:
+                part.probe()
+                answer = ""
+            except NotReady as not_ready:
+                answer = str(not_ready)
+            if part.process.pid() is None:  # asked even if there is an answer: another program may hold the port
+                raise PartFailed(f"{part.name} died; the end of {_short(part.process.log)}:\n{part.process.log_tail()}")
+            if not answer:
+                return
+            if cancelled.is_set():
+                raise PartFailed(f"{part.name}: not waited for, because another part failed")
+            if time.monotonic() > deadline:
+                raise PartFailed(
+                    f"{part.name} does not answer after {part.ready_timeout_s:.0f} s ({answer}); "
+                    f"the end of {_short(part.process.log)}:\n{part.process.log_tail()}"
+                )
+            time.sleep(POLL_S)
+
+    def _names(self, parts: Iterable[str] | None) -> list[str]:
+        wanted = list(KINDS if parts is None else parts)
+        names = []
+        for word in wanted:
+            matching = [name for name in self.parts if name == word or name.startswith(word + "-")]
+            if not matching:
+                raise PartFailed(f"no part {word!r}; there are {', '.join(self.parts)}")
+            names += matching
+        return list(dict.fromkeys(names))
+
+    def _site(self) -> Site:
+        with self._locked("ports.lock"):
+            return self._chosen_site()
+
+    def _chosen_site(self) -> Site:
+        kept = sum(1 for name in ports(self.root / "ports.json", ()) if name.startswith("clickhouse-"))
+        shards = kept or int(os.environ.get("DEVSTACK_SHARDS", SHARDS))
+        names = ["postgres", "kafka", "kafka-controller", "connect", *(f"clickhouse-{n}" for n in range(shards)), "web"]
+        return Site(
+            root=self.root,
+            ports=ports(self.root / "ports.json", names),
+            passwords=passwords(self.root / "passwords.json", environment.PASSWORDS),
+            shards=shards,
+        )
+
+    @contextmanager
+    def _locked(self, name: str = "lock") -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / name).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _await_port(part: Part) -> None:
+    """Another program's answer would pass for the part's. A part that was just killed may need a moment to let go."""
+    deadline = time.monotonic() + 3
+    while not is_free(part.port):
+        if time.monotonic() > deadline:
+            raise PartFailed(f"{part.name}: port {part.port} is in use by another program")
+        time.sleep(POLL_S)
+
+
+def _short(path: Path) -> str:
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,109 @@
+"""The command: `python -m drills [--seed N] [--rounds N] [--seconds S] [--only worker,kafka] [--json]`.
+
+Exit 0 = PASS, 1 = FAIL, 2 = usage. The table goes to stdout, progress to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from devstack.stack import Stack
+from drills.drill import Options, Result, run
+from drills.faults import FAULTS, schedule
+from tests.universe import Universe
+
+
+def main() -> int:
+    options = _options()
+    names = options.only.split(",") if options.only else list(FAULTS)
+    if unknown := [name for name in names if name not in FAULTS]:
+        print(f"drill: no such fault {', '.join(unknown)}; there are {', '.join(FAULTS)}", file=sys.stderr)
+        return 2
+    rounds = options.rounds or (len(names) if options.seconds is None else 10_000)
+    chosen = Options(
+        seed=options.seed,
+        faults=schedule(random.Random(options.seed), names, rounds),
+        rate=options.rate,
+        rows=options.rows,
+        workers=options.workers,
+        seconds=options.seconds,
+        quick=options.quick,
+    )
+    _say(f"seed {options.seed}, {rounds} rounds: starting a stack in {options.dir}")
+    stack = Stack(options.dir)
+    folder = Path(tempfile.mkdtemp(prefix="drill-"))
+    passed = False
+    try:
+        stack.up()
+        universe = Universe(stack.env(), folder)
+        universe.set_up()
+        result = run(universe, stack, chosen, say=_say)
+        passed = result.passed
+        _show(result, as_json=options.json)
+        if not options.keep:
+            universe.close()
+    finally:
+        if options.keep:
+            _say(f"kept: {options.dir}, logs of the workers in {folder}")
+        else:
+            stack.clean()
+            if not passed:
+                _say(f"logs of the workers: {folder}")
+    return 0 if passed else 1
+
+
+def _show(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result.as_json(), indent=2))
+        return
+    print(f"{'fault':<15} {'detail':<34} {'lasted s':>8} {'recovered s':>11} {'rows':>8}")
+    for each in result.rounds:
+        recovered = "never" if each.recovered_s is None else f"{each.recovered_s:.1f}"
+        print(f"{each.fault:<15} {each.detail:<34} {each.lasted_s:>8.1f} {recovered:>11} {each.rows:>8,}")
+    order = result.order
+    print(
+        f"log: {order.messages:,} messages; same row, later offset: {order.falls} with a lower version, {order.ties} "
+        f"told twice; {order.unsequenced} without, {order.backward} with a lower commit LSN than the message before"
+    )
+    for line in result.examples + order.examples:
+        print(f"  {line}")
+    if result.own_ends:
+        print(f"workers that ended by themselves: {'; '.join(result.own_ends)}")
+    words = ", ".join(f"{count} {finding}" for finding, count in result.findings.items())
+    print(
+        f"drill: {'PASS' if result.passed else 'FAIL'} seed {result.seed}, {len(result.rounds)} faults, "
+        f"{result.rows:,} rows changed in {result.seconds:.0f} s: {words}, lag {result.lag}, "
+        f"{result.dead_letters} dead letters"
+    )
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="drills", description="Break a real stack while it works; compare at the end."
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of changes and faults (default: 1)")
+    parser.add_argument("--rounds", type=int, help="faults (default: each kind once)")
+    parser.add_argument("--seconds", type=float, help="begin no fault after so long")
+    parser.add_argument("--only", help=f"some of: {','.join(FAULTS)}")
+    parser.add_argument("--rate", type=float, default=500, help="rows changed per second (default: 500)")
+    parser.add_argument("--rows", type=int, default=300, help="scorecards at the start (default: 300)")
+    parser.add_argument("--workers", type=int, default=2, help="(default: 2)")
+    parser.add_argument("--quick", action="store_true", help="faults that last are shorter")
+    parser.add_argument("--dir", type=Path, default=Path(".devstack-drill"), help="(default: .devstack-drill)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--keep", action="store_true", help="leave the stack as it is at the end")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""One drill: write all the time, break something, wait until it has caught up, again and again; then compare.
+
+set up -> writer starts -> [fault -> marks -> visible: recovered] x rounds -> writer stops -> compare -> verdict
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from devstack.stack import Stack
+from drills import marks
+from drills.compare import FINDINGS, compare, dead_letters, lag
+from drills.faults import FAULTS, Scene, timed
+from drills.log_order import Order, order_of_log
+from drills.workers import Supervised
+from drills.writer import Writer
+from tests.universe import Universe
+
+RECOVER_S = 180.0  # a fault that is not recovered from in so long has failed the drill
+SETTLE_S = 120.0  # so long the end may take: everything indexed, everything committed
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to do. `faults` in the order given; `rate` in rows per second."""
+
+    seed: int
+    faults: list[str]
+    rate: float = 500
+    rows: int = 300
+    workers: int = 2
+    seconds: float | None = None  # begin no further fault after so long
+    quick: bool = False
+    between_s: float = 3.0
+
+
+@dataclass
+class Round:
+    """One fault. `recovered_s`: from the fault's end until everything committed by then was visible; None = never."""
+
+    fault: str
+    detail: str
+    lasted_s: float
+    recovered_s: float | None
+    rows: int  # changed meanwhile
+
+
+@dataclass
+class Result:
+    """What a drill found."""
+
+    seed: int
+    rounds: list[Round] = field(default_factory=list)
+    findings: dict[str, int] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+    lag: int | None = None
+    dead_letters: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+    steps: dict[str, int] = field(default_factory=dict)
+    own_ends: list[str] = field(default_factory=list)  # workers that ended though no drill killed them
+    stopped: list[int] = field(default_factory=list)  # exit codes at the end
+    order: Order = field(default_factory=Order)
+
+    @property
+    def passed(self) -> bool:
+        return (
+            all(each.recovered_s is not None for each in self.rounds)
+            and set(self.findings) == set(FINDINGS)
+            and not any(self.findings.values())
+            and self.lag == 0
+            and not self.dead_letters
+            and not any(self.stopped)
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {"passed": self.passed} | asdict(self)
+
+
+def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[str], None] = lambda _: None) -> Result:
+    """Run the drill. The stack is healthy afterwards, or one of its parts does not start: PartFailed."""
+    result = Result(options.seed)
+    began = time.monotonic()
+    workers: list[Supervised] = []
+    writer: Writer | None = None
+    try:
+        writer = Writer(universe.postgres, seed=options.seed, rate=options.rate, rows=options.rows)
+        workers += [Supervised(universe, number) for number in range(1, options.workers + 1)]
+        scene = Scene(stack, universe, workers, random.Random(options.seed), quick=options.quick)
+        marks.wait_until_visible(universe, marks.mark(universe), deadline_s=RECOVER_S)
+        say(f"the pipeline runs: {options.workers} workers, {options.rate:g} rows/s")
+        writer.start()
+        for name in options.faults:
+            if options.seconds is not None and time.monotonic() - began > options.seconds:
+                break
+            time.sleep(options.between_s)
+            done = _round(scene, name, writer)
+            result.rounds.append(done)
+            late = "NOT recovered" if done.recovered_s is None else f"recovered in {done.recovered_s:.1f} s"
+            say(f"{name:<15} {done.detail:<34} {late}; {done.rows:,} rows changed")
+            if done.recovered_s is None:
+                break
+        writer.stop()
+        result.rows, result.steps = writer.rows, writer.counts()
+        _settle(universe, result)
+        result.dead_letters = dead_letters(universe)
+        result.order = order_of_log(universe)
+        result.stopped = [worker.stop() for worker in workers]
+        result.own_ends = [cause for worker in workers for cause in worker.own_ends()]
+    finally:
+        for worker in workers:
+            worker.resume()
+            worker.end()
+        stack.up()
+        if writer is not None:
+            writer.stop()
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _round(scene: Scene, name: str, writer: Writer) -> Round:
+    before = writer.rows
+    detail, lasted_s = timed(FAULTS[name], scene)
+    healed = time.monotonic()
+    recovered: float | None
+    try:
+        marks.wait_until_visible(scene.universe, marks.mark(scene.universe), deadline_s=RECOVER_S)
+        recovered = time.monotonic() - healed
+    except AssertionError:
+        recovered = None
+    return Round(name, detail, lasted_s, recovered, writer.rows - before)
+
+
+def _settle(universe: Universe, result: Result) -> None:
+    """Poll until nothing differs and nothing is behind, or until time is up; what is then is the finding."""
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        result.lag = lag(universe)
+        if not result.lag or time.monotonic() > deadline:
+            result.findings, result.examples = compare(universe)
+            if not any(result.findings.values()) or time.monotonic() > deadline:
+                return
+        time.sleep(0.5)

@@ -1,0 +1,90 @@
+"""Debezium's notifications of incremental snapshots -> how far a step is. Pure.
+
+One step may be told twice: after a restart Connect goes on behind the last row that it had committed, and what it had
+read beyond that is read, and told, again. `total_rows_scanned` then counts from the restart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+INCREMENTAL = "Incremental Snapshot"
+_GOOD = {"SUCCEEDED", "EMPTY", "STOPPED"}
+
+
+class _Data(msgspec.Struct):
+    total_rows_scanned: str | None = None
+    status: str | None = None
+
+
+class Notification(msgspec.Struct):
+    """A message of the notifications topic; `id` is the signal's where it is about an incremental snapshot."""
+
+    id: str
+    aggregate_type: str = ""
+    type: str = ""
+    additional_data: _Data | None = None
+    timestamp: int = 0
+
+
+_DECODER = msgspec.json.Decoder(Notification)
+
+
+def parse(value: bytes | None) -> Notification | None:
+    """None: somebody else's, or of another kind of snapshot."""
+    try:
+        found = _DECODER.decode(value or b"")
+    except msgspec.MsgspecError:
+        return None
+    return found if found.aggregate_type == INCREMENTAL else None
+
+
+@dataclass(slots=True)
+class News:
+    """What was told of one signal."""
+
+    started_ms: int | None = None
+    last_ms: int = 0
+    chunks: int = 0
+    scanned: int | None = None  # as Debezium counted
+    completed: bool = False
+    aborted: bool = False
+    paused: bool = False
+    fault: str = ""  # why a table was not read
+
+    def add(self, note: Notification) -> None:
+        self.last_ms = max(self.last_ms, note.timestamp)
+        data = note.additional_data or _Data()
+        match note.type:
+            case "STARTED":
+                self.started_ms = self.started_ms or note.timestamp
+            case "IN_PROGRESS":
+                self.chunks += 1
+                self.paused = False
+            case "TABLE_SCAN_COMPLETED":
+                self.scanned = int(data.total_rows_scanned or 0)
+                if data.status not in _GOOD:
+                    self.fault = data.status or "no status"
+            case "COMPLETED":
+                self.completed = True
+            case "ABORTED":
+                self.aborted = True
+            case "PAUSED":
+                self.paused = True
+            case "RESUMED":
+                self.paused = False
+
+    def rows(self, *, chunk: int, expected: int) -> int:
+        """Rows read: Debezium's own count where it has one, else whole chunks."""
+        by_chunks = min(self.chunks * chunk, expected)
+        if self.scanned is None:
+            return by_chunks
+        # A count that is smaller than all chunks but the last began after a restart.
+        return self.scanned if self.scanned > (self.chunks - 1) * chunk else max(self.scanned, by_chunks)
+
+    @property
+    def seconds(self) -> float:
+        """From the start to the last that was told."""
+        return 0.0 if self.started_ms is None else max(0, self.last_ms - self.started_ms) / 1000

@@ -1,0 +1,110 @@
+"""The command `scorestream`: nouns, then verbs. Each noun is a module of stream/commands, imported when it is called.
+
+Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 differences found, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from stream import __version__
+from stream.console import EXIT_FAILED, App
+from stream.errors import ScorestreamError
+from stream.logs import LEVELS
+
+# Name -> summary. Here, and not in the modules, so that --help imports none of them.
+COMMANDS = {
+    "worker": "The live indexer: takes changes from Kafka and writes them to ClickHouse, until SIGTERM.",
+    "dead-letters": "Messages that were refused: list them, show one whole, send them back.",
+    "lag": "How late the live flow is: messages, seconds, a verdict for each partition. Exit 3 above --max-lag.",
+    "monitor": "The dashboard, /metrics and health of the whole path, without a worker.",
+    "verify": "Compare Postgres with ClickHouse row for row; name the reason of each difference; repair.",
+    "explain": "Why a scorecard is in ClickHouse or not: both stores, markers, dead letters, lag, one sentence.",
+    "reindex": "Write scorecards again as Postgres has them: by customer and window, by id, from a file.",
+    "purge": "Remove appeals that an earlier indexer left in ClickHouse.",
+    "backfill": "History from Postgres, window after window, by Debezium's incremental snapshots; live goes on.",
+    "connectors": "Debezium's connector: apply its config, show it, pause, resume, restart, delete.",
+    "topics": "Kafka topics: make those that are missing, list them.",
+    "schema": "ClickHouse tables and views: apply the DDL to every shard, compare them with it.",
+    "replay": "The log again, beside live: start, status, list, pause, resume, cancel, delete, join.",
+    "rewind": "Move the live group's committed offsets, back or forward, by time, offset or duration.",
+    "cutover": "Swap a replay's shadow database in, without a hole for readers; and back.",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are modules, each with a click command called `command` in it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"stream.commands.{cmd_name.replace('-', '_')}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, COMMANDS, n=3, cutoff=0.5)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            ctx.fail(f"no such command {name!r}{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, message="scorestream %(version)s")
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    envvar="SCORESTREAM_LOG_LEVEL",
+    show_envvar=True,
+    help="Level of the log on stderr.  [default: info]",
+)
+@click.pass_context
+def cli(ctx: click.Context, log_level: str | None) -> None:
+    """Streaming indexer of scorecards and scores: Postgres -> Debezium -> Kafka -> ClickHouse.
+
+    Settings are environment variables SCORESTREAM_*, or a TOML file named by SCORESTREAM_CONFIG.
+    Results go to stdout, logs to stderr.
+    """
+    ctx.obj = App(log_level)
+
+
+def main() -> None:
+    """Entry point: runs the command and ends the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: list[str]) -> int:
+    """Run one command line; errors that were raised on purpose become one line on stderr."""
+    try:
+        result = cli.main(args=args, prog_name="scorestream", standalone_mode=False)
+    except ScorestreamError as error:
+        click.echo(f"error: {error}", err=True)
+        return int(getattr(error, "exit_code", EXIT_FAILED))
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+    except BrokenPipeError:  # `| head` has read enough
+        sys.stderr.close()
+        return EXIT_FAILED
+    # ctx.exit(3) arrives here as the value that the command returned.
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""scorestream backfill: history from Postgres."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stream.console import App, json_option, pass_app, print_json, print_table
+
+if TYPE_CHECKING:
+    from stream.backfill_plan import Plan
+    from stream.backfill_status import Status
+
+
+class Size(click.ParamType):
+    """`10d`, `12h`, `none` -> seconds, or None."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        if value == "none":
+            return 0.0
+        unit = {"m": 60, "h": 3600, "d": 86_400}.get(str(value)[-1:], 0)
+        try:
+            seconds = float(str(value)[:-1]) * unit
+        except ValueError:
+            seconds = 0.0
+        if not 60 <= seconds < float("inf"):
+            self.fail(f"{value!r} is no span of time: 10d, 12h, 30m, or none", param, ctx)
+        return seconds
+
+
+_name = click.argument("name", required=False)
+
+
+@click.group()
+def command() -> None:
+    """History from Postgres that the log never had, by Debezium's incremental snapshots; live changes go on meanwhile.
+
+    Signals are written as the role of SCORESTREAM_BACKFILL_DSN, which may INSERT into the signal table.
+    """
+
+
+@command.command()
+@click.option("--name", help="What to call it.  [default: the time]")
+@click.option("--customer", "customers", multiple=True, metavar="ID", help="Only this customer (repeatable).")
+@click.option("--from", "begin", metavar="TIME", help="Event time from here on: 2026-01-31, or with T12:00.")
+@click.option("--to", "end", metavar="TIME", help="Event time before this; a date includes its day.")
+@click.option(
+    "--window",
+    "window_s",
+    type=Size(),
+    default="10d",
+    show_default=True,
+    metavar="SPAN",
+    help="Read so much at a time; none = all at once.",
+)
+@click.option(
+    "--table",
+    "tables",
+    type=click.Choice(["scorecards", "scores", "chats", "all"]),
+    multiple=True,
+    help="Which rows (repeatable).  [default: scorecards and scores]",
+)
+@click.option("--dry-run", is_flag=True, help="Count the rows of each window, and do nothing.")
+@json_option
+@pass_app
+def start(
+    app: App,
+    name: str | None,
+    customers: tuple[str, ...],
+    begin: str | None,
+    end: str | None,
+    window_s: float,
+    tables: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Read windows one after another, and show how far it is. Killed, it goes on by `resume`, on any host.
+
+    A window holds the rows whose event time lies in it: a process scorecard by its scorecard_time, any other by its
+    conversation's started_at, a score by its scorecard. Without --from or --to the bounds are the first and the last
+    event time in Postgres.
+    """
+    from stream import backfill  # noqa: PLC0415
+    from stream.scope import parse_time  # noqa: PLC0415
+
+    settings = app.settings
+    made = backfill.plan(
+        settings,
+        backfill.Request(
+            name=name,
+            customers=tuple(dict.fromkeys(customers)),
+            start_us=None if begin is None else parse_time(begin),
+            end_us=None if end is None else parse_time(end, end=True),
+            window_s=window_s or None,
+            tables=backfill.known_tables(tables),
+        ),
+    )
+    if dry_run:
+        _show_plan(made, backfill.expected_s(made), as_json=as_json)
+        return
+    _show_end(backfill.start(settings, made, stopping=_stopping(), show=not as_json), as_json=as_json)
+
+
+@command.command()
+@_name
+@json_option
+@pass_app
+def resume(app: App, name: str | None, as_json: bool) -> None:
+    """Go on with the first window that is not read, of NAME or of the newest that is not done.
+
+    Ends a pause, too; where a process still works on it, that one goes on.
+    """
+    from stream import backfill  # noqa: PLC0415
+
+    ended = backfill.resume(app.settings, name, stopping=_stopping(), show=not as_json)
+    if ended is None:
+        found = backfill.status(app.settings, name)
+        assert found is not None
+        _show(found, as_json=as_json)
+    else:
+        _show_end(ended, as_json=as_json)
+
+
+@command.command()
+@_name
+@json_option
+@pass_app
+def pause(app: App, name: str | None, as_json: bool) -> None:
+    """Stop reading for a while, once the rows under way (some thousands) are read."""
+    from stream import backfill  # noqa: PLC0415
+
+    own = backfill.pause(app.settings, name)
+    _say("pause", own, as_json=as_json)
+
+
+@command.command()
+@_name
+@json_option
+@pass_app
+def stop(app: App, name: str | None, as_json: bool) -> None:
+    """End it, once the rows under way (some thousands) are read. What was read stays; `resume` goes on after all."""
+    from stream import backfill  # noqa: PLC0415
+
+    own = backfill.stop(app.settings, name)
+    _say("stop", own, as_json=as_json)
+
+
+@command.command()
+@_name
+@json_option
+@pass_app
+def status(app: App, name: str | None, as_json: bool) -> None:
+    """How far NAME is, or the newest one; from any host."""
+    from stream import backfill  # noqa: PLC0415
+
+    found = backfill.status(app.settings, name)
+    if found is not None:
+        _show(found, as_json=as_json)
+    elif as_json:
+        print_json(None)
+    else:
+        click.echo("no backfill was ever started")
+
+
+def _stopping() -> threading.Event:
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def _say(order: str, name: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"name": name, "ordered": order})
+    else:
+        click.echo(f"backfill {name}: told to {order}; `scorestream backfill status {name}` shows when it has")
+
+
+def _show_plan(made: Plan, expected_s: float, *, as_json: bool) -> None:
+    from stream.progress import span  # noqa: PLC0415
+
+    counts = {(step.window.number, step.table): step.rows for step in made.steps}
+    if as_json:
+        print_json(
+            {
+                "customers": list(made.customers),
+                "rows": made.rows,
+                "expected_s": round(expected_s),
+                "windows": [
+                    {"window": str(window), **{table: counts.get((window.number, table), 0) for table in made.tables}}
+                    for window in made.windows
+                ],
+            }
+        )
+        return
+    print_table(
+        ["window", "from and to", *made.tables],
+        [
+            (window.number, str(window), *(counts.get((window.number, table), 0) for table in made.tables))
+            for window in made.windows
+        ],
+    )
+    click.echo(
+        f"{made.rows:,} rows in {len(made.windows):,} windows, {len(made.steps):,} signals, about {span(expected_s)}; "
+        "nothing was done"
+    )
+
+
+def _show_end(found: Status, *, as_json: bool) -> None:
+    if as_json:
+        print_json(found.as_json())
+    else:
+        click.echo(
+            f"backfill {found.plan.name}: done: {found.rows:,} rows in {len(found.plan.windows):,} windows, "
+            f"{found.seconds:.1f} s, {found.rate:,.0f} rows/s; the workers index them as they come"
+        )
+
+
+def _show(found: Status, *, as_json: bool) -> None:
+    from stream.progress import span  # noqa: PLC0415
+
+    if as_json:
+        print_json(found.as_json())
+        return
+    plan, step = found.plan, found.step
+    parts = [
+        f"backfill {plan.name}: {found.state}",
+        f"{found.rows:,} of {plan.rows:,} rows",
+        f"{found.windows:,} of {len(plan.windows):,} windows",
+        f"{found.rate:,.0f} rows/s",
+    ]
+    if found.eta_s is not None and found.state == "running":
+        parts.append(f"eta {span(found.eta_s)}")
+    if step is not None:
+        parts.append(f"at {step}")
+    if found.driver:
+        parts.append(f"driven by {found.driver}")
+    click.echo(", ".join(parts))
+    if found.state in ("interrupted", "stopped"):
+        click.echo(f"`scorestream backfill resume {plan.name}` goes on")

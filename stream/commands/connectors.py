@@ -1,0 +1,227 @@
+"""scorestream connectors: Debezium's connector on Kafka Connect."""
+
+from __future__ import annotations
+
+import click
+
+from stream import connector, kafka_admin
+from stream.connect import Connect, Fault, Status
+from stream.console import EXIT_FAILED, EXIT_USAGE, App, json_option, pass_app, print_json, print_table
+from stream.errors import UsageError
+
+wait_option = click.option(
+    "--timeout", "timeout_s", type=float, default=60, show_default=True, metavar="SECONDS", help="Limit of the wait."
+)
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+
+
+@click.group()
+def command() -> None:
+    """Debezium's connector: apply its config, show it, pause, resume, restart, delete.
+
+    The config is connectors/scorestream-source.json (SCORESTREAM_CONNECT_CONFIG), with the values that the settings
+    determine; Kafka Connect is at SCORESTREAM_CONNECT_URL.
+    """
+
+
+@command.command()
+@click.option("--dry-run", is_flag=True, help="Validate, and print the config and what would change.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the connector runs.")
+@wait_option
+@pass_app
+@click.pass_context
+def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: float) -> None:
+    """Make the topics, then create the connector or give it its config. A config that it has already is left alone.
+
+    Kafka Connect validates first: its complaints are printed field by field, exit code 2.
+    """
+    settings = app.settings
+    name = settings.connect.connector
+    config = connector.config(settings)
+    with Connect(settings.connect) as connect:
+        if faults := connect.validate(config, name=name):
+            _show_faults(faults)
+            ctx.exit(EXIT_USAGE)
+        held = connect.config(name)
+        changes = _changes(held or {}, config | {"name": name})
+        if dry_run:
+            for key, value in config.items():
+                click.echo(f"{key}={connector.shown(key, value)}")
+            click.echo(f"valid; {name} would be " + _verdict(held, changes), err=True)
+            return
+        topics = kafka_admin.ensure_topics(settings)
+        for each in topics:
+            if each.state == "created":
+                click.echo(f"topic {each.topic.name}: created with {each.partitions} partitions")
+            elif each.state == "differs":
+                click.echo(f"warning: topic {each.topic.name}: {'; '.join(each.differences)}", err=True)
+        if wrong := kafka_admin.wrong_partitions(topics):
+            raise UsageError("; ".join(wrong) + "; set SCORESTREAM_KAFKA_PARTITIONS to what they have, or remove them")
+        if changes or held is None:
+            connect.put(name, config)
+        click.echo(f"connector {name}: " + _verdict(held, changes))
+        if held is not None:
+            for change in changes:
+                click.echo(f"  {change}")
+        if wait:
+            _show(connect.wait(name, timeout_s=timeout_s, settle_s=1 if changes else 0))
+
+
+@command.command()
+@json_option
+@pass_app
+@click.pass_context
+def status(ctx: click.Context, app: App, as_json: bool) -> None:
+    """State of the connector and its tasks. Exit code 1 unless all of it runs."""
+    name = app.settings.connect.connector
+    with Connect(app.settings.connect) as connect:
+        found = connect.status(name)
+    if as_json:
+        print_json({"connector": name, "exists": found is not None} | (_as_json(found) if found else {}))
+    elif found is None:
+        click.echo(f"connector {name}: not there; `scorestream connectors apply` makes it")
+    else:
+        _show(found)
+    if found is None or not found.running:
+        ctx.exit(EXIT_FAILED)
+
+
+@command.command()
+@dry_run_option
+@click.option(
+    "--reset-offsets", is_flag=True, help="Also forget how far it has read: made again, it starts with a snapshot."
+)
+@wait_option
+@pass_app
+def delete(app: App, dry_run: bool, reset_offsets: bool, timeout_s: float) -> None:
+    """Delete the connector. Topics stay, and so does the replication slot: it keeps WAL until it is dropped."""
+    settings = app.settings
+    name = settings.connect.connector
+    with Connect(settings.connect) as connect:
+        if connect.status(name) is None and connect.config(name) is None:
+            click.echo(f"connector {name}: not there")
+            return
+        if dry_run:
+            click.echo(f"connector {name} would be deleted" + (", with its offsets" if reset_offsets else ""))
+            return
+        if reset_offsets:
+            connect.change(name, "stop")
+            connect.wait(name, state="STOPPED", timeout_s=timeout_s)
+            connect.reset_offsets(name)
+        connect.delete(name)
+    click.echo(f"connector {name}: deleted" + (", with its offsets" if reset_offsets else ""))
+    click.echo(f"its slot stays; to drop it: SELECT pg_drop_replication_slot('{settings.postgres.slot}');")
+
+
+@command.command()
+@dry_run_option
+@wait_option
+@pass_app
+def pause(app: App, dry_run: bool, timeout_s: float) -> None:
+    """Stop reading for a while; the tasks stay where they are. Postgres keeps the WAL meanwhile."""
+    _change(app, "pause", "PAUSED", dry_run=dry_run, timeout_s=timeout_s)
+
+
+@command.command()
+@dry_run_option
+@wait_option
+@pass_app
+def resume(app: App, dry_run: bool, timeout_s: float) -> None:
+    """Go on after a pause or a stop."""
+    _change(app, "resume", "RUNNING", dry_run=dry_run, timeout_s=timeout_s)
+
+
+@command.command()
+@dry_run_option
+@wait_option
+@pass_app
+def stop(app: App, dry_run: bool, timeout_s: float) -> None:
+    """Stop the tasks altogether; config and offsets stay. `resume` starts them again."""
+    _change(app, "stop", "STOPPED", dry_run=dry_run, timeout_s=timeout_s)
+
+
+@command.command()
+@click.option("--all", "everything", is_flag=True, help="Restart what runs, too; without it only what failed.")
+@dry_run_option
+@wait_option
+@pass_app
+def restart(app: App, everything: bool, dry_run: bool, timeout_s: float) -> None:
+    """Restart the parts that failed, and wait until all of it runs."""
+    name = app.settings.connect.connector
+    with Connect(app.settings.connect) as connect:
+        found = _there(connect, name)
+        if not everything and not found.failures:
+            click.echo(f"connector {name}: nothing failed")
+            _show(found)
+            return
+        if dry_run:
+            click.echo(
+                f"connector {name} would be restarted" + ("" if everything else ": " + "; ".join(found.failures))
+            )
+            return
+        connect.restart(name, only_failed=not everything)
+        _show(connect.wait(name, timeout_s=timeout_s, settle_s=3))
+
+
+def _change(app: App, verb: str, state: str, *, dry_run: bool, timeout_s: float) -> None:
+    name = app.settings.connect.connector
+    with Connect(app.settings.connect) as connect:
+        _there(connect, name)
+        if dry_run:
+            click.echo(f"connector {name} would be {state}")
+            return
+        connect.change(name, verb)  # type: ignore[arg-type]
+        _show(connect.wait(name, state=state, timeout_s=timeout_s))
+
+
+def _there(connect: Connect, name: str) -> Status:
+    found = connect.status(name)
+    if found is None:
+        raise UsageError(f"there is no connector {name}; `scorestream connectors apply` makes it")
+    return found
+
+
+def _changes(held: dict[str, str], config: dict[str, str]) -> list[str]:
+    """One line for each key that differs; secrets only as references."""
+    return [
+        f"{key}: {connector.shown(key, held.get(key))} -> {connector.shown(key, config.get(key))}"
+        for key in sorted(held.keys() | config.keys())
+        if held.get(key) != config.get(key)
+    ]
+
+
+def _verdict(held: dict[str, str] | None, changes: list[str]) -> str:
+    if held is None:
+        return "created"
+    return f"updated, {len(changes)} keys" if changes else "left as it is: it has this config"
+
+
+def _show_faults(faults: list[Fault]) -> None:
+    click.echo(
+        f"error: Kafka Connect refuses {len(faults)} field{'s' if len(faults) > 1 else ''} of the config:", err=True
+    )
+    for fault in faults:
+        for message in fault.messages:
+            click.echo(f"  {fault.name} = {connector.shown(fault.name, fault.value)}: {message}", err=True)
+
+
+def _show(found: Status) -> None:
+    click.echo(f"connector {found.name}: {found.state} on {found.worker}")
+    if found.tasks:
+        print_table(
+            ["task", "state", "worker", "cause"],
+            [(str(task.id), task.state, task.worker, task.cause) for task in found.tasks],
+        )
+
+
+def _as_json(found: Status) -> dict[str, object]:
+    return {
+        "state": found.state,
+        "worker": found.worker,
+        "running": found.running,
+        "trace": found.trace,
+        "tasks": [
+            {"id": task.id, "state": task.state, "worker": task.worker, "cause": task.cause, "trace": task.trace}
+            for task in found.tasks
+        ],
+    }

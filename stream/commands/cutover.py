@@ -1,0 +1,48 @@
+"""scorestream cutover: a shadow database takes the live one's place."""
+
+from __future__ import annotations
+
+import click
+
+from stream.console import App, json_option, pass_app, print_json
+from stream.errors import UsageError
+
+
+@click.command()
+@click.argument("name")
+@click.option("--back", is_flag=True, help="The other way round: the old tables are caught up and take their place.")
+@click.option("--drop-old", is_flag=True, help="Drop the tables that a cutover replaced; there is no way back then.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the connector before comparing.")
+@json_option
+@pass_app
+def command(app: App, name: str, back: bool, drop_old: bool, wait: bool, as_json: bool) -> None:
+    """Swap in what `replay start NAME --into DATABASE` has made.
+
+    Catches the shadow up, verifies it against Postgres and refuses when they differ, holds live's writes back for a
+    moment, exchanges the tables on every shard. The old tables stay, under the shadow's name, until --drop-old.
+    """
+    from stream import cutover  # noqa: PLC0415  Kafka's clients take a while to import
+
+    if back and drop_old:
+        raise UsageError("--back and --drop-old exclude each other")
+    if drop_old:
+        database = cutover.drop_old(app.settings, name)
+        if as_json:
+            print_json({"name": name, "dropped": database})
+        else:
+            click.echo(f"cutover {name}: the old tables, database {database}, are dropped")
+        return
+    cut = cutover.cutover(
+        app.settings, name, back=back, wait=wait, say=lambda text: click.echo(f"cutover {name}: {text}", err=True)
+    )
+    if as_json:
+        print_json(cut.as_json())
+        return
+    rows = "" if cut.verified is None else f"; verified {sum(cut.verified.rows.values()):,} rows, all equal"
+    click.echo(
+        f"cutover {name}: {'taken back' if back else 'done'}{rows}; caught up {cut.caught_up:,} messages, live's "
+        f"writes waited {cut.held_s:.2f} s, the exchange took {cut.exchange_s * 1000:.0f} ms"
+    )
+    again = f"scorestream cutover {name}"
+    way = f"`{again}` cuts over again" if back else f"`{again} --back` takes it back, `{again} --drop-old` drops them"
+    click.echo(f"the replaced tables stand in database {cut.old}; {way}")

@@ -1,0 +1,68 @@
+"""scorestream lag: how late the live flow is, on a terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from stream.commands.verify import Span
+from stream.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option("--every", "every_s", type=Span(), default="2s", show_default=True, help="With --watch: how often.")
+@click.option(
+    "--max-lag", "max_lag_s", type=Span(), help="Exit code 3 when a change waits longer, or nobody knows: 30s, 5m."
+)
+@click.option("--all", "everything", is_flag=True, help="Show partitions without lag, too.")
+@click.option(
+    "--monitor/--no-monitor",
+    "ask_monitor",
+    default=True,
+    show_default=True,
+    help="Ask a running monitor first: it knows the past, which verdicts need.",
+)
+@json_option
+@pass_app
+@click.pass_context
+def command(
+    ctx: click.Context,
+    app: App,
+    watch: bool,
+    every_s: float,
+    max_lag_s: float | None,
+    everything: bool,
+    ask_monitor: bool,
+    as_json: bool,
+) -> None:
+    """Show lag in messages and seconds, a verdict for each partition, the connector, the slot, replays, dead letters.
+
+    \b
+    OK      nothing waits, or what waits is young, or it gets less
+    WARN    late for a while, and not getting less
+    STALL   messages wait, a worker holds the partition, nothing moves
+    STOP    messages wait, and no worker holds the partition
+    REWIND  the committed offset went back; what is processed again is no lag
+    """
+    from stream.lag_screen import Looker, screen, watch_screen  # noqa: PLC0415  clients take a second to import
+
+    with Looker(app.settings, ask_monitor=ask_monitor, steady=watch) as looker:
+        found: dict[str, Any]
+        if watch and not as_json:
+            found = watch_screen(looker, every_s=every_s, everything=everything)
+        else:
+            found = looker.look()
+            while watch:
+                print_json(found)
+                time.sleep(every_s)
+                found = looker.look()
+            if as_json:
+                print_json(found)
+            else:
+                screen(found, everything=everything)
+    seconds = found["freshness"]["seconds"]
+    if max_lag_s is not None and (seconds is None or seconds > max_lag_s):
+        ctx.exit(EXIT_DIFFERENCES)

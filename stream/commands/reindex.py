@@ -1,0 +1,73 @@
+"""scorestream reindex: write scorecards again as Postgres has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stream.console import App, json_option, pass_app, print_json
+from stream.scope_options import database_option, scope_of, scope_options
+
+
+@click.command()
+@scope_options
+@click.option("--id", "ids", multiple=True, metavar="UUID", help="This scorecard (repeatable).")
+@click.option(
+    "--ids-file", type=click.Path(dir_okay=False, path_type=Path), help="The scorecards in this file, one id to a line."
+)
+@click.option("--all", "everything", is_flag=True, help="All scorecards: for when neither customer nor time is given.")
+@database_option
+@click.option("--dry-run", is_flag=True, help="Say how many scorecards it would be, and do nothing.")
+@click.option("--restart", is_flag=True, help="Begin anew instead of where an interrupted run of this call ended.")
+@json_option
+@pass_app
+def command(
+    app: App,
+    customers: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    kind: str,
+    ids: tuple[str, ...],
+    ids_file: Path | None,
+    everything: bool,
+    database: str | None,
+    dry_run: bool,
+    restart: bool,
+    as_json: bool,
+) -> None:
+    """Write scorecards and their scores again as Postgres has them now, and retire what stands of them elsewhere.
+
+    Beside the live worker, and without holes for readers. The work is done in chunks of 1,000; the same call goes on
+    where an interrupted one ended. Rows of scorecards that are gone in Postgres are verify --repair's to find.
+    """
+    from stream import reindex_job  # noqa: PLC0415  imported when it runs
+    from stream.errors import UsageError  # noqa: PLC0415
+
+    scope = scope_of(customers, start, end, kind=kind)
+    windowed = bool(customers or start or end or kind != "all" or everything)
+    if bool(ids or ids_file) == windowed:
+        raise UsageError("say which: --customer/--from/--to/--kind (or --all), or --id/--ids-file")
+    settings = app.settings
+    chosen = [reindex_job.canonical(i) for i in ids] + (reindex_job.read_ids(ids_file) if ids_file else [])
+    chosen = list(dict.fromkeys(chosen))
+    if dry_run:
+        total = reindex_job.count_scope(settings, scope) if windowed else len(chosen)
+        if as_json:
+            print_json({"dry_run": True, "total": total})
+        else:
+            click.echo(f"{total:,} scorecards would be reindexed")
+        return
+    if windowed:
+        done = reindex_job.reindex_scope(settings, scope, database=database, restart=restart)
+    else:
+        done = reindex_job.reindex_ids(settings, chosen, database=database)
+    if as_json:
+        print_json(done.as_json())
+        return
+    click.echo(
+        f"reindexed {done.reindexed:,} of {done.total:,} scorecards: {done.shown:,} are shown, "
+        f"{done.retired:,} are not (appeals, waiting, or gone)"
+        + (f"; resumed at {done.resumed_at:,}" if done.resumed_at else "")
+        + (f"; {done.failed:,} have rows that ClickHouse cannot hold, see the log" if done.failed else "")
+    )

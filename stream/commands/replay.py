@@ -1,0 +1,331 @@
+"""scorestream replay: the log again, beside live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stream.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
+from stream.errors import UsageError
+from stream.scope import parse_time
+from stream.start_points import StartPoint, parse_moment, parse_offsets, time_text
+
+if TYPE_CHECKING:
+    from stream.replay_plan import Plan
+    from stream.replay_start import Sample
+
+processes_option = click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    envvar="SCORESTREAM_REPLAY_PROCESSES",
+    show_envvar=True,
+    help="Processes on this host; more hosts join by `replay join`.",
+)
+TABLES = ("chats", "scorecards", "scores")
+
+
+@click.group()
+def command() -> None:
+    """The log again, beside live, in a consumer group of its own: all of it, or one customer's, or a window of time.
+
+    Live offsets are never touched. A replay is known by its name, on every host: its plan is in Kafka, its progress the
+    committed offsets of its group. It slows down while live is late (SCORESTREAM_REPLAY_LIVE_LAG_S).
+    """
+
+
+@command.command()
+@click.argument("name")
+@click.option("--to-earliest", is_flag=True, help="From the first message that the log has.  [default]")
+@click.option("--to-datetime", metavar="TIME", help="From the first message of this time (UTC unless it says).")
+@click.option("--to-offset", multiple=True, metavar="[TABLE:PARTITION=]OFFSET", help="From an offset. Repeatable.")
+@click.option("--shift-by", type=int, metavar="N", help="From N messages of each partition before live (N < 0).")
+@click.option("--until", metavar="TIME", help="To the last message before this time.  [default: the end as it is now]")
+@click.option("--customer", "customers", multiple=True, metavar="ID", help="Only this customer's. Repeatable.")
+@click.option("--from", "from_", metavar="TIME", help="Only scorecards of this event time or later.")
+@click.option("--to", metavar="TIME", help="Only scorecards before this event time; a date includes its day.")
+@click.option(
+    "--kind",
+    type=click.Choice(["process", "conversation", "all"]),
+    default="all",
+    show_default=True,
+    help="Only process scorecards, or only those of conversations.",
+)
+@click.option("--table", "tables", multiple=True, type=click.Choice(TABLES), help="[default: scorecards, scores]")
+@click.option("--into", metavar="DATABASE", help="Write to a shadow database instead, for `scorestream cutover`.")
+@processes_option
+@click.option("--rate", type=click.IntRange(1), metavar="N", help="At most N messages/s, all processes together.")
+@click.option("--dry-run", is_flag=True, help="Show what it would read, how long it would take, how much matches.")
+@json_option
+@pass_app
+@click.pass_context
+def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
+    """Begin a replay, and work on it here until it is done.
+
+    ^C or SIGTERM finishes the batches and commits; `replay resume NAME` goes on from there, also after kill -9.
+    """
+    from stream import replay_start  # noqa: PLC0415  Kafka's clients take a while to import
+    from stream.lag_source import LagSource  # noqa: PLC0415
+    from stream.replay_plan import Filter  # noqa: PLC0415
+    from stream.replay_state import ReplayTopic  # noqa: PLC0415
+
+    settings = app.settings
+    wanted = Filter(
+        customers=tuple(sorted(set(options["customers"]))),
+        start_us=None if options["from_"] is None else parse_time(options["from_"]),
+        end_us=None if options["to"] is None else parse_time(options["to"], end=True),
+        kind=options["kind"],
+    )
+    if wanted.start_us is not None and wanted.end_us is not None and wanted.start_us >= wanted.end_us:
+        raise UsageError(f"--from {options['from_']} is not before --to {options['to']}")
+    request = replay_start.Request(
+        name=name,
+        start=_start_point(options),
+        until_ms=None if options["until"] is None else parse_moment(options["until"]),
+        filter=wanted,
+        tables=options["tables"],
+        into=options["into"],
+        rate=options["rate"],
+    )
+    with ReplayTopic(settings) as topic:
+        replay_start.check_name(topic, name)
+        lag = LagSource(settings.kafka)
+        try:
+            made = replay_start.plan(settings, lag, request)
+        finally:
+            lag.close()
+        if options["dry_run"]:
+            measured = _measured(topic)
+            _show_plan(made, replay_start.sample(settings, made), measured, as_json=options["as_json"])
+            return
+        replay_start.create(settings, topic, made)
+    _run(ctx, app, name, processes=options["processes"], as_json=options["as_json"])
+
+
+@command.command()
+@click.argument("name")
+@processes_option
+@click.option("--rate", type=click.IntRange(0), metavar="N", help="Another ceiling from now on; 0 = none.")
+@json_option
+@pass_app
+@click.pass_context
+def resume(ctx: click.Context, app: App, name: str, processes: int, rate: int | None, as_json: bool) -> None:
+    """Go on with a replay that was stopped, killed or paused, from its committed offsets."""
+    from stream import replay  # noqa: PLC0415
+
+    replay.reopen(app.settings, name, rate=rate)
+    _run(ctx, app, name, processes=processes, as_json=as_json)
+
+
+@command.command()
+@click.argument("name")
+@processes_option
+@json_option
+@pass_app
+@click.pass_context
+def join(ctx: click.Context, app: App, name: str, processes: int, as_json: bool) -> None:
+    """Work on a running replay with more processes, on this or another host."""
+    _run(ctx, app, name, processes=processes, as_json=as_json)
+
+
+@command.command(hidden=True)
+@click.argument("name")
+@pass_app
+@click.pass_context
+def member(ctx: click.Context, app: App, name: str) -> None:
+    """One process of `start`, `resume` and `join`."""
+    from stream import replay  # noqa: PLC0415
+
+    ctx.exit(replay.run_member(app.settings, name))
+
+
+@command.command()
+@click.argument("name")
+@pass_app
+def pause(app: App, name: str) -> None:
+    """Let all processes finish their batches, commit and end; `replay resume` goes on."""
+    _want(app, name, "paused")
+
+
+@command.command()
+@click.argument("name")
+@pass_app
+def cancel(app: App, name: str) -> None:
+    """End a replay for good. Rows that it wrote stay: they are as right as those that live wrote."""
+    _want(app, name, "cancelled")
+
+
+@command.command()
+@click.argument("name")
+@pass_app
+def delete(app: App, name: str) -> None:
+    """Forget a replay and its offsets; its name is free again. Rows stay, and so does a shadow database."""
+    from stream import replay  # noqa: PLC0415
+
+    replay.delete(app.settings, name)
+    click.echo(f"replay {name}: deleted")
+
+
+@command.command()
+@click.argument("name")
+@json_option
+@pass_app
+def status(app: App, name: str, as_json: bool) -> None:
+    """How far a replay is, from any host."""
+    from stream import replay  # noqa: PLC0415
+
+    (facts,) = replay.facts(app.settings, name)
+    if as_json:
+        print_json(facts)
+        return
+    _show(facts)
+
+
+@command.command(name="list")
+@json_option
+@pass_app
+def list_(app: App, as_json: bool) -> None:
+    """All replays."""
+    from stream import replay  # noqa: PLC0415
+
+    found = replay.facts(app.settings)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ["name", "state", "pass", "done", "total", "messages/s", "dead letters", "processes", "into", "created"],
+        [
+            (
+                each["name"],
+                each["state"],
+                each["pass"],
+                each["done"],
+                each["total"],
+                round(each["per_s"]),
+                each["dead_letters"],
+                len(each["processes"]),
+                each["into"] or "",
+                each["created_at"],
+            )
+            for each in found
+        ],
+    )
+
+
+def _start_point(options: dict[str, Any]) -> StartPoint:
+    names = ("to_earliest", "to_datetime", "to_offset", "shift_by")
+    given = [name for name in names if options[name] not in (None, False, ())]
+    if len(given) > 1:
+        raise UsageError("only one of " + ", ".join("--" + name.replace("_", "-") for name in given) + " can be given")
+    if options["to_datetime"] is not None:
+        return StartPoint(at_ms=parse_moment(options["to_datetime"]))
+    if options["to_offset"]:
+        return StartPoint(offsets=parse_offsets(options["to_offset"]))
+    if options["shift_by"] is not None:
+        if options["shift_by"] >= 0:
+            raise UsageError("--shift-by counts back from where live is: give a negative number")
+        return StartPoint(shift_by=options["shift_by"])
+    return StartPoint(earliest=True)
+
+
+def _run(ctx: click.Context, app: App, name: str, *, processes: int, as_json: bool) -> None:
+    from stream import replay  # noqa: PLC0415
+
+    settings = app.settings
+    level = ctx.find_root().params.get("log_level")
+    state = replay.run(settings, name, processes=processes, log_level=level)
+    (facts,) = replay.facts(settings, name)
+    if as_json:
+        print_json(facts)
+    else:
+        _show(facts)
+    if state == "stopped":
+        click.echo(f"stopped; go on with: scorestream replay resume {name}", err=True)
+    if state not in {"done", "paused", "cancelled", "stopped", "running", "pausing"}:
+        ctx.exit(EXIT_FAILED)
+
+
+def _want(app: App, name: str, wanted: Any) -> None:
+    from stream import replay  # noqa: PLC0415
+
+    click.echo(f"replay {name}: {replay.want(app.settings, name, wanted)}")
+
+
+def _show(facts: dict[str, Any]) -> None:
+    from stream.replay_progress import line  # noqa: PLC0415
+
+    click.echo(f"replay {facts['name']}: {facts['state']}; {line(facts)}")
+    if facts["error"] and facts["state"] != "done":
+        click.echo(f"  error: {facts['error']}")
+    for each in facts["processes"]:
+        lanes = ",".join(map(str, each["lanes"])) or "none"
+        click.echo(
+            f"  {each['host']} pid {each['pid']}: partitions {lanes}, {each['per_s']:,.0f}/s, {each['rss_mb']:.0f} MB"
+        )
+    if facts["state"] == "stopped":
+        click.echo(f"  nobody works on it; go on with: scorestream replay resume {facts['name']}")
+
+
+def _measured(topic: Any) -> float | None:
+    """The rate of the replay that ended last."""
+    rates = [
+        (beat.at_ms, 1000 * beat.reindexed / (beat.at_ms - beat.began_ms) * max(1, len(replay.members)))
+        for replay in topic.refresh().values()
+        for beat in replay.members.values()
+        if beat.at_ms - beat.began_ms > 1000 and beat.reindexed > 10_000
+    ]
+    return max(rates)[1] if rates else None
+
+
+def _show_plan(made: Plan, found: Sample, measured: float | None, *, as_json: bool) -> None:
+    from stream.replay_start import ASSUMED_PER_S  # noqa: PLC0415
+
+    per_s = measured or ASSUMED_PER_S
+    if made.rate:
+        per_s = min(per_s, made.rate)
+    total = made.main.messages
+    share = found.matched / found.messages if found.messages else 0.0
+    if as_json:
+        print_json(
+            {
+                "name": made.name,
+                "start": made.start,
+                "created_at": time_text(made.created_ms),
+                "partitions": [
+                    {
+                        "topic": s.topic,
+                        "partition": s.partition,
+                        "first": s.start,
+                        "last": s.end - 1,
+                        "messages": s.messages,
+                        "bytes": round(s.messages * found.bytes_each.get(s.topic, 0)),
+                    }
+                    for s in made.main.spans
+                ],
+                "messages": total,
+                "bytes": round(sum(s.messages * found.bytes_each.get(s.topic, 0) for s in made.main.spans)),
+                "per_s": round(per_s),
+                "per_s_measured": measured is not None,
+                "seconds": round(total / per_s, 1),
+                "sample": {"messages": found.messages, "matched": found.matched, "share": round(share, 4)},
+            }
+        )
+        return
+    print_table(
+        ["topic", "partition", "first", "last", "messages", "MB"],
+        [
+            (s.topic, s.partition, s.start, s.end - 1, s.messages,
+             f"{s.messages * found.bytes_each.get(s.topic, 0) / 1e6:.1f}")
+            for s in made.main.spans
+            if s.messages
+        ],
+    )  # fmt: skip
+    size = sum(s.messages * found.bytes_each.get(s.topic, 0) for s in made.main.spans) / 1e6
+    how = "the last replay's rate" if measured else "an assumed rate"
+    click.echo(f"{total:,} messages at most, about {size:,.0f} MB; {total / per_s:,.0f} s at {per_s:,.0f}/s ({how})")
+    click.echo(
+        f"matches the filter: {share:.1%} of a sample of {found.messages:,} messages, so about {round(total * share):,}"
+    )
+    click.echo("dry run: nothing was started")

@@ -1,0 +1,228 @@
+"""scorestream verify: Postgres against ClickHouse."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stream.console import (
+    EXIT_DIFFERENCES,
+    EXIT_FAILED,
+    EXIT_OK,
+    App,
+    json_option,
+    pass_app,
+    print_json,
+    print_table,
+)
+from stream.scope_options import database_option, scope_of, scope_options
+
+if TYPE_CHECKING:
+    from stream.verify import Verified
+    from stream.verify_watch import Outcome
+
+
+class Span(click.ParamType):
+    """`90`, `90s`, `10m`, `2h` -> seconds."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        unit = {"s": 1, "m": 60, "h": 3600}.get(str(value)[-1:], 0)
+        try:
+            seconds = float(str(value)[:-1]) * unit if unit else float(value)
+        except ValueError:
+            seconds = 0
+        if seconds <= 0:
+            self.fail(f"{value!r} is no span of time: 90s, 10m, 2h", param, ctx)
+        return seconds
+
+
+@click.command()
+@scope_options
+@click.option(
+    "--table", type=click.Choice(["all", "scorecard", "score"]), default="all", show_default=True, help="Which table."
+)
+@database_option
+@click.option("--report", is_flag=True, help="Also counts by day (gaps marked) and by template.")
+@click.option("--repair", is_flag=True, help="Reindex what differs, and compare again.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the pipeline (needs Kafka).")
+@click.option(
+    "--timeout", "timeout_s", type=float, default=60, show_default=True, metavar="SECONDS", help="Limit of that wait."
+)
+@click.option("--limit", type=click.IntRange(1), default=1_000, show_default=True, help="List so many rows at most.")
+@click.option(
+    "--watch", "every_s", type=Span(), metavar="SPAN", help="Repeat for ever, as 10m; /metrics on the web port."
+)
+@json_option
+@pass_app
+@click.pass_context
+def command(
+    ctx: click.Context,
+    app: App,
+    customers: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    kind: str,
+    table: str,
+    database: str | None,
+    report: bool,
+    repair: bool,
+    wait: bool,
+    timeout_s: float,
+    limit: int,
+    every_s: float | None,
+    as_json: bool,
+) -> None:
+    """Compare Postgres with ClickHouse, every row and every column, and tell why each row that differs does.
+
+    Counts and checksums are computed inside each store for every customer, day and kind; only those that differ are
+    opened. Exit code 3 when something differs, 1 when nothing can be said yet (the pipeline is behind, or rows change
+    all the time).
+    """
+    from stream.verify_watch import Options, verify, watch  # noqa: PLC0415  imported when it runs
+
+    scope = scope_of(customers, start, end, kind=kind, table=table)
+    settings = app.settings
+    options = Options(scope, database=database, wait=wait, timeout_s=timeout_s, limit=limit, repair=repair)
+    if every_s is not None:
+        stopping = threading.Event()
+
+        def stop(*_: object) -> None:
+            stopping.set()
+            raise KeyboardInterrupt
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        tell = _tell_json if as_json else _tell_line
+        watch(settings, options, every_s=every_s, stopping=stopping, on_outcome=tell)
+        return
+    outcome = verify(settings, options)
+    tables = _report(app, options.scope, outcome, database) if report else {}
+    if as_json:
+        print_json(outcome.as_json() | tables)
+    else:
+        _show(outcome, repair=repair)
+        for title, rows in tables.items():
+            _show_report(title, rows)
+        click.echo(_line(outcome))
+    ctx.exit(_code(outcome))
+
+
+def _tell_line(outcome: Outcome) -> None:
+    click.echo(_line(outcome))
+
+
+def _tell_json(outcome: Outcome) -> None:
+    """One line for each comparison."""
+    click.echo(json.dumps(outcome.as_json(), ensure_ascii=False))
+
+
+def _code(outcome: Outcome) -> int:
+    last = outcome.verified
+    if last.wrong or last.not_opened or outcome.visible_appeals:
+        return EXIT_DIFFERENCES
+    return EXIT_FAILED if last.lagging or last.moving else EXIT_OK
+
+
+def _show(outcome: Outcome, *, repair: bool) -> None:
+    if repair and outcome.repaired:
+        click.echo(f"repaired {outcome.repaired:,} scorecards:")
+        _show_findings(outcome.first)
+        click.echo("after the repair:")
+    _show_findings(outcome.verified)
+    if outcome.appeals:
+        click.echo("appeals in Postgres, and what ClickHouse shows of them:")
+        print_table(
+            ["customer", "replica", "request", "resolve", "scorecards shown", "scores shown"],
+            [tuple(each.as_json().values()) for each in outcome.appeals],
+        )
+
+
+def _show_findings(last: Verified) -> None:
+    if last.lagging:
+        click.echo(f"not comparable yet: {len(last.wrong_cells):,} cells differ, and {last.lagging}")
+    if last.findings:
+        print_table(
+            ["what", "table", "customer", "day", "kind", "shard", "scorecard", "row", "reason"],
+            [
+                (
+                    f.what,
+                    f.table,
+                    f.customer_id,
+                    f.day,
+                    "process" if f.is_process else "conversation",
+                    str(f.shard),
+                    f.scorecard_id,
+                    "" if f.row_id == f.scorecard_id else f.row_id,
+                    f.reason,
+                )
+                for f in last.findings
+            ],
+        )
+    if last.wrong > len(last.findings):
+        click.echo(f"... and {last.wrong - len(last.findings):,} more rows (--limit)")
+    if last.not_opened:
+        click.echo(f"{last.not_opened:,} cells differ in all, and not all of them were gone through (--limit)")
+    if last.moving:
+        click.echo(f"not comparable yet: {len(last.moving):,} scorecards changed at every look")
+
+
+def _line(outcome: Outcome) -> str:
+    from stream.verify import lsn_text  # noqa: PLC0415
+
+    last = outcome.verified
+    rows = ", ".join(f"{count:,} {table}" for table, count in last.rows.items())
+    counts = {
+        what: sum(n for (_, kind), n in last.counts.items() if kind == what) for what in ("missing", "extra", "stale")
+    }
+    verdict = "clean" if outcome.clean else "not comparable yet" if _code(outcome) == EXIT_FAILED else "differs"
+    return (
+        f"verify: {verdict}: {rows or 'no'} rows in {last.cells:,} cells as of LSN {lsn_text(last.lsn)}, "
+        + ", ".join(f"{count:,} {what}" for what, count in counts.items())
+        + f", {outcome.visible_appeals:,} rows of appeals visible"
+        + (f", {outcome.repaired:,} scorecards repaired" if outcome.repaired else "")
+        + f", {last.seconds:.1f} s"
+    )
+
+
+def _report(app: App, scope: Any, outcome: Outcome, database: str | None) -> dict[str, Any]:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from stream import postgres, verify_report  # noqa: PLC0415
+    from stream.row_states import Shards, source_of  # noqa: PLC0415
+
+    settings = app.settings
+    last = outcome.verified
+    connection = postgres.connect(settings.postgres)
+    shards = Shards(settings.clickhouse, database or settings.clickhouse.database)
+    try:
+        connection.execute("SET statement_timeout = 0")
+        source = source_of(connection, settings.postgres.source_schema)
+        templates = verify_report.templates(connection, source, shards, scope)
+    finally:
+        shards.close()
+        connection.close()
+    return {
+        "days": [asdict(day) for day in verify_report.days(last.postgres, last.shards)],
+        "gaps": [
+            {"customer_id": customer, "days_without_scorecards": len(days), "days": " ".join(days)}
+            for customer, days in verify_report.gaps(last.postgres).items()
+        ],
+        "templates": [asdict(template) for template in templates],
+    }
+
+
+def _show_report(title: str, rows: list[dict[str, Any]]) -> None:
+    click.echo(f"{title}:")
+    if rows:
+        print_table(
+            [name.replace("_", " ") for name in rows[0]],
+            [tuple("gap" if v is True else "" if v is False else v for v in row.values()) for row in rows],
+        )

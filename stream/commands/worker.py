@@ -1,0 +1,28 @@
+"""scorestream worker: the live indexer."""
+
+from __future__ import annotations
+
+import click
+
+from stream.console import App, pass_app
+
+
+@click.command()
+@click.option("--restart", is_flag=True, help="Stay as its supervisor: start it again when it fails or is killed.")
+@pass_app
+@click.pass_context
+def command(ctx: click.Context, app: App, restart: bool) -> None:
+    """Index changes as they come, until SIGTERM. Start several: the consumer group shares the partitions.
+
+    SIGTERM finishes the batch, commits and leaves the group. Exit code 1 when something cannot go on; then, or when it
+    is killed, --restart starts it again, but not when the configuration is wrong (exit code 2).
+    """
+    settings = app.settings  # read before anything else: what is wrong is told here, at once
+    if restart:
+        from stream import supervise  # noqa: PLC0415  the supervisor needs none of the rest
+
+        assert ctx.parent is not None
+        ctx.exit(supervise.run_worker(ctx.parent.params.get("log_level")))
+    from stream import worker  # noqa: PLC0415  Faust takes a second to import
+
+    ctx.exit(worker.run(settings))

@@ -1,0 +1,318 @@
+"""Configuration: environment variables `SCORESTREAM_*`, over an optional TOML file named by `SCORESTREAM_CONFIG`.
+
+Read here and nowhere else. All faults are reported together. Secrets come from the environment or from a file whose
+name is in `<NAME>_FILE`; they are `SecretStr`, so that no log line or repr shows them.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from stream.errors import ConfigError
+
+PREFIX = "SCORESTREAM_"
+
+
+def _secrets_of(model: type[BaseModel]) -> set[str]:
+    return {name for name, field in model.model_fields.items() if "SecretStr" in str(field.annotation)}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_file_names(cls, values: Any) -> Any:
+        """`<NAME>_FILE` was read already, in `load`; here it is a variable too many."""
+        if not isinstance(values, dict):
+            return values
+        read = {f"{name}_file" for name in _secrets_of(cls)}
+        return {key: value for key, value in values.items() if key not in read}
+
+
+class PostgresSettings(_Section):
+    dsn: str = Field(
+        "postgresql://127.0.0.1:5432/postgres",
+        description="libpq URL or key=value string of the source; keep the password out of it",
+    )
+    password: SecretStr | None = Field(None, description="password for the DSN's user")
+    source_schema: str = Field("app", description="schema of chats, scorecards, scores, scorecard_templates")
+    slot: str = Field("scorestream", description="logical replication slot of the connector")
+    publication: str = Field("scorestream", description="publication of the connector")
+    statement_timeout_s: float = Field(30, gt=0, description="limit of one look-up")
+
+
+class KafkaSettings(_Section):
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="comma-separated host:port of brokers")
+    topic_prefix: str = Field(
+        "scorestream", description="Debezium's topic.prefix; topics are <prefix>.<schema>.<table>"
+    )
+    group: str = Field("scorestream-live", description="consumer group (Faust application id) of the live workers")
+    partitions: int = Field(16, ge=1, le=1024, description="partitions of the scorecards and scores topics")
+    replication_factor: int = Field(1, ge=1, description="replication factor of the topics that are created")
+    dead_letter_topic: str | None = Field(None, description="default: <prefix>.dead-letters")
+    min_compaction_lag_s: int = Field(7 * 86400, ge=0, description="compaction keeps every change this long")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="as in librdkafka"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="as in librdkafka"
+    )
+    sasl_username: str | None = Field(None, description="SASL user")
+    sasl_password: SecretStr | None = Field(None, description="SASL password")
+    ssl_ca_location: Path | None = Field(None, description="PEM file of the CA that signed the brokers' certificates")
+    ssl_certificate_location: Path | None = Field(None, description="PEM file of the client's certificate (mTLS)")
+    ssl_key_location: Path | None = Field(None, description="PEM file of the client's key (mTLS)")
+    ssl_key_password: SecretStr | None = Field(None, description="password of that key")
+
+    @model_validator(mode="after")
+    def _sasl_is_whole(self) -> KafkaSettings:
+        if self.security_protocol.startswith("SASL") and not (
+            self.sasl_mechanism and self.sasl_username and self.sasl_password
+        ):
+            raise ValueError(
+                f"security_protocol {self.security_protocol} needs sasl_mechanism, sasl_username and sasl_password"
+            )
+        return self
+
+
+class ClickHouseSettings(_Section):
+    shards: Annotated[list[str], NoDecode] = Field(
+        ["http://127.0.0.1:8123"],
+        min_length=1,
+        description="comma-separated http(s)://host:port, one for each shard; the order is the shard number",
+    )
+    user: str = Field("default", description="ClickHouse user")
+    password: SecretStr = Field(SecretStr(""), description="its password")
+    database: str = Field(
+        "scorestream", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="database of the tables on every shard"
+    )
+    cluster: str | None = Field(
+        None, description="run the DDL ON CLUSTER this (Replicated set-ups); default: on every shard of the list"
+    )
+    shard_bucket_days: int = Field(
+        1, ge=1, description="the shard of an event time is (days since 1970 / this) modulo the number of shards"
+    )
+    ca_cert: Path | None = Field(None, description="PEM file of the CA for https shards")
+    timeout_s: float = Field(60, gt=0, description="limit of one insert or query")
+    compression: Literal["none", "lz4", "zstd"] = Field(
+        "lz4", description="of insert bodies; none is faster on loopback"
+    )
+
+    @field_validator("shards", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("shards")
+    @classmethod
+    def _urls(cls, value: list[str]) -> list[str]:
+        for url in value:
+            if not url.startswith(("http://", "https://")):
+                raise ValueError(f"shard {url!r} is not an http:// or https:// URL")
+        return value
+
+
+class ConnectSettings(_Section):
+    url: str = Field("http://127.0.0.1:8083", description="Kafka Connect's REST interface")
+    connector: str = Field("scorestream", description="name of the connector")
+    config: Path | None = Field(
+        None, description="connector JSON; default: connectors/scorestream-source.json beside the package"
+    )
+    username: str | None = Field(None, description="basic auth user of the REST interface")
+    password: SecretStr | None = Field(None, description="its password")
+    ca_cert: Path | None = Field(None, description="PEM file of the CA for https")
+
+
+class BatchSettings(_Section):
+    max_messages: int = Field(10_000, ge=1, description="a live batch closes at so many messages")
+    max_age_s: float = Field(0.02, ge=0, description="or when its first message has waited so long")
+    dead_letter_share: float = Field(
+        0.5, gt=0, le=1, description="stop when more than this share of the last window of messages was refused"
+    )
+    dead_letter_window: int = Field(1_000, ge=1, description="messages in that window; fewer never stop the worker")
+
+
+class RetrySettings(_Section):
+    initial_s: float = Field(
+        0.2, gt=0, description="first wait after a transient error; doubled each time, with jitter"
+    )
+    max_s: float = Field(10, gt=0, description="longest wait between two tries")
+    give_up_s: float = Field(600, gt=0, description="end the process when an outside system was away for so long")
+
+
+class WatchdogSettings(_Section):
+    stall_s: float = Field(
+        120, gt=0, description="end the worker when messages wait and nothing moves for so long; longer than timeouts"
+    )
+
+
+class ReplaySettings(_Section):
+    batch_messages: int = Field(20_000, ge=100, description="messages that a replay processes at once")
+    threads: int = Field(2, ge=1, le=8, description="batches that one process of a replay works on at a time")
+    nice: int = Field(5, ge=0, le=19, description="how far the processes of a replay stand back on their host")
+    live_lag_s: float = Field(3, gt=0, description="a replay slows down while live is behind by more than this")
+    max_parts: int = Field(300, ge=1, description="or a ClickHouse partition has more active parts than this")
+    errors_per_minute: int = Field(3, ge=1, description="or so many of its own steps had to be tried again")
+    least_per_s: int = Field(500, ge=1, description="messages/s that it keeps even then, in all its processes")
+
+
+class BackfillSettings(_Section):
+    dsn: str | None = Field(
+        None, description="source, as a role that may INSERT into the signal table (scorestream_cdc); no pooler"
+    )
+    password: SecretStr | None = Field(None, description="password for that DSN's user")
+
+
+class WebSettings(_Section):
+    host: str = Field("127.0.0.1", description="address of /metrics, health and the dashboard")
+    port: int = Field(6066, ge=0, le=65535, description="their port; 0 = a free one")
+
+
+class MonitorSettings(_Section):
+    port: int = Field(6067, ge=0, le=65535, description="port of `scorestream monitor`, at SCORESTREAM_WEB_HOST")
+    interval_s: float = Field(2, ge=0.5, le=60, description="how often it looks at Kafka")
+    target_s: float = Field(5, gt=0, description="freshness that is promised: a change that waits longer is late")
+    stuck_s: float = Field(10, gt=0, description="messages wait and nothing moves for so long = STALL or STOP")
+    processes: Annotated[list[str], NoDecode] = Field(
+        ["http://127.0.0.1:6066"],
+        description="comma-separated URLs of workers, replays and verify --watch; each address of a name is asked",
+    )
+
+    @field_validator("processes", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """All settings. Environment: `SCORESTREAM_<SECTION>_<NAME>`, e.g. `SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        extra="ignore",
+        nested_model_default_partial_update=True,
+    )
+
+    version_epoch: int = Field(
+        0, ge=0, lt=1 << 16, description="raise it when Postgres moves to another cluster, whose LSNs start lower"
+    )
+    state_dir: Path = Field(Path(".scorestream"), description="working directory of Faust's tables and of pid files")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="level of the log on stderr")
+    postgres: PostgresSettings = PostgresSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    clickhouse: ClickHouseSettings = ClickHouseSettings()
+    connect: ConnectSettings = ConnectSettings()
+    batch: BatchSettings = BatchSettings()
+    retry: RetrySettings = RetrySettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
+    replay: ReplaySettings = ReplaySettings()
+    backfill: BackfillSettings = BackfillSettings()
+    web: WebSettings = WebSettings()
+    monitor: MonitorSettings = MonitorSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, whose values arrive as arguments."""
+        return (env_settings, init_settings)
+
+    def topic(self, table: str) -> str:
+        """Name of the topic that carries changes of `table`."""
+        return f"{self.kafka.topic_prefix}.{self.postgres.source_schema}.{table}"
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Name of the topic for refused messages."""
+        return self.kafka.dead_letter_topic or f"{self.kafka.topic_prefix}.dead-letters"
+
+
+def load() -> Settings:
+    """Settings from the environment, and from the TOML file named by `SCORESTREAM_CONFIG`.
+
+    Raises:
+        ConfigError: with every fault of every source in one text.
+    """
+    environ = os.environ
+    faults: list[str] = []
+    file_values: dict[str, Any] = {}
+    if path := environ.get(PREFIX + "CONFIG"):
+        try:
+            file_values = tomllib.loads(Path(path).read_text("utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            faults.append(f"{PREFIX}CONFIG={path}: {error}")
+    _read_secret_files(environ, file_values, faults)
+    faults += _unknown_variables(environ)
+    try:
+        settings = Settings(**file_values)
+    except ValidationError as error:
+        faults += [
+            f"{_variable(fault['loc'])}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
+        ]
+    if faults:
+        raise ConfigError("the configuration is wrong:\n" + "\n".join(f"  - {fault}" for fault in faults))
+    return settings
+
+
+def _secret_fields() -> list[tuple[str, str]]:
+    found = []
+    for section, field in Settings.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            found += [(section, name) for name in sorted(_secrets_of(model))]
+    return found
+
+
+def _read_secret_files(environ: Any, values: dict[str, Any], faults: list[str]) -> None:
+    for section, name in _secret_fields():
+        variable = f"{PREFIX}{section}_{name}".upper()
+        path = environ.get(variable + "_FILE")
+        if not path or variable in environ:
+            continue
+        try:
+            values.setdefault(section, {})[name] = Path(path).read_text("utf-8").rstrip("\r\n")
+        except OSError as error:
+            faults.append(f"{variable}_FILE: {error}")
+
+
+def _known_variables() -> set[str]:
+    known = {PREFIX + "CONFIG"}
+    for section, field in Settings.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            known |= {f"{PREFIX}{section}_{name}".upper() for name in model.model_fields}
+        else:
+            known.add((PREFIX + section).upper())
+    known |= {f"{PREFIX}{section}_{name}_FILE".upper() for section, name in _secret_fields()}
+    return known
+
+
+def _unknown_variables(environ: Any) -> list[str]:
+    known = _known_variables()
+    import difflib  # noqa: PLC0415  only on the error path
+
+    faults = []
+    for variable in sorted(environ):
+        if variable.startswith(PREFIX) and variable not in known:
+            near = difflib.get_close_matches(variable, known, n=1)
+            faults.append(f"{variable}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return faults
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return PREFIX + "_".join(str(part) for part in location).upper()

@@ -1,0 +1,71 @@
+"""What all commands share: the settings of this call, and results on stdout (tables, JSON). Logs never go there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stream import logs
+
+if TYPE_CHECKING:
+    from stream.config import Settings
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DIFFERENCES = 0, 1, 2, 3
+
+
+class App:
+    """One call of the command line. The configuration is read when a command first asks for it: help needs none."""
+
+    def __init__(self, log_level: str | None = None) -> None:
+        self._log_level = log_level
+        self._settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings; logging is set up by them.
+
+        Raises:
+            ConfigError: with every fault.
+        """
+        if self._settings is None:
+            from stream.config import load  # noqa: PLC0415  pydantic takes longer to import than all of the help
+
+            self._settings = load()
+            logs.configure(self._log_level or self._settings.log_level)
+        return self._settings
+
+
+pass_app = click.make_pass_decorator(App)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, keys in the order given."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table with left-aligned text and right-aligned numbers, as wide as its content (also into a pipe)."""
+    body = [[_cell(value) for value in row] for row in rows]
+    numeric = [
+        bool(body) and all(cell.replace(",", "").replace(".", "").lstrip("-").isdigit() or not cell for cell in column)
+        for column in (zip(*body, strict=True) if body else [[]] * len(columns))
+    ]
+    widths = [max(map(len, column)) for column in zip(columns, *body, strict=True)]
+    for line in [list(columns), *body]:
+        cells = (
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(line, widths, numeric, strict=True)
+        )
+        click.echo("  ".join(cells).rstrip())
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)

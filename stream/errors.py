@@ -1,0 +1,96 @@
+"""Every exception of the package; the base says what the caller does with it.
+
+ScorestreamError
+├── Retry                       try the same thing again, with backoff
+│   ├── PostgresUnavailable
+│   ├── ClickHouseUnavailable
+│   └── KafkaUnavailable
+├── Refused                     this message goes to the dead letters, its neighbours go on
+└── Stop                        end the process with a non-zero exit and one clear line
+    ├── ConfigError             the configuration is wrong (exit 2)
+    ├── UsageError              what was asked for cannot be done (exit 2)
+    ├── WriteMismatch           ClickHouse acknowledged other than what was sent
+    ├── LedgerImbalance         a message is in no column of the ledger, or in two
+    ├── TooManyDeadLetters      draining the topic into the dead letters helps nobody
+    ├── PostgresRefused         the source is not as it should be: a table, a column or a privilege is missing
+    ├── ClickHouseRefused       a shard refused a statement that a later try will not change
+    ├── Stalled                 messages wait and nothing moves: the watchdog ends the worker
+    └── ConnectError            Kafka Connect refused what was asked
+"""
+
+from __future__ import annotations
+
+
+class ScorestreamError(Exception):
+    """Base of all errors raised on purpose; its text is fit to be shown to an operator."""
+
+
+class Retry(ScorestreamError):
+    """An outside system is away for the moment."""
+
+
+class PostgresUnavailable(Retry):
+    """Postgres refused or dropped the connection, or cancelled the statement."""
+
+
+class ClickHouseUnavailable(Retry):
+    """A shard cannot be reached, is overloaded ("too many parts"), or timed out."""
+
+
+class KafkaUnavailable(Retry):
+    """The broker did not answer, or the produce was not acknowledged in time."""
+
+
+class Refused(ScorestreamError):
+    """A message that cannot be indexed as it is. `reason` is one of a few fixed words: it becomes a metric label."""
+
+    def __init__(self, reason: str, error: str) -> None:
+        super().__init__(f"{reason}: {error}")
+        self.reason = reason
+        self.error = error
+
+
+class Stop(ScorestreamError):
+    """The process cannot go on; `exit_code` is what it ends with."""
+
+    exit_code = 1
+
+
+class ConfigError(Stop):
+    """One or more settings are missing or wrong; the text lists every fault."""
+
+    exit_code = 2
+
+
+class UsageError(Stop):
+    """The command asks for what cannot be; the text says the way out."""
+
+    exit_code = 2
+
+
+class WriteMismatch(Stop):
+    """ClickHouse's written_rows differs from the rows that were sent."""
+
+
+class LedgerImbalance(Stop):
+    """consumed != the sum of all outcomes for a topic and partition."""
+
+
+class TooManyDeadLetters(Stop):
+    """The share of refused messages is above the configured limit."""
+
+
+class Stalled(Stop):
+    """No progress for longer than the limit with messages waiting; the log holds what the watchdog saw."""
+
+
+class ConnectError(Stop):
+    """Kafka Connect answered with an error; the text holds its own words."""
+
+
+class PostgresRefused(Stop):
+    """Postgres refused a statement; the text holds its own words."""
+
+
+class ClickHouseRefused(Stop):
+    """ClickHouse refused a statement; the text holds its own words."""

@@ -1,0 +1,53 @@
+"""The ledger: every message is in exactly one column of it, and the columns add up to what was consumed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from stream.errors import LedgerImbalance
+
+
+class Outcome(StrEnum):
+    """What became of a message."""
+
+    WRITTEN = "written"  # its row, or the reindexed scorecard, is in ClickHouse
+    DROPPED = "dropped"  # of an appeal
+    SUPERSEDED = "superseded"  # a newer change of the row is in the batch, or the scorecard is gone from Postgres
+    WAITING = "waiting"  # no event time yet; the conversation's own message will index it
+    RETIRED = "retired"  # a delete, or a change into an appeal: delete markers were written
+    TOMBSTONE = "tombstone"  # Kafka's own delete marker; the delete came before it
+    IGNORED = "ignored"  # nothing to do: a chat without scorecards, or outside of a replay's filter
+    DEAD_LETTER = "dead_letter"  # refused, kept whole in the dead-letter topic
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Messages of one topic by partition and outcome."""
+
+    topic: str
+    consumed: Counter[int] = field(default_factory=Counter)
+    outcomes: dict[int, Counter[Outcome]] = field(default_factory=dict)
+
+    def add(self, partition: int, outcomes: Iterable[Outcome], *, consumed: int) -> None:
+        """Count the messages of one partition."""
+        self.consumed[partition] += consumed
+        self.outcomes.setdefault(partition, Counter()).update(outcomes)
+
+    def check(self) -> None:
+        """Raises LedgerImbalance when some partition's columns do not add up to what was consumed."""
+        for partition, consumed in self.consumed.items():
+            accounted = sum(self.outcomes.get(partition, Counter()).values())
+            if accounted != consumed:
+                raise LedgerImbalance(
+                    f"{self.topic}-{partition}: {consumed} messages consumed, {accounted} accounted for"
+                )
+
+    def totals(self) -> Counter[Outcome]:
+        """Messages by outcome, over all partitions."""
+        total: Counter[Outcome] = Counter()
+        for outcomes in self.outcomes.values():
+            total.update(outcomes)
+        return total

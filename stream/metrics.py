@@ -1,0 +1,275 @@
+"""Every metric of the package, declared in one place. Labels have few values: no customers, no ids.
+
+`mode` is live or replay: a replay never makes the live flow look late.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+from stream.pipeline import Done
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+_LATENCY_S = (0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
+_STAGE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+CONSUMED = Counter(
+    "scorestream_messages_consumed",
+    "Messages taken from Kafka whose batch is finished. Equals the sum of scorestream_messages_outcome.",
+    ["mode", "topic"],
+    registry=REGISTRY,
+)
+OUTCOME = Counter(
+    "scorestream_messages_outcome",
+    "Messages by what became of them: the ledger. Every message is in exactly one outcome.",
+    ["mode", "topic", "outcome"],
+    registry=REGISTRY,
+)
+DEAD_LETTERS = Counter(
+    "scorestream_dead_letters",
+    "Messages that were refused and kept whole in the dead-letter topic, by reason.",
+    ["mode", "topic", "reason"],
+    registry=REGISTRY,
+)
+ROWS = Counter(
+    "scorestream_rows_written",
+    "Rows, delete markers included, that ClickHouse acknowledged.",
+    ["mode", "topic"],
+    registry=REGISTRY,
+)
+REINDEXED = Counter(
+    "scorestream_scorecards_reindexed",
+    "Scorecards read again from Postgres with their scores, because their place changed.",
+    ["mode", "topic"],
+    registry=REGISTRY,
+)
+MOVED = Counter(
+    "scorestream_scorecards_moved_in_flight",
+    "Scorecards whose place changed between look-up and confirm; they were reindexed.",
+    ["mode", "topic"],
+    registry=REGISTRY,
+)
+BATCH_MESSAGES = Histogram(
+    "scorestream_batch_messages",
+    "Messages in a batch.",
+    ["mode", "topic"],
+    buckets=(1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000),
+    registry=REGISTRY,
+)
+STAGE_SECONDS = Histogram(
+    "scorestream_batch_stage_seconds",
+    "Time that a batch spent in a stage: decode, look_up, plan, write, confirm, close.",
+    ["mode", "topic", "stage"],
+    buckets=_STAGE_S,
+    registry=REGISTRY,
+)
+END_TO_END_SECONDS = Histogram(
+    "scorestream_end_to_end_seconds",
+    "From the commit in Postgres to ClickHouse's acknowledgement (and confirm), for each change.",
+    ["mode", "topic"],
+    buckets=_LATENCY_S,
+    registry=REGISTRY,
+)
+RETRIES = Counter(
+    "scorestream_retries",
+    "Steps that failed and were tried again, by error (see stream/errors.py).",
+    ["mode", "error"],
+    registry=REGISTRY,
+)
+REBALANCES = Counter(
+    "scorestream_rebalances",
+    "Times that this worker's partitions changed.",
+    ["mode"],
+    registry=REGISTRY,
+)
+ASSIGNED = Gauge(
+    "scorestream_assigned_partitions",
+    "Partitions that this worker owns now.",
+    ["topic"],
+    registry=REGISTRY,
+)
+LAST_PROGRESS = Gauge(
+    "scorestream_last_batch_timestamp_seconds",
+    "When the last batch was finished (Unix time).",
+    ["mode", "topic"],
+    registry=REGISTRY,
+)
+WATCHDOG_STILL = Gauge(
+    "scorestream_watchdog_still_seconds",
+    "Longest time that a partition of this worker has not moved although messages wait; the limit ends the worker.",
+    registry=REGISTRY,
+)
+WATCHDOG_WAITING = Gauge(
+    "scorestream_watchdog_waiting_messages",
+    "Offsets of this worker's partitions not committed yet, as the brokers say; transaction markers count.",
+    registry=REGISTRY,
+)
+WATCHDOG_LOOKS = Counter(
+    "scorestream_watchdog_looks",
+    "Looks of the watchdog by result: ok, unknown (no broker answers), failed, stalled.",
+    ["result"],
+    registry=REGISTRY,
+)
+
+VERIFY_CELLS = Gauge(
+    "scorestream_verify_cells",
+    "Cells (customer, day, kind, table) of the last comparison, by result: clean, different.",
+    ["result"],
+    registry=REGISTRY,
+)
+VERIFY_ROWS = Gauge(
+    "scorestream_verify_rows",
+    "Rows that the last comparison found wrong, by finding: missing, extra, stale, not_comparable (scorecards).",
+    ["finding"],
+    registry=REGISTRY,
+)
+VERIFY_APPEALS = Gauge(
+    "scorestream_verify_visible_appeals",
+    "Scorecards and scores of appeals that ClickHouse showed at the last comparison. Must be 0.",
+    registry=REGISTRY,
+)
+VERIFY_LAST_RUN = Gauge(
+    "scorestream_verify_last_run_timestamp_seconds",
+    "When the last comparison ended (Unix time).",
+    registry=REGISTRY,
+)
+VERIFY_LAST_CLEAN = Gauge(
+    "scorestream_verify_last_clean_timestamp_seconds",
+    "When the last comparison ended that found nothing wrong (Unix time); its age is what to alert on.",
+    registry=REGISTRY,
+)
+VERIFY_SECONDS = Gauge(
+    "scorestream_verify_seconds",
+    "How long the last comparison took.",
+    registry=REGISTRY,
+)
+VERIFY_REPAIRED = Counter(
+    "scorestream_verify_repaired_scorecards",
+    "Scorecards that verify --repair reindexed.",
+    registry=REGISTRY,
+)
+
+HOP_SECONDS = Histogram(
+    "scorestream_hop_seconds",
+    "The way of a change by hop: to_kafka (Postgres commit to Kafka), to_worker (Kafka to fetched), to_clickhouse "
+    "(fetched to acknowledged and confirmed).",
+    ["mode", "topic", "hop"],
+    buckets=_LATENCY_S,
+    registry=REGISTRY,
+)
+
+
+class Declared(NamedTuple):
+    """A gauge that the monitor makes when it is scraped (stream/monitor_metrics.py)."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+_PARTITION = ("group", "topic", "partition")
+MONITORED = (
+    Declared(
+        "scorestream_freshness_seconds", "Age of the oldest committed change that is not visible; 0 when all are."
+    ),
+    Declared("scorestream_source_up", "Whether the monitor was answered by kafka, postgres, connect.", ("source",)),
+    Declared("scorestream_process_up", "Whether a worker, replay or verify answers the monitor.", ("role", "url")),
+    Declared("scorestream_consumer_lag_messages", "Messages that wait and were never indexed.", _PARTITION),
+    Declared(
+        "scorestream_consumer_lag_seconds",
+        "Age of the next message not yet indexed, from its own commit time; 0 when none waits.",
+        _PARTITION,
+    ),
+    Declared("scorestream_consumer_lag_velocity", "Change of the lag in messages/s; negative = less.", _PARTITION),
+    Declared(
+        "scorestream_consumer_drain_seconds", "Time until nothing waits; absent = never at this rate.", _PARTITION
+    ),
+    Declared("scorestream_consumer_rewound_messages", "Messages processed again after a rewind: no lag.", _PARTITION),
+    Declared("scorestream_consumer_lost_messages", "Messages that left the log before they were indexed.", _PARTITION),
+    Declared("scorestream_consumer_retention_ratio", "Lag in seconds as a share of what the log keeps.", _PARTITION),
+    Declared("scorestream_consumer_verdict", "0 OK, 1 REWIND, 2 WARN, 3 STALL, 4 STOP (stream/lag.py).", _PARTITION),
+    Declared("scorestream_dead_letters_kept", "Messages in the dead-letter topic."),
+    Declared("scorestream_slot_active", "1 while the connector reads the replication slot.", ("slot",)),
+    Declared("scorestream_slot_lag_bytes", "WAL that the connector has not confirmed.", ("slot",)),
+    Declared("scorestream_slot_retained_bytes", "WAL that Postgres keeps for the slot.", ("slot",)),
+    Declared("scorestream_slot_safe_bytes", "WAL until the slot is in danger; absent without a limit.", ("slot",)),
+    Declared("scorestream_slot_lost", "1 when the slot was invalidated or its WAL removed.", ("slot",)),
+    Declared("scorestream_connector_running", "1 while the connector and all its tasks run.", ("connector",)),
+    Declared("scorestream_connector_task_running", "1 while the task runs.", ("connector", "task")),
+    Declared("scorestream_clickhouse_up", "1 while the shard answers.", ("shard",)),
+    Declared("scorestream_clickhouse_parts", "Active parts of a table.", ("shard", "table")),
+    Declared(
+        "scorestream_clickhouse_parts_of_fullest_partition",
+        "Active parts of the ClickHouse partition that has the most: ClickHouse slows inserts by this figure.",
+        ("shard", "table"),
+    ),
+    Declared("scorestream_canary_late_seconds", "Age of the oldest heartbeat that is in Postgres and not everywhere."),
+    Declared("scorestream_canary_age_seconds", "Everything older than this is proven visible by the canary."),
+    Declared("scorestream_canary_round_trip_seconds", "Way of the last heartbeat from Postgres to ClickHouse."),
+    Declared("scorestream_replay_total_messages", "Messages of the replay's present pass.", ("replay",)),
+    Declared("scorestream_replay_done_messages", "Of these, done.", ("replay",)),
+    Declared("scorestream_replay_messages_per_second", "Its rate, of all processes.", ("replay",)),
+    Declared("scorestream_replay_eta_seconds", "Time left; absent while it does not move.", ("replay",)),
+    Declared("scorestream_replay_running", "1 while a process works on it.", ("replay",)),
+    Declared("scorestream_replay_unfinished", "1 while it is wanted and not done.", ("replay",)),
+    Declared("scorestream_replay_throttled", "1 while it goes slower for the sake of live.", ("replay",)),
+    Declared(
+        "kafka_consumergroup_lag",
+        "End minus committed, as kafka_exporter has it.",
+        ("consumergroup", "topic", "partition"),
+    ),
+    Declared("kafka_consumergroup_lag_sum", "The same by topic.", ("consumergroup", "topic")),
+    Declared("kafka_consumergroup_current_offset", "Committed offset.", ("consumergroup", "topic", "partition")),
+    Declared("kafka_consumergroup_members", "Members of the group.", ("consumergroup",)),
+    Declared("kafka_consumergroup_group_lag", "As kafka-lag-exporter has it.", _PARTITION),
+    Declared("kafka_consumergroup_group_lag_seconds", "As kafka-lag-exporter has it, but exact.", _PARTITION),
+    Declared("kafka_topic_partition_current_offset", "End of the partition.", ("topic", "partition")),
+    Declared("kafka_topic_partition_oldest_offset", "First offset that is kept.", ("topic", "partition")),
+)
+
+
+def record_hops(
+    topic: str, *, mode: str, commit_ms: Sequence[int], appended_ms: Sequence[int], fetched_at: float, sample: int = 200
+) -> None:
+    """Observe the hops of a batch that was just acknowledged, for up to `sample` messages.
+
+    Args:
+        commit_ms, appended_ms: commit time in Postgres and Kafka's record time of the same messages.
+        fetched_at: Unix seconds.
+    """
+    step = max(1, len(commit_ms) // sample)
+    now = time.time()
+    to_kafka, to_worker = HOP_SECONDS.labels(mode, topic, "to_kafka"), HOP_SECONDS.labels(mode, topic, "to_worker")
+    for commit, appended in zip(commit_ms[::step], appended_ms[::step], strict=False):
+        to_kafka.observe(max(0.0, (appended - commit) / 1000))
+        to_worker.observe(max(0.0, fetched_at - appended / 1000))
+    HOP_SECONDS.labels(mode, topic, "to_clickhouse").observe(max(0.0, now - fetched_at))
+
+
+def record(done: Done, *, mode: str, end_to_end_sample: int = 1_000) -> None:
+    """Count a finished batch. Latency is observed for up to `end_to_end_sample` changes, evenly spread."""
+    topic = done.ledger.topic
+    consumed = sum(done.ledger.consumed.values())
+    CONSUMED.labels(mode, topic).inc(consumed)
+    BATCH_MESSAGES.labels(mode, topic).observe(consumed)
+    for outcome, count in done.ledger.totals().items():
+        OUTCOME.labels(mode, topic, outcome).inc(count)
+    for reason, count in done.refused.items():
+        DEAD_LETTERS.labels(mode, topic, reason).inc(count)
+    ROWS.labels(mode, topic).inc(done.rows)
+    REINDEXED.labels(mode, topic).inc(done.reindexed)
+    MOVED.labels(mode, topic).inc(done.moved)
+    for stage, seconds in done.stages.items():
+        STAGE_SECONDS.labels(mode, topic, stage).observe(seconds)
+    now = time.time()
+    latency = END_TO_END_SECONDS.labels(mode, topic)
+    for commit_ms in done.commit_ms[:: max(1, len(done.commit_ms) // end_to_end_sample)]:
+        latency.observe(max(0.0, now - commit_ms / 1000))
+    LAST_PROGRESS.labels(mode, topic).set(now)

@@ -1,0 +1,130 @@
+"""Which offset of a partition may be committed: the lowest one whose message is not done yet.
+
+Enters: stretches of the log as they were fetched, [start, end), and word that one is done. Leaves: the offset to
+commit. Knows no client and no clock. Kafka's logs have holes (compaction, control records, aborted transactions), so
+offsets are never counted: a stretch begins where the one before it ended, whatever lies in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class TP(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+class Held(NamedTuple):
+    """What is fetched and not done: how much waits in memory."""
+
+    messages: int
+    size: int  # bytes of keys and values
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a partition is; None where it is not known yet.
+
+    Attributes:
+        position: the next offset to deliver to the agent.
+        committed: the next offset to process after a restart, as this process committed it or found it.
+        end: the end of what could be read when the broker last answered a fetch.
+        answered_at: when that was, seconds since 1970.
+        waiting: messages of the partition's topic that are fetched and not acknowledged.
+    """
+
+    position: int | None
+    committed: int | None
+    end: int | None
+    answered_at: float | None
+    waiting: int
+
+
+@dataclass(slots=True)
+class _Stretch:
+    start: int
+    messages: int
+    size: int
+
+
+@dataclass(slots=True)
+class _Partition:
+    base: int  # where the first stretch began
+    end: int  # where the latest ended
+    undone: dict[int, _Stretch] = field(default_factory=dict)  # by the offset of its last message
+
+    def safe(self) -> int:
+        return min((stretch.start for stretch in self.undone.values()), default=self.end)
+
+
+class Offsets:
+    """The fetched and the finished stretches of all partitions that are ours.
+
+    Example: [100, 200) and [200, 250) were fetched. While the first is under way, 100 is the offset to commit, even
+    when the second is done; once both are, it is 250, also where 249 was a transaction's marker.
+    """
+
+    def __init__(self) -> None:
+        self._partitions: dict[TP, _Partition] = {}
+        self._held: dict[str, list[int]] = {}  # topic -> [messages, bytes]
+
+    def __iter__(self) -> Iterator[TP]:
+        return iter(list(self._partitions))
+
+    def end(self, tp: TP) -> int | None:
+        """Where the next stretch of the partition must start; None when nothing was fetched since it became ours."""
+        known = self._partitions.get(tp)
+        return None if known is None else known.end
+
+    def fetched(self, tp: TP, *, start: int, end: int, last: int | None, messages: int = 0, size: int = 0) -> None:
+        """A stretch was fetched. `last` is the offset of its last message, None where it has none."""
+        known = self._partitions.setdefault(tp, _Partition(start, start))
+        # After a step back (a seek to the committed offset) stretches overlap; each counts until it is done.
+        known.end = end
+        if last is None:
+            return
+        if (same := known.undone.get(last)) is not None:
+            start, messages, size = min(start, same.start), messages + same.messages, size + same.size
+            self._release(tp.topic, same)
+        known.undone[last] = _Stretch(start, messages, size)
+        held = self._held.setdefault(tp.topic, [0, 0])
+        held[0] += messages
+        held[1] += size
+
+    def done(self, tp: TP, last: int) -> bool:
+        """The stretch whose last message has this offset is done; False when it is not known (any more)."""
+        known = self._partitions.get(tp)
+        stretch = None if known is None else known.undone.pop(last, None)
+        if stretch is None:
+            return False
+        self._release(tp.topic, stretch)
+        return True
+
+    def safe(self, tp: TP) -> int | None:
+        """The offset to commit: all before it is done. None when nothing was done since the partition became ours."""
+        known = self._partitions.get(tp)
+        if known is None:
+            return None
+        safe = known.safe()
+        return safe if safe > known.base else None
+
+    def held(self, topic: str) -> Held:
+        """How much of a topic is fetched and not done."""
+        return Held(*self._held.get(topic, (0, 0)))
+
+    def forget(self, tps: Iterable[TP]) -> None:
+        """These partitions are not ours any more, or will be read again from their committed offsets."""
+        for tp in tps:
+            known = self._partitions.pop(TP(*tp), None)
+            for stretch in known.undone.values() if known is not None else ():
+                self._release(tp.topic, stretch)
+
+    def _release(self, topic: str, stretch: _Stretch) -> None:
+        held = self._held[topic]
+        held[0] -= stretch.messages
+        held[1] -= stretch.size

@@ -1,0 +1,55 @@
+"""`source.sequence` -> version: the only place that knows the order of changes.
+
+Enters: Debezium's `source.sequence`, a JSON array in a string: `["<last commit LSN>", "<LSN>"]`; the first element is
+null in an initial snapshot. Leaves: an int for ClickHouse's `_version UInt128`,
+
+    epoch (16 bits) | commit LSN (56) | LSN (56)
+
+A transaction that commits later carries the greater commit LSN although its rows may have been written to the WAL
+earlier, so neither the raw LSN nor any clock orders changes; this does. Kafka's order plays no part.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from stream.errors import Refused
+
+LSN_BITS = 56
+LSN_MAX = (1 << LSN_BITS) - 1
+EPOCH_SHIFT = 2 * LSN_BITS
+
+_decode_sequence = msgspec.json.Decoder(tuple[str | None, str]).decode
+
+
+def version(sequence: str | None, *, epoch: int = 0) -> int:
+    """Version of a change.
+
+    Args:
+        sequence: Debezium's `source.sequence`.
+        epoch: configuration; raised when Postgres moves to another cluster, whose LSNs start lower.
+
+    Raises:
+        Refused: `no_sequence`, when it is missing or is not two LSNs below 2**56.
+    """
+    if not sequence:
+        raise Refused("no_sequence", "source.sequence is missing")
+    try:
+        commit_text, lsn_text = _decode_sequence(sequence)
+        lsn = int(lsn_text)
+        commit = lsn if commit_text is None else int(commit_text)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Refused("no_sequence", f"source.sequence {sequence[:80]!r} is not two LSNs") from error
+    if not (0 <= lsn <= LSN_MAX and 0 <= commit <= LSN_MAX):
+        raise Refused("no_sequence", f"source.sequence {sequence[:80]!r}: an LSN is outside of 0..2**56-1")
+    return epoch << EPOCH_SHIFT | commit << LSN_BITS | lsn
+
+
+def commit_lsn(version_: int) -> int:
+    """The commit LSN in a version."""
+    return version_ >> LSN_BITS & LSN_MAX
+
+
+def lsn(version_: int) -> int:
+    """The LSN in a version."""
+    return version_ & LSN_MAX

@@ -1,0 +1,417 @@
+"""decode -> place -> write -> confirm: one pipeline, whoever drives it. The caller commits offsets, afterwards.
+
+    Fetched --decode--> changes --look up--> places --plan--> writes --> ClickHouse
+                 \\-> dead letters                \\-> reindex of what changes its place
+    confirm: look the places up again; whatever moved meanwhile is reindexed, until nothing has
+
+Enters: messages of one source table. Leaves: rows in ClickHouse, dead letters in Kafka, and a Ledger. It never commits,
+and it keeps nothing between batches: a batch may be processed by anyone, at any time, twice.
+Plain synchronous code. Stops with the errors of stream/errors.py; what can be retried is retried by `retry`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, TypeVar
+
+from stream.batch import Layout, Writes
+from stream.dead_letters import DeadLetter, Message
+from stream.envelope import DELETE, Decoded, Decoder, Envelope
+from stream.errors import Refused
+from stream.ledger import Ledger, Outcome
+from stream.placement import GONE, Place, State, month_of
+from stream.reindex import Snapshot, Standing, plan_reindex
+from stream.tables import CHATS, SCORE
+from stream.transform import (
+    Plan,
+    moved_conversations,
+    plan_scorecards,
+    plan_scores,
+    scorecard_ids,
+    versions_of,
+)
+from stream.values import Bad, convert, uuid_int
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+REINDEX_CHUNK = 1_000  # scorecards read, compared and written together: bounds memory when a customer is deleted
+
+
+class Fetched(Protocol):
+    """Messages of one partition, as a driver has them."""
+
+    topic: str
+    partition: int
+
+    @property
+    def values(self) -> Sequence[bytes | None]: ...
+    @property
+    def keys(self) -> Sequence[bytes | None]: ...
+    def message(self, index: int) -> Message:
+        """The message whole, for a dead letter."""
+        ...
+
+
+class Source(Protocol):
+    """Postgres, for what changes do not carry. Raises PostgresUnavailable."""
+
+    def places(self, ids: Sequence[str]) -> dict[str, Place]:
+        """The present place of each scorecard; those not in Postgres are missing."""
+        ...
+
+    def scorecards_of(self, conversations: Sequence[str]) -> list[tuple[str, str, bool]]:
+        """(conversation id, scorecard id, together) of all scorecards of these conversations.
+
+        `together`: written by the same transaction as the conversation, with all scores, and not touched since.
+        """
+        ...
+
+    def snapshot(self, ids: Sequence[str]) -> Snapshot:
+        """These scorecards with their scores, as of one moment."""
+        ...
+
+
+class Target(Protocol):
+    """ClickHouse. Raises ClickHouseUnavailable, WriteMismatch."""
+
+    def write(self, writes: Writes) -> None:
+        """Returns when all shards have acknowledged all rows."""
+        ...
+
+    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
+        """The rows of these scorecards that are visible on any shard, in any ClickHouse partition.
+
+        `customers`: under which they may stand; None: under any, which costs more.
+        """
+        ...
+
+
+class DeadLetters(Protocol):
+    """The dead-letter topic. Raises KafkaUnavailable."""
+
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Returns when the broker has acknowledged them all."""
+        ...
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of a batch."""
+
+    ledger: Ledger
+    refused: dict[str, int] = field(default_factory=dict)  # dead letters by reason
+    rows: int = 0
+    reindexed: int = 0
+    moved: int = 0  # scorecards whose place changed between look-up and confirm
+    commit_ms: list[int] = field(default_factory=list)  # commit times in Postgres of the changes
+    stages: dict[str, float] = field(default_factory=dict)  # seconds
+
+
+class Retrying(Protocol):
+    """Calls a step until it succeeds; lets through what must stop the process."""
+
+    def __call__(self, step: Callable[[], T], /) -> T: ...
+
+
+def no_retry(step: Callable[[], T], /) -> T:
+    """Call the step once."""
+    return step()
+
+
+class Pipeline:
+    """Processes batches of one source table.
+
+    Args:
+        keep: a replay's filter: changes of scorecards whose place it refuses are ignored.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        *,
+        source: Source,
+        target: Target,
+        dead_letters: DeadLetters,
+        layout: Layout,
+        epoch: int = 0,
+        retry: Retrying = no_retry,
+        keep: Callable[[Place], bool] | None = None,
+    ) -> None:
+        self.table = table
+        self._decoder = Decoder(table, epoch=epoch)
+        self._source = source
+        self._target = target
+        self._dead_letters = dead_letters
+        self._layout = layout
+        self._retry = retry
+        self._keep = keep
+
+    def process(
+        self, fetched: Sequence[Fetched], *, still_mine: Callable[[], bool] = lambda: True, again: bool = False
+    ) -> Done:
+        """Process messages of this pipeline's table; on return their offsets may be committed.
+
+        Args:
+            still_mine: asked at the end; when a worker has lost the partitions meanwhile (or was asleep for so long
+                that it may have), what it wrote is reindexed, since the new owner may have retired it already.
+            again: these messages may have been processed before by somebody who died before he could confirm. What he
+                wrote to a place that the scorecard had left since, and that was retired by then, is looked for.
+        """
+        clock = _Stages()
+        messages = [item for part in fetched for item in self._decode(part)]
+        changes = [item for item in messages if isinstance(item, Envelope)]
+        at = [index for index, item in enumerate(messages) if isinstance(item, Envelope)]
+        clock.mark("decode")
+        done = Done(Ledger(fetched[0].topic if fetched else self.table))
+        done.commit_ms = [change.source.ts_ms for change in changes]
+        plan = (
+            self._index_chats(changes, done, clock, still_mine, again=again)
+            if self.table == CHATS
+            else self._index(changes, done, clock, still_mine, again=again)
+        )
+        outcomes: list[Outcome | None] = [Outcome.TOMBSTONE if item is None else None for item in messages]
+        refused = {index: item for index, item in enumerate(messages) if isinstance(item, Refused)}
+        for index, outcome in zip(at, plan.outcomes, strict=True):
+            outcomes[index] = outcome
+        refused |= {at[index]: why for index, why in plan.refused.items()}
+        self._close(fetched, outcomes, refused, done)
+        clock.mark("close")
+        done.stages = clock.seconds
+        return done
+
+    def reindex(
+        self, versions: Mapping[str, int], customers: set[str] | None, done: Done | None = None
+    ) -> dict[str, Place]:
+        """Make ClickHouse equal to Postgres for these scorecards, and return the places that it used.
+
+        Args:
+            versions: scorecard id -> version to write at.
+            customers: under which rows may stand, beside their present ones; None: any.
+        """
+        places: dict[str, Place] = {}
+        ids = list(versions)
+        for start in range(0, len(ids), REINDEX_CHUNK):
+            chunk = ids[start : start + REINDEX_CHUNK]
+            snapshot = self._retry(partial(self._source.snapshot, chunk))
+            under = None
+            if customers is not None:
+                under = sorted((customers | {place.customer_id for place in snapshot.places.values()}) - {""})
+            standing = self._retry(partial(self._target.standing, chunk, under))
+            plan = plan_reindex({i: versions[i] for i in chunk}, snapshot, standing, self._layout)
+            for scorecard_id, why in plan.refused:
+                log.warning("reindex skipped a row scorecard=%s cause=%r", scorecard_id, str(why))
+            writes = plan.markers
+            writes.update(plan.rows)
+            if writes:
+                self._retry(partial(self._target.write, writes))
+            if done is not None:
+                done.rows += writes.rows
+            places |= {scorecard_id: snapshot.places.get(scorecard_id, GONE) for scorecard_id in chunk}
+        if done is not None:
+            done.reindexed += len(ids)
+        return places
+
+    def _undo(self, versions: dict[str, int], done: Done, *, lost: bool, again: bool) -> None:
+        """Reindex what was written too late, after whoever processed a change of place had retired what stood then.
+
+        A worker that has lost its partitions reindexes its own writes; one that takes messages over after a crash looks
+        for rows that its predecessor left where they no longer belong. Whose rows they are is not known any more.
+        """
+        if lost:
+            log.warning("lost the partitions in a batch table=%s scorecards=%d: reindexing", self.table, len(versions))
+        elif again and versions:
+            versions = self._strays(versions)
+        else:
+            return
+        if versions:
+            self._confirm_places(self.reindex(versions, None, done), versions, None, done)
+
+    def _strays(self, versions: dict[str, int]) -> dict[str, int]:
+        """Those of which a row stands where it does not belong."""
+        standing = self._retry(partial(self._target.standing, list(versions), None))
+        by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in versions}
+        stands = {(by_int[row.key.scorecard_id], row.key.customer_id, row.key.shard, row.key.month) for row in standing}
+        # Looked up afterwards: what moved in between is reindexed once too often, never too seldom.
+        places = self._retry(partial(self._source.places, list(versions)))
+        for scorecard_id, place in places.items():
+            if place.state == State.VISIBLE and place.event_time_us is not None:
+                at = place.event_time_us
+                stands.discard((scorecard_id, place.customer_id, self._layout.shard(at), month_of(at)))
+        return {scorecard_id: versions[scorecard_id] for scorecard_id, *_ in stands}
+
+    def _decode(self, part: Fetched) -> list[Decoded]:
+        """Decode, and refuse what has no key: the topics are keyed by primary key, so it is not Debezium's."""
+        out = self._decoder.decode(part.values)
+        keys = part.keys
+        if None in keys:
+            for index, key in enumerate(keys):
+                if key is None and out[index] is not None:
+                    out[index] = Refused("null_key", "the message has no key")
+        return out
+
+    def _index(
+        self, changes: list[Envelope], done: Done, clock: _Stages, still_mine: Callable[[], bool], *, again: bool
+    ) -> Plan:
+        ids = scorecard_ids(changes)
+        places = self._retry(partial(self._source.places, ids)) if ids else {}
+        clock.mark("look_up")
+        planner = plan_scores if self.table == SCORE.source else plan_scorecards
+        if self._keep is not None:
+            ids = [scorecard_id for scorecard_id in ids if self._keep(places.get(scorecard_id, GONE))]
+        plan = self._plan_kept(planner, changes, places, set(ids))
+        clock.mark("plan")
+        if plan.writes:
+            self._retry(partial(self._target.write, plan.writes))
+            done.rows += plan.writes.rows
+        if plan.reindex:
+            places |= self.reindex(plan.reindex, plan.customers, done)
+        clock.mark("write")
+        self._confirm({i: places.get(i, GONE) for i in ids}, changes, plan.customers, done)
+        versions = versions_of(changes)
+        self._undo({i: versions[i] for i in ids}, done, lost=not still_mine(), again=again)
+        clock.mark("confirm")
+        return plan
+
+    def _plan_kept(
+        self, planner: Callable[..., Plan], changes: list[Envelope], places: dict[str, Place], wanted: set[str]
+    ) -> Plan:
+        """Plan for the changes of the wanted scorecards only; the others are ignored."""
+        if self._keep is None:
+            return planner(changes, places, self._layout)
+        kept = [(i, own) for i, change in enumerate(changes) if (own := _wanted_part(change, wanted)) is not None]
+        at = [i for i, _ in kept]
+        part = planner([change for _, change in kept], places, self._layout)
+        whole = Plan(outcomes=[Outcome.IGNORED] * len(changes), writes=part.writes, reindex=part.reindex)
+        whole.customers = part.customers
+        for position, index in enumerate(at):
+            whole.outcomes[index] = part.outcomes[position]
+        whole.refused = {at[position]: why for position, why in part.refused.items()}
+        return whole
+
+    def _index_chats(
+        self, changes: list[Envelope], done: Done, clock: _Stages, still_mine: Callable[[], bool], *, again: bool
+    ) -> Plan:
+        plan = Plan(outcomes=[Outcome.IGNORED] * len(changes))
+        bad: Bad = {}
+        convert("time", "started_at", [None if c.after is None else c.after.started_at for c in changes], bad)
+        plan.refused = bad
+        conversations = moved_conversations(changes)
+        found: list[tuple[str, str, bool]] = []
+        if conversations:
+            found = self._retry(partial(self._source.scorecards_of, list(conversations)))
+        clock.mark("look_up")
+        indexed = set()
+        for conversation_id, scorecard_id, together in found:
+            moved = conversations[conversation_id]
+            # What was committed together with the conversation is indexed by its own messages, which find it.
+            if not (together and moved.arrived):
+                plan.reindex_at(scorecard_id, moved.version)
+                indexed.add(conversation_id)
+        for index, change in enumerate(changes):
+            row = change.before if change.op == DELETE else change.after
+            if index in bad:
+                plan.outcomes[index] = None
+            elif row.conversation_id in indexed:
+                plan.outcomes[index] = Outcome.RETIRED if change.op == DELETE else Outcome.WRITTEN
+        if plan.reindex:
+            places = self.reindex(plan.reindex, set(), done)
+            clock.mark("write")
+            self._confirm_places(places, plan.reindex, set(), done)
+            self._undo(plan.reindex, done, lost=not still_mine(), again=again)
+        clock.mark("confirm")
+        return plan
+
+    def _confirm(self, places: dict[str, Place], changes: list[Envelope], customers: set[str], done: Done) -> None:
+        if not places:
+            return
+        now = self._retry(partial(self._source.places, list(places)))
+        moved = [i for i, place in places.items() if now.get(i, GONE) != place]
+        if moved:
+            versions = versions_of(changes)
+            self._settle({i: versions[i] for i in moved}, places, now, customers, done)
+
+    def _confirm_places(
+        self, places: dict[str, Place], versions: Mapping[str, int], customers: set[str] | None, done: Done
+    ) -> None:
+        now = self._retry(partial(self._source.places, list(places)))
+        moved = {i: versions[i] for i, place in places.items() if now.get(i, GONE) != place}
+        if moved:
+            self._settle(moved, places, now, customers, done)
+
+    def _settle(
+        self,
+        versions: dict[str, int],
+        places: dict[str, Place],
+        now: dict[str, Place],
+        customers: set[str] | None,
+        done: Done,
+    ) -> None:
+        """Reindex what moved, until it stands still."""
+        while versions:
+            done.moved += len(versions)
+            if customers is not None:
+                held = (where.get(i, GONE) for where in (places, now) for i in versions)
+                customers = customers | {place.customer_id for place in held}
+            places = self.reindex(versions, customers, done)
+            now = self._retry(partial(self._source.places, list(places)))
+            versions = {i: versions[i] for i in versions if now.get(i, GONE) != places[i]}
+
+    def _close(
+        self, fetched: Sequence[Fetched], outcomes: list[Outcome | None], refused: dict[int, Refused], done: Done
+    ) -> None:
+        """Produce the dead letters, and account for every message."""
+        now_ms = int(time.time() * 1000)
+        letters: list[DeadLetter] = []
+        start = 0
+        for part in fetched:
+            end = start + len(part.values)
+            for index in sorted(index for index in refused if start <= index < end):
+                letters.append(DeadLetter.of(part.message(index - start), refused[index], now_ms=now_ms))
+                outcomes[index] = Outcome.DEAD_LETTER
+            known = [outcome for outcome in outcomes[start:end] if outcome is not None]
+            done.ledger.add(part.partition, known, consumed=len(part.values))
+            start = end
+        if letters:
+            self._retry(partial(self._dead_letters.send, letters))
+        for letter in letters:
+            done.refused[letter.reason] = done.refused.get(letter.reason, 0) + 1
+            at = letter.message
+            log.warning(
+                "dead letter topic=%s partition=%d offset=%d reason=%s cause=%r",
+                at.topic, at.partition, at.offset, letter.reason, letter.error[:200],
+            )  # fmt: skip
+        done.ledger.check()
+
+
+def _wanted_part(change: Envelope, wanted: set[str]) -> Envelope | None:
+    """What a change means for the wanted scorecards; None: nothing. Of a score that moves, one of the two may be."""
+    before, after = change.before, change.after
+    if change.op == DELETE:
+        return change if before.scorecard_id in wanted else None
+    if before is None or not before.scorecard_id or before.scorecard_id == after.scorecard_id:
+        return change if after.scorecard_id in wanted else None
+    if after.scorecard_id in wanted:
+        if before.scorecard_id not in wanted:
+            before.scorecard_id = after.scorecard_id  # it leaves a scorecard that is not to be touched
+        return change
+    if before.scorecard_id not in wanted:
+        return None
+    return type(change)(op=DELETE, source=change.source, before=before, version=change.version)
+
+
+class _Stages:
+    """Seconds spent in each stage of a batch."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def mark(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        self._since = now

@@ -1,0 +1,197 @@
+"""Postgres (psycopg): look-ups of places, and rows for a reindex.
+
+Enters: ids. Leaves: places and rows, as they are in Postgres now. One query for each batch, whatever its size; results
+are matched by position, so that the ids' spelling does not matter. Reads only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import IsolationLevel
+
+from stream.config import PostgresSettings
+from stream.errors import PostgresRefused, PostgresUnavailable
+from stream.placement import Place, place_of
+from stream.reindex import Snapshot
+from stream.tables import CHATS, SCORE, SCORECARD, TARGETS, Column, Table
+
+# What passes by itself: connection loss, restarts, timeouts, cancelled by a replica's recovery, out of connections.
+_TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
+
+
+def connect(settings: PostgresSettings) -> psycopg.Connection[Any]:
+    """A read-only connection in autocommit.
+
+    Raises:
+        PostgresUnavailable: no connection; the text names host and user, never the password.
+    """
+    options: dict[str, Any] = {"autocommit": True, "connect_timeout": 10, "application_name": "scorestream"}
+    if settings.password is not None:
+        options["password"] = settings.password.get_secret_value()
+    try:
+        connection = psycopg.connect(settings.dsn, **options)
+    except psycopg.OperationalError as error:
+        raise PostgresUnavailable(f"cannot connect to Postgres: {str(error).splitlines()[0]}") from error
+    except psycopg.Error as error:
+        raise PostgresRefused(f"cannot connect to Postgres: {error}") from error
+    connection.read_only = True
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    connection.execute(f"SET statement_timeout = {int(settings.statement_timeout_s * 1000)}")
+    connection.execute("SET timezone = 'UTC'")
+    return connection
+
+
+class PostgresSource:
+    """Look-ups over one connection, opened at the first one and again after a loss. Not for several threads."""
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        self._settings = settings
+        self._connection: psycopg.Connection[Any] | None = None
+        self._sql: _Statements | None = None
+
+    def close(self) -> None:
+        """Close the connection; the next look-up opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def places(self, ids: Sequence[str]) -> dict[str, Place]:
+        """The present place of each scorecard; those not in Postgres are missing."""
+        with self._reading() as (connection, sql):
+            return _places(connection, sql, ids)
+
+    def scorecards_of(self, conversations: Sequence[str]) -> list[tuple[str, str, bool]]:
+        """(conversation id as given, scorecard id, together) of all scorecards of these conversations.
+
+        `together`: the scorecard and all its scores are as the transaction wrote them that wrote the conversation, so
+        whoever looks them up finds it. Only equality is asked of xmin: its order is not that of commits.
+        """
+        with self._reading() as (connection, sql):
+            rows = _rows(connection, sql.scorecards_of, conversations)
+            return [(conversations[at - 1], scorecard_id, together) for at, scorecard_id, together in rows]
+
+    def snapshot(self, ids: Sequence[str]) -> Snapshot:
+        """These scorecards and their scores as of one moment: one REPEATABLE READ transaction."""
+        with self._reading() as (connection, sql), connection.transaction():
+            places = _places(connection, sql, ids)
+            rows = {
+                table.target: [(ids[at - 1], *values) for at, *values in _rows(connection, sql.rows[table.target], ids)]
+                for table in TARGETS
+            }
+        return Snapshot(places, rows)
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[psycopg.Connection[Any], _Statements]]:
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = connect(self._settings)
+            if self._sql is None:
+                self._sql = _Statements(self._connection, self._settings.source_schema)
+            yield self._connection, self._sql
+        except _TRANSIENT as error:
+            self.close()
+            raise PostgresUnavailable(f"Postgres look-up failed: {str(error).splitlines()[0]}") from error
+        except psycopg.Error as error:
+            self.close()
+            raise PostgresRefused(f"Postgres refused a look-up: {str(error).splitlines()[0]}") from error
+
+
+def _places(connection: psycopg.Connection[Any], sql: _Statements, ids: Sequence[str]) -> dict[str, Place]:
+    return {
+        ids[at - 1]: place_of(customer_id=customer_id, scorecard_type=kind, process=process, event_time_us=time_us)
+        for at, customer_id, kind, process, time_us in _rows(connection, sql.places, ids)
+    }
+
+
+def _rows(connection: psycopg.Connection[Any], query: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
+    # One array literal costs a tenth of what adapting a list of UUIDs does. Ids were checked to be UUIDs; quotes in an
+    # id of another kind are escaped all the same.
+    if not ids:
+        return []
+    literal = "{" + ",".join(_quoted(text) for text in ids) + "}"
+    with connection.cursor(binary=True) as cursor:
+        return cursor.execute(query.encode(), (literal,), prepare=True).fetchall()
+
+
+def _quoted(text: str) -> str:
+    """An element of an array literal; UUIDs need no quotes."""
+    return text if text.replace("-", "").isalnum() else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+class _Statements:
+    """The look-ups' SQL, for the types that the source's columns have: ids may be uuid or text there."""
+
+    def __init__(self, connection: psycopg.Connection[Any], schema: str) -> None:
+        types = _column_types(connection, schema)
+        scorecards, scores, chats = (f"{_name(schema)}.{_name(t)}" for t in (SCORECARD.source, SCORE.source, CHATS))
+        card_type = types[SCORECARD.source, "scorecard_id"]
+        link_type, chat_type = types[SCORECARD.source, "conversation_id"], types[CHATS, "conversation_id"]
+        link = "s.conversation_id"
+        if link_type != chat_type:  # cast the scorecard's side, so that the chats' index still serves
+            link = f"NULLIF(s.conversation_id::text, '')::{chat_type}"
+        process = "(s.conversation_id IS NULL OR s.conversation_id::text = '')"
+        wanted = f"unnest(%s::{card_type}[]) WITH ORDINALITY AS w(id, n)"
+        time = f"CASE WHEN {process} THEN s.scorecard_time ELSE c.started_at END"
+        self.places = f"""
+            SELECT w.n, s.customer_id::text, s.scorecard_type::int, {process}, {_micros(time)}
+            FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id
+            LEFT JOIN {chats} c ON c.conversation_id = {link}"""
+        self.scorecards_of = f"""
+            SELECT w.n, s.scorecard_id::text, coalesce(s.xmin = c.xmin AND NOT EXISTS (
+                SELECT FROM {scores} x WHERE x.scorecard_id = s.scorecard_id AND x.xmin <> c.xmin), false)
+            FROM unnest(%s::{link_type}[]) WITH ORDINALITY AS w(id, n)
+            JOIN {scorecards} s ON s.conversation_id = w.id
+            LEFT JOIN {chats} c ON c.conversation_id = {link}"""
+        self.rows = {
+            table.target: f"""
+            SELECT w.n, {", ".join(_column(column) for column in table.columns)}
+            FROM {wanted} JOIN {source} s ON s.scorecard_id = w.id"""
+            for table, source in ((SCORECARD, scorecards), (SCORE, scores))
+        }
+
+
+def _column_types(connection: psycopg.Connection[Any], schema: str) -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {
+        (table, column): kind
+        for table, column, kind in connection.execute(
+            "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a "
+            "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = %s AND a.attnum > 0 AND NOT a.attisdropped",
+            (schema,),
+        )
+    }
+    missing = [f"{table}.{column}" for table, column in required_columns() if (table, column) not in found]
+    if missing:
+        raise PostgresRefused(
+            f"Postgres: schema {schema!r} lacks {', '.join(missing)} (see connectors/source/0001_tables.sql)"
+        )
+    return found
+
+
+def required_columns() -> list[tuple[str, str]]:
+    """(table, column) of everything that the look-ups read."""
+    own: list[tuple[Table, tuple[str, ...]]] = [
+        (SCORECARD, ("scorecard_id", "customer_id", "scorecard_type")),
+        (SCORE, ("scorecard_id",)),
+    ]
+    copied = [(table.source, name) for table, extra in own for name in (*extra, *(c.name for c in table.columns))]
+    return [*copied, (CHATS, "conversation_id"), (CHATS, "started_at")]
+
+
+def _column(column: Column) -> str:
+    name = f"s.{_name(column.name)}"
+    casts = {"uuid": f"{name}::text", "text": f"{name}::text", "float": f"{name}::float8", "int": f"{name}::int"}
+    return _micros(name) if column.kind == "time" else casts.get(column.kind, name)
+
+
+def _micros(expression: str) -> str:
+    # Infinite times are NULL here: their own message is a dead letter.
+    return f"CASE WHEN isfinite({expression}) THEN (extract(epoch FROM {expression}) * 1000000)::bigint END"
+
+
+def _name(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'

@@ -1,0 +1,150 @@
+"""How far a long job is: a bar on a terminal, now and then a line otherwise. On stderr: stdout is for results.
+
+    with Progress("reindex", total=12_000, unit="scorecards") as progress:
+        progress.add(1_000, failed=2)
+
+Enters: counts. Leaves: done of total, rate, time left. Knows nothing of what is counted.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+_RATE_WINDOW_S = 30
+
+
+class Progress:
+    """Counts what is done of `total`, and shows it.
+
+    Args:
+        total: how much there is; None where that is not known (yet).
+        unit: what is counted.
+        every_s: seconds between two lines where stderr is no terminal.
+        show: False = count only.
+        clock: seconds; for tests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        total: int | None = None,
+        unit: str = "",
+        every_s: float = 5,
+        show: bool = True,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name, self.total, self.unit = name, total, unit
+        self.done = 0
+        self.failed = 0
+        self._before = 0
+        self.note = ""
+        self._every_s = every_s
+        self._show = show
+        self._stream = sys.stderr if stream is None else stream
+        self._clock = clock
+        self._began = self._said = clock()
+        self._samples: deque[tuple[float, int]] = deque([(self._began, 0)])
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if self._show and self._stream.isatty():
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[text]}"),
+                TimeElapsedColumn(),
+                console=Console(file=self._stream),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self.name, total=self.total, text="")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if self._show and kind is None:
+            self._write(self.text(final=True))
+
+    def start_at(self, done: int, *, failed: int = 0) -> None:
+        """A resumed job: so much was done before, which says nothing of the rate."""
+        self.done, self.failed = done, failed
+        self._before = done
+        self._samples = deque([(self._clock(), done)])
+
+    def add(self, done: int, *, failed: int = 0, note: str | None = None) -> None:
+        """Count more; `done` includes what failed."""
+        self.set(self.done + done, failed=self.failed + failed, note=note)
+
+    def set(self, done: int, *, failed: int | None = None, total: int | None = None, note: str | None = None) -> None:
+        """Say how far it is."""
+        self.done = done
+        self.failed = self.failed if failed is None else failed
+        self.total = self.total if total is None else total
+        self.note = self.note if note is None else note
+        now = self._clock()
+        self._samples.append((now, done))
+        while now - self._samples[0][0] > _RATE_WINDOW_S and len(self._samples) > 2:
+            self._samples.popleft()
+        if not self._show:
+            return
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=self.total, text=self.text())
+        elif now - self._said >= self._every_s:
+            self._said = now
+            self._write(self.text())
+
+    @property
+    def rate(self) -> float:
+        """Units a second, over the last half minute."""
+        (since, before), (now, done) = self._samples[0], self._samples[-1]
+        return (done - before) / (now - since) if now > since else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left; None where total or rate are not known."""
+        if self.total is None or self.rate <= 0:
+            return None
+        return max(0, self.total - self.done) / self.rate
+
+    def text(self, *, final: bool = False) -> str:
+        """`1,000/12,000 scorecards 8% failed 2 500/s eta 0:00:22`."""
+        parts = [f"{self.done:,}" + (f"/{self.total:,}" if self.total is not None else "")]
+        if self.unit:
+            parts.append(self.unit)
+        if self.total:
+            parts.append(f"{100 * self.done // self.total}%")
+        if self.failed:
+            parts.append(f"failed {self.failed:,}")
+        took = self._clock() - self._began
+        if final:
+            parts.append(f"in {took:.1f} s")
+            parts.append(f"{(self.done - self._before) / took:,.0f}/s" if took > 0 else "")
+        else:
+            parts.append(f"{self.rate:,.0f}/s")
+            if (eta_s := self.eta_s) is not None:
+                parts.append(f"eta {span(eta_s)}")
+        if self.note:
+            parts.append(self.note)
+        return " ".join(part for part in parts if part)
+
+    def _write(self, text: str) -> None:
+        print(f"{self.name}: {text}", file=self._stream, flush=True)
+
+
+def span(seconds: float) -> str:
+    """`0:03:25`, for times left and taken."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

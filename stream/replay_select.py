@@ -1,0 +1,137 @@
+"""Which messages of a batch a replay hands to the pipeline. The others cost a slim decode and one look-up.
+
+Enters: values of messages. Leaves: indexes. Only ids are decoded here, so that dropping nine customers of ten is much
+faster than indexing them. What cannot be decoded is handed on: the pipeline knows how to refuse it. Pure, but for the
+look-up that is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from stream.envelope import DELETE, READ, UPDATE
+from stream.placement import GONE, Place
+from stream.replay_plan import Filter
+from stream.tables import CHATS, SCORE, SCORECARD
+
+Places = Callable[[Sequence[str]], Mapping[str, Place]]
+
+
+class _Ids(msgspec.Struct, gc=False):
+    """What all source rows have, or may have, that decides a place."""
+
+    scorecard_id: str | None = None
+    customer_id: str | None = None
+    conversation_id: str | None = None
+    scorecard_type: int | None = None
+    scorecard_time: str | int | None = None
+    started_at: str | int | None = None
+
+
+class _Origin(msgspec.Struct, gc=False):
+    snapshot: str | bool | None = None
+
+
+class _Slim(msgspec.Struct, gc=False):
+    op: str
+    after: _Ids | None = None
+    before: _Ids | None = None
+    source: _Origin | None = None
+
+
+class _Score(msgspec.Struct, gc=False):
+    scorecard_id: str | None = None
+
+
+class _SlimScore(msgspec.Struct, gc=False):
+    after: _Score | None = None
+    before: _Score | None = None
+
+
+_decode = msgspec.json.Decoder(_Slim).decode
+_decode_score = msgspec.json.Decoder(_SlimScore).decode
+# Columns whose change may move rows.
+_DECIDE = {
+    CHATS: ("customer_id", "started_at"),
+    SCORECARD.source: ("customer_id", "scorecard_type", "scorecard_time", "conversation_id"),
+    SCORE.source: ("scorecard_id",),
+}
+_FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
+
+
+def by_filter(table: str, values: Sequence[bytes | None], wanted: Filter, places: Places) -> list[int]:
+    """Indexes of the messages whose scorecard is wanted, and of those that cannot be decoded.
+
+    Args:
+        places: the look-up in Postgres; asked once, for the scorecards that are not ruled out by their own message.
+    """
+    keep = wanted.keep()
+    if keep is None:
+        return list(range(len(values)))
+    if table == CHATS:
+        return [index for index, value in enumerate(values) if _of_customers(value, wanted.customers)]
+    ids: dict[str, list[int]] = {}
+    found: list[int] = []
+    for index, value in enumerate(values):
+        if value is None:
+            continue
+        try:
+            change = _decode_score(value) if table == SCORE.source else _decode(value)
+        except _FAULTS:
+            found.append(index)
+            continue
+        rows = [row for row in (change.after, change.before) if row is not None and row.scorecard_id]
+        if not rows:
+            found.append(index)
+        elif table == SCORE.source or not wanted.customers or _names(rows, wanted.customers):
+            for row in rows:
+                ids.setdefault(row.scorecard_id or "", []).append(index)
+    known = places(list(ids)) if ids else {}
+    chosen = {index for scorecard_id, at in ids.items() if keep(known.get(scorecard_id, GONE)) for index in at}
+    return sorted(chosen.union(found))
+
+
+def by_place(table: str, values: Sequence[bytes | None], customers: Sequence[str] = ()) -> list[int]:
+    """Indexes of the deletes and the changes of place: what a tail pass applies."""
+    return [index for index, value in enumerate(values) if _moves(table, value) and _of_customers(value, customers)]
+
+
+def _moves(table: str, value: bytes | None) -> bool:
+    if value is None:
+        return False
+    try:
+        change = _decode(value)
+    except _FAULTS:
+        return False  # the live worker makes a dead letter of it
+    if change.op == DELETE:
+        return True
+    if change.op != UPDATE:
+        # A chat that arrives gives its scorecards their place; one of the initial snapshot is older than they are.
+        incremental = change.source is not None and change.source.snapshot == "incremental"
+        return table == CHATS and (change.op != READ or incremental)
+    return change.before is None or _differ(change.before, change.after, *_DECIDE[table])
+
+
+def _differ(before: Any, after: Any, *names: str) -> bool:
+    return after is None or any(getattr(before, name) != getattr(after, name) for name in names)
+
+
+def _names(rows: Sequence[Any], customers: Sequence[str]) -> bool:
+    return any(row.customer_id in customers for row in rows)
+
+
+def _of_customers(value: bytes | None, customers: Sequence[str]) -> bool:
+    """Whether a message names one of the customers, or none at all: a score does not say whose it is."""
+    if value is None:
+        return False
+    if not customers:
+        return True
+    try:
+        change = _decode(value)
+    except _FAULTS:
+        return True
+    rows = [row for row in (change.after, change.before) if row is not None and row.customer_id]
+    return not rows or _names(rows, customers)

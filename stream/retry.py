@@ -1,0 +1,60 @@
+"""Trying again: exponential backoff with jitter for errors that pass by themselves; all others go through at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity.nap import sleep_using_event
+from tenacity.stop import stop_when_event_set
+
+from stream.config import RetrySettings
+from stream.errors import Retry
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Retrier:
+    """Calls a step until it succeeds.
+
+    Args:
+        stopping: when it is set, the present wait ends and the step's error is raised: a worker that is asked to end
+            during an outage ends, and commits nothing.
+        on_retry: told the name of the error before each wait (for a metric).
+    """
+
+    def __init__(
+        self, settings: RetrySettings, *, stopping: threading.Event, on_retry: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._on_retry = on_retry
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(Retry),
+            wait=wait_exponential_jitter(initial=settings.initial_s, max=settings.max_s, jitter=settings.initial_s),
+            stop=stop_after_delay(settings.give_up_s) | stop_when_event_set(stopping),
+            sleep=sleep_using_event(stopping),
+            before_sleep=self._before_sleep,
+            reraise=True,
+        )
+
+    def __call__(self, step: Callable[[], T], /) -> T:
+        """The step's result.
+
+        Raises:
+            Retry: it failed for longer than `give_up_s`, or the process is to stop.
+        """
+        try:
+            return step()
+        except Retry as error:  # the first try costs nothing but the call
+            self._on_retry(type(error).__name__)
+            log.warning("retry cause=%r", str(error))
+        return self._retrying.copy()(step)
+
+    def _before_sleep(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        self._on_retry(type(error).__name__)
+        wait_s = state.next_action.sleep if state.next_action is not None else 0.0
+        log.warning("retry attempt=%d wait_s=%.2f cause=%r", state.attempt_number + 1, wait_s, str(error))

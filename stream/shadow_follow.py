@@ -1,0 +1,117 @@
+"""Follows the log into a shadow database, up to given ends, in this process; and knows when it has caught up.
+
+Enters: ends of the log. Leaves: all changes before them in ClickHouse, confirmed, and the committed offsets of the
+replay's group moved there. One process: what is left after a replay is little.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from stream.caught_up import CaughtUp
+from stream.config import Settings
+from stream.kafka_log import LogReader, Stretch
+from stream.lag_source import LagSource
+from stream.offsets import TP
+from stream.replay_plan import PassKind, Plan, table_of
+from stream.replay_work import Work
+from stream.tables import SOURCES
+
+_BATCH = 20_000
+
+
+class Follower:
+    """Reads with the replay's group; `with`-able, for one thread.
+
+    Args:
+        database: where the rows go.
+        since: where to begin, instead of at the committed offsets; then nothing is committed either.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        *,
+        database: str,
+        kind: PassKind = "follow",
+        since: Mapping[TP, int] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._kind: PassKind = kind
+        self._reader = LogReader(settings.kafka, group=plan.group)
+        self._lag = LagSource(settings.kafka)
+        self._work = Work(settings, plan, stopping=threading.Event(), database=database)
+        self._threads = ThreadPoolExecutor(len(SOURCES), thread_name_prefix="follow")
+        self._commits = since is None
+        self._tps = self._lag.partitions(map(settings.topic, SOURCES))
+        found = self._reader.committed(self._tps) if since is None else since
+        self.positions: dict[TP, int] = {tp: found.get(tp, 0) for tp in self._tps}
+
+    def ends(self) -> dict[TP, int]:
+        """The ends of the log now."""
+        return self._lag.ends(self._tps)
+
+    def to(self, ends: Mapping[TP, int]) -> int:
+        """Process everything up to these ends; returns the number of messages."""
+        spans = {tp: (self.positions[tp], end) for tp, end in ends.items() if end > self.positions.get(tp, end)}
+        self._reader.add(spans)
+        messages = 0
+        gathered: dict[str, list[Stretch]] = {}
+        waiting = 0
+        while self._reader.reading or waiting:
+            stretches = self._reader.read(_BATCH, timeout_s=0.02) if self._reader.reading else []
+            for stretch in stretches:
+                self.positions[stretch.tp] = stretch.end
+                if len(stretch):
+                    gathered.setdefault(table_of(stretch.topic), []).append(stretch)
+                    waiting += len(stretch)
+            if waiting and (waiting >= _BATCH or not stretches or not self._reader.reading):
+                # The tables at the same time: while live is held back, each of their waits would count.
+                jobs = [self._threads.submit(self._work, table, held, self._kind) for table, held in gathered.items()]
+                for job in jobs:
+                    job.result()
+                messages += waiting
+                gathered.clear()
+                waiting = 0
+                self._commit(spans)
+        self._commit(spans)
+        return messages
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        self._reader.close()
+        self._lag.close()
+        self._work.close()
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _commit(self, spans: Mapping[TP, tuple[int, int]]) -> None:
+        if self._commits:
+            self._reader.commit({tp: self.positions[tp] for tp in spans})
+
+
+class ShadowCaughtUp(CaughtUp):
+    """What verify waits for when it compares a shadow: that the follower has passed a moment.
+
+    Args:
+        wait: for the connector, until Kafka has everything up to the moment; without it, what Kafka has counts.
+    """
+
+    def __init__(self, settings: Settings, follower: Follower, *, wait: bool) -> None:
+        super().__init__(settings)
+        self._follower = follower
+        self._wait = wait
+
+    def _published(self, lsn: int) -> bool:
+        return super()._published(lsn) if self._wait else True
+
+    def _indexed(self, ends: dict[TP, int]) -> bool:
+        self._follower.to(ends)
+        return True

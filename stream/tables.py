@@ -1,0 +1,111 @@
+"""What is indexed, declared once: source columns, target columns, keys. The only list of columns in the package.
+
+The source's shapes are connectors/source/0001_tables.sql, the target's are stream/schema/*.sql; tests hold all three
+against each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["uuid", "text", "time", "float", "int", "bool"]
+
+# ClickHouse's type of each kind. Times are UTC microseconds, as in Postgres.
+CLICKHOUSE_TYPES: dict[Kind, str] = {
+    "uuid": "UUID",
+    "text": "String",
+    "time": "DateTime64(6, 'UTC')",
+    "float": "Float64",
+    "int": "Int16",
+    "bool": "Bool",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that is copied from Postgres to ClickHouse unchanged."""
+
+    name: str
+    kind: Kind
+    nullable: bool = True
+    low_cardinality: bool = False
+
+    @property
+    def clickhouse_type(self) -> str:
+        plain = CLICKHOUSE_TYPES[self.kind]
+        if self.low_cardinality:
+            return f"LowCardinality({plain})"
+        return f"Nullable({plain})" if self.nullable else plain
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A target table and the columns that its source table gives it."""
+
+    source: str  # table in Postgres, last part of the topic's name
+    target: str  # table in ClickHouse
+    id: str  # primary key in Postgres
+    columns: tuple[Column, ...]  # copied from the change
+    placed: tuple[Column, ...]  # filled from the place of the scorecard (stream/placement.py)
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """Target columns in the order of the DDL, without _version and _deleted."""
+        return self.placed + self.columns
+
+    @property
+    def insert_columns(self) -> tuple[str, ...]:
+        return (*(column.name for column in self.all_columns), "_version", "_deleted")
+
+    @property
+    def insert_types(self) -> tuple[str, ...]:
+        return (*(column.clickhouse_type for column in self.all_columns), "UInt128", "UInt8")
+
+
+_PLACED = (
+    Column("customer_id", "text", nullable=False, low_cardinality=True),
+    Column("scorecard_id", "uuid", nullable=False),
+    Column("event_time", "time", nullable=False),
+    Column("is_process", "bool", nullable=False),
+)
+
+SCORECARD = Table(
+    source="scorecards",
+    target="scorecard",
+    id="scorecard_id",
+    placed=_PLACED,
+    columns=(
+        Column("template_id", "uuid", nullable=False),
+        Column("conversation_id", "uuid"),
+        Column("agent_user_id", "uuid"),
+        Column("submission_source", "int"),
+        Column("scorecard_time", "time"),
+        Column("submitted_at", "time"),
+        Column("score", "float"),
+        Column("comment", "text"),
+        Column("created_at", "time", nullable=False),
+        Column("updated_at", "time", nullable=False),
+    ),
+)
+
+SCORE = Table(
+    source="scores",
+    target="score",
+    id="score_id",
+    placed=_PLACED,
+    columns=(
+        Column("score_id", "uuid", nullable=False),
+        Column("criterion_id", "uuid", nullable=False),
+        Column("numeric_value", "float"),
+        Column("ai_value", "float"),
+        Column("not_applicable", "bool", nullable=False),
+        Column("comment", "text"),
+        Column("updated_at", "time", nullable=False),
+    ),
+)
+
+CHATS = "chats"
+TARGETS: tuple[Table, ...] = (SCORECARD, SCORE)
+SOURCES: tuple[str, ...] = (CHATS, SCORECARD.source, SCORE.source)
+TEMPLATES = "scorecard_templates"

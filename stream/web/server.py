@@ -1,0 +1,227 @@
+"""The HTTP server of every long-running process: /metrics, /livez, /readyz, and the dashboard where there is a state.
+
+    /             the dashboard (static files beside this module; nothing is fetched from elsewhere)
+    /metrics      Prometheus' text format, gzip when asked for
+    /livez        200 or 503, JSON with a reason for each check
+    /readyz       the same
+    /runbooks     what to do about each finding
+    /api/state    what the dashboard shows, as of now
+    /api/history  the course of the last hour
+    /api/process  this process alone, from its metrics (stream/process_state.py)
+
+Enters: functions that say how the process is. Leaves: answers to GET and HEAD. It changes nothing: other methods are
+refused. One thread for each connection, which is enough for a few browsers and scrapers.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from stream import metrics, runbooks
+from stream.config import WebSettings
+from stream.errors import UsageError
+from stream.health import Health, report
+from stream.process_state import process_state
+from stream.recent_problems import remember
+
+log = logging.getLogger(__name__)
+
+STATIC = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/dashboard.css": ("dashboard.css", "text/css; charset=utf-8"),
+    "/dashboard.js": ("dashboard.js", "text/javascript; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+# No script, style or image from anywhere else, no framing: the page is for looking only.
+_SECURITY = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_SMALL = 1_000  # bytes below which compression does not pay
+_IDLE_S = 60  # a connection that asks nothing is closed
+
+State = Callable[[], dict[str, Any]]
+History = Callable[[float], dict[str, Any]]
+
+
+class Server:
+    """A running server; `port` is the one it listens on (also when 0 was asked for). `with`-able."""
+
+    def __init__(self, http: ThreadingHTTPServer) -> None:
+        self._http = http
+        self.host, self.port = str(http.server_address[0]), int(http.server_address[1])
+        # The poll interval is how long close() may take; the default of 0.5 s makes every SIGTERM slower.
+        self._thread = threading.Thread(target=http.serve_forever, args=(0.1,), name="web", daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def close(self) -> None:
+        """Stop listening. Open connections end with their request."""
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join(timeout=5)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def serve(
+    web: WebSettings,
+    *,
+    health: Callable[[], Health],
+    state: State | None = None,
+    history: History | None = None,
+    role: str = "worker",
+    partitions: Callable[[], Sequence[tuple[str, int]]] = tuple,
+    registry: CollectorRegistry = metrics.REGISTRY,
+) -> Server:
+    """Start the server in a thread of this process.
+
+    Args:
+        health: called for each probe, in the server's threads; it must not block.
+        state: what the dashboard shows; without it there is no dashboard, and / says where to look.
+        history: the course since a Unix time.
+        role: what this process is, for /api/process.
+        partitions: (topic, partition) of all that this process holds now, for /api/process.
+
+    Raises:
+        UsageError: the address cannot be listened on.
+    """
+    remember()
+    handler = type(
+        "Handler",
+        (_Handler,),
+        {"health": staticmethod(health), "state": _static(state), "history": _static(history),
+         "registry": registry, "role": role, "partitions": staticmethod(partitions)},
+    )  # fmt: skip
+    try:
+        http = _Http((web.host, web.port), handler)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {web.host}:{web.port}: {error.strerror}; set SCORESTREAM_WEB_PORT to a free port"
+        ) from error
+    server = Server(http)
+    log.info("web", extra={"url": server.url})
+    return server
+
+
+def _static(function: Any) -> Any:
+    return None if function is None else staticmethod(function)
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        # HTTPServer's own looks the host's name up in DNS, which may take seconds and serves nothing here.
+        import socketserver  # noqa: PLC0415
+
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A browser that went away in the middle of an answer is no news.
+        log.debug("web client=%s", client_address, exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    health: Callable[[], Health]
+    state: State | None
+    history: History | None
+    registry: CollectorRegistry
+    role: str
+    partitions: Callable[[], Sequence[tuple[str, int]]]
+    protocol_version = "HTTP/1.1"
+    server_version = "scorestream"
+    sys_version = ""
+    timeout = _IDLE_S
+
+    def do_GET(self) -> None:
+        try:
+            self._answer()
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+        except Exception:
+            log.exception("web path=%s", self.path)
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, b"internal error; see the log\n", "text/plain; charset=utf-8")
+
+    do_HEAD = do_GET
+
+    def _answer(self) -> None:
+        url = urlsplit(self.path)
+        match url.path:
+            case "/metrics":
+                self._send(HTTPStatus.OK, generate_latest(self.registry), CONTENT_TYPE_LATEST)
+            case "/livez":
+                health = self.health()
+                self._probe(report(health.live), health.is_live)
+            case "/readyz":
+                health = self.health()
+                self._probe(report(health.live + health.ready), health.is_ready)
+            case "/api/process":
+                self._json(process_state(self.registry, role=self.role, partitions=self.partitions()))
+            case "/api/state" if self.state is not None:
+                self._json(self.state())
+            case "/api/history" if self.history is not None:
+                self._json(self.history(_number(url.query, "since")))
+            case "/" if self.state is None:
+                text = b"scorestream: /metrics, /livez, /readyz, /api/process. The dashboard: scorestream monitor\n"
+                self._send(HTTPStatus.OK, text, "text/plain; charset=utf-8")
+            case "/runbooks":
+                self._send(HTTPStatus.OK, runbooks.page().encode(), "text/html; charset=utf-8")
+            case path if path in STATIC:
+                name, kind = STATIC[path]
+                self._send(HTTPStatus.OK, (files("stream.web") / name).read_bytes(), kind)
+            case _:
+                self._send(HTTPStatus.NOT_FOUND, b"not found\n", "text/plain; charset=utf-8")
+
+    def _probe(self, body: dict[str, Any], ok: bool) -> None:
+        self._json(body, HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _json(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
+        body = json.dumps(value, separators=(",", ":"), allow_nan=False, default=str).encode() + b"\n"
+        self._send(status, body, "application/json; charset=utf-8")
+
+    def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        if len(body) > _SMALL and "gzip" in self.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body, compresslevel=1)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-cache")
+        for name, value in _SECURITY.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug("web client=%s %s", self.address_string(), format % args)
+
+
+def _number(query: str, name: str) -> float:
+    try:
+        return float(parse_qs(query)[name][0])
+    except (KeyError, ValueError):
+        return 0.0

@@ -1,0 +1,160 @@
+"""The live worker: Faust agents over record batches -> pipeline -> acknowledge; Faust commits what is acknowledged.
+
+One agent for each source table, each with a thread, a Postgres connection and ClickHouse clients of its own. Within an
+agent one batch is under way at a time, so that batches grow with the backlog.
+
+    fetch (Faust) -> take_batches -> [thread] pipeline.process -> ack -> commit (Faust, every second and at the end)
+
+Nothing is acknowledged unless the pipeline returned. Faust would acknowledge a message whose agent raised, so no
+exception leaves an agent: the process ends instead, with a non-zero exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from stream import metrics
+from stream.clients import Clients
+from stream.config import Settings
+from stream.dead_letter_guard import DeadLetterGuard
+from stream.faust_batches import LiveApp, build_app
+from stream.health import Check, Health
+from stream.offsets import TP
+from stream.pipeline import Done
+from stream.record_batch import RecordBatch
+from stream.tables import CHATS, SOURCES
+from stream.watchdog import Tries, Watchdog
+from stream.web.server import serve
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; returns the process's exit code."""
+    live = build_app(settings)
+    worker = LiveWorker(settings, live)
+    for table in SOURCES:
+        worker.add_agent(table)
+    watchdog = Watchdog(settings, live, tries=worker.tries)
+    with serve(settings.web, health=worker.health):
+        watchdog.start()
+        try:
+            return live.run()
+        finally:
+            watchdog.close()
+            worker.close()
+
+
+class LiveWorker:
+    """The agents and what they write with."""
+
+    def __init__(self, settings: Settings, live: LiveApp) -> None:
+        self._settings = settings
+        self._live = live
+        self._stopping = threading.Event()
+        live.on_stopping(self._stopping.set)
+        live.on_assigned(self._on_assigned)
+        self._indexers: list[TableIndexer] = []
+        self._assigned: set[TP] | None = None
+
+    def add_agent(self, table: str) -> None:
+        """Index the changes of one source table."""
+        indexer = TableIndexer(self._settings, table, live=self._live, stopping=self._stopping)
+        self._indexers.append(indexer)
+        # A chat asks for work only where its scorecards were there before it: few do, and larger batches cost less.
+        self._live.add_agent(self._settings.topic(table), indexer.index, patience=5.0 if table == CHATS else 1.0)
+
+    def tries(self) -> dict[str, int]:
+        """Topic -> tries in long batches, for the watchdog."""
+        return {self._settings.topic(indexer.table): indexer.tries.count for indexer in self._indexers}
+
+    def health(self) -> Health:
+        """Live while the process answers; ready once the group has given it partitions, and until it is to end."""
+        assigned = self._assigned
+        joined = Check("group", assigned is not None, "joined" if assigned is not None else "not joined yet")
+        ending = self._stopping.is_set()
+        return Health(
+            live=(Check("process", ok=True, reason="answers"),),
+            ready=(joined, Check("running", not ending, "ending" if ending else "indexing")),
+        )
+
+    def _on_assigned(self, partitions: set[TP]) -> None:
+        metrics.REBALANCES.labels("live").inc()
+        for table in SOURCES:
+            topic = self._settings.topic(table)
+            metrics.ASSIGNED.labels(topic).set(sum(tp.topic == topic for tp in partitions))
+        log.info("assigned", extra={"partitions": len(partitions)})
+        self._assigned = partitions
+
+    def close(self) -> None:
+        """Close all clients; no batch is under way any more."""
+        for indexer in self._indexers:
+            indexer.close()
+
+
+class TableIndexer:
+    """Processes the batches of one source table, in a thread of its own."""
+
+    def __init__(self, settings: Settings, table: str, *, live: LiveApp, stopping: threading.Event) -> None:
+        batch = settings.batch
+        self.table = table
+        self.tries = Tries(settings.watchdog.stall_s)
+        self._live = live
+        self._half_session_s = live.session_timeout_s / 2
+        self._clients = Clients(settings, mode="live", stopping=stopping)
+        self._pipeline = self._clients.pipeline(table, retry=self.tries.watch(self._clients.retry))
+        self._guard = DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"index-{table}")
+
+    async def index(self, batches: Sequence[RecordBatch]) -> None:
+        """Process batches that were taken together. Returns only when they may be acknowledged."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._process, batches)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)
+        self._clients.close()
+
+    def _process(self, batches: Sequence[RecordBatch]) -> None:
+        fetched_at = min(batch.fetched_at for batch in batches)
+
+        def still_mine() -> bool:
+            # Asleep for longer than this, the group may have given the partitions to another and back.
+            awake = time.monotonic() - fetched_at < self._half_session_s
+            return awake and all(map(self._live.still_ours, batches))
+
+        started = time.monotonic()
+        self.tries.batch()
+        done = self._pipeline.process(batches, still_mine=still_mine)
+        metrics.record(done, mode="live")
+        _log(done, batches, took_s=time.monotonic() - started)
+        self._guard.add(
+            done.ledger.topic,
+            messages=sum(done.ledger.consumed.values()),
+            refused=sum(done.refused.values()),
+        )
+
+
+def _log(done: Done, batches: Sequence[RecordBatch], *, took_s: float) -> None:
+    """One line for each batch: what came, and what became of it."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    fields: dict[str, Any] = {
+        "topic": done.ledger.topic,
+        "partitions": len({batch.partition for batch in batches}),
+        "messages": sum(done.ledger.consumed.values()),
+        "rows": done.rows,
+        "took_ms": round(took_s * 1000),
+    }
+    fields |= {f"{stage}_ms": round(seconds * 1000) for stage, seconds in done.stages.items() if seconds >= 0.001}
+    fields |= {outcome.value: count for outcome, count in sorted(done.ledger.totals().items())}
+    if done.reindexed:
+        fields |= {"reindexed": done.reindexed, "moved": done.moved}
+    if done.commit_ms:
+        fields["lag_ms"] = max(0, int(time.time() * 1000) - min(done.commit_ms))
+    log.info("batch", extra=fields)

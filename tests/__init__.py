@@ -1,0 +1,1 @@
+"""Tests; the fakes and the model are imported from here."""

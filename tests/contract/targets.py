@@ -1,0 +1,83 @@
+"""ClickHouseTarget with what the tests need beside: a hook before each call, and a look at the views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from stream import schema_apply
+from stream.batch import Writes
+from stream.clickhouse import ClickHouseTarget, connect
+from stream.config import ClickHouseSettings
+from stream.reindex import Standing
+from stream.tables import TARGETS, Table
+from tests.fakes import OnCall, nothing
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class RealTarget(ClickHouseTarget):
+    """A database of its own on the stack's shards; `with`-able, dropped at the end."""
+
+    def __init__(self, settings: ClickHouseSettings, database: str) -> None:
+        super().__init__(settings, database=database)
+        self.on_call: OnCall = nothing
+        self._own, self._name = settings, database
+
+    def __enter__(self) -> RealTarget:
+        for _ in schema_apply.apply(self._own, database=self._name):
+            pass
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._on_each_shard(f"DROP DATABASE IF EXISTS {self._name}")
+        self.close()
+
+    def write(self, writes: Writes) -> None:
+        self.on_call("write")
+        super().write(writes)
+
+    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
+        self.on_call("standing")
+        return super().standing(ids, customers)
+
+    def empty(self) -> None:
+        for table in TARGETS:
+            self._on_each_shard(f"TRUNCATE TABLE {self._name}.{table.target}")
+
+    def merge(self) -> None:
+        """What ClickHouse does by itself, some time."""
+        for table in TARGETS:
+            self._on_each_shard(f"OPTIMIZE TABLE {self._name}.{table.target} FINAL")
+
+    def visible(self, table: Table) -> list[tuple[Any, ...]]:
+        """What `<target>_current` shows on all shards, as `FakePostgres.expected` has it."""
+        names = ", ".join(column.name for column in table.all_columns)
+        rows: list[tuple[Any, ...]] = []
+        for shard in range(len(self._own.shards)):
+            client = connect(self._own, shard, database="")
+            try:
+                found = client.query(f"SELECT {names} FROM {self._name}.{table.target}_current").result_rows
+            finally:
+                client.close()
+            rows += [tuple(map(_plain, row)) for row in found]
+        return sorted(rows, key=repr)
+
+    def _on_each_shard(self, statement: str) -> None:
+        for shard in range(len(self._own.shards)):
+            client = connect(self._own, shard, database="")
+            try:
+                client.command(statement)
+            finally:
+                client.close()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, UUID):
+        return value.int
+    if isinstance(value, datetime):
+        since = value.replace(tzinfo=UTC) - _EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return value

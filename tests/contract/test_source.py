@@ -1,0 +1,168 @@
+"""The same suite for the fake Postgres and the real one, whose ids may be of type uuid or text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from stream.config import PostgresSettings
+from stream.placement import Place, State
+from stream.postgres import PostgresSource
+from stream.tables import CHATS, SCORE, SCORECARD
+from tests.fakes import TIMES, FakePostgres, iso
+
+CARDS = [f"5c000000-0000-4000-8000-00000000000{n}" for n in range(9)]
+SCORES = [f"50000000-0000-4000-8000-00000000000{n}" for n in range(3)]
+CHAT, ABSENT = "c0000000-0000-4000-8000-000000000000", "c0000000-0000-4000-8000-0000000000ff"
+JANUARY = 1_767_225_600_123_456
+
+DDL = """
+CREATE TABLE {schema}.chats (conversation_id {chat} PRIMARY KEY, customer_id text NOT NULL, agent_user_id uuid,
+    started_at timestamptz, ended_at timestamptz);
+CREATE TABLE {schema}.scorecards (scorecard_id {id} PRIMARY KEY, customer_id text NOT NULL, template_id {id} NOT NULL,
+    conversation_id {link}, agent_user_id {id}, scorecard_type {number}, submission_source {number},
+    scorecard_time timestamptz, submitted_at timestamptz, score {float}, comment text, created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL);
+CREATE TABLE {schema}.scores (score_id {id} PRIMARY KEY, scorecard_id {id} NOT NULL REFERENCES {schema}.scorecards
+    ON DELETE CASCADE, criterion_id {id} NOT NULL, numeric_value {float}, ai_value {float}, not_applicable boolean
+    NOT NULL, comment text, updated_at timestamptz NOT NULL);
+"""
+TYPES = {
+    "uuid": {"id": "uuid", "link": "uuid", "chat": "uuid", "number": "smallint", "float": "double precision"},
+    "text": {"id": "text", "link": "text", "chat": "text", "number": "integer", "float": "numeric"},
+    "mixed": {"id": "uuid", "link": "text", "chat": "uuid", "number": "smallint", "float": "real"},
+}
+
+
+class RealPostgres(PostgresSource):
+    """A schema of its own, filled through the fake's calls; `with`-able, dropped at the end."""
+
+    def __init__(self, url: str, kind: str) -> None:
+        self.name = f"contract_{uuid4().hex[:12]}"
+        super().__init__(PostgresSettings(dsn=url, source_schema=self.name))
+        self.connection = psycopg.connect(url, autocommit=True)
+        self.connection.execute(f"CREATE SCHEMA {self.name};" + DDL.format(schema=self.name, **TYPES[kind]))
+        self._shape = FakePostgres()  # fills in what a row does not say
+
+    def insert(self, table: str, row_id: str, **values: Any) -> None:
+        self._shape.insert(table, row_id, **values)
+        row = self._shape.rows[table][row_id]
+        # text in quotes becomes whatever the column is
+        shown = {name: iso(value) if name in TIMES and value is not None else value for name, value in row.items()}
+        literals = ", ".join("NULL" if value is None else f"'{value}'" for value in shown.values())
+        self.connection.execute(f"INSERT INTO {self.name}.{table} ({', '.join(shown)}) VALUES ({literals})")
+
+    def drop(self) -> None:
+        self.close()
+        self.connection.execute(f"DROP SCHEMA {self.name} CASCADE")
+        self.connection.close()
+
+
+@pytest.fixture(params=["fake", *(pytest.param(kind, marks=pytest.mark.stack) for kind in TYPES)])
+def postgres(request: pytest.FixtureRequest) -> Iterator[Any]:
+    if request.param == "fake":
+        yield FakePostgres()
+        return
+    env = request.getfixturevalue("stack_env")
+    real = RealPostgres(env["DEVSTACK_POSTGRES_URL"], request.param)
+    try:
+        yield real
+    finally:
+        real.drop()
+
+
+def test_places_of_all_kinds(postgres: Any) -> None:
+    postgres.insert(CHATS, CHAT, started_at=JANUARY)
+    postgres.insert("scorecards", CARDS[0], conversation_id=CHAT)
+    postgres.insert("scorecards", CARDS[1], scorecard_time=JANUARY + 1, customer_id="globex")
+    postgres.insert("scorecards", CARDS[2], conversation_id=CHAT, scorecard_type=2, scorecard_time=5)
+    postgres.insert("scorecards", CARDS[3], conversation_id=ABSENT, scorecard_time=JANUARY)
+    postgres.insert("scorecards", CARDS[4], scorecard_type=0, scorecard_time=-1)
+    postgres.insert("scorecards", CARDS[5])
+    postgres.insert("scorecards", CARDS[6], scorecard_type=9, scorecard_time=5)
+    assert postgres.places([CARDS[8], *CARDS[:7], CARDS[7]]) == {
+        CARDS[0]: Place(State.VISIBLE, "acme", JANUARY, False),
+        CARDS[1]: Place(State.VISIBLE, "globex", JANUARY + 1, True),
+        CARDS[2]: Place(State.APPEAL, "acme", JANUARY, False),
+        CARDS[3]: Place(State.WAITING, "acme", None, False),
+        CARDS[4]: Place(State.VISIBLE, "acme", -1, True),
+        CARDS[5]: Place(State.WAITING, "acme", None, True),
+        CARDS[6]: Place(State.WAITING, "acme", 5, True),
+    }
+    assert postgres.places([]) == {}
+
+
+def test_an_empty_conversation_id_means_process(postgres: Any) -> None:
+    if getattr(postgres, "connection", None) is not None and "uuid" in str(
+        postgres.connection.execute(
+            "SELECT data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = 'scorecards' "
+            "AND column_name = 'conversation_id'",
+            (postgres.name,),
+        ).fetchone()
+    ):
+        return  # a uuid cannot be empty
+    postgres.insert("scorecards", CARDS[0], conversation_id="", scorecard_time=JANUARY)
+    assert postgres.places(CARDS[:1]) == {CARDS[0]: Place(State.VISIBLE, "acme", JANUARY, True)}
+
+
+def test_scorecards_of_conversations(postgres: Any) -> None:
+    postgres.insert(CHATS, CHAT, started_at=JANUARY)
+    postgres.insert("scorecards", CARDS[0], conversation_id=CHAT)
+    postgres.insert("scorecards", CARDS[1], conversation_id=ABSENT)
+    postgres.insert("scorecards", CARDS[2])
+    found = postgres.scorecards_of([ABSENT, CHAT, CHAT[:-1] + "9"])
+    # written by transactions of their own, so none is together with its conversation
+    assert sorted(found) == sorted([(CHAT, CARDS[0], False), (ABSENT, CARDS[1], False)])
+    assert postgres.scorecards_of([]) == []
+
+
+def test_a_snapshot_has_every_column_in_the_order_of_the_table(postgres: Any) -> None:
+    person = str(uuid4())
+    postgres.insert(CHATS, CHAT, started_at=JANUARY)
+    postgres.insert(
+        "scorecards",
+        CARDS[0],
+        conversation_id=CHAT,
+        agent_user_id=person,
+        submission_source=2,
+        scorecard_time=JANUARY + 7,
+        submitted_at=-1,
+        score=0.5,
+        comment="ü\n",
+        created_at=3,
+        updated_at=4,
+    )
+    postgres.insert("scorecards", CARDS[1], scorecard_time=JANUARY, created_at=1, updated_at=2)
+    postgres.insert("scores", SCORES[0], scorecard_id=CARDS[0], numeric_value=1.5, not_applicable=True, updated_at=9)
+    postgres.insert("scores", SCORES[1], scorecard_id=CARDS[1], comment="", updated_at=9)
+    found = postgres.snapshot([CARDS[7], CARDS[1], CARDS[0]])
+    assert found.places == postgres.places(CARDS[:2])
+    template, criterion = "00000000-0000-4000-8000-00000000007e", "00000000-0000-4000-8000-0000000000c1"
+    assert sorted(map(tuple, found.rows[SCORECARD.target]), key=repr) == [
+        (CARDS[0], template, CHAT, person, 2, JANUARY + 7, -1, 0.5, "ü\n", 3, 4),
+        (CARDS[1], template, None, None, None, JANUARY, None, None, None, 1, 2),
+    ]
+    assert sorted(map(tuple, found.rows[SCORE.target]), key=repr) == [
+        (CARDS[0], SCORES[0], criterion, 1.5, None, True, None, 9),
+        (CARDS[1], SCORES[1], criterion, None, None, False, "", 9),
+    ]
+
+
+@pytest.mark.stack
+def test_what_was_written_together_is_known_as_such(stack_env: dict[str, str]) -> None:
+    real = RealPostgres(stack_env["DEVSTACK_POSTGRES_URL"], "mixed")
+    with closing(real), real.connection.transaction():
+        real.insert(CHATS, CHAT, started_at=JANUARY)
+        real.insert("scorecards", CARDS[0], conversation_id=CHAT)
+        real.insert("scores", SCORES[0], scorecard_id=CARDS[0])
+    try:
+        assert real.scorecards_of([CHAT]) == [(CHAT, CARDS[0], True)]
+        real.insert("scores", SCORES[1], scorecard_id=CARDS[0])
+        assert real.scorecards_of([CHAT]) == [(CHAT, CARDS[0], False)]
+    finally:
+        real.drop()

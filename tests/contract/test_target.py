@@ -1,0 +1,148 @@
+"""The same suite for the fake ClickHouse and the real one: which rows replace each other, and what is seen."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from stream import config
+from stream.batch import Layout, Writes
+from stream.placement import Place, State
+from stream.tables import SCORE, SCORECARD, Table
+from tests.contract.targets import RealTarget
+from tests.fakes import DAY_US, FakeClickHouse
+from tests.model import Faults, run_seed
+
+CARD, CARD_INT = "5c000000-0000-4000-8000-000000000000", 0x5C000000000040008000000000000000
+JANUARY = 1_767_225_600_000_000
+LAYOUT = Layout(shards=2, bucket_days=1)
+HISTORIES_S = 20
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.stack)])
+def target(request: pytest.FixtureRequest) -> Iterator[Any]:
+    if request.param == "fake":
+        yield FakeClickHouse()
+        return
+    request.getfixturevalue("stack_env")
+    with RealTarget(config.load().clickhouse, f"contract_{uuid4().hex[:12]}") as real:
+        yield real
+
+
+def rows(table: Table, *rows: dict[str, Any]) -> Writes:
+    """Rows of a table; what is not given is blank."""
+    writes = Writes()
+    for row in rows:
+        values = {
+            "customer_id": "acme",
+            "scorecard_id": CARD_INT,
+            "event_time": JANUARY,
+            "is_process": True,
+            "template_id": 1,
+            "score_id": 2,
+            "criterion_id": 3,
+            "not_applicable": False,
+            "created_at": JANUARY,
+            "updated_at": JANUARY,
+            "_deleted": 0,
+        } | row
+        shard = LAYOUT.shard(values["event_time"])
+        writes.add(table, shard, [[values.get(name)] for name in table.insert_columns])
+    return writes
+
+
+def comments(target: Any, table: Table) -> list[str | None]:
+    at = [column.name for column in table.all_columns].index("comment")
+    return sorted(row[at] for row in target.visible(table))
+
+
+@pytest.mark.parametrize("table", [SCORECARD, SCORE])
+def test_the_highest_version_is_seen_whatever_came_last(target: Any, table: Table) -> None:
+    target.write(rows(table, {"comment": "new", "_version": 1 << 100}))
+    target.write(rows(table, {"comment": "old", "_version": 1 << 99}))
+    assert comments(target, table) == ["new"]
+
+
+def test_of_equal_versions_the_last_inserted_is_seen(target: Any) -> None:
+    target.write(rows(SCORE, {"comment": "first", "_version": 7}))
+    target.write(rows(SCORE, {"comment": "second", "_version": 7}))
+    assert comments(target, SCORE) == ["second"]
+    # A row, its delete marker and the very same row again, all of one version: it must stand.
+    target.write(rows(SCORE, {"_deleted": 1, "_version": 7}))
+    assert comments(target, SCORE) == []
+    target.write(rows(SCORE, {"comment": "second", "_version": 7}))
+    assert comments(target, SCORE) == ["second"]
+
+
+def test_a_delete_marker_hides_only_in_its_own_place(target: Any) -> None:
+    places = [
+        {"comment": "january"},
+        {"comment": "other shard", "event_time": JANUARY + DAY_US},
+        {"comment": "february", "event_time": JANUARY + 32 * DAY_US},
+        {"comment": "other customer", "customer_id": "globex"},
+    ]
+    for place in places:
+        target.write(rows(SCORE, place | {"_version": 1}))
+    for count, place in enumerate(places):
+        assert len(target.visible(SCORE)) == len(places) - count
+        target.write(rows(SCORE, place | {"_version": 1, "_deleted": 1}))
+    assert target.visible(SCORE) == []
+
+
+def test_the_same_month_and_shard_is_one_place(target: Any) -> None:
+    target.write(rows(SCORE, {"comment": "old", "_version": 1}))
+    target.write(rows(SCORE, {"comment": "new", "_version": 2, "event_time": JANUARY + 2 * DAY_US}))
+    assert comments(target, SCORE) == ["new"]
+
+
+def test_what_stands_is_found_with_its_key_time_and_version(target: Any) -> None:
+    target.write(rows(SCORECARD, {"_version": 5}))
+    target.write(rows(SCORE, {"_version": 6, "event_time": JANUARY + DAY_US, "customer_id": "globex"}))
+    target.write(rows(SCORE, {"_version": 7, "score_id": 9}))
+    target.write(rows(SCORE, {"_version": 8, "score_id": 9, "_deleted": 1}))
+    acme, globex = (Place(State.VISIBLE, customer, None, True) for customer in ("acme", "globex"))
+    card = LAYOUT.key(SCORECARD, acme._replace(event_time_us=JANUARY), scorecard_id=CARD_INT, row_id=CARD_INT)
+    score = LAYOUT.key(SCORE, globex._replace(event_time_us=JANUARY + DAY_US), scorecard_id=CARD_INT, row_id=2)
+    found = {row.key: (row.event_time_us, row.version) for row in target.standing([CARD], None)}
+    assert found == {card: (JANUARY, 5), score: (JANUARY + DAY_US, 6)}
+    assert [row.key for row in target.standing([CARD], ["acme"])] == [card]
+    assert target.standing([CARD], []) == target.standing([], None) == target.standing([CARD[:-1] + "1"], None) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"score": 0.1 + 0.2, "submission_source": -32768, "comment": "x'\"\\\n\t\0ü🙂", "conversation_id": 2**128 - 1},
+        {"score": None, "comment": "", "agent_user_id": 1, "scorecard_time": -2_208_988_800_000_000},
+        {"comment": "ü" * (1 << 20), "submitted_at": 10_413_791_999_999_999, "is_process": False},
+    ],
+)
+def test_every_value_comes_back_as_it_was(target: Any, values: dict[str, Any]) -> None:
+    target.write(rows(SCORECARD, values | {"_version": (1 << 128) - 1}))
+    (row,) = target.visible(SCORECARD)
+    held = dict(zip((column.name for column in SCORECARD.all_columns), row, strict=True))
+    assert {name: held[name] for name in values} == values
+
+
+@pytest.mark.stack
+def test_random_histories_end_equal_to_postgres_on_the_real_engine(stack_env: dict[str, str]) -> None:
+    # Given ClickHouse itself, with its own ReplacingMergeTree, under the pipeline
+    logging.disable(logging.WARNING)
+    try:
+        with RealTarget(config.load().clickhouse, f"contract_{uuid4().hex[:12]}") as real:
+            deadline, seed = time.monotonic() + HISTORIES_S, 0
+            while time.monotonic() < deadline:
+                # When histories with all faults run to their end; run_seed compares
+                run_seed(seed, Faults(rounds=3, steps=40, rows=1 + seed % 3, places=2 + seed % 4), target=real)
+                real.merge()
+                # (then nothing was merged away, and the next begins in an empty database)
+                real.empty()
+                seed += 1
+            assert seed > 3
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,162 @@
+"""Blue/green on the real stack: replay into a shadow beside live, cut over, back; readers see no hole."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests import oracle
+from tests.replays import Running, differences, drop, facts, refused
+from tests.universe import Universe, wait_for
+from tests.workload import Workload
+
+pytestmark = pytest.mark.stack
+SHADOW = "green"
+
+
+@pytest.fixture
+def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
+    made = Universe(stack_env, tmp_path)
+    try:
+        made.set_up()
+        yield made
+    finally:
+        drop(made, made.name + SHADOW)
+        made.close()
+
+
+class Beside:
+    """Threads that write and read while a block runs."""
+
+    def __init__(self, universe: Universe, workload: Workload) -> None:
+        self._universe = universe
+        self._workload = workload
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._write)]
+        self._threads += [
+            threading.Thread(target=self._read, args=(url,))
+            for url in universe.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(",")
+        ]
+        self.dips: list[tuple[str, int, int]] = []
+        self.reads = 0
+        self.error: Exception | None = None
+
+    def __enter__(self) -> Beside:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def _write(self) -> None:
+        """Changes of every kind, and a customer that only grows."""
+        try:
+            with psycopg.connect(self._universe.url, autocommit=True) as connection:
+                self._workload.sql = connection
+                while not self._stop.is_set():
+                    self._workload.change()
+                    connection.execute(
+                        "INSERT INTO app.scorecards (scorecard_id, customer_id, template_id, scorecard_time) "
+                        "VALUES (gen_random_uuid(), 'steady', gen_random_uuid(), '2026-01-01'::timestamptz "
+                        "+ random() * interval '9 days')"
+                    )
+                    time.sleep(0.005)
+        except Exception as error:
+            self.error = error
+
+    def _read(self, url: str) -> None:
+        client = oracle.client_of(url, self._universe.env)
+        most = 0
+        query = f"SELECT count() FROM {self._universe.name}.scorecard_current WHERE customer_id = 'steady'"
+        try:
+            while not self._stop.is_set():
+                count = client.query(query).result_rows[0][0]
+                if count < most:
+                    self.dips.append((url, most, count))
+                most = max(most, count)
+                self.reads += 1
+        except Exception as error:
+            self.error = error
+        finally:
+            client.close()
+
+
+def test_cutover_and_back_beside_live(universe: Universe) -> None:
+    shadow = universe.name + SHADOW
+    with universe.postgres() as connection:
+        workload = Workload(connection, seed=51)
+        workload.add(200)
+    with universe.worker():
+        universe.wait_until_equal()
+        with Beside(universe, workload) as beside:
+            # given a replay into a shadow, killed once, while changes go on
+            with Running(universe, "start", "green", "--into", shadow, "--rate", "60") as running:
+                wait_for("it runs", lambda: progress(universe) > 50)
+                assert "not done" in refused(universe, "cutover", "green")
+                running.kill_all()
+            universe.run("replay", "resume", "green", "--rate", "0")
+            # when it is cut over
+            cut = cutover(universe)
+            assert cut["verified"], cut
+            assert cut["held_s"] < 5
+            assert "cut over already" in refused(universe, "cutover", "green")
+            # and taken back, and cut over again, while changes go on
+            cutover(universe, "--back")
+            assert "not cut over" in refused(universe, "cutover", "green", "--back")
+            cutover(universe)
+        # then the live database is equal to Postgres, and no reader ever saw fewer rows than before
+        universe.wait_until_equal()
+        assert beside.reads > 50
+        assert beside.dips == []
+        universe.run("cutover", "green", "--drop-old")
+        assert "dropped" in refused(universe, "cutover", "green", "--back")
+        universe.wait_until_equal()
+
+
+def test_a_shadow_that_differs_is_refused(universe: Universe) -> None:
+    shadow = universe.name + SHADOW
+    with universe.postgres() as connection:
+        workload = Workload(connection, seed=52)
+        workload.add(100)
+    with universe.worker():
+        universe.wait_until_equal()
+        # given a shadow that lost rows
+        universe.run("replay", "start", "green", "--into", shadow)
+        assert differences(universe, shadow) == []
+        for url in universe.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(","):
+            client = oracle.client_of(url, universe.env)
+            client.command(f"TRUNCATE TABLE {shadow}.score")
+            client.close()
+        # when it is to be cut over, it is refused, and the live tables stay
+        assert "differs from Postgres" in refused(universe, "cutover", "green")
+        assert universe.differences() == []
+        # and a part of the log is none either
+        universe.run("replay", "start", "part", "--customer", "propel")
+        assert "live tables" in refused(universe, "cutover", "part")
+        universe.run("replay", "start", "piece", "--customer", "propel", "--into", shadow + "_piece")
+        assert "only a part" in refused(universe, "cutover", "piece")
+        drop(universe, shadow + "_piece")
+
+
+def progress(universe: Universe) -> int:
+    done = universe.run("replay", "status", "green", "--json", check=False)
+    return json.loads(done.stdout)["done"] if done.returncode == 0 else 0
+
+
+def cutover(universe: Universe, *options: str) -> dict[str, Any]:
+    done = universe.run("cutover", "green", "--json", *options)
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert facts(universe, "green")["state"] == "done"
+    return found

@@ -1,0 +1,59 @@
+"""config: all faults at once, secrets never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stream.config import load
+from stream.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("SCORESTREAM_"):
+            monkeypatch.delenv(name)
+
+
+def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCORESTREAM_KAFKA_PARTITIONS", "many")
+    monkeypatch.setenv("SCORESTREAM_CLICKHOUSE_SHARDS", "ftp://x")
+    monkeypatch.setenv("SCORESTREAM_KAFKA_GRUOP", "x")
+    monkeypatch.setenv("SCORESTREAM_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    with pytest.raises(ConfigError) as caught:
+        load()
+    text = str(caught.value)
+    for part in ("SCORESTREAM_KAFKA_PARTITIONS", "SHARDS", "did you mean SCORESTREAM_KAFKA_GROUP"):
+        assert part in text
+
+
+def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('version_epoch = 3\n[kafka]\ngroup = "of-file"\ntopic_prefix = "p"\n', "utf-8")
+    monkeypatch.setenv("SCORESTREAM_CONFIG", str(file))
+    monkeypatch.setenv("SCORESTREAM_KAFKA_GROUP", "of-environment")
+    settings = load()
+    assert (settings.version_epoch, settings.kafka.group, settings.kafka.topic_prefix) == (3, "of-environment", "p")
+    assert settings.topic("scores") == "p.app.scores"
+
+
+def test_secrets_come_from_files_and_are_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("hush\n", "utf-8")
+    monkeypatch.setenv("SCORESTREAM_POSTGRES_PASSWORD_FILE", str(secret))
+    monkeypatch.setenv("SCORESTREAM_CLICKHOUSE_PASSWORD", "hush too")
+    settings = load()
+    assert settings.postgres.password is not None
+    assert settings.postgres.password.get_secret_value() == "hush"
+    assert "hush" not in repr(settings)
+    assert "hush" not in str(settings.model_dump())
+
+
+def test_a_secret_file_that_is_missing_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCORESTREAM_CLICKHOUSE_PASSWORD_FILE", "no/such/file")
+    with pytest.raises(ConfigError, match="SCORESTREAM_CLICKHOUSE_PASSWORD_FILE"):
+        load()

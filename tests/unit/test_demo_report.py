@@ -1,0 +1,114 @@
+"""The verdict, the figures, and the comparison's three findings."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from demo.__main__ import _arguments
+from demo.compare import Comparison, _difference
+from demo.prober import Latency
+from demo.report import Result, percentile, percentiles
+from demo.screen import Screen
+from stream.tables import SCORE
+
+
+def comparison(**changed) -> Comparison:
+    same = {"scorecard": 10, "score": 90}
+    values = {"postgres": same, "clickhouse": same, "appeals": 3, "process": 4, "process_indexed": 4} | changed
+    return Comparison("spirit", **values)
+
+
+def result(*comparisons: Comparison, **changed) -> Result:
+    values = {
+        "seed": 1,
+        "comparisons": comparisons or (comparison(),),
+        "latencies": [Latency("spirit", "update", 0.0, float(ms)) for ms in range(1, 101)],
+        "never_seen": 0,
+        "snapshot_rows": 100,
+        "snapshot_s": 2.0,
+        "changes": 10_000,
+        "changes_per_s": 499.6,
+        "wanted_rate": 500.0,
+        "worker_rss_mb": 210.0,
+        "took_s": 61.0,
+    }
+    return Result(**values | changed)
+
+
+def test_percentiles_are_nearest_rank():
+    assert percentile([3, 1, 2], 0.5) == 2
+    assert percentile(range(1, 101), 0.99) == 99
+    assert percentile([7], 0.01) == 7
+    assert math.isnan(percentile([], 0.5))
+    assert percentiles([]) == {"p50_ms": None, "p95_ms": None, "p99_ms": None, "max_ms": None, "samples": 0}
+
+
+def test_equal_stores_pass_and_the_verdict_has_the_key_figures():
+    verdict = result().verdict()
+    assert verdict.startswith("demo: PASS ")
+    for figure in ("100 rows equal", "3 appeals and 0 visible", "4 process scorecards", "p50 50 ms p99 99 ms"):
+        assert figure in verdict
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (result(comparison(appeals_visible=2)), "2 rows of appeals are visible"),
+        (result(comparison(process_indexed=3)), "3 of 4 process"),
+        (result(never_seen=1), "1 sampled changes were never seen"),
+        (result(latencies=[]), "no latency"),
+    ],
+)
+def test_anything_wrong_fails_and_is_named(wrong, words):
+    assert wrong.verdict().startswith("demo: FAIL ")
+    assert words in wrong.verdict()
+    assert wrong.as_json()["demo"] == "FAIL"
+
+
+def test_the_figures_are_json_and_the_table_fits_into_80_characters():
+    many = {"scorecard": 1_234_567, "score": 9_999_999}
+    found = result(comparison(), Comparison("care-oregon", postgres=many, clickhouse=many))
+    json.dumps(found.as_json(), allow_nan=False)
+    out = io.StringIO()
+    Console(file=out, width=80).print(found.table())
+    assert "9,999,999" in out.getvalue()
+    assert "…" not in out.getvalue()
+
+
+def test_a_comparison_tells_missing_extra_and_stale_rows_apart():
+    # given rows of the score table that differ in id (5th column) or in a value
+    def row(score_id: str, comment: str = "") -> tuple:
+        return ("spirit", "card", 1, False, score_id, "criterion", 1.0, None, False, comment, 2)
+
+    wanted = [row("same"), row("missing"), row("stale", "new")]
+    shown = [row("same"), row("stale", "old"), row("extra"), row("extra")]
+    # when
+    found = _difference("spirit", SCORE, wanted, shown)
+    # then
+    assert (found.missing, found.extra, found.stale, found.rows) == (1, 2, 1, 4)
+    assert any("comment 'old' not 'new'" in example for example in found.examples)
+
+
+def test_plain_lines_appear_where_there_is_no_terminal(capsys):
+    screen = Screen()
+    with screen.bar("indexing", 100) as bar:
+        bar.update(10)
+        bar.update(100)
+    with screen.line() as line:
+        line.update("1 s  500 changes [really]")
+    out = capsys.readouterr().out
+    assert "indexing: 100 of 100 rows" in out
+    assert "500 changes [really]" in out
+
+
+def test_options_have_the_defaults_of_the_readme_and_refuse_nonsense():
+    asked = _arguments([])
+    assert (asked.rate, asked.seconds, asked.scale, asked.keep, asked.json) == (500, 20, 1, False, False)
+    with pytest.raises(SystemExit) as ended:
+        _arguments(["--rate", "-1"])
+    assert ended.value.code == 2

@@ -1,0 +1,36 @@
+"""Log lines: one for each record, key=value, whatever the text."""
+
+import logging
+import sys
+
+import pytest
+
+from stream.logs import KeyValue
+
+
+def line(message, *args, exc_info=None, **extra):
+    record = logging.LogRecord("stream.x", logging.INFO, "f.py", 1, message, args, exc_info)
+    vars(record).update(extra)
+    return KeyValue().format(record)
+
+
+def test_extra_values_are_keys_of_their_own():
+    text = line("batch of %d", 3, topic="a.b", offset=7, took_s=0.123456789)
+    assert text.endswith('level=info logger=stream.x msg="batch of 3" topic=a.b offset=7 took_s=0.123457')
+    assert text.startswith("time=20")
+
+
+@pytest.mark.parametrize("nasty", ['say "x"', "a=b", "two\nlines", "", "tab\there"])
+def test_values_that_could_be_misread_are_quoted(nasty):
+    text = line("m", value=nasty)
+    assert "\n" not in text
+    assert text.rpartition("value=")[2].startswith('"') or 'value="' in text
+
+
+def test_a_traceback_stays_on_the_line():
+    try:
+        raise ValueError("no")
+    except ValueError:
+        text = line("failed", exc_info=sys.exc_info())
+    assert "\n" not in text
+    assert "ValueError: no" in text

@@ -1,0 +1,55 @@
+"""Metrics: declared once, documented, and what is not known is absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from stream import metrics_doc, runbooks
+from stream.monitor_metrics import MonitorCollector
+from stream.readings import Readings
+from tests.unit.situations import NOW, fresh, situations
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def scraped(readings: Readings) -> str:
+    registry = CollectorRegistry()
+    registry.register(MonitorCollector(lambda: readings))
+    return generate_latest(registry).decode()
+
+
+def test_the_documents_are_made_from_the_code() -> None:
+    for name, text in (("metrics", metrics_doc.markdown()), ("runbooks", runbooks.markdown())):
+        module = {"metrics": "metrics_doc", "runbooks": "runbooks"}[name]
+        assert (ROOT / f"docs/{name}.md").read_text("utf-8") == text, f"run: python -m stream.{module}"
+
+
+def test_an_idle_system_shows_zero_and_no_nan() -> None:
+    text = scraped(fresh())
+    assert "scorestream_freshness_seconds 0.0" in text
+    assert "NaN" not in text
+    lags = [line for line in text.splitlines() if line.startswith("scorestream_consumer_lag_seconds{")]
+    assert len(lags) == 48
+    assert all(line.endswith(" 0.0") for line in lags)
+
+
+def test_a_replay_raises_no_lag_of_live() -> None:
+    text = scraped(situations()["replaying"])
+    assert 'scorestream_replay_done_messages{replay="june"} 840000.0' in text
+    assert "scorestream_freshness_seconds 0.0" in text
+
+
+def test_an_answer_that_is_too_old_ends_the_series() -> None:
+    text = scraped(situations()["kafka-unreachable"])
+    assert "scorestream_consumer_lag_seconds{" not in text
+    assert "\nscorestream_freshness_seconds" not in text
+    assert 'scorestream_source_up{source="kafka"} 0.0' in text
+
+
+def test_a_stall_is_three() -> None:
+    text = scraped(situations()["stall"])
+    line = 'scorestream_consumer_verdict{group="scorestream-live",partition="7",topic="scorestream.app.scores"} 3.0'
+    assert line in text
+    assert NOW

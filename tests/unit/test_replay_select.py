@@ -1,0 +1,92 @@
+"""Which messages a filtered replay and a tail pass hand to the pipeline."""
+
+import json
+
+from stream.placement import Place, State
+from stream.replay_plan import Filter
+from stream.replay_select import by_filter, by_place
+
+ACME = Place(State.VISIBLE, "acme", 100, False)
+OTHER = Place(State.VISIBLE, "other", 100, False)
+
+
+def message(op, after=None, before=None, snapshot="false"):
+    return json.dumps({"op": op, "after": after, "before": before, "source": {"snapshot": snapshot}}).encode()
+
+
+def score(card):
+    return {"score_id": "s", "scorecard_id": card}
+
+
+def test_scores_are_chosen_by_the_place_of_their_scorecard():
+    asked = []
+
+    def places(ids):
+        asked.extend(ids)
+        return {"a": ACME, "o": OTHER}
+
+    values = [
+        message("c", score("a")),
+        message("c", score("o")),
+        message("c", score("a")),
+        None,
+        b"no json",
+        message("d", before=score("gone")),
+        message("u", score("o"), score("a")),  # leaves the customer's scorecard
+    ]
+    assert by_filter("scores", values, Filter(customers=("acme",)), places) == [0, 2, 4, 5, 6]
+    assert asked == ["a", "o", "gone"]  # each once
+
+
+def test_scorecards_of_other_customers_are_not_even_looked_up():
+    asked = []
+
+    def places(ids):
+        asked.extend(ids)
+        return {"a": ACME}
+
+    values = [
+        message("c", {"scorecard_id": "a", "customer_id": "acme"}),
+        message("c", {"scorecard_id": "o", "customer_id": "other"}),
+    ]
+    assert by_filter("scorecards", values, Filter(customers=("acme",)), places) == [0]
+    assert asked == ["a"]
+
+
+def test_without_a_filter_all_are_chosen_and_nothing_is_asked():
+    assert by_filter("scores", [b"x", None], Filter(), lambda ids: 1 / 0) == [0, 1]
+
+
+def test_the_tail_applies_deletes_and_changes_of_place_only():
+    card = {"scorecard_id": "a", "customer_id": "acme", "scorecard_type": None, "conversation_id": "c"}
+    values = [
+        message("c", card),
+        message("r", card),
+        message("u", card | {"comment": "x"}, card),
+        message("u", card | {"scorecard_type": 2}, card),
+        message("u", card, None),
+        message("d", before=card),
+        None,
+        b"no json",
+    ]
+    assert by_place("scorecards", values) == [3, 4, 5]
+    assert by_place("scorecards", values, ("other",)) == []
+
+
+def test_the_tail_of_scores_and_chats():
+    values = [
+        message("u", score("b"), score("a")),
+        message("u", score("a"), score("a")),
+        message("d", before=score("a")),
+    ]
+    assert by_place("scores", values, ("acme",)) == [0, 2]  # a score does not say whose it is
+    chat = {"conversation_id": "c", "customer_id": "acme", "started_at": "2026-01-01T00:00:00Z"}
+    values = [
+        message("r", chat, snapshot="true"),
+        message("r", chat, snapshot="incremental"),
+        message("c", chat),
+        message("u", chat, chat),
+        message("u", chat | {"started_at": "2026-01-02T00:00:00Z"}, chat),
+        message("d", before=chat),
+    ]
+    assert by_place("chats", values) == [1, 2, 4, 5]

@@ -1,0 +1,55 @@
+"""Live first: when a replay slows down, and how it comes back."""
+
+from collections import deque
+
+from stream.offsets import TP
+from stream.replay_throttle import Limits, Looked, Throttle, lag_s, reason
+
+LIMITS = Limits(live_lag_s=3, parts=100, errors_per_minute=3, least_per_s=500)
+
+
+def test_nothing_above_its_limit_is_no_reason():
+    assert reason(Looked(live_lag_s=3, parts=100, errors=2), LIMITS) == ""
+
+
+def test_each_reason_names_what_is_above_and_the_limit():
+    assert reason(Looked(live_lag_s=4.2), LIMITS) == "live is 4.2 s behind (limit 3 s)"
+    assert "101 active parts" in reason(Looked(parts=101), LIMITS)
+    assert "3 errors" in reason(Looked(errors=3), LIMITS)
+
+
+def test_it_halves_at_each_look_down_to_the_least_and_comes_back():
+    throttle = Throttle(LIMITS)
+    assert throttle.allowed_per_s is None
+    throttle.look(Looked(live_lag_s=9), present_per_s=40_000)
+    assert throttle.allowed_per_s == 20_000
+    for _ in range(20):
+        throttle.look(Looked(live_lag_s=9), present_per_s=20_000)
+    assert throttle.allowed_per_s == 500
+    assert throttle.why
+    throttle.look(Looked(), present_per_s=500)
+    assert throttle.allowed_per_s == 600
+    assert throttle.why == ""
+
+
+def test_a_ceiling_holds_and_changes():
+    now = [0.0]
+    throttle = Throttle(LIMITS, ceiling_per_s=1000, clock=lambda: now[0])
+    assert throttle.room(10_000) == 0
+    now[0] = 0.1
+    assert throttle.room(10_000) == 100
+    throttle.took(100)
+    assert throttle.room(10_000) == 0
+    now[0] = 10
+    assert throttle.room(10_000) == 200  # a fifth of a second's worth, however long nothing was taken
+    throttle.look(Looked(), present_per_s=900, ceiling_per_s=None)
+    assert throttle.allowed_per_s == 1200
+
+
+def test_lag_is_the_age_of_the_oldest_end_that_is_not_committed():
+    a, b = TP("t", 0), TP("t", 1)
+    looks = deque([(10.0, {a: 5, b: 0}), (11.0, {a: 8, b: 0}), (12.0, {a: 9, b: 4})])
+    assert lag_s(looks, {a: 9, b: 4}, 12.5) == 0.0
+    assert lag_s(looks, {a: 5, b: 4}, 12.5) == 1.5
+    assert lag_s(looks, {a: 9, b: 0}, 12.5) == 0.5
+    assert lag_s(looks, {b: 4}, 12.5) == 0.0  # nobody's partition
