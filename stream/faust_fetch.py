@@ -8,14 +8,16 @@ what notices when they change.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, CorruptRecordException, KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
 from stream.offsets import TP
@@ -28,6 +30,7 @@ FETCH_BYTES: Final = 16 << 20
 FETCH_WAIT_MS: Final = 50
 RETRY_BACKOFF_MS: Final = 500  # aiokafka says in the log when it tries again: with its own 100, a screen every second
 POLL_S: Final = 0.01
+CLEAN: Final = "clean"  # metadata of a committed offset: nothing after it was ever begun
 
 
 class _Open:
@@ -128,6 +131,44 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
+
+    async def commit_clean(self, offsets: Mapping[TP, int]) -> None:
+        """Commit that nothing after these offsets was begun. Best effort: without it they are only in doubt."""
+        await self.call_thread(self._commit_clean, dict(offsets))
+
+    async def _commit_clean(self, offsets: dict[TP, int]) -> None:
+        consumer = self._ensure_consumer()
+        assigned = {TP(tp.topic, tp.partition): tp for tp in consumer.assignment()}
+        marked = {assigned[tp]: OffsetAndMetadata(at, CLEAN) for tp, at in offsets.items() if tp in assigned}
+        if marked:
+            with contextlib.suppress(KafkaError):
+                await consumer.commit(marked)
+
+    async def take_over(self) -> dict[TP, int]:
+        """Up to where a predecessor that died may have processed what it has not committed: the log's present end.
+
+        Only partitions where that is so: one that was given up in order has `CLEAN` at its committed offset. That mark
+        is taken away here, before anything of the partition is fetched, and an offset is committed where none is: from
+        now on we are the one who may die.
+        """
+        found: dict[TP, int] = await self.call_thread(self._take_over)
+        return found
+
+    async def _take_over(self) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        assigned = list(consumer.assignment())
+        committed = await consumer._coordinator.fetch_committed_offsets(assigned)
+        at = {tp: known for tp in assigned if (known := committed.get(tp)) is not None and known.offset >= 0}
+        new = [tp for tp in assigned if tp not in at]
+        begun = {tp: OffsetAndMetadata(known.offset, "") for tp, known in at.items() if known.metadata == CLEAN}
+        if new:
+            begun |= {tp: OffsetAndMetadata(o, "") for tp, o in (await consumer.beginning_offsets(new)).items()}
+        if begun:
+            with contextlib.suppress(CommitFailedError):  # not ours any more: we are asked again after the rebalance
+                await consumer.commit(begun)
+        left = {tp: known.offset for tp, known in at.items() if tp not in begun}
+        ends = await consumer.end_offsets(list(left)) if left else {}
+        return {TP(tp.topic, tp.partition): ends[tp] for tp, offset in left.items() if ends[tp] > offset}
 
     def highwater(self, tp: TP) -> int:
         """The end of what can be read: open transactions are not."""

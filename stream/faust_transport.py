@@ -10,6 +10,8 @@ own aiokafka transport, beside that:
 - Fetching stops by records and bytes that are under way for each topic. Faust would count its messages, and sleep for
   a second when all partitions are full.
 - Waiting for batches under way, when partitions are revoked or the process ends, is bounded.
+- A partition that is given up with nothing under way is marked so, in the metadata of its committed offset. Without
+  that mark whoever takes it over learns which messages its predecessor may have begun (`RecordBatch.in_doubt`).
 
 Enters: bytes of topics. Leaves: RecordBatch. It never decodes a message, and commits nothing that is not acknowledged.
 """
@@ -65,6 +67,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._since: dict[TP, int] = {}  # partition -> generation since which it is ours without a break
         self._generation = -1
         self._again: dict[TP, tuple[int, int]] = {}  # where a partition was fetched again, and how often
+        self._doubt: dict[TP, int] = {}  # up to where a predecessor may have begun
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -98,6 +101,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             last = batch.last_offset if batch.records else None
             self.offsets.fetched(tp, start=batch.start, end=batch.end, last=last, messages=len(batch), size=batch.size)
             if batch.records:
+                batch.in_doubt = batch.start < self._doubt.get(tp, 0)
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                 yield tp, self._to_message(tp, batch)
 
@@ -204,8 +208,18 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         while await self.maybe_wait_for_commit_to_finish():
             pass
         await self.commit_and_end_transactions()
+        settled = {tp: at for tp in self.offsets if (at := self.offsets.settled(tp)) is not None}
+        # Before the end of what a predecessor may have begun, the doubt is handed on.
+        await self._thread.commit_clean({tp: at for tp, at in settled.items() if at >= self._doubt.get(tp, 0)})
 
     # Whose partitions
+
+    async def perform_seek(self) -> None:
+        await super().perform_seek()
+        self._doubt = await self._thread.take_over()
+        if self._doubt:
+            messages = sum(end - (self._committed_offset[tp] or 0) for tp, end in self._doubt.items())
+            log.info("taken over unfinished partitions=%d messages=%d", len(self._doubt), messages)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)  # waits for what is under way, and commits

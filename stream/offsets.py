@@ -113,6 +113,14 @@ class Offsets:
         safe = known.safe()
         return safe if safe > known.base else None
 
+    def settled(self, tp: TP) -> int | None:
+        """Where the partition stands when all that was fetched is done.
+
+        None when something is under way, or nothing was fetched since the partition became ours.
+        """
+        known = self._partitions.get(tp)
+        return None if known is None or known.undone else known.end
+
     def held(self, topic: str) -> Held:
         """How much of a topic is fetched and not done."""
         return Held(*self._held.get(topic, (0, 0)))

@@ -83,11 +83,8 @@ class Target(Protocol):
         """Returns when all shards have acknowledged all rows."""
         ...
 
-    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
-        """The rows of these scorecards that are visible on any shard, in any ClickHouse partition.
-
-        `customers`: under which they may stand; None: under any, which costs more.
-        """
+    def standing(self, ids: Sequence[str], customers: Sequence[str]) -> list[Standing]:
+        """The rows of these scorecards that are visible under these customers: any shard, any ClickHouse partition."""
         ...
 
 
@@ -160,7 +157,8 @@ class Pipeline:
             still_mine: asked at the end; when a worker has lost the partitions meanwhile (or was asleep for so long
                 that it may have), what it wrote is reindexed, since the new owner may have retired it already.
             again: these messages may have been processed before by somebody who died before he could confirm. What he
-                wrote to a place that the scorecard had left since, and that was retired by then, is looked for.
+                wrote to a place that the scorecard had left since, and that was retired by then, is looked for, under
+                the customers that the changes and the present places name.
         """
         clock = _Stages()
         messages = [item for part in fetched for item in self._decode(part)]
@@ -184,23 +182,19 @@ class Pipeline:
         done.stages = clock.seconds
         return done
 
-    def reindex(
-        self, versions: Mapping[str, int], customers: set[str] | None, done: Done | None = None
-    ) -> dict[str, Place]:
+    def reindex(self, versions: Mapping[str, int], customers: set[str], done: Done | None = None) -> dict[str, Place]:
         """Make ClickHouse equal to Postgres for these scorecards, and return the places that it used.
 
         Args:
             versions: scorecard id -> version to write at.
-            customers: under which rows may stand, beside their present ones; None: any.
+            customers: under which rows may stand, beside their present ones.
         """
         places: dict[str, Place] = {}
         ids = list(versions)
         for start in range(0, len(ids), REINDEX_CHUNK):
             chunk = ids[start : start + REINDEX_CHUNK]
             snapshot = self._retry(partial(self._source.snapshot, chunk))
-            under = None
-            if customers is not None:
-                under = sorted((customers | {place.customer_id for place in snapshot.places.values()}) - {""})
+            under = sorted((customers | {place.customer_id for place in snapshot.places.values()}) - {""})
             standing = self._retry(partial(self._target.standing, chunk, under))
             plan = plan_reindex({i: versions[i] for i in chunk}, snapshot, standing, self._layout)
             for scorecard_id, why in plan.refused:
@@ -216,24 +210,24 @@ class Pipeline:
             done.reindexed += len(ids)
         return places
 
-    def _undo(self, versions: dict[str, int], done: Done, *, lost: bool, again: bool) -> None:
+    def _undo(self, versions: dict[str, int], customers: set[str], done: Done, *, lost: bool, again: bool) -> None:
         """Reindex what was written too late, after whoever processed a change of place had retired what stood then.
 
         A worker that has lost its partitions reindexes its own writes; one that takes messages over after a crash looks
-        for rows that its predecessor left where they no longer belong. Whose rows they are is not known any more.
+        for rows that its predecessor left where they no longer belong.
         """
         if lost:
             log.warning("lost the partitions in a batch table=%s scorecards=%d: reindexing", self.table, len(versions))
         elif again and versions:
-            versions = self._strays(versions)
+            versions = self._strays(versions, customers)
         else:
             return
         if versions:
-            self._confirm_places(self.reindex(versions, None, done), versions, None, done)
+            self._confirm_places(self.reindex(versions, customers, done), versions, customers, done)
 
-    def _strays(self, versions: dict[str, int]) -> dict[str, int]:
-        """Those of which a row stands where it does not belong."""
-        standing = self._retry(partial(self._target.standing, list(versions), None))
+    def _strays(self, versions: dict[str, int], customers: set[str]) -> dict[str, int]:
+        """Those of which a row stands, under one of these customers, where it does not belong."""
+        standing = self._retry(partial(self._target.standing, list(versions), sorted(customers - {""})))
         by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in versions}
         stands = {(by_int[row.key.scorecard_id], row.key.customer_id, row.key.shard, row.key.month) for row in standing}
         # Looked up afterwards: what moved in between is reindexed once too often, never too seldom.
@@ -271,9 +265,10 @@ class Pipeline:
         if plan.reindex:
             places |= self.reindex(plan.reindex, plan.customers, done)
         clock.mark("write")
+        plan.customers |= {place.customer_id for place in places.values()}
         self._confirm({i: places.get(i, GONE) for i in ids}, changes, plan.customers, done)
         versions = versions_of(changes)
-        self._undo({i: versions[i] for i in ids}, done, lost=not still_mine(), again=again)
+        self._undo({i: versions[i] for i in ids}, plan.customers, done, lost=not still_mine(), again=again)
         clock.mark("confirm")
         return plan
 
@@ -320,9 +315,10 @@ class Pipeline:
                 plan.outcomes[index] = Outcome.RETIRED if change.op == DELETE else Outcome.WRITTEN
         if plan.reindex:
             places = self.reindex(plan.reindex, set(), done)
+            customers = {place.customer_id for place in places.values()}
             clock.mark("write")
-            self._confirm_places(places, plan.reindex, set(), done)
-            self._undo(plan.reindex, done, lost=not still_mine(), again=again)
+            self._confirm_places(places, plan.reindex, customers, done)
+            self._undo(plan.reindex, customers, done, lost=not still_mine(), again=again)
         clock.mark("confirm")
         return plan
 
@@ -336,7 +332,7 @@ class Pipeline:
             self._settle({i: versions[i] for i in moved}, places, now, customers, done)
 
     def _confirm_places(
-        self, places: dict[str, Place], versions: Mapping[str, int], customers: set[str] | None, done: Done
+        self, places: dict[str, Place], versions: Mapping[str, int], customers: set[str], done: Done
     ) -> None:
         now = self._retry(partial(self._source.places, list(places)))
         moved = {i: versions[i] for i, place in places.items() if now.get(i, GONE) != place}
@@ -348,15 +344,13 @@ class Pipeline:
         versions: dict[str, int],
         places: dict[str, Place],
         now: dict[str, Place],
-        customers: set[str] | None,
+        customers: set[str],
         done: Done,
     ) -> None:
-        """Reindex what moved, until it stands still."""
+        """Reindex what moved, until it stands still. Customers that it meets on the way are added to `customers`."""
         while versions:
             done.moved += len(versions)
-            if customers is not None:
-                held = (where.get(i, GONE) for where in (places, now) for i in versions)
-                customers = customers | {place.customer_id for place in held}
+            customers |= {where.get(i, GONE).customer_id for where in (places, now) for i in versions}
             places = self.reindex(versions, customers, done)
             now = self._retry(partial(self._source.places, list(places)))
             versions = {i: versions[i] for i in versions if now.get(i, GONE) != places[i]}

@@ -16,6 +16,7 @@ class RecordBatch:
         start, end: the positions in the log before and after them; end may lie beyond the last record's offset + 1.
         fetched_at: time.monotonic() when they were taken from the fetched bytes.
         generation: of the consumer group, then.
+        in_doubt: a predecessor that died may have begun to process these records.
     """
 
     __slots__ = (
@@ -24,6 +25,7 @@ class RecordBatch:
         "end",
         "fetched_at",
         "generation",
+        "in_doubt",
         "partition",
         "records",
         "size",
@@ -41,6 +43,7 @@ class RecordBatch:
         self.size = size
         self.generation = generation
         self.fetched_at = fetched_at
+        self.in_doubt = False
         self._values: list[bytes | None] | None = None
         self._keys: list[bytes | None] | None = None
 

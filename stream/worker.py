@@ -130,7 +130,7 @@ class TableIndexer:
 
         started = time.monotonic()
         self.tries.batch()
-        done = self._pipeline.process(batches, still_mine=still_mine)
+        done = self._pipeline.process(batches, still_mine=still_mine, again=any(batch.in_doubt for batch in batches))
         metrics.record(done, mode="live")
         _log(done, batches, took_s=time.monotonic() - started)
         self._guard.add(

@@ -56,7 +56,7 @@ def work(journal_path: Path, *, delay_s: float, session_s: float, fail_at: int |
             assert offsets == sorted(offsets)
             assert batch.start <= offsets[0]
             assert offsets[-1] < batch.end
-            note(event="done", topic=batch.topic, partition=batch.partition, offsets=offsets)
+            note(event="done", topic=batch.topic, partition=batch.partition, offsets=offsets, doubt=batch.in_doubt)
 
     live.on_assigned(lambda tps: note(event="assigned", tps=sorted(tps)))
     live.on_stopping(lambda: note(event="stopping"))
@@ -240,6 +240,40 @@ def test_after_kill_9_nothing_is_lost_and_no_commit_was_ahead(bench: Bench) -> N
     again = second.done()
     for key, end in bench.ends().items():
         assert again.get(key, []) == list(range(committed[key], end))
+
+
+def in_doubt(worker: Worker) -> set[bool]:
+    return {event["doubt"] for event in worker.events("done")}
+
+
+def test_only_what_a_dead_worker_may_have_begun_is_in_doubt(bench: Bench) -> None:
+    # given messages that nobody has begun: no doubt, and none after a worker that ended in order
+    bench.produce(300)
+    first = bench.start()
+    until(lambda: all(c == e for c, e in bench.offsets().values()), within_s=40, bench=bench)
+    first.process.send_signal(signal.SIGTERM)
+    assert first.wait(10) == 0
+    bench.produce(300)
+    # given one that dies before its first commit
+    second = bench.start(delay_s=3600)
+    until(lambda: second.events("began"), within_s=40, bench=bench)
+    second.process.kill()
+    second.wait(10)
+    # then the next is told so for what was there, and not for what comes later
+    third = bench.start()
+    until(lambda: all(c == e for c, e in bench.offsets().values()), within_s=40, bench=bench)
+    assert in_doubt(first) == {False}
+    assert in_doubt(third) == {True}
+    bench.produce(300)
+    until(lambda: all(c == e for c, e in bench.offsets().values()), within_s=40, bench=bench)
+    assert [event["doubt"] for event in third.events("done")][-1] is False
+    # and when that one ends in order, the doubt is over
+    third.process.send_signal(signal.SIGTERM)
+    assert third.wait(10) == 0
+    bench.produce(300)
+    fourth = bench.start()
+    until(lambda: all(c == e for c, e in bench.offsets().values()), within_s=40, bench=bench)
+    assert in_doubt(fourth) == {False}
 
 
 def test_two_workers_share_and_nothing_is_lost_when_they_change(bench: Bench) -> None:

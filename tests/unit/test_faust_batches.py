@@ -106,6 +106,21 @@ def test_what_is_done_twice_or_forgotten_counts_for_nothing() -> None:
     assert offsets.held("scores") == Held(0, 0)
 
 
+def test_a_partition_is_settled_when_nothing_of_it_is_under_way() -> None:
+    # given a partition of which nothing was fetched, then a stretch and one without messages behind it
+    offsets = Offsets()
+    assert offsets.settled(SCORES) is None
+    last = fetch(offsets, 100, 112, last=110)
+    offsets.fetched(SCORES, start=112, end=115, last=None)
+    # then it is settled when that is done, at the end of all
+    assert offsets.settled(SCORES) is None
+    offsets.done(SCORES, last)
+    assert offsets.settled(SCORES) == 115
+    # and not when it is not ours any more
+    offsets.forget([SCORES])
+    assert offsets.settled(SCORES) is None
+
+
 def test_after_a_step_back_the_commit_steps_back_too() -> None:
     # given two stretches, fetched again with other bounds before the second is done
     offsets = Offsets()
