@@ -161,30 +161,32 @@ class ClickHouseTarget:
         """
         self._all([partial(self._insert, *job) for job in writes])
 
-    def standing(self, ids: Sequence[str], customers: Sequence[str]) -> list[Standing]:
-        """The rows of these scorecards that are visible under these customers: any shard, any ClickHouse partition.
+    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
+        """The rows of these scorecards that are visible on any shard, in any ClickHouse partition.
 
-        The customers are asked for because the sort key starts with them: without, whole tables would be read.
+        Args:
+            ids: scorecard ids.
+            customers: under which their rows may stand: the sort key starts with the customer. None: under any.
         """
-        if not ids or not customers:
+        if not ids or (customers is not None and not customers):
             return []
         shards = range(len(self._settings.shards))
         found = self._all([partial(self._standing_on, shard, ids, customers) for shard in shards])
         return [row for rows in found for row in rows]
 
-    def _standing_on(self, shard: int, ids: Sequence[str], customers: Sequence[str]) -> list[Standing]:
+    def _standing_on(self, shard: int, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
         # One query for both tables, and no FINAL: for some thousand rows by key it costs twice what collapsing the
         # states here does.
         query = " UNION ALL ".join(
             f"SELECT '{table.target}', toString(customer_id), scorecard_id, {table.id}, "
             f"toUnixTimestamp64Micro(event_time), _version, _deleted FROM {self._database}.{table.target} "
-            "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s"
+            f"WHERE {'customer_id IN %(customers)s AND ' if customers is not None else ''}scorecard_id IN %(ids)s"
             for table in TARGETS
         )
         ask = methodcaller(
             "query",
             query,
-            parameters={"customers": tuple(customers), "ids": tuple(ids)},
+            parameters={"customers": tuple(customers or ()), "ids": tuple(ids)},
             settings={"max_query_size": 16 << 20, "max_threads": 1},
         )
         states = (

@@ -67,7 +67,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._since: dict[TP, int] = {}  # partition -> generation since which it is ours without a break
         self._generation = -1
         self._again: dict[TP, tuple[int, int]] = {}  # where a partition was fetched again, and how often
-        self._doubt: dict[TP, int] = {}  # up to where a predecessor may have begun
+        self._doubt: dict[TP, tuple[int, int]] = {}  # offset up to which a predecessor may have begun, messages left
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -101,7 +101,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             last = batch.last_offset if batch.records else None
             self.offsets.fetched(tp, start=batch.start, end=batch.end, last=last, messages=len(batch), size=batch.size)
             if batch.records:
-                batch.in_doubt = batch.start < self._doubt.get(tp, 0)
+                batch.in_doubt = self._in_doubt(tp, batch)
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                 yield tp, self._to_message(tp, batch)
 
@@ -210,16 +210,28 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await self.commit_and_end_transactions()
         settled = {tp: at for tp in self.offsets if (at := self.offsets.settled(tp)) is not None}
         # Before the end of what a predecessor may have begun, the doubt is handed on.
-        await self._thread.commit_clean({tp: at for tp, at in settled.items() if at >= self._doubt.get(tp, 0)})
+        await self._thread.commit_clean({tp: at for tp, at in settled.items() if not self._doubts(tp, at)})
 
     # Whose partitions
 
+    def _doubts(self, tp: TP, offset: int) -> bool:
+        """Whether a predecessor may have begun what lies behind this offset."""
+        end, left = self._doubt.get(tp, (0, 0))
+        return offset < end and left > 0
+
+    def _in_doubt(self, tp: TP, batch: RecordBatch) -> bool:
+        if not self._doubts(tp, batch.start):
+            return False
+        # No worker has more than so many messages of a topic under way. Offsets won't do: compaction leaves gaps.
+        end, left = self._doubt[tp]
+        self._doubt[tp] = end, left - len(batch)
+        return True
+
     async def perform_seek(self) -> None:
         await super().perform_seek()
-        self._doubt = await self._thread.take_over()
+        self._doubt = {tp: (end, self.hold_messages) for tp, end in (await self._thread.take_over()).items()}
         if self._doubt:
-            messages = sum(end - (self._committed_offset[tp] or 0) for tp, end in self._doubt.items())
-            log.info("taken over unfinished partitions=%d messages=%d", len(self._doubt), messages)
+            log.info("taken over from a worker that died partitions=%d", len(self._doubt))
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)  # waits for what is under way, and commits

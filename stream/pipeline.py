@@ -83,8 +83,11 @@ class Target(Protocol):
         """Returns when all shards have acknowledged all rows."""
         ...
 
-    def standing(self, ids: Sequence[str], customers: Sequence[str]) -> list[Standing]:
-        """The rows of these scorecards that are visible under these customers: any shard, any ClickHouse partition."""
+    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
+        """The rows of these scorecards that are visible on any shard, in any ClickHouse partition.
+
+        `customers`: under which they may stand; None: under any, which costs more.
+        """
         ...
 
 
@@ -157,8 +160,7 @@ class Pipeline:
             still_mine: asked at the end; when a worker has lost the partitions meanwhile (or was asleep for so long
                 that it may have), what it wrote is reindexed, since the new owner may have retired it already.
             again: these messages may have been processed before by somebody who died before he could confirm. What he
-                wrote to a place that the scorecard had left since, and that was retired by then, is looked for, under
-                the customers that the changes and the present places name.
+                wrote to a place that the scorecard had left since, and that was retired by then, is looked for.
         """
         clock = _Stages()
         messages = [item for part in fetched for item in self._decode(part)]
@@ -219,24 +221,26 @@ class Pipeline:
         if lost:
             log.warning("lost the partitions in a batch table=%s scorecards=%d: reindexing", self.table, len(versions))
         elif again and versions:
-            versions = self._strays(versions, customers)
+            strays = self._strays(list(versions))
+            versions = {scorecard_id: versions[scorecard_id] for scorecard_id, _ in strays}
+            customers |= {customer_id for _, customer_id in strays}
         else:
             return
         if versions:
             self._confirm_places(self.reindex(versions, customers, done), versions, customers, done)
 
-    def _strays(self, versions: dict[str, int], customers: set[str]) -> dict[str, int]:
-        """Those of which a row stands, under one of these customers, where it does not belong."""
-        standing = self._retry(partial(self._target.standing, list(versions), sorted(customers - {""})))
-        by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in versions}
+    def _strays(self, ids: Sequence[str]) -> set[tuple[str, str]]:
+        """(scorecard id, customer id) of rows that stand where they do not belong, under whichever customer."""
+        standing = self._retry(partial(self._target.standing, ids, None))
+        by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in ids}
         stands = {(by_int[row.key.scorecard_id], row.key.customer_id, row.key.shard, row.key.month) for row in standing}
         # Looked up afterwards: what moved in between is reindexed once too often, never too seldom.
-        places = self._retry(partial(self._source.places, list(versions)))
+        places = self._retry(partial(self._source.places, ids))
         for scorecard_id, place in places.items():
             if place.state == State.VISIBLE and place.event_time_us is not None:
                 at = place.event_time_us
                 stands.discard((scorecard_id, place.customer_id, self._layout.shard(at), month_of(at)))
-        return {scorecard_id: versions[scorecard_id] for scorecard_id, *_ in stands}
+        return {(scorecard_id, customer_id) for scorecard_id, customer_id, *_ in stands}
 
     def _decode(self, part: Fetched) -> list[Decoded]:
         """Decode, and refuse what has no key: the topics are keyed by primary key, so it is not Debezium's."""

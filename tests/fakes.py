@@ -596,10 +596,10 @@ class FakeClickHouse:
             for row in zip(*columns, strict=True):
                 self._insert(shard, table, row)
 
-    def standing(self, ids: Sequence[str], customers: Sequence[str]) -> list[Standing]:
+    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
         found: list[Standing] = []
         numbers = [UUID(scorecard_id).int for scorecard_id in ids]
-        if not ids or not customers:
+        if not ids or (customers is not None and not customers):
             return found
         for shard in range(self.shards):
             for table in TARGETS:
@@ -609,7 +609,7 @@ class FakeClickHouse:
                         state = self.states[key]
                         if (key.shard, key.table) != (shard, table.target) or state.deleted:
                             continue
-                        if key.customer_id in customers:
+                        if customers is None or key.customer_id in customers:
                             found.append(Standing(key, state.row[2], state.version))
         return found
 

@@ -39,7 +39,7 @@ class RealTarget(ClickHouseTarget):
         self.on_call("write")
         super().write(writes)
 
-    def standing(self, ids: Sequence[str], customers: Sequence[str]) -> list[Standing]:
+    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
         self.on_call("standing")
         return super().standing(ids, customers)
 

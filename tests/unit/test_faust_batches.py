@@ -407,6 +407,11 @@ def test_the_last_commit_is_not_swallowed_by_one_that_is_under_way() -> None:
                 await answers
             return True
 
+        async def commit_clean(offsets: dict[TP, int]) -> None:
+            clean.append(offsets)
+
+        clean: list[dict[TP, int]] = []
+        consumer._thread, consumer._doubt = SimpleNamespace(commit_clean=commit_clean), {}
         consumer.force_commit, consumer.loop = force_commit, asyncio.get_running_loop()
         consumer.app = SimpleNamespace(client_only=False)
         under_way = asyncio.ensure_future(consumer.commit())
@@ -417,10 +422,25 @@ def test_the_last_commit_is_not_swallowed_by_one_that_is_under_way() -> None:
         await asyncio.sleep(0)
         answers.set_result(None)
         await asyncio.gather(under_way, emptied)
+        # then the partition is also marked as given up in order
+        assert clean == [{SCORES: 10}]
         return committed
 
     # then 10 is committed too
     assert asyncio.run(run()) == [5, 10]
+
+
+def test_doubt_ends_with_what_a_worker_can_have_under_way() -> None:
+    # given a partition whose owner died, up to offset 1,000 at most and with 20 messages at most
+    consumer: Any = object.__new__(BatchConsumer)
+    consumer._doubt = {SCORES: (1_000, 20)}
+    # then as many are in doubt, whatever their offsets are, and nothing of other partitions
+    found = [consumer._in_doubt(SCORES, batch_of(15, start=start)) for start in (100, 500, 900)]
+    assert found == [True, True, False]
+    assert not consumer._in_doubt(TP("other", 0), batch_of(15))
+    # and nothing behind the end
+    consumer._doubt = {SCORES: (1_000, 20)}
+    assert not consumer._in_doubt(SCORES, batch_of(15, start=1_000))
 
 
 # The way to the brokers
