@@ -16,7 +16,7 @@ from devstack.parts.base import NotReady, Part, Site
 from devstack.process import PartFailed, write_atomically
 
 # One GC thread and no second compiler tier for what runs once: a start takes seconds on two shared cores.
-JVM = ["-XX:+UseSerialGC", "-XX:CICompilerCount=2", "-Xshare:auto", "-XX:-UsePerfData", "-Djava.awt.headless=true"]
+JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-XX:-UsePerfData", "-Djava.awt.headless=true"]
 
 LOG4J2 = """status = warn
 appender.out.type = Console
