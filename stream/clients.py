@@ -24,19 +24,27 @@ def layout(settings: Settings) -> Layout:
 
 
 class Clients:
-    """One Postgres connection, one ClickHouse client for each shard, one producer: for one thread.
+    """A Postgres connection, clients of all shards, a producer: for one thread.
 
     Args:
         mode: live or replay, the label of its metrics.
         database: another than the settings' ClickHouse database (a shadow).
+        target: the clients of the shards, when several threads share them; whoever made it closes it.
     """
 
     def __init__(
-        self, settings: Settings, *, mode: str, stopping: threading.Event, database: str | None = None
+        self,
+        settings: Settings,
+        *,
+        mode: str,
+        stopping: threading.Event,
+        database: str | None = None,
+        target: ClickHouseTarget | None = None,
     ) -> None:
         self._settings = settings
+        self._own_target = target is None
         self.source = PostgresSource(settings.postgres)
-        self.target = ClickHouseTarget(settings.clickhouse, database=database)
+        self.target = target or ClickHouseTarget(settings.clickhouse, database=database)
         self.dead_letters = DeadLetterProducer(settings.kafka, settings.dead_letter_topic)
         self.retry = Retrier(
             settings.retry, stopping=stopping, on_retry=lambda error: metrics.RETRIES.labels(mode, error).inc()
@@ -59,7 +67,8 @@ class Clients:
 
     def close(self) -> None:
         self.source.close()
-        self.target.close()
+        if self._own_target:
+            self.target.close()
         self.dead_letters.close()
 
     def __enter__(self) -> Self:

@@ -184,14 +184,23 @@ class Pipeline:
         done.stages = clock.seconds
         return done
 
-    def reindex(self, versions: Mapping[str, int], customers: set[str], done: Done | None = None) -> dict[str, Place]:
+    def reindex(
+        self,
+        versions: Mapping[str, int],
+        customers: set[str],
+        done: Done | None = None,
+        *,
+        beside: Writes | None = None,
+    ) -> dict[str, Place]:
         """Make ClickHouse equal to Postgres for these scorecards, and return the places that it used.
 
         Args:
             versions: scorecard id -> version to write at.
             customers: under which rows may stand, beside their present ones.
+            beside: rows that are written in the same inserts.
         """
         places: dict[str, Place] = {}
+        writes = beside or Writes()
         ids = list(versions)
         for start in range(0, len(ids), REINDEX_CHUNK):
             chunk = ids[start : start + REINDEX_CHUNK]
@@ -201,12 +210,13 @@ class Pipeline:
             plan = plan_reindex({i: versions[i] for i in chunk}, snapshot, standing, self._layout)
             for scorecard_id, why in plan.refused:
                 log.warning("reindex skipped a row scorecard=%s cause=%r", scorecard_id, str(why))
-            writes = plan.markers
+            writes.update(plan.markers)
             writes.update(plan.rows)
             if writes:
                 self._retry(partial(self._target.write, writes))
             if done is not None:
                 done.rows += writes.rows
+            writes = Writes()
             places |= {scorecard_id: snapshot.places.get(scorecard_id, GONE) for scorecard_id in chunk}
         if done is not None:
             done.reindexed += len(ids)
@@ -263,11 +273,11 @@ class Pipeline:
             ids = [scorecard_id for scorecard_id in ids if self._keep(places.get(scorecard_id, GONE))]
         plan = self._plan_kept(planner, changes, places, set(ids))
         clock.mark("plan")
-        if plan.writes:
+        if plan.reindex:
+            places |= self.reindex(plan.reindex, plan.customers, done, beside=plan.writes)
+        elif plan.writes:
             self._retry(partial(self._target.write, plan.writes))
             done.rows += plan.writes.rows
-        if plan.reindex:
-            places |= self.reindex(plan.reindex, plan.customers, done)
         clock.mark("write")
         plan.customers |= {place.customer_id for place in places.values()}
         self._confirm({i: places.get(i, GONE) for i in ids}, changes, plan.customers, done)

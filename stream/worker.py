@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from stream import metrics
+from stream.clickhouse import ClickHouseTarget
 from stream.clients import Clients
 from stream.config import Settings
 from stream.dead_letter_guard import DeadLetterGuard
@@ -60,12 +61,13 @@ class LiveWorker:
         self._stopping = threading.Event()
         live.on_stopping(self._stopping.set)
         live.on_assigned(self._on_assigned)
+        self._target = ClickHouseTarget(settings.clickhouse, callers=len(SOURCES))
         self._indexers: list[TableIndexer] = []
         self._assigned: set[TP] | None = None
 
     def add_agent(self, table: str) -> None:
         """Index the changes of one source table."""
-        indexer = TableIndexer(self._settings, table, live=self._live, stopping=self._stopping)
+        indexer = TableIndexer(self._settings, table, live=self._live, target=self._target, stopping=self._stopping)
         self._indexers.append(indexer)
         # A chat asks for work only where its scorecards were there before it: few do, and larger batches cost less.
         self._live.add_agent(self._settings.topic(table), indexer.index, patience=5.0 if table == CHATS else 1.0)
@@ -96,18 +98,21 @@ class LiveWorker:
         """Close all clients; no batch is under way any more."""
         for indexer in self._indexers:
             indexer.close()
+        self._target.close()
 
 
 class TableIndexer:
     """Processes the batches of one source table, in a thread of its own."""
 
-    def __init__(self, settings: Settings, table: str, *, live: LiveApp, stopping: threading.Event) -> None:
+    def __init__(
+        self, settings: Settings, table: str, *, live: LiveApp, target: ClickHouseTarget, stopping: threading.Event
+    ) -> None:
         batch = settings.batch
         self.table = table
         self.tries = Tries(settings.watchdog.stall_s)
         self._live = live
         self._half_session_s = live.session_timeout_s / 2
-        self._clients = Clients(settings, mode="live", stopping=stopping)
+        self._clients = Clients(settings, mode="live", stopping=stopping, target=target)
         self._pipeline = self._clients.pipeline(table, retry=self.tries.watch(self._clients.retry))
         self._guard = DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"index-{table}")
