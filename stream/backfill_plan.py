@@ -105,6 +105,9 @@ def execute_snapshot(source: Source, step: Step, customers: Sequence[str]) -> st
     """The signal's data: an incremental snapshot of one table under a condition."""
     collection = re.escape(f"{source.schema}.{step.table}")  # both names are regular expressions to Debezium
     body: dict[str, object] = {"type": "incremental", "data-collections": [collection]}
+    if step.table == SCORE.source:
+        # Its messages are keyed by two columns; chunks in the order of both would go through the table each time.
+        body["surrogate-key"] = SCORE.id
     if condition := condition_of(source, step.table, step.window, customers):
         body["additional-conditions"] = [{"data-collection": collection, "filter": condition}]
     return json.dumps(body)

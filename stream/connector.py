@@ -81,6 +81,8 @@ def overrides(settings: Settings) -> dict[str, str]:
         "slot.name": postgres.slot,
         "publication.name": postgres.publication,
         "table.include.list": ",".join([*(f"{schema}.{table}" for table in SOURCES), heartbeat]),
+        # A score that moves to another scorecard is then a delete in the one's partition and a create in the other's.
+        "message.key.columns": f"{re.escape(schema)}\\.{SCORE.source}:scorecard_id,{SCORE.id}",
         "signal.data.collection": f"{schema}.{SIGNAL}",
         "notification.sink.topic.name": notifications_topic(settings),
         "heartbeat.action.query": (

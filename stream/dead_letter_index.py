@@ -8,6 +8,7 @@ import logging
 from stream import dead_letter_log
 from stream.config import Settings
 from stream.errors import KafkaUnavailable
+from stream.tables import SCORE, SCORECARD
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +48,21 @@ class DeadLetterIndex:
                 f"dead letter {settings.dead_letter_topic}-{kept.partition}@{kept.offset} "
                 f"(of {at.topic}-{at.partition}@{at.offset}; {kept.letter.reason}: {kept.letter.error[:200]})"
             )
-            for row_id in ids_in_key(at.key):
+            if (row_id := row_of_key(at.key)) is not None:
                 self._by_row[row_id] = told
 
 
-def ids_in_key(key: bytes | None) -> list[str]:
-    """The ids in a message's key, which is JSON: {"score_id": ".."}, perhaps wrapped in a schema."""
+def row_of_key(key: bytes | None) -> str | None:
+    """The row's own id in a message's key, which is JSON: {"score_id": .., "scorecard_id": ..}, perhaps in a schema."""
     try:
         document = json.loads(key or b"")
     except ValueError:
-        return []
+        return None
     if isinstance(document, dict) and isinstance(document.get("payload"), dict):
         document = document["payload"]
-    return [str(value).lower() for value in document.values()] if isinstance(document, dict) else []
+    if not isinstance(document, dict):
+        return None
+    for name in (SCORE.id, SCORECARD.id, "conversation_id"):  # a score's key names its scorecard, too
+        if name in document:
+            return str(document[name]).lower()
+    return None

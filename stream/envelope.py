@@ -33,7 +33,11 @@ class Source(msgspec.Struct, gc=False):
 
 
 class Envelope(msgspec.Struct, gc=False):
-    """A change of one row. `before` has only None in it where the table's replica identity is not FULL."""
+    """A change of one row.
+
+    Where the table's replica identity is not FULL, an update has no `before`, and that of a delete has the primary key
+    and blanks: "" for a text or UUID that may not be NULL, None for what may.
+    """
 
     op: str
     source: Source

@@ -219,7 +219,7 @@ def _same_start(before: Any, after: Any) -> bool:
     return (
         before is not None
         and before.conversation_id == after.conversation_id
-        and before.customer_id is not None  # else the before-image is not full, and says nothing of the start
+        and before.customer_id  # else the before-image is not full, and says nothing of the start
         and before.started_at == after.started_at
     )
 
@@ -251,7 +251,7 @@ def _changes_place(change: Envelope) -> bool:
     if change.op in {CREATE, READ}:
         return False
     before, after = change.before, change.after
-    if before is None or before.customer_id is None:
+    if before is None or not before.customer_id:
         return True  # no full before-image: it may have
     return bool(
         _kind_of(before.scorecard_type) != _kind_of(after.scorecard_type)

@@ -29,6 +29,7 @@ PRIMARY_KEY = {CHATS: "conversation_id", "scorecards": "scorecard_id", "scores":
 TIMES = {"started_at", "ended_at", "scorecard_time", "submitted_at", "created_at", "updated_at"}
 DAY_US = 86_400_000_000
 APPEAL_TYPES = (1, 2, 3)
+_TOAST_BYTES = 2_000  # about; longer texts are stored apart
 
 _DEFAULTS: dict[str, Row] = {
     CHATS: {"customer_id": "acme", "agent_user_id": None, "started_at": None, "ended_at": None},
@@ -56,9 +57,20 @@ _DEFAULTS: dict[str, Row] = {
     },
 }
 
+# What a column that may not be NULL has in a before-image that does not hold it.
+_BLANK: dict[str, Row] = {
+    table: {name: None if value is None else 0 if name in TIMES else "" for name, value in row.items()}
+    for table, row in _DEFAULTS.items()
+}
+
 
 def nothing(_name: str) -> None:
     """The hook that does nothing."""
+
+
+def row_of(table: str, row_id: str, **values: Any) -> Row:
+    """A whole row, of which only some values are said."""
+    return {PRIMARY_KEY[table]: row_id} | _DEFAULTS[table] | values
 
 
 class Locked(Exception):
@@ -97,12 +109,11 @@ class FakePostgres:
     def __init__(self, *, on_call: OnCall = nothing) -> None:
         self.on_call = on_call
         self.rows: dict[str, dict[str, Row]] = {table: {} for table in SOURCES}
-        self.xmin: dict[tuple[str, str], int] = {}  # which commit wrote the row as it is
         self.lsn = 1_000
         self.last_commit: int | None = None
         self.wal: list[Commit] = []
         self.locks: dict[tuple[str, str], Transaction] = {}
-        self.xmin: dict[tuple[str, str], int] = {}  # which transaction wrote the row as it is
+        self.xmin: dict[tuple[str, str], int] = {}  # LSN of the commit that wrote the row as it is
         self.shares: dict[str, set[Transaction]] = defaultdict(set)  # scorecard id -> who holds FOR KEY SHARE
         self.calls: Counter[str] = Counter()
 
@@ -240,7 +251,7 @@ class Transaction:
     def insert(self, table: str, row_id: str, **values: Any) -> None:
         self._lock(table, row_id)
         assert self.row(table, row_id) is None, "duplicate key"
-        row = {PRIMARY_KEY[table]: row_id} | _DEFAULTS[table] | values
+        row = row_of(table, row_id, **values)
         if table == "scores":
             self._share(row["scorecard_id"])
         self._log(table, "c", row_id, None, row)
@@ -251,7 +262,14 @@ class Transaction:
         assert before is not None
         if table == "scores" and values.get("scorecard_id", before["scorecard_id"]) != before["scorecard_id"]:
             self._share(values["scorecard_id"])
-        self._log(table, "u", row_id, before, before | values)
+        after = before | values
+        if after[PRIMARY_KEY[table]] != row_id:
+            if table == "scorecards" and self._postgres.shares[row_id] - {self}:
+                raise Locked
+            self._lock(table, after[PRIMARY_KEY[table]])
+            assert self.row(table, after[PRIMARY_KEY[table]]) is None, "duplicate key"
+            self._own[table, row_id] = None
+        self._log(table, "u", after[PRIMARY_KEY[table]], before, after)
 
     def delete(self, table: str, row_id: str) -> None:
         """Delete a row; the scores of a scorecard go with it."""
@@ -260,9 +278,7 @@ class Transaction:
         if table == "scorecards":
             if self._postgres.shares[row_id] - {self}:
                 raise Locked
-            scores = [
-                i for i in self._ids("scores") if (row := self.row("scores", i)) and row["scorecard_id"] == row_id
-            ]
+            scores = self.scores_of(row_id)
             for score_id in scores:
                 self._lock("scores", score_id)
         before = self.row(table, row_id)
@@ -270,6 +286,12 @@ class Transaction:
         self._log(table, "d", row_id, before, None)
         for score_id in scores:
             self._log("scores", "d", score_id, self.row("scores", score_id), None)
+
+    def scores_of(self, scorecard_id: str) -> list[str]:
+        """Ids of its scores as this transaction sees them."""
+        return [
+            i for i in self._ids("scores") if (row := self.row("scores", i)) and row["scorecard_id"] == scorecard_id
+        ]
 
     def commit(self) -> None:
         pg = self._postgres
@@ -282,7 +304,6 @@ class Transaction:
                     pg.xmin.pop((table, row_id), None)
                 else:
                     pg.rows[table][row_id] = row
-                    pg.xmin[table, row_id] = pg.lsn
                     pg.xmin[table, row_id] = pg.last_commit
         self.rollback()
 
@@ -390,6 +411,7 @@ class FakeDebezium:
         self.postgres = postgres
         self.log = log
         self.tombstones = tombstones
+        self.full = dict.fromkeys(SOURCES, True)  # replica identity
         self._toast = toast
         self.read = 0  # commits of the WAL that are in Kafka
         self._sent: list[list[tuple[str, str, bytes, bytes | None]]] = []
@@ -430,8 +452,7 @@ class FakeDebezium:
         self._first = True
         at = self.postgres.lsn
         rows = [(table, row) for table in SOURCES for row in self.postgres.rows[table].values()]
-        for number, (table, row) in enumerate(rows):
-            mark = "first" if number == 0 else "last" if number == len(rows) - 1 else "true"
+        for (table, row), mark in zip(rows, _snapshot_marks([table for table, _ in rows]), strict=True):
             change = Change(at, table, "r", None, row)
             self.log.append(*self._message(change, "r", None, row, sequence=(None, at), snapshot=mark))
 
@@ -481,9 +502,23 @@ class FakeDebezium:
                 after = after | {"comment": "__debezium_unavailable_value"}
             if where == "both":
                 before = before | {"comment": "__debezium_unavailable_value"}
+        if not self.full[change.table]:
+            before, after = self._without_old_row(change, before, after)
         yield self._message(change, change.op, before, after, sequence=sequence)
         if change.op == "d" and self.tombstones:
             yield (*self._message(change, "d", before, None, sequence=sequence)[:3], None)
+
+    def _without_old_row(self, change: Change, before: Row | None, after: Row | None) -> tuple[Row | None, Row | None]:
+        """The images where the WAL has no more of the old row than its key: of a delete that, and blanks."""
+        if before is not None and after is not None:
+            large = self._may_toast(before, after) and len(before["comment"]) > _TOAST_BYTES
+            return None, after | {"comment": "__debezium_unavailable_value"} if large else after
+        if change.op == "d" and before is not None:
+            blank = _BLANK[change.table]
+            before = {
+                name: value if name in self._keys[change.table] else blank[name] for name, value in before.items()
+            }
+        return before, after
 
     @staticmethod
     def _may_toast(before: Row, after: Row) -> bool:
@@ -508,6 +543,19 @@ class FakeDebezium:
         value = envelope(change.table, op, before, after, sequence=sequence, snapshot=snapshot)
         routed_by = row["conversation_id" if change.table == CHATS else "scorecard_id"]
         return change.table, routed_by, self._key(change.table, row), value
+
+
+def _snapshot_marks(tables: Sequence[str]) -> list[str]:
+    """`source.snapshot` of the rows of an initial snapshot, given the table of each."""
+    marks = ["true"] * len(tables)
+    for at in range(len(tables)):
+        if at == 0 or tables[at - 1] != tables[at]:
+            marks[at] = "first_in_data_collection"
+        if at == len(tables) - 1 or tables[at + 1] != tables[at]:
+            marks[at] = "last_in_data_collection"
+    if marks:
+        marks[0], marks[-1] = "first", "last"
+    return marks
 
 
 def envelope(
@@ -543,6 +591,8 @@ def envelope(
                 "txId": None if lsn is None else 778,
                 "lsn": lsn,
                 "xmin": None,
+                "origin": None,
+                "origin_lsn": None,
             }
             | source,
             "transaction": None,

@@ -35,6 +35,7 @@ from stream.transform import is_for_tail
 from tests.fakes import (
     APPEAL_TYPES,
     DAY_US,
+    PRIMARY_KEY,
     FakeClickHouse,
     FakeDeadLetters,
     FakeDebezium,
@@ -45,6 +46,7 @@ from tests.fakes import (
     Transaction,
 )
 
+REAL_LOOK = 5  # a real target is looked at after so many steps only
 MAX_BATCH = 4  # messages of one partition in a batch
 PARTITIONS = 2
 CHATS_IDS = [f"c0000000-0000-4000-8000-00000000000{n}" for n in range(2)]
@@ -253,6 +255,9 @@ class World:
                     self._check_quiet()
                 self._drain()
                 self._check_end()
+            if not self.fake_target:  # what ClickHouse merges must change nothing
+                self.target.merge()
+                self._check_end()
         finally:
             for batch in self._in_flight():
                 batch.kill()
@@ -271,6 +276,8 @@ class World:
             actions.append((1, self._resend))
         if self.faults.replay:
             actions.append((4, self._replay))
+        if not self.fake_target:
+            actions.append((1, self.target.merge))
         self._weighted(actions)()
 
     def _drain(self) -> None:
@@ -334,11 +341,21 @@ class World:
         elif self._chance(0.1):
             self._say(f"delete {table} {row_id[-2:]}")
             tx.delete(table, row_id)
+        elif self._chance(0.05) and (free := self._free_ids(table, tx, row_id)):
+            new = self._one_of(free)
+            self._say(f"rename {table} {row_id[-2:]} {new[-2:]}")
+            tx.update(table, row_id, **{PRIMARY_KEY[table]: new})
         else:
             values = self._values(table, tx, new=False)
             if values is not None:
                 self._say(f"update {table} {row_id[-2:]} {values}")
                 tx.update(table, row_id, **values)
+
+    def _free_ids(self, table: str, tx: Transaction, row_id: str) -> list[str]:
+        """What the primary key of a row may be changed into; of a scorecard with scores it may not."""
+        if table == "scorecards" and tx.scores_of(row_id):
+            return []
+        return [i for i in self.faults.ids[table] if tx.row(table, i) is None]
 
     def _values(self, table: str, tx: Transaction, *, new: bool) -> dict[str, Any] | None:
         self.counter += 1
@@ -619,7 +636,9 @@ class World:
 
     def _check_quiet(self) -> None:
         """While nothing is in flight: what was processed of an appeal is hidden, and no row is visible twice."""
-        if not self.fake_target or self._in_flight() or (self.replay is not None and not self.replay.finished):
+        if self._in_flight() or (self.replay is not None and not self.replay.finished):
+            return
+        if not self.fake_target and self.now % REAL_LOOK:
             return
         unread = {
             row_id

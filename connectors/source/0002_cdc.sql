@@ -35,7 +35,29 @@ BEGIN
     END LOOP;
 END $$;
 
--- No truncate: its event has no key, a compacted topic refuses such a message, and the connector would stand still.
+-- TRUNCATE: its event names no row and has no key, a compacted topic refuses such a message, and the connector would stand
+-- still. So it is not published; instead it deletes the rows first, and each delete is an event as any other. That makes
+-- it as slow as DELETE. To truncate fast, ALTER TABLE .. DISABLE TRIGGER scorestream_truncate, and `scorestream verify
+-- --repair` afterwards.
+CREATE OR REPLACE FUNCTION app.scorestream_delete_first() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('DELETE FROM %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION app.scorestream_delete_first() FROM PUBLIC;
+DO $$
+DECLARE
+    truncated regclass;
+BEGIN
+    FOREACH truncated IN ARRAY ARRAY['app.chats', 'app.scorecards', 'app.scores']::regclass[] LOOP
+        IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = truncated AND tgname = 'scorestream_truncate') THEN
+            EXECUTE format('CREATE TRIGGER scorestream_truncate BEFORE TRUNCATE ON %s '
+                           'FOR EACH STATEMENT EXECUTE FUNCTION app.scorestream_delete_first()', truncated);
+        END IF;
+    END LOOP;
+END $$;
+
 -- publish_via_partition_root: should a table be partitioned one day, its changes keep the name of the table.
 DO $$
 BEGIN

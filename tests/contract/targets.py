@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from stream import schema_apply
-from stream.batch import Writes
+from stream.batch import Key, Writes
 from stream.clickhouse import ClickHouseTarget, connect
 from stream.config import ClickHouseSettings
 from stream.reindex import Standing
@@ -47,6 +47,15 @@ class RealTarget(ClickHouseTarget):
         for table in TARGETS:
             self._on_each_shard(f"TRUNCATE TABLE {self._name}.{table.target}")
 
+    def readers_without_final(self) -> None:
+        """The views as somebody would write them who does not know the engine."""
+        for table in TARGETS:
+            names = ", ".join(column.name for column in table.all_columns)
+            self._on_each_shard(
+                f"CREATE OR REPLACE VIEW {self._name}.{table.target}_current AS "
+                f"SELECT {names} FROM {self._name}.{table.target} WHERE _deleted = 0"
+            )
+
     def merge(self) -> None:
         """What ClickHouse does by itself, some time."""
         for table in TARGETS:
@@ -64,6 +73,22 @@ class RealTarget(ClickHouseTarget):
                 client.close()
             rows += [tuple(map(_plain, row)) for row in found]
         return sorted(rows, key=repr)
+
+    def visible_keys(self) -> list[Key]:
+        """The sort keys of what is visible, as FakeClickHouse has them."""
+        keys = []
+        for shard in range(len(self._own.shards)):
+            client = connect(self._own, shard, database="")
+            try:
+                for table in TARGETS:
+                    found = client.query(
+                        f"SELECT customer_id, scorecard_id, {table.id}, toYYYYMM(event_time) "
+                        f"FROM {self._name}.{table.target}_current"
+                    ).result_rows
+                    keys += [Key(shard, table.target, row[0], row[1].int, row[2].int, row[3]) for row in found]
+            finally:
+                client.close()
+        return keys
 
     def _on_each_shard(self, statement: str) -> None:
         for shard in range(len(self._own.shards)):

@@ -16,7 +16,7 @@ from stream.placement import Place, State
 from stream.tables import SCORE, SCORECARD, Table
 from tests.contract.targets import RealTarget
 from tests.fakes import DAY_US, FakeClickHouse
-from tests.model import Faults, run_seed
+from tests.model import Faults, Violation, run_seed
 
 CARD, CARD_INT = "5c000000-0000-4000-8000-000000000000", 0x5C000000000040008000000000000000
 JANUARY = 1_767_225_600_000_000
@@ -129,20 +129,39 @@ def test_every_value_comes_back_as_it_was(target: Any, values: dict[str, Any]) -
     assert {name: held[name] for name in values} == values
 
 
-@pytest.mark.stack
-def test_random_histories_end_equal_to_postgres_on_the_real_engine(stack_env: dict[str, str]) -> None:
-    # Given ClickHouse itself, with its own ReplacingMergeTree, under the pipeline
+@pytest.fixture
+def engine(stack_env: dict[str, str]) -> Iterator[RealTarget]:
+    """ClickHouse itself, empty, with its own ReplacingMergeTree; merged at random moments by the histories."""
     logging.disable(logging.WARNING)
     try:
         with RealTarget(config.load().clickhouse, f"contract_{uuid4().hex[:12]}") as real:
-            deadline, seed = time.monotonic() + HISTORIES_S, 0
-            while time.monotonic() < deadline:
-                # When histories with all faults run to their end; run_seed compares
-                run_seed(seed, Faults(rounds=3, steps=40, rows=1 + seed % 3, places=2 + seed % 4), target=real)
-                real.merge()
-                # (then nothing was merged away, and the next begins in an empty database)
-                real.empty()
-                seed += 1
-            assert seed > 3
+            yield real
     finally:
         logging.disable(logging.NOTSET)
+
+
+def play(engine: RealTarget, seed: int) -> None:
+    """A history with all faults; it ends with a comparison, a merge of everything, and another comparison."""
+    engine.empty()
+    run_seed(seed, Faults(rounds=3, steps=40, rows=1 + seed % 3, places=2 + seed % 4), target=engine)
+
+
+def play_all(engine: RealTarget, count: int) -> None:
+    for seed in range(count):
+        play(engine, seed)
+
+
+@pytest.mark.stack
+def test_random_histories_end_equal_to_postgres_on_the_real_engine(engine: RealTarget) -> None:
+    deadline, seed = time.monotonic() + HISTORIES_S, 0
+    while time.monotonic() < deadline:
+        play(engine, seed)
+        seed += 1
+    assert seed > 3
+
+
+@pytest.mark.stack
+def test_readers_without_final_are_noticed(engine: RealTarget) -> None:
+    engine.readers_without_final()
+    with pytest.raises(Violation):
+        play_all(engine, 20)

@@ -36,12 +36,19 @@ def test_snapshot_and_every_kind_of_change(universe: Universe) -> None:
             changed = {workload.change() for _ in range(600)}
             # then ClickHouse shows what the defining query says, column for column
             universe.wait_until_equal()
-        assert len(changed) == 17
-        appeals = connection.execute("SELECT count(*) FROM app.scorecards WHERE scorecard_type > 0").fetchone()
-        shown = oracle.visible(universe.env, universe.name)["scorecard_current"]
-        assert appeals is not None
-        assert appeals[0] > 20
-        assert any(row[3] for row in shown), "no process scorecard is indexed"
+            assert len(changed) == 17
+            appeals = connection.execute("SELECT count(*) FROM app.scorecards WHERE scorecard_type > 0").fetchone()
+            shown = oracle.visible(universe.env, universe.name)["scorecard_current"]
+            assert appeals is not None
+            assert appeals[0] > 20
+            assert any(row[3] for row in shown), "no process scorecard is indexed"
+            # and when tables are truncated, their rows go
+            connection.execute("TRUNCATE app.scores")
+            universe.wait_until_equal()
+            assert oracle.visible(universe.env, universe.name)["scorecard_current"]
+            connection.execute("TRUNCATE app.scorecards CASCADE")
+            universe.wait_until_equal()
+        assert not any(oracle.visible(universe.env, universe.name).values())
 
 
 def test_kill_and_resume_with_two_workers(universe: Universe) -> None:

@@ -106,6 +106,7 @@ def test_signals_name_their_table_as_a_pattern() -> None:
     body = json.loads(execute_snapshot(SOURCE, step, ["acme"]))
     assert (body["type"], body["data-collections"]) == ("incremental", [r"app\.scores"])
     assert body["additional-conditions"][0]["data-collection"] == r"app\.scores"
+    assert body["surrogate-key"] == "score_id", "chunks must follow an index"
     whole = steps((Window(1, None, None),), ("scores",), {("scores", 1): 1})[0]
     assert "additional-conditions" not in json.loads(execute_snapshot(SOURCE, whole, []))
     assert json.loads(stop_snapshot("app", ["chats"])) == {"type": "incremental", "data-collections": [r"app\.chats"]}

@@ -121,6 +121,22 @@ def test_a_truncate_never_reaches_a_compacted_topic():
     assert "publish = 'insert, update, delete'" in cdc_sql()
 
 
+def test_a_truncate_deletes_first():
+    sql = cdc_sql()
+    listed = re.search(r"truncated IN ARRAY ARRAY\[(.+?)\]::regclass", sql)[1]
+    assert {name.strip(" '") for name in listed.split(",")} == {f"app.{table}" for table in SOURCES}
+    assert "BEFORE TRUNCATE" in sql
+
+
+def test_scores_are_keyed_by_what_their_partition_depends_on():
+    # A score that moves to another scorecard is then deleted in the partition that it leaves.
+    key = DOCUMENT["config"]["message.key.columns"]
+    table, _, columns = key.partition(":")
+    assert re.fullmatch(table, "app.scores")
+    assert not re.fullmatch(table, "app.scorecards")
+    assert columns.split(",") == ["scorecard_id", "score_id"]
+
+
 def test_no_tombstones_are_sent_to_partitions_of_other_keys():
     assert DOCUMENT["config"]["tombstones.on.delete"] == "false"
 

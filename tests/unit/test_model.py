@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stream import envelope, pipeline, transform
 from stream.ordering import LSN_MAX, version
 from stream.reindex import Reindex, plan_reindex
-from tests.model import Violation, run_seed
+from tests.model import Violation, World, run_seed
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -52,8 +52,22 @@ def _no_mark(*_: Any) -> bool:
     return True
 
 
+def _commit_first(fetch: Callable[[World], None]) -> Callable[[World], None]:
+    """Offsets are committed when their messages are fetched."""
+
+    def fetch_and_commit(world: World) -> None:
+        fetch(world)
+        for worker in world.workers:
+            for table, batch in worker.batches.items():
+                for part in batch.parts:
+                    world.committed[table, part.partition] = part.messages[-1].offset + 1
+
+    return fetch_and_commit
+
+
 MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "version by the row's LSN alone": lambda m: m.setattr(envelope, "version", _raw_lsn),
+    "commit before write": lambda m: m.setattr(World, "_fetch", _commit_first(World._fetch)),
     "no confirm": lambda m: m.setattr(pipeline.Pipeline, "_confirm", _no_confirm),
     "nothing is retired": lambda m: m.setattr(pipeline, "plan_reindex", _without_markers),
     "deletes of scores are not marked": lambda m: m.setattr(transform, "_mark", _no_mark),

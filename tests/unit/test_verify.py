@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stream.batch import Key, Layout, Writes
 from stream.cells import Cell, Content, differing
-from stream.dead_letter_index import ids_in_key
+from stream.dead_letter_index import row_of_key
 from stream.errors import UsageError
 from stream.explain import Explanation, verdict
 from stream.findings import Finding, compare
@@ -206,11 +206,12 @@ def test_a_job_goes_on_where_it_was(tmp_path: Path) -> None:
     assert not list((tmp_path / "state").iterdir())
 
 
-def test_ids_are_read_from_keys_of_all_kinds() -> None:
-    assert ids_in_key(b'{"score_id": "AB"}') == ["ab"]
-    assert ids_in_key(b'{"schema": {}, "payload": {"scorecard_id": "cd"}}') == ["cd"]
-    for nonsense in (None, b"", b"\xff", b"[1]", b"7"):
-        assert ids_in_key(nonsense) == []
+def test_the_row_of_a_message_is_read_from_keys_of_all_kinds() -> None:
+    assert row_of_key(b'{"score_id": "AB"}') == "ab"
+    assert row_of_key(b'{"scorecard_id": "cd", "score_id": "ab"}') == "ab"
+    assert row_of_key(b'{"schema": {}, "payload": {"scorecard_id": "cd"}}') == "cd"
+    for nonsense in (None, b"", b"\xff", b"[1]", b"7", b'{"id": 1}'):
+        assert row_of_key(nonsense) is None
 
 
 def story(of: Card | None, *found: Finding, lag: str = "") -> tuple[str, str]:
