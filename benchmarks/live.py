@@ -1,10 +1,12 @@
 """Live latency: from Postgres' commit to the row in ClickHouse, at 1,000 row changes a second.
 
-    python -m benchmarks.live [--rate 1000] [--seconds 60]
+    python -m benchmarks.live [--rate 1000] [--seconds 60] [--mix everything --recent 0]
 
-The changes are the demo's (demo/changes.py), measured as a reader sees them (demo/prober.py). A warm-up at the same
-rate comes first and does not count. Last line: one line of JSON. Exit 1 when a sampled change was never seen, or when
-the two stores differ afterwards.
+The changes are a working day's (demo/changes.py: ORDINARY), measured as a reader sees them (demo/prober.py). With
+`--mix everything --recent 0` every fifth transaction changes a place, and all fall anywhere in two months: the worst
+case for ClickHouse, which gets a part for each month. A warm-up at the same rate comes first and does not count.
+
+Last line: one line of JSON. Exit 1 when a sampled change was never seen, or when the two stores differ afterwards.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 
 from benchmarks.common import publish, say
 from demo import counts
+from demo.changes import EVERYTHING, ORDINARY
 from demo.prober import Latency, Prober
 from demo.report import percentiles
 from demo.rig import Died, Rig
@@ -26,6 +29,8 @@ from demo.screen import Screen
 from demo.writer import LiveWriter
 from devstack.process import PartFailed
 
+MIXES = {"ordinary": ORDINARY, "everything": EVERYTHING}
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -33,6 +38,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60, help="measured (default: 60)")
     parser.add_argument("--warm-up", type=float, default=10, help="seconds before that (default: 10)")
     parser.add_argument("--scale", type=float, default=1, help="of the rows loaded before (default: 1)")
+    parser.add_argument("--mix", choices=MIXES, default="ordinary", help="of the changes (default: ordinary)")
+    parser.add_argument(
+        "--recent", type=float, default=0.98, help="share of the changes in the last week (default: 0.98)"
+    )
     parser.add_argument("--dir", type=Path, default=Path(".devstack"), help="folder of the stack (default: .devstack)")
     options = parser.parse_args()
     try:
@@ -55,7 +64,15 @@ def bench(options: argparse.Namespace) -> int:
             rig.start_worker()
             wait_indexed(rig, screen, visible, since=since)
         prober = Prober(rig.settings.clickhouse)
-        writer = LiveWriter(rig.postgres_url, work, rate=options.rate, on_seen=prober.add, seed=seed)
+        writer = LiveWriter(
+            rig.postgres_url,
+            work,
+            rate=options.rate,
+            on_seen=prober.add,
+            seed=seed,
+            mix=MIXES[options.mix],
+            recent=options.recent,
+        )
         prober.start()
         rss: list[float] = []
         try:
@@ -89,6 +106,8 @@ def bench(options: argparse.Namespace) -> int:
         different = sum(each.different_rows for each in comparisons)
         detail = {
             "seconds": round(took_s, 1),
+            "mix": options.mix,
+            "recent": options.recent,
             "changes": changes,
             "transactions": writer.transactions,
             "samples": found["samples"],

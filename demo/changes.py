@@ -17,7 +17,10 @@ import psycopg
 from demo.customers import AUTO, MANUAL, REPLICA, REQUEST, RESOLVE
 from demo.workload import (
     CHAT_COLUMNS,
+    DAYS,
+    FIRST_DAY,
     PROCESS_SOURCE,
+    RECENT_DAYS,
     REMARKS,
     SCORE_COLUMNS,
     SCORECARD_COLUMNS,
@@ -29,6 +32,8 @@ from demo.workload import (
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RECENT = FIRST_DAY + timedelta(days=DAYS - RECENT_DAYS)
+TRIES = 50  # to find a recent card; every eighth is
 _SCORECARD = (
     f"INSERT INTO app.scorecards ({SCORECARD_COLUMNS}) VALUES (%s, %s, %s, %s, NULL, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
@@ -77,12 +82,26 @@ class _Late:
 
 
 class Session:
-    """One connection's share of the rows; no two sessions ever change the same row."""
+    """One connection's share of the rows; no two sessions ever change the same row.
+
+    Args:
+        mix: which changes, and how many of each (default: EVERYTHING).
+        recent: share of the changes that fall into the last days, as an application's do; the others fall anywhere.
+    """
 
     def __init__(
-        self, connection: psycopg.Connection[Any], workload: Workload, *, share: int, of: int, seed: int
+        self,
+        connection: psycopg.Connection[Any],
+        workload: Workload,
+        *,
+        share: int,
+        of: int,
+        seed: int,
+        mix: Mix | None = None,
+        recent: float = 0.98,
     ) -> None:
         self.connection = connection
+        self.recent = recent
         self.rng = random.Random(f"{seed}/{share}")  # noqa: S311  rows, no secrets
         self.templates = workload.templates
         self.ordinary = workload.ordinary[share::of]
@@ -91,7 +110,7 @@ class Session:
         self._shared = workload.shared
         # Some of the chats that were missing from the start come during the run, some never.
         self._late = sorted(_Late(self.rng.uniform(0, 40), card) for card in workload.waiting[share::of])
-        self._changes, self._weights = zip(*_MIX, strict=True)
+        self._changes, self._weights = zip(*(mix or EVERYTHING), strict=True)
 
     def write(self, now_s: float) -> Written:
         """One transaction of the mix, committed.
@@ -169,7 +188,7 @@ class Session:
     def grade(self, _: float) -> Written:
         """A conversation, its scorecard and scores."""
         card = self._new_card(AUTO)
-        start = card.event_time = random_time(self.rng)
+        start = card.event_time = self._when()
         with self.connection.transaction():
             self._execute(_CHAT, card.conversation_id, card.customer_id, start)
             at = self._insert(card, start)
@@ -181,7 +200,7 @@ class Session:
     def grade_process(self, _: float) -> Written:
         """A process scorecard and its scores."""
         card = self._new_card(MANUAL)
-        when = card.event_time = random_time(self.rng)
+        when = card.event_time = self._when()
         with self.connection.transaction():
             at = self._insert(card, when)
         self.process.append(card)
@@ -191,12 +210,12 @@ class Session:
         """A scorecard whose chat comes later."""
         card = self._new_card(AUTO)
         with self.connection.transaction():
-            self._insert(card, random_time(self.rng))
+            self._insert(card, self._when())
         heapq.heappush(self._late, _Late(now_s + self.rng.uniform(0.1, 2), card))
         return Written(len(card.scores) + 1)
 
     def _chat_arrives(self, card: Card) -> Written:
-        start = card.event_time = random_time(self.rng)
+        start = card.event_time = self._when()
         self._execute(_CHAT, card.conversation_id, card.customer_id, start)
         self.ordinary.append(card)
         return Written(1, self._seen("chat late", card, event_us=_us(start)))
@@ -243,7 +262,7 @@ class Session:
             for kind in (REPLICA, REQUEST, RESOLVE)[: self.rng.choice((2, 2, 3))]:
                 card = Card(original.customer_id, new_id(self.rng), original.conversation_id, [], original.template_id)
                 card.scores = [new_id(self.rng) for _ in range(self.rng.choice(SCORES_OF_A_SCORECARD))]
-                self._insert(card, random_time(self.rng), kind=kind)
+                self._insert(card, self._when(), kind=kind)
                 self.appeals.append(card)
                 changes += len(card.scores) + 1
         return Written(changes)
@@ -265,7 +284,7 @@ class Session:
         card = self._take(self.process)
         if card is None:
             return None
-        when, at = random_time(self.rng) + timedelta(days=31), datetime.now(UTC)
+        when, at = self._when() + timedelta(days=31), datetime.now(UTC)
         self._execute(
             "UPDATE app.scorecards SET scorecard_time = %s, updated_at = %s WHERE scorecard_id = %s",
             when,
@@ -282,7 +301,7 @@ class Session:
         card = self._take(self.ordinary)
         if card is None:
             return None
-        when = random_time(self.rng)
+        when = self._when()
         self._execute("UPDATE app.chats SET started_at = %s WHERE conversation_id = %s", when, card.conversation_id)
         card.event_time = when
         # With two scorecards in a conversation another session may correct it again at any time.
@@ -294,11 +313,20 @@ class Session:
     def _any(self) -> list[Card]:
         return self.process if self.process and self.rng.random() < 0.1 else self.ordinary
 
+    def _when(self) -> datetime:
+        return random_time(self.rng, last=RECENT_DAYS if self.rng.random() < self.recent else DAYS)
+
     def _take(self, held: list[Card]) -> Card | None:
         """A random card, put to the end of its list, from where it is popped cheaply."""
         if not held:
             return None
         at = self.rng.randrange(len(held))
+        if self.rng.random() < self.recent:
+            for _ in range(TRIES):
+                when = held[at].event_time
+                if when is not None and when >= _RECENT:
+                    break
+                at = self.rng.randrange(len(held))
         held[at], held[-1] = held[-1], held[at]
         return held[-1]
 
@@ -361,8 +389,10 @@ def _us(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-# Weights are of transactions; the mix averages about six row changes in each.
-_MIX: tuple[tuple[Callable[[Session, float], Written | None], int], ...] = (
+Mix = tuple[tuple[Callable[[Session, float], Written | None], int], ...]
+
+# Weights are of transactions; either mix averages about six row changes in each.
+EVERYTHING: Mix = (
     (Session.rescore, 30),
     (Session.remark, 20),
     (Session.recalibrate, 6),
@@ -376,4 +406,19 @@ _MIX: tuple[tuple[Callable[[Session, float], Written | None], int], ...] = (
     (Session.withdraw_appeal, 4),
     (Session.move_process, 5),
     (Session.correct_start, 5),
-)
+)  # every fifth transaction changes a place: to try them all in a short time
+ORDINARY: Mix = (
+    (Session.rescore, 60),
+    (Session.remark, 60),
+    (Session.recalibrate, 4),
+    (Session.grade, 40),
+    (Session.grade_process, 6),
+    (Session.grade_early, 4),
+    (Session.drop_score, 4),
+    (Session.drop_scorecard, 1),
+    (Session.turn_into_appeal, 1),
+    (Session.file_appeal, 1),
+    (Session.withdraw_appeal, 1),
+    (Session.move_process, 1),
+    (Session.correct_start, 1),
+)  # a working day: mostly new scorecards and corrections, some chats late, few appeals

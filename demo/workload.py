@@ -17,6 +17,7 @@ from demo.customers import AUTO, CUSTOMERS, IDS, MANUAL, REPLICA, REQUEST, RESOL
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 52  # 1 January to 21 February 2026
+RECENT_DAYS = 7  # the last of them: conversations are graded within days
 SCORES_OF_A_SCORECARD = (7, 8, 9, 9, 9, 10, 11)  # about nine criteria
 PROCESS_SOURCE = 2  # scorecards.submission_source of a process scorecard
 
@@ -61,9 +62,9 @@ def new_id(rng: random.Random) -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
-def random_time(rng: random.Random) -> datetime:
-    """Some moment of the window; working hours are busier."""
-    day = rng.randrange(DAYS)
+def random_time(rng: random.Random, *, last: int = DAYS) -> datetime:
+    """Some moment of the window's last days; working hours are busier."""
+    day = DAYS - last + rng.randrange(last)
     hour = min(23.999, max(0.0, rng.gauss(15, 4)))
     return FIRST_DAY + timedelta(days=day, microseconds=int(hour * 3_600_000_000))
 

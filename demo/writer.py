@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from demo.changes import Seen, Session
+from demo.changes import EVERYTHING, Mix, Seen, Session
 from demo.workload import Workload
 
 CONNECTIONS = 4
@@ -37,6 +37,8 @@ class LiveWriter:
         url: libpq URL of a role that may write schema app.
         rate: row changes a second, over all connections.
         samples_per_s: how many of them are handed to `on_seen`.
+        mix: the changes, as in demo/changes.py.
+        recent: share of them that falls into the last days.
         on_seen: called from the writing threads with (what must be seen, time.perf_counter() after COMMIT).
     """
 
@@ -47,6 +49,8 @@ class LiveWriter:
     samples_per_s: float = 40.0
     seed: int = 0
     connections: int = CONNECTIONS
+    mix: Mix = EVERYTHING
+    recent: float = 0.98
     started: float = 0.0
     ended: float = 0.0
     _shares: list[_Share] = field(default_factory=list)
@@ -79,7 +83,15 @@ class LiveWriter:
         """Connect, and begin to write."""
         for number in range(self.connections):
             connection = psycopg.connect(self.url, autocommit=True, application_name="demo-writer")
-            session = Session(connection, self.workload, share=number, of=self.connections, seed=self.seed)
+            session = Session(
+                connection,
+                self.workload,
+                share=number,
+                of=self.connections,
+                seed=self.seed,
+                mix=self.mix,
+                recent=self.recent,
+            )
             share = _Share()
             self._shares.append(share)
             self._threads.append(
