@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stream import envelope, pipeline, transform
 from stream.ordering import LSN_MAX, version
+from stream.placement import State
 from stream.reindex import Reindex, plan_reindex
 from tests.model import Violation, World, run_seed
 
@@ -52,6 +53,12 @@ def _no_mark(*_: Any) -> bool:
     return True
 
 
+def _scores_of_appeals_kept(changes: Any, places: Any, layout: Any) -> Any:
+    appeals = {i: p for i, p in places.items() if p.state == State.APPEAL and p.event_time_us is not None}
+    visible = {i: place._replace(state=State.VISIBLE) for i, place in appeals.items()}
+    return transform.plan_scores(changes, places | visible, layout)
+
+
 def _commit_first(fetch: Callable[[World], None]) -> Callable[[World], None]:
     """Offsets are committed when their messages are fetched."""
 
@@ -68,6 +75,7 @@ def _commit_first(fetch: Callable[[World], None]) -> Callable[[World], None]:
 MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "version by the row's LSN alone": lambda m: m.setattr(envelope, "version", _raw_lsn),
     "commit before write": lambda m: m.setattr(World, "_fetch", _commit_first(World._fetch)),
+    "scores of appeals are kept": lambda m: m.setattr(pipeline, "plan_scores", _scores_of_appeals_kept),
     "no confirm": lambda m: m.setattr(pipeline.Pipeline, "_confirm", _no_confirm),
     "nothing is retired": lambda m: m.setattr(pipeline, "plan_reindex", _without_markers),
     "deletes of scores are not marked": lambda m: m.setattr(transform, "_mark", _no_mark),
