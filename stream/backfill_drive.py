@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 CORRELATION = "incremental_snapshot_correlation_id"  # in the connector's offsets while a snapshot is under way
 _BEAT_S = 5.0
 _QUIET_S = 10.0  # without news the connector is asked
-_ATTEMPTS = 3
+_LOSSES = 3  # of one step; then somebody should look
 _COMMITTED_S = 30.0
 
 
@@ -104,17 +104,20 @@ class Drive:
         attempt = signal.attempt if signal is not None and resumed else 0
         if resumed:
             self._patiently(self._catch_up)
+        lost = 0
         while True:
             self._wait_while_paused(step)
-            if attempt == 0 or self._news_of(step, attempt).aborted:
+            news = self._news_of(step, attempt)
+            if attempt == 0 or news.aborted or (self._was_stopped(step, attempt) and not news.completed):
                 attempt += 1
                 self._patiently(partial(self._begin, step, attempt))
             lsn = self._patiently(partial(self._send, step, attempt))
             if self._await(step, attempt, lsn):
                 return
-            if attempt >= _ATTEMPTS:
+            lost += 1
+            if lost >= _LOSSES:
                 raise Stop(
-                    f"{step}: Debezium lost the snapshot {attempt} times; see Connect's log, then "
+                    f"{step}: Debezium lost the snapshot {lost} times; see Connect's log, then "
                     f"`scorestream backfill resume {self._plan.name}`"
                 )
             attempt += 1
@@ -219,6 +222,10 @@ class Drive:
 
     def _news_of(self, step: Step, attempt: int) -> News:
         return self._news.setdefault(signal_id(self._plan.name, step, attempt), News())
+
+    def _was_stopped(self, step: Step, attempt: int) -> bool:
+        """Whether the operator stopped this very signal: Debezium takes no id twice, the rest needs another one."""
+        return self._backfill.control.stopped == f"{step.number}/{attempt}"
 
     def _wait_while_paused(self, step: Step) -> None:
         while True:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 INCREMENTAL = "Incremental Snapshot"
-_GOOD = {"SUCCEEDED", "EMPTY", "STOPPED"}
+_GOOD = {"SUCCEEDED", "EMPTY"}
 
 
 class _Data(msgspec.Struct):
@@ -65,10 +65,12 @@ class News:
                 self.paused = False
             case "TABLE_SCAN_COMPLETED":
                 self.scanned = int(data.total_rows_scanned or 0)
-                if data.status not in _GOOD:
+                if data.status == "STOPPED":
+                    self.aborted = True  # COMPLETED follows all the same
+                elif data.status not in _GOOD:
                     self.fault = data.status or "no status"
             case "COMPLETED":
-                self.completed = True
+                self.completed = not self.aborted
             case "ABORTED":
                 self.aborted = True
             case "PAUSED":

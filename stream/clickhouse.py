@@ -175,7 +175,7 @@ class ClickHouseTarget:
         Raises:
             ClickHouseUnavailable: a shard did not; some rows may be stored, and writing them again does no harm.
             ClickHouseRefused: a shard refused for good.
-            WriteMismatch: a shard stored another number of rows than it was sent.
+            WriteMismatch: a shard stored some of the rows that it was sent, or more.
         """
         self._all([partial(self._inserts[shard, table.target], columns) for shard, table, columns in writes])
 
@@ -247,6 +247,12 @@ class ClickHouseTarget:
                 settings={"async_insert": 0, "insert_deduplicate": 0},
             ),
         )
+        if rows and not summary.written_rows:
+            # Seen of inserts into a table that just then refuses parts, or changes its name: nothing is stored.
+            raise ClickHouseUnavailable(
+                f"ClickHouse shard {shard} ({self._settings.shards[shard]}) acknowledged none of {rows} rows for "
+                f"{self._database}.{table.target}"
+            )
         if summary.written_rows != rows:
             raise WriteMismatch(
                 f"ClickHouse shard {shard} ({self._settings.shards[shard]}): sent {rows} rows to "

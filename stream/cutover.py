@@ -84,7 +84,7 @@ def cutover(settings: Settings, name: str, *, back: bool = False, wait: bool = T
             cut = Cut(name, settings.clickhouse.database, shadow, back)
             for database in (cut.database, shadow):
                 tables.let_go(database)  # of a cutover that died
-            if _end_the_exchange(settings, tables, replay, cut):
+            if _end_the_exchange(settings, tables, replay, cut, since=dict(follower.positions)):
                 _keep(topic, cut)
                 return cut
             before = tables.uuids(cut.database)
@@ -204,6 +204,8 @@ def _exchange(tables: ShadowTables, follower: Follower, cut: Cut, before: dict[s
     try:
         # Read after live's writes are refused: what live has written, or will write there, came before these ends.
         cut.caught_up += follower.to(follower.ends())
+        # Before the exchange: to begin too early is harmless, to begin too late leaves rows out.
+        follower.begin_next_at_live()
         began = time.monotonic()
         tables.exchange(before)
         cut.exchange_s = time.monotonic() - began
@@ -222,8 +224,14 @@ def _tail(settings: Settings, replay: Replay, reached: dict[TP, int], cut: Cut) 
         cut.tail = tail.to(tail.ends())
 
 
-def _end_the_exchange(settings: Settings, tables: ShadowTables, replay: Replay, cut: Cut) -> bool:
-    """Where a cutover died between two shards: exchange the rest, then give the new tables all they may lack."""
+def _end_the_exchange(
+    settings: Settings, tables: ShadowTables, replay: Replay, cut: Cut, *, since: dict[TP, int]
+) -> bool:
+    """Where a cutover died between two shards: exchange the rest, then give the new tables all they may lack.
+
+    Args:
+        since: the group's committed offsets.
+    """
     note = replay.notes.get("cutover", {})
     if note.get("state") != "begun" or note.get("back") != cut.back:
         return False
@@ -233,7 +241,8 @@ def _end_the_exchange(settings: Settings, tables: ShadowTables, replay: Replay, 
     began = time.monotonic()
     tables.exchange(before)
     cut.exchange_s = time.monotonic() - began
-    with Follower(settings, replay.plan, database=cut.database) as follower:
+    # The group's offsets are those of the replaced tables already, and stay; the new ones lack no more than those.
+    with Follower(settings, replay.plan, database=cut.database, since=since) as follower:
         cut.caught_up += follower.to(follower.ends())
     return True
 

@@ -80,6 +80,16 @@ class Follower:
         self._commit(spans)
         return messages
 
+    def begin_next_at_live(self) -> None:
+        """Have whoever follows next begin where live is now.
+
+        After an exchange the group follows the log into the tables that were live until then, and they have what live
+        has committed, not what this follower has processed.
+        """
+        committed = self._lag.committed(self._settings.kafka.group, self._tps)
+        starts = self._lag.starts([tp for tp in self._tps if tp not in committed])
+        self._reader.commit({tp: committed.get(tp, starts.get(tp, 0)) for tp in self._tps})
+
     def close(self) -> None:
         self._threads.shutdown()
         self._reader.close()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,18 +61,27 @@ class Beside:
             raise self.error
 
     def _write(self) -> None:
-        """Changes of every kind, and a customer that only grows."""
+        """Changes of every kind, and a customer that only grows.
+
+        Its scorecards have conversations of their own: the workload moves, clears and deletes those that have none.
+        """
         try:
             with psycopg.connect(self._universe.url, autocommit=True) as connection:
                 self._workload.sql = connection
-                while not self._stop.is_set():
+                connection.execute(
+                    "INSERT INTO app.chats (conversation_id, customer_id, started_at) "
+                    "SELECT md5('steady' || day)::uuid::text, 'steady', "
+                    "timestamptz '2026-01-01+00' + day * interval '1 day' FROM generate_series(0, 8) day"
+                )
+                for number in itertools.count():
+                    if self._stop.wait(0.005):
+                        return
                     self._workload.change()
                     connection.execute(
-                        "INSERT INTO app.scorecards (scorecard_id, customer_id, template_id, scorecard_time) "
-                        "VALUES (gen_random_uuid(), 'steady', gen_random_uuid(), '2026-01-01'::timestamptz "
-                        "+ random() * interval '9 days')"
+                        "INSERT INTO app.scorecards (scorecard_id, customer_id, template_id, conversation_id) "
+                        "VALUES (gen_random_uuid(), 'steady', gen_random_uuid(), md5('steady' || %s::int)::uuid::text)",
+                        (number % 9,),
                     )
-                    time.sleep(0.005)
         except Exception as error:
             self.error = error
 

@@ -1,10 +1,10 @@
-"""When a cutover makes sense, and when it is refused."""
+"""When a cutover makes sense, when it is refused, and in which order an exchange goes."""
 
 import pytest
 
 from stream.config import Settings
-from stream.cutover import check
-from stream.errors import UsageError
+from stream.cutover import Cut, _exchange, check
+from stream.errors import ClickHouseUnavailable, UsageError
 from stream.replay_plan import Pass, Plan, Result
 from stream.replay_state import Replay
 
@@ -45,3 +45,45 @@ def test_a_whole_finished_shadow_can_be_cut_over():
 def test_what_is_refused_says_why(held, back, says):
     with pytest.raises(UsageError, match=says):
         check(SETTINGS, held, back=back)
+
+
+class Steps:
+    """Tables and follower in one, which write down what is asked of them."""
+
+    def __init__(self, *, fails_at=""):
+        self.done = []
+        self.positions = {}
+        self._fails_at = fails_at
+
+    def __getattr__(self, name):
+        def step(*arguments):
+            self.done.append((name, *(a for a in arguments if isinstance(a, str))))
+            if name == self._fails_at:
+                raise ClickHouseUnavailable("away")
+            return 0
+
+        return step
+
+
+def test_the_replaced_tables_are_followed_from_where_live_was_before_the_exchange():
+    # given tables that live has filled up to what it has committed, and no further
+    steps = Steps()
+    _exchange(steps, steps, Cut("r", "live", "green", back=False), {})
+    # then the group begins there next, and that is settled before names change: a crash in between loses nothing
+    assert steps.done == [
+        ("hold", "live"),
+        ("ends",),
+        ("to",),
+        ("begin_next_at_live",),
+        ("exchange",),
+        ("let_go", "live"),
+        ("let_go", "green"),
+    ]
+
+
+@pytest.mark.parametrize("step", ["to", "begin_next_at_live", "exchange"])
+def test_whatever_fails_live_is_let_go(step):
+    steps = Steps(fails_at=step)
+    with pytest.raises(ClickHouseUnavailable):
+        _exchange(steps, steps, Cut("r", "live", "green", back=False), {})
+    assert steps.done[-2:] == [("let_go", "live"), ("let_go", "green")]

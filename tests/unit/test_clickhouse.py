@@ -1,0 +1,54 @@
+"""What an acknowledged insert means: all rows, none (try again), or another number (stop)."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stream.batch import Writes
+from stream.clickhouse import ClickHouseTarget
+from stream.config import ClickHouseSettings
+from stream.errors import ClickHouseUnavailable, WriteMismatch
+from stream.tables import SCORE
+
+
+class Shard:
+    """A clickhouse-connect client whose inserts acknowledge so many rows, one answer after the other."""
+
+    def __init__(self, *answers: int) -> None:
+        self.answers = list(answers)
+
+    def insert(self, *_: Any, **__: Any) -> Any:
+        return SimpleNamespace(written_rows=self.answers.pop(0))
+
+    def close(self) -> None:
+        pass
+
+
+def target_with(shard: Shard) -> ClickHouseTarget:
+    target = ClickHouseTarget(ClickHouseSettings(shards=("http://127.0.0.1:1",)))
+    target._clients[0, SCORE.target] = shard
+    return target
+
+
+def two_rows() -> Writes:
+    writes = Writes()
+    for score in (1, 2):
+        values = {"customer_id": "acme", "scorecard_id": 1, "event_time": 0, "score_id": score}
+        writes.add_marker(SCORE, 0, values, version=1)
+    return writes
+
+
+def test_an_insert_that_stored_nothing_is_tried_again():
+    # given a table that is exchanged while the insert runs: acknowledged, and nothing stored
+    target = target_with(Shard(0, 2))
+    with pytest.raises(ClickHouseUnavailable, match="none of 2 rows"):
+        target.write(two_rows())
+    # then the same client takes it the next time
+    target.write(two_rows())
+
+
+@pytest.mark.parametrize("stored", [1, 3])
+def test_another_number_of_rows_stops_the_process(stored):
+    with pytest.raises(WriteMismatch, match=f"sent 2 rows .* stored {stored}"):
+        target_with(Shard(stored)).write(two_rows())
