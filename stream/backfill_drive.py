@@ -29,7 +29,8 @@ from stream.progress import Progress
 logger = logging.getLogger(__name__)
 
 CORRELATION = "incremental_snapshot_correlation_id"  # in the connector's offsets while a snapshot is under way
-_BEAT_S = 5.0
+_BEAT_S = 2.0
+_PAUSE_AGAIN_S = 5.0
 _QUIET_S = 10.0  # without news the connector is asked
 _LOSSES = 3  # of one step; then somebody should look
 _COMMITTED_S = 30.0
@@ -255,7 +256,7 @@ class Drive:
 
     def _pause_again(self) -> None:
         """The order came when no snapshot was under way, or Connect has been restarted: it forgets pauses."""
-        if self._clock() - self._pause_sent_at < _BEAT_S:
+        if self._clock() - self._pause_sent_at < _PAUSE_AGAIN_S:
             return
         self._pause_sent_at = self._clock()
         own = f"{self._plan.name}/pause/{_now_ms()}"

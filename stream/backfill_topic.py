@@ -26,7 +26,7 @@ from stream.kafka import client_options
 
 _TIMEOUT_S = 20.0
 Wanted = Literal["run", "pause", "stop"]
-_ALIVE_S = 20.0  # a driver that has not been heard of for so long is gone
+_ALIVE_S = 10.0  # a driver that has not been heard of for so long is gone
 
 
 class Control(msgspec.Struct, frozen=True):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import io
 import os
 import signal
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from stream import cli, logs, replay
+from stream.config import Settings, load
+from stream.errors import UsageError
 from tests import oracle
 from tests.universe import SCORESTREAM, Universe, wait_for
 
@@ -29,18 +34,44 @@ def wait_until_published(universe: Universe, *, deadline_s: float = 60) -> None:
         wait_for("the connector has published everything", passed, deadline_s=deadline_s)
 
 
+def settings_of(universe: Universe) -> Settings:
+    """The settings that its commands run with."""
+    with mock.patch.dict(os.environ, universe.env, clear=True):
+        return load()
+
+
 def facts(universe: Universe, name: str) -> dict[str, Any]:
-    """`replay status --json`."""
-    found: dict[str, Any] = json.loads(universe.run("replay", "status", name, "--json").stdout)
+    """As `scorestream replay status NAME --json` prints it, without the seconds that a process takes to start."""
+    (found,) = replay.facts(settings_of(universe), name)
     return found
 
 
-def refused(universe: Universe, *command: str) -> str:
-    """The one line with which a command was refused."""
-    done = universe.run(*command, check=False)
-    assert done.returncode in {1, 2}, (done.returncode, done.stdout, done.stderr)
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert "Traceback" not in done.stderr
+def progress(universe: Universe, name: str) -> int:
+    """Messages that a replay has committed; 0 before there is one."""
+    try:
+        return int(facts(universe, name)["done"])
+    except UsageError:
+        return 0
+
+
+def refused(universe: Universe, *command: str, code: int = 2, **env: str | None) -> str:
+    """The one line with which a command was refused; run in this process, as `scorestream` runs it.
+
+    Args:
+        env: instead of the universe's; None = not set.
+    """
+    whole = {name: value for name, value in (universe.env | env).items() if value is not None}
+    said = io.StringIO()
+    with (
+        mock.patch.dict(os.environ, whole, clear=True),
+        mock.patch.object(logs, "configure"),
+        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+    ):
+        ended = cli.run(list(command))
+    assert ended == code, (ended, printed.getvalue(), said.getvalue())
+    (line,) = [line for line in said.getvalue().splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in said.getvalue()
     return line
 
 

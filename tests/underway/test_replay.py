@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
+from stream.lag_source import LagSource
+from stream.tables import SOURCES
 from tests import oracle
-from tests.replays import Running, differences, drop, facts, refused, wait_until_published
+from tests.replays import Running, differences, drop, facts, progress, refused, settings_of, wait_until_published
 from tests.universe import Universe, wait_for
 from tests.workload import Workload
 
@@ -37,14 +39,10 @@ def universe(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[U
 
 
 def live_offsets(universe: Universe) -> dict[Any, int]:
-    from stream.config import KafkaSettings
-    from stream.lag_source import LagSource
-
-    env = universe.env
-    source = LagSource(KafkaSettings(bootstrap_servers=env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]))
+    settings = settings_of(universe)
+    source = LagSource(settings.kafka)
     try:
-        tps = source.partitions(f"{universe.name}.app.{table}" for table in ("chats", "scorecards", "scores"))
-        return source.committed(env["SCORESTREAM_KAFKA_GROUP"], tps)
+        return source.committed(settings.kafka.group, source.partitions(map(settings.topic, SOURCES)))
     finally:
         source.close()
 
@@ -74,7 +72,7 @@ def test_killed_at_any_point_it_resumes(universe: Universe) -> None:
     try:
         # given a slow replay into a shadow
         running = Running(universe, "start", "killed", "--into", "shadow_killed", "--rate", "300", "--processes", "2")
-        wait_for("it has committed something", lambda: facts_or_none(universe, "killed"), deadline_s=60)
+        wait_for("it has committed something", lambda: progress(universe, "killed") > 100)
         # when all of it is killed at once
         running.kill_all()
         before = facts(universe, "killed")
@@ -88,11 +86,6 @@ def test_killed_at_any_point_it_resumes(universe: Universe) -> None:
         assert differences(universe, "shadow_killed") == []
     finally:
         drop(universe, "shadow_killed")
-
-
-def facts_or_none(universe: Universe, name: str) -> bool:
-    done = universe.run("replay", "status", name, "--json", check=False)
-    return done.returncode == 0 and json.loads(done.stdout)["done"] > 300
 
 
 def test_one_customer_touches_no_other(universe: Universe) -> None:
@@ -126,7 +119,7 @@ def test_one_customer_touches_no_other(universe: Universe) -> None:
 def test_sigterm_commits_and_pause_and_cancel_end_it(universe: Universe) -> None:
     # given a replay that would take long
     running = Running(universe, "start", "slow", "--rate", "150")
-    wait_for("it has committed something", lambda: facts_or_none(universe, "slow"))
+    wait_for("it has committed something", lambda: progress(universe, "slow") > 100)
     # when it is asked to end
     running.process.send_signal(signal.SIGTERM)
     assert running.wait(20) == 0, running.tail()

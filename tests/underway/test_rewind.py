@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from devstack.stack import Stack
 from tests.replays import refused
 from tests.universe import Universe, wait_for
 from tests.workload import Workload
@@ -16,9 +16,9 @@ from tests.workload import Workload
 pytestmark = pytest.mark.stack
 
 
-@pytest.fixture
-def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
-    made = Universe(stack_env, tmp_path)
+@pytest.fixture(scope="module")
+def universe(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Universe]:
+    made = Universe(stack.env(), tmp_path_factory.mktemp("rewind"))
     try:
         made.set_up()
         yield made
