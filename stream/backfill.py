@@ -19,7 +19,7 @@ from stream.backfill_drive import CORRELATION, Drive
 from stream.backfill_plan import Plan
 from stream.backfill_source import Counts, Signals
 from stream.backfill_status import Status, status_of
-from stream.backfill_topic import Backfill, BackfillTopic, Control, Notifications, Wanted
+from stream.backfill_topic import Backfill, BackfillTopic, Control, Notifications
 from stream.config import Settings
 from stream.connect import Connect
 from stream.connector import SIGNAL, notifications_topic
@@ -116,7 +116,7 @@ def resume(settings: Settings, name: str | None, *, stopping: threading.Event, s
             raise UsageError(f"backfill {own} is done; `scorestream backfill start` makes another")
         _check_connector(settings, connect)
         signals.check()
-        topic.put({f"{own}/control": _order("run", stopped=_stopped(backfill))})
+        topic.put({f"{own}/control": _order("run")})
         if not signals.lock() and _wait_for_driver(topic, own):
             signals.send(f"{own}/resume/{time.time_ns()}", "resume-snapshot", '{"type": "incremental"}')
             return None
@@ -135,7 +135,7 @@ def pause(settings: Settings, name: str | None) -> str:
         own = backfill.plan.name
         if backfill.result is not None or backfill.control.wanted == "stop":
             raise UsageError(f"backfill {own} is over; there is nothing to pause")
-        topic.put({f"{own}/control": _order("pause", stopped=backfill.control.stopped)})
+        topic.put({f"{own}/control": _order("pause")})
         signals.send(f"{own}/pause/{time.time_ns()}", "pause-snapshot", '{"type": "incremental"}')
     return own
 
@@ -147,7 +147,7 @@ def stop(settings: Settings, name: str | None) -> str:
         own = backfill.plan.name
         if backfill.result is not None:
             raise UsageError(f"backfill {own} is done; there is nothing to stop")
-        topic.put({f"{own}/control": _order("stop", stopped=backfill.control.stopped)})
+        topic.put({f"{own}/control": _order("stop")})
         if _under_way(settings, connect, backfill):
             schema = settings.postgres.source_schema
             data = backfill_plan.stop_snapshot(schema, backfill.plan.tables)
@@ -294,19 +294,8 @@ def _wait_for_driver(topic: BackfillTopic, name: str) -> bool:
     return topic.get(name).driven
 
 
-def _order(wanted: Wanted, *, stopped: str = "") -> Control:
-    return Control(wanted, int(time.time() * 1000), stopped)
-
-
-def _stopped(backfill: Backfill) -> str:
-    """The signal that must not be waited for: Debezium was told to end it, and may have ended it before its last row.
-
-    Kept until there is another signal: whoever resumes may be killed before he has sent one.
-    """
-    signal = backfill.signal
-    if backfill.control.wanted != "stop" or signal is None:
-        return backfill.control.stopped
-    return f"{signal.step}/{signal.attempt}"
+def _order(wanted: str) -> Control:
+    return Control(wanted, int(time.time() * 1000))  # type: ignore[arg-type]
 
 
 def expected_s(made: Plan, rate_per_s: float = RATE_PER_S) -> float:

@@ -108,8 +108,7 @@ class Drive:
         lost = 0
         while True:
             self._wait_while_paused(step)
-            news = self._news_of(step, attempt)
-            if attempt == 0 or news.aborted or (self._was_stopped(step, attempt) and not news.completed):
+            if attempt == 0 or self._news_of(step, attempt).aborted:
                 attempt += 1
                 self._patiently(partial(self._begin, step, attempt))
             lsn = self._patiently(partial(self._send, step, attempt))
@@ -223,10 +222,6 @@ class Drive:
 
     def _news_of(self, step: Step, attempt: int) -> News:
         return self._news.setdefault(signal_id(self._plan.name, step, attempt), News())
-
-    def _was_stopped(self, step: Step, attempt: int) -> bool:
-        """Whether the operator stopped this very signal: Debezium takes no id twice, the rest needs another one."""
-        return self._backfill.control.stopped == f"{step.number}/{attempt}"
 
     def _wait_while_paused(self, step: Step) -> None:
         while True:

@@ -65,12 +65,12 @@ class News:
                 self.paused = False
             case "TABLE_SCAN_COMPLETED":
                 self.scanned = int(data.total_rows_scanned or 0)
-                if data.status == "STOPPED":
-                    self.aborted = True  # COMPLETED follows all the same
-                elif data.status not in _GOOD:
+                if data.status not in _GOOD:
                     self.fault = data.status or "no status"
             case "COMPLETED":
-                self.completed = not self.aborted
+                # A snapshot that is stopped is told as complete, too, but never as a table that was read to its end.
+                self.completed = self.scanned is not None
+                self.aborted = not self.completed
             case "ABORTED":
                 self.aborted = True
             case "PAUSED":

@@ -25,16 +25,14 @@ from stream.errors import KafkaUnavailable, UsageError
 from stream.kafka import client_options
 
 _TIMEOUT_S = 20.0
-Wanted = Literal["run", "pause", "stop"]
 _ALIVE_S = 10.0  # a driver that has not been heard of for so long is gone
 
 
 class Control(msgspec.Struct, frozen=True):
-    """What the operator wants of it; `stopped` is the last signal when a resume came after a stop."""
+    """What the operator wants of it."""
 
-    wanted: Wanted = "run"
+    wanted: Literal["run", "pause", "stop"] = "run"
     at_ms: int = 0
-    stopped: str = ""
 
 
 class Signal(msgspec.Struct, frozen=True):

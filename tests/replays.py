@@ -54,24 +54,36 @@ def progress(universe: Universe, name: str) -> int:
         return 0
 
 
-def refused(universe: Universe, *command: str, code: int = 2, **env: str | None) -> str:
-    """The one line with which a command was refused; run in this process, as `scorestream` runs it.
+def call(universe: Universe, *command: str, **env: str | None) -> tuple[int, str, str]:
+    """Run a command line in this process, as `scorestream` does: exit code, stdout, stderr.
 
     Args:
         env: instead of the universe's; None = not set.
     """
     whole = {name: value for name, value in (universe.env | env).items() if value is not None}
-    said = io.StringIO()
     with (
         mock.patch.dict(os.environ, whole, clear=True),
         mock.patch.object(logs, "configure"),
-        contextlib.redirect_stderr(said),
+        contextlib.redirect_stderr(io.StringIO()) as said,
         contextlib.redirect_stdout(io.StringIO()) as printed,
     ):
-        ended = cli.run(list(command))
-    assert ended == code, (ended, printed.getvalue(), said.getvalue())
-    (line,) = [line for line in said.getvalue().splitlines() if line.startswith("error: ")]
-    assert "Traceback" not in said.getvalue()
+        code = cli.run(list(command))
+    return code, printed.getvalue(), said.getvalue()
+
+
+def done(universe: Universe, *command: str) -> str:
+    """What a command printed that must succeed; run in this process."""
+    code, printed, said = call(universe, *command)
+    assert code == 0, (command, code, printed, said)
+    return printed
+
+
+def refused(universe: Universe, *command: str, code: int = 2, **env: str | None) -> str:
+    """The one line with which a command was refused; run in this process."""
+    ended, printed, said = call(universe, *command, **env)
+    assert ended == code, (command, ended, printed, said)
+    assert "Traceback" not in said
+    (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
     return line
 
 

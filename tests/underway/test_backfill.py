@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, TopicPartition
 from stream import backfill
 from stream.config import load
 from tests import oracle
-from tests.replays import refused
+from tests.replays import done, refused
 from tests.universe import SCORESTREAM, Universe, _with_database, wait_for
 from tests.workload import Workload
 
@@ -117,17 +117,17 @@ def test_pause_stop_and_resume_from_elsewhere_leave_nothing_out(universe: Univer
         with _started(universe, "--name", "long", "--window", "none") as started:
             wait_for("it reads", lambda: _status()["rows"] > 400)
             # when it is paused, no row is read
-            universe.run("backfill", "pause")
+            done(universe, "backfill", "pause")
             paused = wait_for("paused", lambda: (s := _status())["state"] == "paused" and s)
             assert paused["driver"]
             beat = _beat(connection)
             wait_for("the connector's next beat", lambda: _beat(connection) > beat)
             assert _status()["rows"] == paused["rows"] < 9_000
             # then it goes on in the first process
-            assert json.loads(universe.run("backfill", "resume", "--json").stdout)["driver"] == paused["driver"]
+            assert json.loads(done(universe, "backfill", "resume", "--json"))["driver"] == paused["driver"]
             wait_for("it goes on", lambda: _status()["rows"] > paused["rows"])
             # and when it is stopped, that process ends and says how to go on
-            universe.run("backfill", "stop", "long")
+            done(universe, "backfill", "stop", "long")
             assert started.wait(timeout=20) == 1
         assert "`scorestream backfill resume long`" in (universe.folder / "backfill.log").read_text("utf-8")
         stopped = _status()
@@ -167,15 +167,15 @@ def test_refusals(universe: Universe) -> None:
         for order in ("resume", "pause", "stop"):
             assert "none was ever started" in no(order)
             assert "there is no backfill 'x'" in no(order, "x")
-        universe.run("backfill", "start", "--name", "first")
+        done(universe, "backfill", "start", "--name", "first")
         assert "choose another --name" in no("start", "--name", "first")
         assert "is done" in no("resume", "first")
         connection.execute("ALTER PUBLICATION scorestream DROP TABLE app.scorestream_signal")
         assert "ALTER PUBLICATION scorestream ADD TABLE" in no("start")
         connection.execute("ALTER PUBLICATION scorestream ADD TABLE app.scorestream_signal")
-        universe.run("connectors", "pause")
+        done(universe, "connectors", "pause")
         assert "`scorestream connectors resume`" in no("start", code=1)
-        universe.run("connectors", "delete")
+        done(universe, "connectors", "delete")
         assert "`scorestream connectors apply`" in no("start")
 
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests import oracle
-from tests.replays import Running, differences, drop, facts, refused
+from tests.replays import Running, differences, done, drop, facts, progress, refused
 from tests.universe import Universe, wait_for
 from tests.workload import Workload
 
@@ -112,10 +112,10 @@ def test_cutover_and_back_beside_live(universe: Universe) -> None:
         with Beside(universe, workload) as beside:
             # given a replay into a shadow, killed once, while changes go on
             with Running(universe, "start", "green", "--into", shadow, "--rate", "60") as running:
-                wait_for("it runs", lambda: progress(universe) > 50)
+                wait_for("it runs", lambda: progress(universe, "green") > 50)
                 assert "not done" in refused(universe, "cutover", "green")
                 running.kill_all()
-            universe.run("replay", "resume", "green", "--rate", "0")
+            done(universe, "replay", "resume", "green", "--rate", "0")
             # when it is cut over
             cut = cutover(universe)
             assert cut["verified"], cut
@@ -129,7 +129,7 @@ def test_cutover_and_back_beside_live(universe: Universe) -> None:
         universe.wait_until_equal()
         assert beside.reads > 50
         assert beside.dips == []
-        universe.run("cutover", "green", "--drop-old")
+        done(universe, "cutover", "green", "--drop-old")
         assert "dropped" in refused(universe, "cutover", "green", "--back")
         universe.wait_until_equal()
 
@@ -142,7 +142,7 @@ def test_a_shadow_that_differs_is_refused(universe: Universe) -> None:
     with universe.worker():
         universe.wait_until_equal()
         # given a shadow that lost rows
-        universe.run("replay", "start", "green", "--into", shadow)
+        done(universe, "replay", "start", "green", "--into", shadow)
         assert differences(universe, shadow) == []
         for url in universe.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(","):
             client = oracle.client_of(url, universe.env)
@@ -152,20 +152,14 @@ def test_a_shadow_that_differs_is_refused(universe: Universe) -> None:
         assert "differs from Postgres" in refused(universe, "cutover", "green")
         assert universe.differences() == []
         # and a part of the log is none either
-        universe.run("replay", "start", "part", "--customer", "propel")
+        done(universe, "replay", "start", "part", "--customer", "propel")
         assert "live tables" in refused(universe, "cutover", "part")
-        universe.run("replay", "start", "piece", "--customer", "propel", "--into", shadow + "_piece")
+        done(universe, "replay", "start", "piece", "--customer", "propel", "--into", shadow + "_piece")
         assert "only a part" in refused(universe, "cutover", "piece")
         drop(universe, shadow + "_piece")
 
 
-def progress(universe: Universe) -> int:
-    done = universe.run("replay", "status", "green", "--json", check=False)
-    return json.loads(done.stdout)["done"] if done.returncode == 0 else 0
-
-
 def cutover(universe: Universe, *options: str) -> dict[str, Any]:
-    done = universe.run("cutover", "green", "--json", *options)
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done(universe, "cutover", "green", "--json", *options))
     assert facts(universe, "green")["state"] == "done"
     return found

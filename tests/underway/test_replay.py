@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from confluent_kafka import TopicPartition
 from stream.lag_source import LagSource
 from stream.tables import SOURCES
 from tests import oracle
-from tests.replays import Running, differences, drop, facts, progress, refused, settings_of, wait_until_published
+from tests.replays import Running, differences, done, drop, facts, progress, refused, settings_of, wait_until_published
 from tests.universe import Universe, wait_for
 from tests.workload import Workload
 
@@ -53,8 +54,7 @@ def balances(found: dict[str, Any]) -> bool:
 
 def test_a_replay_from_earliest_makes_clickhouse_equal(universe: Universe) -> None:
     # given a log that no live worker has read; when all of it is replayed by two processes
-    done = universe.run("replay", "start", "whole", "--processes", "2", "--json")
-    found = json.loads(done.stdout)
+    found = json.loads(universe.run("replay", "start", "whole", "--processes", "2", "--json").stdout)
     # then ClickHouse is equal to Postgres, every message is accounted for, and live's offsets are untouched
     assert found["state"] == "done", found
     assert found["done"] == found["total"]
@@ -63,9 +63,9 @@ def test_a_replay_from_earliest_makes_clickhouse_equal(universe: Universe) -> No
     assert differences(universe, universe.name) == []
     assert live_offsets(universe) == {}
     # and when it is replayed again, no row changes
-    universe.run("replay", "start", "again")
+    done(universe, "replay", "start", "again")
     assert differences(universe, universe.name) == []
-    assert {each["name"] for each in json.loads(universe.run("replay", "list", "--json").stdout)} >= {"whole", "again"}
+    assert {each["name"] for each in json.loads(done(universe, "replay", "list", "--json"))} >= {"whole", "again"}
 
 
 def test_killed_at_any_point_it_resumes(universe: Universe) -> None:
@@ -91,7 +91,7 @@ def test_killed_at_any_point_it_resumes(universe: Universe) -> None:
 def test_one_customer_touches_no_other(universe: Universe) -> None:
     try:
         # when one customer's log is replayed into a shadow
-        universe.run("replay", "start", "one", "--customer", "propel", "--into", "shadow_one")
+        done(universe, "replay", "start", "one", "--customer", "propel", "--into", "shadow_one")
         shown = oracle.visible(universe.env, "shadow_one")
         with universe.postgres() as connection:
             want = oracle.expected(connection)
@@ -101,8 +101,8 @@ def test_one_customer_touches_no_other(universe: Universe) -> None:
             assert wanted
             assert dict(shown[view]) == wanted
         # and a kind and a window select within it
-        universe.run(
-            "replay", "start", "window", "--kind", "process", "--from", "2026-01-10", "--to", "2026-01-20",
+        done(
+            universe, "replay", "start", "window", "--kind", "process", "--from", "2026-01-10", "--to", "2026-01-20",
             "--into", "shadow_window",
         )  # fmt: skip
         kept = oracle.visible(universe.env, "shadow_window")["scorecard_current"]
@@ -130,22 +130,23 @@ def test_sigterm_commits_and_pause_and_cancel_end_it(universe: Universe) -> None
     again = Running(universe, "resume", "slow")
     wait_for("it runs", lambda: facts(universe, "slow")["processes"])
     assert "running" in refused(universe, "replay", "delete", "slow")
-    assert "paused" in universe.run("replay", "pause", "slow").stdout
+    assert "paused" in done(universe, "replay", "pause", "slow")
     assert again.wait(20) == 0, again.tail()
-    assert "cancelled" in universe.run("replay", "cancel", "slow").stdout
+    assert "cancelled" in done(universe, "replay", "cancel", "slow")
     assert "cancelled" in refused(universe, "replay", "resume", "slow")
-    universe.run("replay", "delete", "slow")
+    done(universe, "replay", "delete", "slow")
     assert "no replay 'slow'" in refused(universe, "replay", "status", "slow")
 
 
 def test_an_empty_range_ends_at_once(universe: Universe) -> None:
-    done = universe.run("replay", "start", "empty", "--to-datetime", "now", "--json", timeout_s=30)
-    found = json.loads(done.stdout)
+    began = time.monotonic()
+    found = json.loads(done(universe, "replay", "start", "empty", "--to-datetime", "now", "--json"))
+    assert time.monotonic() - began < 30
     assert (found["state"], found["total"], found["done"]) == ("done", 0, 0)
 
 
 def test_a_dry_run_starts_nothing(universe: Universe) -> None:
-    found = json.loads(universe.run("replay", "start", "dry", "--customer", "spirit", "--dry-run", "--json").stdout)
+    found = json.loads(done(universe, "replay", "start", "dry", "--customer", "spirit", "--dry-run", "--json"))
     assert found["messages"] > 400
     assert found["bytes"] > 400 * 500
     assert 0.1 < found["sample"]["share"] < 0.7

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from devstack.stack import Stack
-from tests.replays import refused
+from tests.replays import done, refused
 from tests.universe import Universe, wait_for
 from tests.workload import Workload
 
@@ -34,29 +35,35 @@ def test_rewind_shows_refuses_moves_and_undoes(universe: Universe) -> None:
             for _ in range(60):
                 workload.change()
             universe.wait_until_equal()
+            wait_for("live has committed", lambda: _shown(universe, "--by-duration", "10m")["messages"] > 300)
             # given a worker that runs; when a rewind is executed, it is refused
             assert "active members" in refused(universe, "rewind", "--by-duration", "10m", "--execute")
         # and without --execute it shows each partition, and moves nothing
-        shown = json.loads(universe.run("rewind", "--by-duration", "10m", "--json").stdout)
+        shown = _shown(universe, "--by-duration", "10m")
         assert not shown["executed"]
         assert shown["messages"] > 300
-        assert shown == json.loads(universe.run("rewind", "--by-duration", "10m", "--json").stdout)
+        assert shown == _shown(universe, "--by-duration", "10m")
         assert all(each["from"] - each["to"] == each["messages"] for each in shown["partitions"])
         # when it is executed and a worker starts
-        moved = json.loads(universe.run("rewind", "--by-duration", "10m", "--execute", "--json").stdout)
+        moved = _shown(universe, "--by-duration", "10m", "--execute")
         assert moved["executed"]
         with universe.worker() as worker:
             wait_for("it processes all again", lambda: "msg=batch" in worker.log.read_text("utf-8"))
             # then nothing changed
             universe.wait_until_equal()
-        assert json.loads(universe.run("verify", "--json", "--no-wait").stdout)["clean"]
+        assert json.loads(done(universe, "verify", "--json", "--no-wait"))["clean"]
         # and the undo moves it to where it was
-        universe.run(*shlex.split(moved["undo"])[1:])
-        after = json.loads(universe.run("rewind", "--to-earliest", "--json").stdout)
+        done(universe, *shlex.split(moved["undo"])[1:])
+        after = _shown(universe, "--to-earliest")
         wanted = {(each["topic"], each["partition"]): each["from"] for each in moved["partitions"]}
         for each in after["partitions"]:
             key = each["topic"], each["partition"]
             assert each["from"] == wanted.get(key, each["from"])
+
+
+def _shown(universe: Universe, *options: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(done(universe, "rewind", *options, "--json"))
+    return found
 
 
 @pytest.mark.parametrize(
