@@ -20,12 +20,12 @@ from typing import Any
 from demo.changes import Seen
 from stream.clickhouse import connect
 from stream.config import ClickHouseSettings
-from stream.placement import shard_of
+from stream.placement import month_of, shard_of
 
-POLL_S = 0.015
+POLL_S = 0.03
 FLOOR_S = 0.03  # nothing is visible sooner: Debezium polls, the worker's batch closes, ClickHouse inserts
 # Polling without a pause takes more of ClickHouse than the indexing that it measures.
-PAUSE_SHARE = 0.5  # pause for so many times the length of a poll
+PAUSE_SHARE = 1.0  # pause for so many times the length of a poll
 AT_ONCE = 200  # ids in one poll; when ClickHouse is far behind, the oldest are asked for first
 
 
@@ -192,6 +192,9 @@ def _query(wanted: list[Seen]) -> str:
         if table == "score":
             own = "toString(score_id)"
             condition = f" AND score_id IN ({_list({seen.score_id for seen in members})})"
+        months = {None if seen.near_us is None else month_of(seen.near_us) for seen in members}
+        if None not in months:  # else it may be in any
+            condition += f" AND toYYYYMM(event_time) IN ({','.join(map(str, sorted(months)))})"
         newest = "argMax((event_time, updated_at, _deleted), (_version, _indexed_at)) AS newest"
         parts.append(
             f"SELECT toString(scorecard_id), {own} AS own, toUnixTimestamp64Micro(newest.1), "
