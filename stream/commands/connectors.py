@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import click
+import psycopg
 
-from stream import connector, kafka_admin
+from stream import connector, kafka_admin, postgres, preflight
+from stream.config import Settings
 from stream.connect import Connect, Fault, Status
 from stream.console import EXIT_FAILED, EXIT_USAGE, App, json_option, pass_app, print_json, print_table
-from stream.errors import UsageError
+from stream.errors import PostgresUnavailable, UsageError
 
 wait_option = click.option(
     "--timeout", "timeout_s", type=float, default=60, show_default=True, metavar="SECONDS", help="Limit of the wait."
@@ -33,11 +35,14 @@ def command() -> None:
 def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: float) -> None:
     """Make the topics, then create the connector or give it its config. A config that it has already is left alone.
 
-    Kafka Connect validates first: its complaints are printed field by field, exit code 2.
+    Postgres is looked at first, as SCORESTREAM_POSTGRES_DSN reaches it: all that it lacks is printed with the SQL that
+    mends it, exit code 2. Then Kafka Connect validates: its complaints are printed field by field, exit code 2.
     """
     settings = app.settings
     name = settings.connect.connector
     config = connector.config(settings)
+    if not _postgres_is_ready(settings):
+        ctx.exit(EXIT_USAGE)
     with Connect(settings.connect) as connect:
         if faults := connect.validate(config, name=name):
             _show_faults(faults)
@@ -65,6 +70,19 @@ def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: fl
                 click.echo(f"  {change}")
         if wait:
             _show(connect.wait(name, timeout_s=timeout_s, settle_s=1 if changes else 0))
+
+
+def _postgres_is_ready(settings: Settings) -> bool:
+    """Print what Postgres lacks; False when the connector cannot work so."""
+    try:
+        with postgres.connect(settings.postgres) as connection:
+            found = preflight.faults(connection, settings.postgres)
+    except (PostgresUnavailable, psycopg.Error) as error:
+        click.echo(f"warning: Postgres was not looked at: {str(error).splitlines()[0]}", err=True)
+        return True
+    for fault in found:
+        click.echo(f"{'error' if fault.must else 'warning'}: {fault}", err=True)
+    return not any(fault.must for fault in found)
 
 
 @command.command()

@@ -221,7 +221,15 @@ def connect(monkeypatch):
     fake = FakeConnect()
     monkeypatch.setattr(connectors, "Connect", lambda _settings: fake)
     monkeypatch.setattr(kafka_admin, "ensure_topics", lambda _settings: found("created"))
+    monkeypatch.setattr(connectors, "_postgres_is_ready", lambda _settings: True)
     return fake
+
+
+def test_apply_stops_where_postgres_is_not_ready(run, connect, monkeypatch):
+    monkeypatch.setattr(connectors, "_postgres_is_ready", lambda _settings: False)
+    code, _, _ = run("connectors", "apply")
+    assert code == 2
+    assert connect.calls == []
 
 
 def test_apply_creates_and_a_second_apply_does_nothing(run, connect):
