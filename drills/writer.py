@@ -187,10 +187,11 @@ class Writer:
         while not self._stopping.is_set():
             try:
                 name = writing.step(self._stopping)
-            except psycopg.Error as error:
-                # Deadlocks and rows that another connection deleted are a part of it.
+            except (psycopg.Error, psycopg.Rollback) as error:
+                # Deadlocks and rows that another connection deleted are a part of it; a Rollback comes through when the
+                # connection was lost before it could be made.
                 cut = writing.session.recover()
-                name = "cut" if cut else f"refused {error.sqlstate}"
+                name = "cut" if cut else f"refused {getattr(error, 'sqlstate', None)}"
                 if cut:
                     self._stopping.wait(0.2)
             with self._lock:
