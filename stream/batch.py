@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from stream.placement import Place, month_of, shard_of
@@ -36,7 +37,7 @@ class Layout:
 
     def key(self, table: Table, place: Place, *, scorecard_id: int, row_id: int) -> Key:
         """Key of a row in its place, which has an event time."""
-        at = _time(place)
+        at = _known(place.event_time_us)
         return Key(self.shard(at), table.target, place.customer_id, scorecard_id, row_id, month_of(at))
 
 
@@ -85,22 +86,17 @@ class Writes:
         versions: list[int],
     ) -> None:
         """Visible rows, each to the shard of its place. `columns` as in `Table.columns`, all of one length."""
-        shard_of_time = {time: layout.shard(time) for time in {_time(place) for place in places}}
-        members: dict[int, list[int]] = {}
-        for at, place in enumerate(places):
-            members.setdefault(shard_of_time[_time(place)], []).append(at)
-        for shard, chosen in members.items():
-            whole = len(chosen) == len(places)
-            shown = places if whole else [places[at] for at in chosen]
-            rest = [scorecards, *columns, versions]
-            scorecard_ids, *copied, version = rest if whole else [[column[at] for at in chosen] for column in rest]
-            placed = [
-                [place.customer_id for place in shown],
-                scorecard_ids,
-                [place.event_time_us for place in shown],
-                [place.is_process for place in shown],
-            ]
-            self.add(table, shard, [*placed, *copied, version, [0] * len(chosen)])
+        _, customers, times, kinds = zip(*places, strict=True)
+        shard_of_time = {time: layout.shard(_known(time)) for time in set(times)}
+        shards = [shard_of_time[time] for time in times]
+        columns = [list(customers), scorecards, list(times), list(kinds), *columns, versions]
+        if len(set(shards)) == 1:
+            self.add(table, shards[0], [*columns, [0] * len(shards)])
+            return
+        for shard in sorted(set(shards)):
+            pick = itemgetter(*(chosen := [at for at, own in enumerate(shards) if own == shard]))
+            picked = [[pick(column)] for column in columns] if len(chosen) == 1 else map(list, map(pick, columns))
+            self.add(table, shard, [*picked, [0] * len(chosen)])
 
     def add_marker(self, table: Table, shard: int, values: dict[str, Any], *, version: int) -> None:
         """A delete marker: `values` has the columns of the sort key, and the event time."""
@@ -108,10 +104,10 @@ class Writes:
         self.add(table, shard, [*row, [version], [1]])
 
 
-def _time(place: Place) -> int:
-    if place.event_time_us is None:
+def _known(event_time_us: int | None) -> int:
+    if event_time_us is None:
         raise ValueError("a place without event time holds no rows")
-    return place.event_time_us
+    return event_time_us
 
 
 def _blank(column: Column) -> Any:

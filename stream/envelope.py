@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -52,6 +52,8 @@ class Envelope(msgspec.Struct, gc=False):
 
 
 Decoded = Envelope | Refused | None
+
+_FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)  # of decoding
 
 # Must be UUIDs before anything is looked up by them.
 ID_COLUMNS: dict[str, tuple[str, ...]] = {
@@ -111,14 +113,23 @@ def _before_type(table: str) -> type[msgspec.Struct]:
     return msgspec.defstruct(f"{table}_before", fields, gc=False)
 
 
-def _envelope_type(table: str) -> Any:
+def _envelope_type(table: str, *, op: Any = str, source: Any = Source) -> Any:
     fields: list[Any] = [
-        ("op", str),
-        ("source", Source),
+        ("op", op),
+        ("source", source),
         ("after", _after_type(table) | None, None),
         ("before", _before_type(table) | None, None),
     ]
     return msgspec.defstruct(f"{table}_envelope", fields, bases=(Envelope,), gc=False)
+
+
+def _usual_type(table: str) -> Any:
+    """An envelope with the words that Debezium nearly always uses, which then cost no string each."""
+    snapshots = Literal["true", "first", "first_in_data_collection", "last_in_data_collection", "last", "incremental"]
+    fields: list[Any] = [("table", Literal[table]), ("ts_ms", int), ("sequence", str)]
+    fields += [("snapshot", snapshots | bool | None, None)]
+    source = msgspec.defstruct(f"{table}_source", fields, gc=False)
+    return _envelope_type(table, op=Literal["r", "c", "u"], source=source)
 
 
 class Decoder:
@@ -134,30 +145,45 @@ class Decoder:
         self.table = table
         self._epoch = epoch
         self._decode: Callable[[bytes], Envelope] = msgspec.json.Decoder(envelope).decode
+        self._decode_usual: Callable[[bytes], Envelope] = msgspec.json.Decoder(_usual_type(table)).decode
         wrapped = msgspec.defstruct(f"{table}_wrapped", [("payload", envelope | None)])
         self._decode_wrapped = msgspec.json.Decoder(wrapped).decode
 
     def decode(self, values: Sequence[bytes | None]) -> list[Decoded]:
         """One item for each value, in order; never raises for what is in a message."""
         out: list[Decoded] = []
+        usual, epoch = self._decode_usual, self._epoch
         for value in values:
             if value is None:
                 out.append(None)
                 continue
             try:
-                out.append(self._one(value))
-            except Refused as refused:
-                out.append(refused)
+                change = usual(value)
+                if change.after is not None:
+                    change.version = version(change.source.sequence, epoch=epoch)
+                    out.append(change)
+                    continue
+            except (*_FAULTS, Refused):
+                pass
+            out.append(self._unusual(value))
         self._check_ids(out)
         return out
 
+    def _unusual(self, value: bytes) -> Decoded:
+        """A delete, an envelope in another form, or what is refused, with the reason."""
+        try:
+            return self._one(value)
+        except Refused as refused:
+            return refused
+
     def _check_ids(self, out: list[Decoded]) -> None:
         """Refuse what has an id that is no UUID: a look-up for a whole batch must not fail because of one message."""
-        images: list[Any] = [item.after for item in out if isinstance(item, Envelope) and item.after is not None]
-        images += [item.before for item in out if isinstance(item, Envelope) and item.before is not None]
+        changes = [item for item in out if isinstance(item, Envelope)]
+        images = [change.after for change in changes if change.after is not None]
+        images += [change.before for change in changes if change.before is not None]
         for name in ID_COLUMNS[self.table]:
-            ids = list(map(attrgetter(name), images))
-            if None not in ids and are_uuids(ids):
+            ids = set(map(attrgetter(name), images))
+            if None not in ids and are_uuids(list(ids)):
                 continue
             rows = [
                 (index, row)
@@ -177,7 +203,7 @@ class Decoder:
     def _one(self, value: bytes) -> Envelope | None:
         try:
             envelope = self._decode(value)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        except _FAULTS as error:
             found = self._unwrap(value, error)
             if found is None:
                 return None
@@ -200,13 +226,13 @@ class Decoder:
         """`schemas.enable=true` wraps the envelope: {"schema": .., "payload": ..}; a null payload is a tombstone."""
         try:
             keys = msgspec.json.decode(value, type=dict[str, msgspec.Raw]).keys()
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+        except _FAULTS:
             raise Refused("not_json", str(error)) from error
         if "payload" not in keys:
             raise Refused(_reason(error), str(error)) from error
         try:
             payload: Envelope | None = self._decode_wrapped(value).payload  # type: ignore[attr-defined]
-        except (msgspec.MsgspecError, ValueError, RecursionError) as inner:
+        except _FAULTS as inner:
             raise Refused(_reason(inner), str(inner)) from inner
         return payload
 

@@ -164,8 +164,8 @@ class Pipeline:
         """
         clock = _Stages()
         messages = [item for part in fetched for item in self._decode(part)]
-        changes = [item for item in messages if isinstance(item, Envelope)]
         at = [index for index, item in enumerate(messages) if isinstance(item, Envelope)]
+        changes: list[Envelope] = messages if len(at) == len(messages) else [messages[i] for i in at]  # type: ignore[assignment,misc]
         clock.mark("decode")
         done = Done(Ledger(fetched[0].topic if fetched else self.table))
         done.commit_ms = [change.source.ts_ms for change in changes]
@@ -175,7 +175,9 @@ class Pipeline:
             else self._index(changes, done, clock, still_mine, again=again)
         )
         outcomes: list[Outcome | None] = [Outcome.TOMBSTONE if item is None else None for item in messages]
-        refused = {index: item for index, item in enumerate(messages) if isinstance(item, Refused)}
+        refused: dict[int, Refused] = {}
+        if len(at) < len(messages):
+            refused = {index: item for index, item in enumerate(messages) if isinstance(item, Refused)}
         for index, outcome in zip(at, plan.outcomes, strict=True):
             outcomes[index] = outcome
         refused |= {at[index]: why for index, why in plan.refused.items()}
@@ -281,8 +283,9 @@ class Pipeline:
         clock.mark("write")
         plan.customers |= {place.customer_id for place in places.values()}
         self._confirm({i: places.get(i, GONE) for i in ids}, changes, plan.customers, done)
-        versions = versions_of(changes)
-        self._undo({i: versions[i] for i in ids}, plan.customers, done, lost=not still_mine(), again=again)
+        if (lost := not still_mine()) or again:
+            versions = versions_of(changes)
+            self._undo({i: versions[i] for i in ids}, plan.customers, done, lost=lost, again=again)
         clock.mark("confirm")
         return plan
 

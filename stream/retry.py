@@ -33,7 +33,7 @@ class Retrier:
         self._on_retry = on_retry
         self._retrying = Retrying(
             retry=retry_if_exception_type(Retry),
-            wait=wait_exponential_jitter(initial=settings.initial_s, max=settings.max_s, jitter=settings.initial_s),
+            wait=wait_exponential_jitter(multiplier=settings.initial_s, max=settings.max_s, jitter=settings.initial_s),
             stop=stop_after_delay(settings.give_up_s) | stop_when_event_set(stopping),
             sleep=sleep_using_event(stopping),
             before_sleep=self._before_sleep,

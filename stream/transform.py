@@ -99,6 +99,10 @@ def plan_scores(changes: Sequence[Envelope], places: Mapping[str, Place], layout
     """Scores go where their scorecard is. A score that leaves its scorecard leaves a delete marker there."""
     contents = Contents(SCORE, changes)
     plan = Plan(outcomes=[None] * len(changes), refused=dict(contents.refused))
+    if not plan.refused and _are_plain(changes):
+        shown = _plain_outcomes(plan, changes, places)
+        _write(plan, contents, SCORE, changes, rows=shown, places=places, layout=layout)
+        return plan
     latest = _latest(changes, _SCORE_KEY, without=contents.refused)
     rows: list[int] = []
     for index, change in enumerate(changes):
@@ -129,6 +133,35 @@ def plan_scores(changes: Sequence[Envelope], places: Mapping[str, Place], layout
             plan.outcomes[index] = Outcome.WRITTEN
     _write(plan, contents, SCORE, changes, rows=rows, places=places, layout=layout)
     return plan
+
+
+def _are_plain(changes: Sequence[Envelope]) -> bool:
+    """Whether all are upserts of different scores, that have all columns and stay with their scorecard.
+
+    Nearly every batch is; they need no decision each.
+    """
+    if any(change.op == DELETE for change in changes):
+        return False
+    if any(
+        change.before is not None and change.before.scorecard_id not in {change.after.scorecard_id, None, ""}
+        for change in changes
+    ):
+        return False
+    afters = [change.after for change in changes]
+    return len({after.score_id for after in afters}) == len(afters) and UNAVAILABLE not in {a.comment for a in afters}
+
+
+def _plain_outcomes(plan: Plan, changes: Sequence[Envelope], places: Mapping[str, Place]) -> list[int]:
+    """Outcomes of plain upserts, decided once for each scorecard; returns the indexes of those that are written."""
+    ids = [change.after.scorecard_id for change in changes]
+    states = {scorecard_id: places.get(scorecard_id, GONE).state for scorecard_id in set(ids)}
+    decided = {i: _OUTCOME_OF.get(state, Outcome.WRITTEN) for i, state in states.items()}
+    plan.outcomes = [decided[scorecard_id] for scorecard_id in ids]
+    if Outcome.WRITTEN not in set(decided.values()):
+        return []
+    if len(set(decided.values())) == 1:
+        return list(range(len(ids)))
+    return [index for index, outcome in enumerate(plan.outcomes) if outcome is Outcome.WRITTEN]
 
 
 def plan_scorecards(changes: Sequence[Envelope], places: Mapping[str, Place], layout: Layout) -> Plan:
@@ -322,11 +355,13 @@ def _write(
     for index in rows:
         plan.outcomes[index] = Outcome.WRITTEN
     ids = [changes[index].after.scorecard_id for index in rows]
+    known = list(dict.fromkeys(ids))
+    number_of = dict(zip(known, convert("uuid", "scorecard_id", known, {}), strict=True))
     plan.writes.add_placed(
         table,
         layout,
         places=[places[scorecard_id] for scorecard_id in ids],
-        scorecards=convert("uuid", "scorecard_id", ids, {}),
+        scorecards=[number_of[scorecard_id] for scorecard_id in ids],
         columns=contents.columns(rows),
         versions=[changes[index].version for index in rows],
     )
