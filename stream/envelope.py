@@ -125,7 +125,7 @@ def _envelope_type(table: str, *, op: Any = str, source: Any = Source) -> Any:
 
 def _usual_type(table: str) -> Any:
     """An envelope with the words that Debezium nearly always uses, which then cost no string each."""
-    snapshots = Literal["true", "first", "first_in_data_collection", "last_in_data_collection", "last", "incremental"]
+    snapshots = Literal["true", "false", "first", "last", "incremental"]
     fields: list[Any] = [("table", Literal[table]), ("ts_ms", int), ("sequence", str)]
     fields += [("snapshot", snapshots | bool | None, None)]
     source = msgspec.defstruct(f"{table}_source", fields, gc=False)

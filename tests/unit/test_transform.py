@@ -1,0 +1,73 @@
+"""A batch of plain scores is planned in columns: that must come to the same as deciding score by score."""
+
+import json
+from uuid import UUID
+
+import pytest
+
+from stream import envelope, transform
+from stream.batch import Layout
+from stream.ledger import Outcome
+from stream.placement import GONE, Place, State
+from stream.transform import plan_scores
+
+DAY_US = 86_400_000_000
+
+
+def uuid(number):
+    return str(UUID(int=number))
+
+
+CARDS = {
+    uuid(1): Place(State.VISIBLE, "acme", 3 * DAY_US, False),
+    uuid(2): Place(State.VISIBLE, "propel", 4 * DAY_US, True),  # on the other shard
+    uuid(3): Place(State.APPEAL, "acme", 3 * DAY_US, False),
+    uuid(4): Place(State.WAITING, "acme"),
+    uuid(5): GONE,
+}
+
+
+def score(number, card, *, op="c", before=None, **after):
+    row = {
+        "score_id": uuid(100 + number), "scorecard_id": card, "criterion_id": uuid(9), "numeric_value": number / 2,
+        "ai_value": None, "not_applicable": False, "comment": "c", "updated_at": "2026-01-05T10:11:12.123456Z",
+    }  # fmt: skip
+    source = {"table": "scores", "ts_ms": 1, "sequence": json.dumps(["10", str(number)]), "snapshot": "false"}
+    return json.dumps({"op": op, "before": before, "after": row | after, "source": source}).encode()
+
+
+def planned(*values):
+    places = {card: place for card, place in CARDS.items() if place is not GONE}
+    plan = plan_scores(envelope.Decoder("scores").decode(values), places, Layout(2, 1))
+    return plan, {(shard, table.target): columns for shard, table, columns in plan.writes}
+
+
+@pytest.mark.parametrize("cards", [[uuid(1)], [uuid(1), uuid(2)], [uuid(3)], list(CARDS)])
+def test_plain_scores_come_to_the_same_as_one_by_one(cards, monkeypatch):
+    values = [score(n, cards[n % len(cards)], before={"scorecard_id": cards[n % len(cards)]}) for n in range(23)]
+    fast, rows = planned(*values)
+    monkeypatch.setattr(transform, "_are_plain", lambda changes: False)
+    slow, wanted = planned(*values)
+    assert (fast.outcomes, rows) == (slow.outcomes, wanted)
+    assert (fast.reindex, fast.refused) == (slow.reindex, slow.refused) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("odd", "outcome"),
+    [
+        pytest.param(score(1, uuid(2)), Outcome.SUPERSEDED, id="the same score again, older"),
+        pytest.param(score(90, uuid(1), comment="__debezium_unavailable_value"), Outcome.WRITTEN, id="TOAST"),
+        pytest.param(
+            score(91, uuid(1), op="u", before={"scorecard_id": uuid(2), "score_id": uuid(191)}),
+            Outcome.WRITTEN,
+            id="moved",
+        ),
+    ],
+)
+def test_one_odd_score_has_all_decided_one_by_one(odd, outcome):
+    plan, rows = planned(odd, *(score(n, uuid(2)) for n in range(2, 5)), score(2, uuid(2), score_id=uuid(101)))
+    assert plan.outcomes[0] is outcome
+    if b"unavailable" in odd:
+        assert plan.reindex == {uuid(1): 10 << 56 | 90}
+    elif outcome is Outcome.WRITTEN:
+        assert rows[0, "score"][-1].count(1) == 1  # the marker where it was
