@@ -63,7 +63,7 @@ def bench(options: argparse.Namespace) -> int:
             rig.scorestream("connectors", "apply", "--wait")
             rig.start_worker()
             wait_indexed(rig, screen, visible, since=since)
-        prober = Prober(rig.settings.clickhouse)
+        prober = Prober(rig.settings.clickhouse, rig.worker_log)
         writer = LiveWriter(
             rig.postgres_url,
             work,

@@ -1,10 +1,8 @@
-"""Commit -> visible, measured as a reader: polls the tables of all shards for changes that were committed.
+"""Commit -> visible: polls the tables of all shards for changes that were committed, and says when each could be seen.
 
-It shares nothing with the worker. A change counts as visible when the answer that shows it has arrived, so what is
-measured includes the reader's own query and, on average, half of the pause between two polls.
-
-Each query costs ClickHouse some milliseconds of CPU, which the worker's inserts then wait for on a small machine. So
-there are few: for a sample of the changes only, not in their first milliseconds, and where the row belongs.
+A change counts as visible when ClickHouse had acknowledged the insert (demo/acks.py), and only if a query of this
+reader, which shares nothing with the worker, has shown it. Polling often enough to take the time from the queries
+themselves was tried: on two cores they took as much of ClickHouse as the indexing, and each added its own pause.
 """
 
 from __future__ import annotations
@@ -15,17 +13,16 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from demo.acks import Acks
 from demo.changes import Seen
 from stream.clickhouse import connect
 from stream.config import ClickHouseSettings
 from stream.placement import month_of, shard_of
 
-POLL_S = 0.03
-FLOOR_S = 0.03  # nothing is visible sooner: Debezium polls, the worker's batch closes, ClickHouse inserts
-# Polling without a pause takes more of ClickHouse than the indexing that it measures.
-PAUSE_SHARE = 1.0  # pause for so many times the length of a poll
+POLL_S = 0.5
 AT_ONCE = 200  # ids in one poll; when ClickHouse is far behind, the oldest are asked for first
 
 
@@ -43,6 +40,8 @@ class Latency:
 class _Row:
     event_us: int
     updated_us: int
+    stored_at: float = 0.0  # seconds since 1970, by ClickHouse's clock
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +50,24 @@ class _Pending:
     committed: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A change that was seen, whose batch may still be under way."""
+
+    change: _Pending
+    answered: float
+    stored_at: float
+
+
 class Prober:
     """Polls in a thread of its own between `start` and `stop`.
 
     Args:
+        log: the worker's.
         give_up_s: a change that is not visible so long after its commit is counted as never seen.
     """
 
-    def __init__(self, settings: ClickHouseSettings, *, give_up_s: float = 30.0) -> None:
+    def __init__(self, settings: ClickHouseSettings, log: Path, *, give_up_s: float = 30.0) -> None:
         self.latencies: list[Latency] = []
         self.never: list[Seen] = []
         self.polls = 0
@@ -66,6 +75,9 @@ class Prober:
         self._give_up_s = give_up_s
         self._arrived: deque[_Pending] = deque()
         self._pending: list[_Pending] = []
+        self._shown: list[_Shown] = []
+        self._acks = Acks(log)
+        self._clock = time.time() - time.perf_counter()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._fault: BaseException | None = None
@@ -82,7 +94,7 @@ class Prober:
     @property
     def pending(self) -> int:
         """Changes that are committed and not visible yet."""
-        return len(self._pending) + len(self._arrived)
+        return len(self._pending) + len(self._shown) + len(self._arrived)
 
     def check(self) -> None:
         """Raise what ended the thread, if it ended by itself."""
@@ -96,7 +108,7 @@ class Prober:
             self.check()
             if time.monotonic() > deadline:
                 return False
-            time.sleep(POLL_S)
+            time.sleep(0.05)
         return True
 
     def stop(self) -> None:
@@ -106,6 +118,7 @@ class Prober:
         if self._thread.ident is not None:
             self._thread.join()
         self.never += [pending.seen for pending in (*self._pending, *self._arrived)]
+        self._settle(wait_s=0)
         self._pending.clear()
         self._arrived.clear()
 
@@ -115,14 +128,14 @@ class Prober:
         try:
             with ThreadPoolExecutor(len(clients), thread_name_prefix="probe") as pool:
                 while not self._stop.is_set():
-                    self._wake.wait(None if not self._pending else 0)
+                    self._wake.wait(None if not self._pending and not self._shown else 0)
                     self._wake.clear()
-                    begun = time.perf_counter()
                     while self._arrived:
                         self._pending.append(self._arrived.popleft())
                     if self._pending:
                         self._poll(clients, pool)
-                    self._stop.wait(max(POLL_S, PAUSE_SHARE * (time.perf_counter() - begun)))
+                    self._settle(wait_s=self._give_up_s)
+                    self._stop.wait(POLL_S)
         except Exception as error:
             self._fault = error
         finally:
@@ -131,8 +144,7 @@ class Prober:
 
     def _poll(self, clients: list[Any], pool: ThreadPoolExecutor) -> None:
         """Ask each shard for what may be there; one answer of all shards decides."""
-        now = time.perf_counter()
-        ripe = [pending for pending in self._pending if now - pending.committed >= FLOOR_S][:AT_ONCE]
+        ripe = self._pending[:AT_ONCE]
         wanted: dict[int, list[Seen]] = {}
         for pending in ripe:
             for shard in self._shards(pending.seen):
@@ -149,15 +161,33 @@ class Prober:
         gone: set[int] = set()
         for pending in ripe:
             seen = pending.seen
-            if is_visible(seen, rows.get((seen.card.scorecard_id, seen.score_id), [])):
-                ms = (answered - pending.committed) * 1000
-                self.latencies.append(Latency(seen.card.customer_id, seen.kind, pending.committed, ms))
+            states = rows.get((seen.card.scorecard_id, seen.score_id), [])
+            if is_visible(seen, [row for row in states if not row.deleted]):
+                # A row that moved, or is gone, is so when its delete marker is there, too.
+                stored_at = max((row.stored_at for row in states), default=0.0)
+                self._shown.append(_Shown(pending, answered, stored_at))
             elif answered - pending.committed > self._give_up_s:
                 self.never.append(seen)
             else:
                 continue
             gone.add(id(pending))
         self._pending = [pending for pending in self._pending if id(pending) not in gone]
+
+    def _settle(self, *, wait_s: float) -> None:
+        """Work out when those that were seen could be seen first. Without a logged batch: when they were."""
+        if not self._shown:
+            return
+        self._acks.read()
+        left = []
+        for shown in self._shown:
+            change, acknowledged = shown.change, self._acks.after(shown.stored_at)
+            if acknowledged is None and time.perf_counter() - shown.answered < wait_s:
+                left.append(shown)
+                continue
+            at = shown.answered if acknowledged is None else min(acknowledged - self._clock, shown.answered)
+            ms = (at - change.committed) * 1000
+            self.latencies.append(Latency(change.seen.card.customer_id, change.seen.kind, change.committed, ms))
+        self._shown = left
 
     def _shards(self, seen: Seen) -> Sequence[int]:
         every = range(len(self._settings.shards))
@@ -179,7 +209,8 @@ def is_visible(seen: Seen, rows: list[_Row]) -> bool:
 def _query(wanted: list[Seen]) -> str:
     """One query for all of them; both tables' sort keys begin with customer_id, scorecard_id.
 
-    The newest state of each key, as FINAL shows it, which for some rows by key costs ClickHouse twice as much.
+    The newest state of each key, as FINAL finds it, which for some rows by key costs ClickHouse twice as much; also
+    delete markers, for the time at which they were stored.
     """
     parts = []
     for table, members in (
@@ -195,13 +226,13 @@ def _query(wanted: list[Seen]) -> str:
         months = {None if seen.near_us is None else month_of(seen.near_us) for seen in members}
         if None not in months:  # else it may be in any
             condition += f" AND toYYYYMM(event_time) IN ({','.join(map(str, sorted(months)))})"
-        newest = "argMax((event_time, updated_at, _deleted), (_version, _indexed_at)) AS newest"
+        newest = "argMax((event_time, updated_at, _indexed_at, _deleted), (_version, _indexed_at)) AS newest"
         parts.append(
             f"SELECT toString(scorecard_id), {own} AS own, toUnixTimestamp64Micro(newest.1), "
-            f"toUnixTimestamp64Micro(newest.2), {newest} FROM {table} "
+            f"toUnixTimestamp64Micro(newest.2), toUnixTimestamp64Milli(newest.3), newest.4, {newest} FROM {table} "
             f"WHERE customer_id IN ({_list({seen.card.customer_id for seen in members})}) "
             f"AND scorecard_id IN ({_list({seen.card.scorecard_id for seen in members})}){condition} "
-            "GROUP BY customer_id, scorecard_id, own, toYYYYMM(event_time) HAVING newest.3 = 0"
+            "GROUP BY customer_id, scorecard_id, own, toYYYYMM(event_time)"
         )
     return " UNION ALL ".join(parts) + " SETTINGS max_threads = 1"
 
@@ -216,6 +247,7 @@ def _ask(client: Any, query: str) -> tuple[list[tuple[tuple[str, str | None], _R
     arrived = time.perf_counter()
     rows = []
     for line in answer.decode().splitlines():
-        scorecard_id, score_id, event_us, updated_us, _ = line.split("\t")
-        rows.append(((scorecard_id, score_id or None), _Row(int(event_us), int(updated_us))))
+        scorecard_id, score_id, event_us, updated_us, stored_ms, deleted, _ = line.split("\t")
+        row = _Row(int(event_us), int(updated_us), int(stored_ms) / 1000, deleted != "0")
+        rows.append(((scorecard_id, score_id or None), row))
     return rows, arrived

@@ -113,7 +113,7 @@ def live(
 ) -> tuple[LiveWriter, Prober]:
     """Write for so many seconds, then wait until what was sampled is visible."""
     screen.say(f"live changes: {rate:g}/s for {seconds:g} s")
-    prober = Prober(rig.settings.clickhouse)
+    prober = Prober(rig.settings.clickhouse, rig.worker_log)
     writer = LiveWriter(rig.postgres_url, work, rate=rate, on_seen=prober.add, seed=seed)
     prober.start()
     try:

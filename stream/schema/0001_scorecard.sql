@@ -12,8 +12,9 @@
 -- Why fine granules: every change of place looks up a few scorecards by key in every part. 1,024 rows to read for each
 -- instead of 8,192; the primary index of 650 M scores takes some tens of megabytes.
 --
--- Why at least 40 parts to a merge: a live indexer inserts small parts all the time, and merging them five by five, mostly
--- together with the largest, rewrote 360 rows for each one inserted (measured at 1,000 changes/s, docs/design.md).
+-- Why at least 16 parts to a merge: a live indexer inserts small parts all the time, and merging them five by five, mostly
+-- together with the largest, rewrote 360 rows for each one inserted; with 40 every look-up by key met three times as many
+-- parts, and the months that are not written to any more kept them (measured at 1,000 changes/s, docs/design.md 5).
 --
 -- No forced merges of old months (min_age_to_force_merge_seconds): a late change would rewrite a whole month each time.
 CREATE TABLE IF NOT EXISTS `{database}`.`scorecard`{on_cluster} (
@@ -40,4 +41,4 @@ PARTITION BY toYYYYMM(event_time)
 PRIMARY KEY (customer_id, scorecard_id)
 ORDER BY (customer_id, scorecard_id, toYYYYMM(event_time))
 SETTINGS non_replicated_deduplication_window = 0, replicated_deduplication_window = 0,
-    index_granularity = 1024, min_parts_to_merge_at_once = 40;
+    index_granularity = 1024, min_parts_to_merge_at_once = 16;

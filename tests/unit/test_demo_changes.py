@@ -116,10 +116,10 @@ def test_a_delete_is_visible_when_no_row_is_left_and_a_move_when_the_row_is_in_i
     assert not is_visible(Seen("process moved", card, event_us=7), [_Row(6, 1)])
 
 
-def test_what_a_prober_has_not_seen_when_it_stops_was_never_seen():
+def test_what_a_prober_has_not_seen_when_it_stops_was_never_seen(tmp_path):
     from demo.changes import Seen
 
-    prober = Prober(ClickHouseSettings())
+    prober = Prober(ClickHouseSettings(), tmp_path / "worker.log")
     seen = Seen("delete", Card("c", "s", None, [], "t"))
     prober.add(seen, 0.0)
     assert prober.pending == 1
