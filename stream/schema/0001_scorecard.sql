@@ -13,8 +13,8 @@
 -- instead of 8,192; the primary index of 650 M scores takes some tens of megabytes.
 --
 -- Why at least 16 parts to a merge: a live indexer inserts small parts all the time, and merging them five by five, mostly
--- together with the largest, rewrote 360 rows for each one inserted; with 40 every look-up by key met three times as many
--- parts, and the months that are not written to any more kept them (measured at 1,000 changes/s, docs/design.md 5).
+-- together with the largest, rewrote 360 rows for each one inserted; with 40 every look-up by key met more parts, and
+-- months that are not written to any more kept them (measured at 1,000 changes/s, docs/design.md 5).
 --
 -- No forced merges of old months (min_age_to_force_merge_seconds): a late change would rewrite a whole month each time.
 CREATE TABLE IF NOT EXISTS `{database}`.`scorecard`{on_cluster} (
