@@ -109,7 +109,7 @@ function drawTables() {
     optional(p.velocity == null ? "" : (p.velocity > 0 ? "+" : "") + number(p.velocity, 1)), optional(p.committed == null ? "none" : number(p.committed)),
     optional(number(p.end)), { class: "holder", text: p.holder == null ? "not known" : p.holder || "nobody" }]));
   text("parts-rest", list.length === 0 ? `Nothing waits in any of the ${s.partitions.length} partitions.`
-    : list.length > shown.length ? `and ${list.length - shown.length} more that wait` : "");
+    : list.length > shown.length ? `and ${list.length - shown.length} more` : "");
   rows("processes", s.processes.map((p) => [left(p.role), left(p.host), String(p.pid), number(p.partitions),
     p.cpu_per_s == null ? "–" : (100 * p.cpu_per_s).toFixed(0) + " %", bytes(p.rss_bytes),
     p.up ? span(s.now - p.started) : tag("silent", "bad"), { class: "error", text: p.error || (p.problems[0] ? `${clock(p.problems[0].at)} ${p.problems[0].text}` : "") }]));
@@ -211,6 +211,7 @@ async function refresh() {
   setTimeout(refresh, document.hidden ? 5 * EVERY_MS : EVERY_MS);
 }
 $("all").addEventListener("change", () => state && drawTables());
+addEventListener("resize", () => state && drawCharts());
 document.addEventListener("visibilitychange", () => document.hidden || (state && tick()));
 setInterval(tick, 250);
 refresh();
