@@ -46,8 +46,8 @@ check: setup ## lint, format and types
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
-.PHONY: bench bench-live bench-catchup bench-replay bench-verify
-bench: bench-live bench-catchup bench-replay bench-verify ## all benchmarks
+.PHONY: bench bench-live bench-catchup bench-replay bench-verify bench-lag
+bench: bench-live bench-catchup bench-replay bench-verify bench-lag ## all benchmarks
 bench-live: setup ## latency from Postgres commit to visible in ClickHouse at 1,000 changes/s
 	@$(PY) -m benchmarks.live
 bench-catchup: setup ## messages/s of a worker that was down, beside bare Faust
@@ -56,6 +56,8 @@ bench-replay: setup ## messages/s of a replay, beside the raw drain and ClickHou
 	@$(PY) -m benchmarks.replay
 bench-verify: setup ## seconds and memory of a comparison of 5,000,000 scores that are equal in both stores
 	@$(PY) -m benchmarks.verify
+bench-lag: setup ## share of a core that the monitor takes at 64 partitions
+	@$(PY) -m benchmarks.lag_cost
 
 .PHONY: drill
 drill: setup ## fault drill on a stack of its own: kill, pause, cut off, compare at the end (ARGS="--seed 7")
