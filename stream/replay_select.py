@@ -51,7 +51,17 @@ class _SlimScore(msgspec.Struct, gc=False):
     before: _Score | None = None
 
 
+class _Named(msgspec.Struct, gc=False):
+    scorecard_id: str
+
+
+class _SlimUpsert(msgspec.Struct, gc=False):
+    after: _Named
+    before: _Score | None = None
+
+
 _decode = msgspec.json.Decoder(_Slim).decode
+_decode_upsert = msgspec.json.Decoder(_SlimUpsert).decode
 _decode_score = msgspec.json.Decoder(_SlimScore).decode
 # Columns whose change may move rows.
 _DECIDE = {
@@ -73,6 +83,10 @@ def by_filter(table: str, values: Sequence[bytes | None], wanted: Filter, places
         return list(range(len(values)))
     if table == CHATS:
         return [index for index, value in enumerate(values) if _of_customers(value, wanted.customers)]
+    if table == SCORE.source and (own := _scorecards_of(values)) is not None:
+        known = places(list(dict.fromkeys(own)))
+        kept = {scorecard_id for scorecard_id in set(own) if keep(known.get(scorecard_id, GONE))}
+        return [index for index, scorecard_id in enumerate(own) if scorecard_id in kept]
     ids: dict[str, list[int]] = {}
     found: list[int] = []
     for index, value in enumerate(values):
@@ -92,6 +106,19 @@ def by_filter(table: str, values: Sequence[bytes | None], wanted: Filter, places
     known = places(list(ids)) if ids else {}
     chosen = {index for scorecard_id, at in ids.items() if keep(known.get(scorecard_id, GONE)) for index in at}
     return sorted(chosen.union(found))
+
+
+def _scorecards_of(values: Sequence[bytes | None]) -> list[str] | None:
+    """The scorecard of each score, when all are upserts that name one and stay with it: nearly every batch."""
+    try:
+        changes = list(map(_decode_upsert, values))  # type: ignore[arg-type]
+    except (*_FAULTS, TypeError):  # a tombstone is no bytes
+        return None
+    own = [change.after.scorecard_id for change in changes]
+    moved = any(
+        change.before is not None and change.before.scorecard_id != change.after.scorecard_id for change in changes
+    )
+    return None if moved or "" in own else own
 
 
 def by_place(table: str, values: Sequence[bytes | None], customers: Sequence[str] = ()) -> list[int]:

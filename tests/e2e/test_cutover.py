@@ -74,7 +74,7 @@ class Beside:
                     "timestamptz '2026-01-01+00' + day * interval '1 day' FROM generate_series(0, 8) day"
                 )
                 for number in itertools.count():
-                    if self._stop.wait(0.005):
+                    if self._stop.wait(0.01):
                         return
                     self._workload.change()
                     connection.execute(
@@ -90,7 +90,7 @@ class Beside:
         most = 0
         query = f"SELECT count() FROM {self._universe.name}.scorecard_current WHERE customer_id = 'steady'"
         try:
-            while not self._stop.is_set():
+            while not self._stop.wait(0.01):
                 count = client.query(query).result_rows[0][0]
                 if count < most:
                     self.dips.append((url, most, count))

@@ -90,3 +90,23 @@ def test_the_tail_of_scores_and_chats():
         message("d", before=chat),
     ]
     assert by_place("chats", values) == [1, 2, 4, 5]
+
+
+def test_a_batch_of_upserts_is_chosen_in_one_go_and_one_odd_message_changes_nothing():
+    asked = []
+
+    def places(ids):
+        asked.append(list(ids))
+        return {"a": ACME, "o": OTHER}
+
+    upserts = [
+        message("c", score("a")),
+        message("r", score("o")),
+        message("u", score("a"), score("a")),
+        message("c", score("gone")),
+    ]
+    wanted = Filter(customers=("acme",))
+    assert by_filter("scores", upserts, wanted, places) == [0, 2, 3]
+    assert by_filter("scores", [*upserts, None], wanted, places) == [0, 2, 3]
+    assert by_filter("scores", [*upserts, message("c", score(""))], wanted, places) == [0, 2, 3, 4]
+    assert asked == [["a", "o", "gone"]] * 3
