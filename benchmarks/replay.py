@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -29,10 +30,11 @@ from benchmarks.common import RESULTS, machine, say
 from benchmarks.replay_load import CUSTOMERS, Load, load
 from devstack.stack import Stack
 from stream.clickhouse import connect
-from stream.config import Settings
+from stream.config import RetrySettings, Settings
 from stream.config import load as settings_of
 from stream.kafka_admin import ensure_topics
 from stream.lag_source import LagSource
+from stream.retry import Retrier
 
 SCORESTREAM = [sys.executable, "-m", "stream.cli", "--log-level", "warning"]
 SEED_ROWS_PER_S = 3_300  # of the batch workflow that this replaces
@@ -116,8 +118,10 @@ def bench(settings: Settings, env: dict[str, str], options: argparse.Namespace) 
 
 def _load(settings: Settings, env: dict[str, str], scores: int) -> Load:
     lag = LagSource(settings.kafka)
+    # Topics that were made this very moment have no leader yet.
+    retry = Retrier(RetrySettings(give_up_s=30), stopping=threading.Event())
     try:
-        ends = lag.ends(lag.partitions(settings.topic(table) for table in TABLES))
+        ends = retry(lambda: lag.ends(lag.partitions(settings.topic(table) for table in TABLES)))
     finally:
         lag.close()
     if total := sum(ends.values()):
