@@ -37,6 +37,10 @@ class Scene:
     def pause_s(self) -> float:
         return 8.0 if self.quick else 30.0
 
+    @property
+    def away_s(self) -> float:
+        return 20.0 if self.quick else 75.0
+
 
 Fault = Callable[[Scene], str]
 _wait = threading.Event().wait
@@ -63,6 +67,14 @@ def kill(scene: Scene, *names: str) -> str:
 
 def killing(*names: str) -> Fault:
     return lambda scene: kill(scene, *names)
+
+
+def broker_away(scene: Scene) -> str:
+    """The broker is gone for longer than a transaction may stay open: whoever had one open has lost it."""
+    scene.stack.kill("kafka")
+    _wait(scene.away_s)
+    scene.stack.start("kafka")
+    return f"down {scene.away_s:.0f} s"
 
 
 def pair(scene: Scene) -> str:
@@ -139,6 +151,7 @@ FAULTS: dict[str, Fault] = {
     "worker": killing("worker"),
     "connect": killing("connect"),
     "kafka": killing("kafka"),
+    "kafka-away": broker_away,
     "postgres": killing("postgres"),
     "clickhouse-0": killing("clickhouse-0"),
     "clickhouse-1": killing("clickhouse-1"),

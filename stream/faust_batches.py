@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 COMMIT_INTERVAL_S: Final = 1.0
 SESSION_TIMEOUT_S: Final = 20.0
 STOP_S: Final = 9.5  # from the signal to the end of the process, which is promised within 10 s
+FAILED_S: Final = 1.0  # to the end of a process that could not even start: Faust may wait for ever for its own threads
 FINISH_S: Final = 6.0  # of these, for the batches under way
 PARTITION_FETCH_BYTES: Final = 1 << 20
 
@@ -190,10 +191,12 @@ class LiveApp:
         self._batch = settings.batch
         self._stopping: list[Callable[[], None]] = []
         self._stop_began = False
+        self._joined = False  # partitions were assigned, once
         self._error: BaseException | None = None
         self._worker: _Worker | None = None
         BatchConsumer.finish_s = FINISH_S
         BatchConsumer.hold_messages = 2 * settings.batch.max_messages  # one list under way, and the next
+        self.on_assigned(self._has_joined)
 
     def add_agent(self, topic: str, index: Index, *, patience: float = 1.0) -> None:
         """Call `index` with the batches of a topic, one list after the other. When it returns they are acknowledged.
@@ -299,18 +302,21 @@ class LiveApp:
         await asyncio.get_running_loop().create_future()  # until the agent is cancelled
         raise AssertionError("unreachable")
 
-    def _begin_stop(self) -> None:
+    def _has_joined(self, _partitions: set[TP]) -> None:
+        self._joined = True
+
+    def _begin_stop(self, within_s: float = STOP_S) -> None:
         if self._stop_began:
             return
         self._stop_began = True
-        end = threading.Timer(STOP_S, self._end_process)
+        end = threading.Timer(within_s, self._end_process, [within_s])
         end.daemon = True  # it outlives `run` on purpose: threads that hang would keep the interpreter from its end
         end.start()
         for callback in self._stopping:
             callback()
 
-    def _end_process(self) -> None:
-        log.critical("did not end within %.1f s of the signal: ending at once, without a commit", STOP_S)
+    def _end_process(self, within_s: float) -> None:
+        log.critical("did not end within %.1f s: ending at once, without a commit", within_s)
         os._exit(getattr(self._error, "exit_code", 1) or 1)
 
 
@@ -322,6 +328,11 @@ class _Worker(faust.Worker):  # type: ignore[misc]
     def _schedule_shutdown(self, signal: signal.Signals) -> None:
         self.live._begin_stop()
         super()._schedule_shutdown(signal)
+
+    def on_worker_shutdown(self) -> None:
+        """Called before Faust stops what it has started, also when it could not start (no broker)."""
+        self.live._begin_stop(STOP_S if self.live._joined else FAILED_S)
+        super().on_worker_shutdown()
 
 
 def _signal(callback: Callable[[set[TP]], None]) -> Callable[..., Awaitable[None]]:
