@@ -146,8 +146,10 @@ function svg(name, attributes, content) {
   return made;
 }
 function chart(id, lines, unit, least) {
-  const box = $(id), w = Math.max(240, box.clientWidth), h = 150, x0 = 52, y0 = 8, y1 = h - 18, t1 = now(), t0 = t1 - 3600, t = history.t;
-  const x = (at) => x0 + (w - x0 - 6) * (at - t0) / 3600;
+  const box = $(id), w = Math.max(240, box.clientWidth), h = 150, x0 = 52, y0 = 8, y1 = h - 18, t1 = now(), t = history.t;
+  // As much of the last hour as is known, and at least five minutes.
+  const long = t.length ? [300, 900, 1800, 3600].find((s) => t1 - t[0] <= s) || 3600 : 300, t0 = t1 - long;
+  const x = (at) => x0 + (w - x0 - 6) * (at - t0) / long;
   let top = least;
   for (const [, values] of lines) for (const v of values) if (v > top) top = v;
   const step = 10 ** Math.floor(Math.log10(top)); top = Math.ceil(top / step) * step;
@@ -159,7 +161,7 @@ function chart(id, lines, unit, least) {
     picture.append(svg("line", { class: "rule", x1: x0, x2: w - 6, y1: y(top * share), y2: y(top * share) }),
       svg("text", { class: "axis", x: x0 - 6, y: y(top * share) + 4, "text-anchor": "end" }, unit(top * share)));
   }
-  for (const back of [60, 40, 20, 0]) picture.append(svg("text", { class: "axis", x: x(t1 - back * 60), y: h - 3, "text-anchor": back === 60 ? "start" : back ? "middle" : "end" }, back ? `-${back} min` : "now"));
+  for (const share of [1, 2 / 3, 1 / 3, 0]) picture.append(svg("text", { class: "axis", x: x(t1 - share * long), y: h - 3, "text-anchor": share === 1 ? "start" : share ? "middle" : "end" }, share ? `-${number(share * long / 60, 1)} min` : "now"));
   for (const e of history.events) if (e.level === "stuck") {
     const a = Math.max(x0, x(e.from)), b = x(e.until || t1);
     if (b > x0) picture.append(svg("rect", { class: "event", x: a, y: y0, width: Math.max(1, b - a), height: y1 - y0 }));
