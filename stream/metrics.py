@@ -235,22 +235,18 @@ MONITORED = (
 )
 
 
-def record_hops(
-    topic: str, *, mode: str, commit_ms: Sequence[int], appended_ms: Sequence[int], fetched_at: float, sample: int = 200
-) -> None:
-    """Observe the hops of a batch that was just acknowledged, for up to `sample` messages.
+def record_hops(topic: str, *, mode: str, stamps: Sequence[tuple[int, int]], fetched_at: float) -> None:
+    """Observe the hops of a batch that was just acknowledged.
 
     Args:
-        commit_ms, appended_ms: commit time in Postgres and Kafka's record time of the same messages.
+        stamps: of some of its messages: commit time in Postgres and Kafka's record time, Unix milliseconds.
         fetched_at: Unix seconds.
     """
-    step = max(1, len(commit_ms) // sample)
-    now = time.time()
     to_kafka, to_worker = HOP_SECONDS.labels(mode, topic, "to_kafka"), HOP_SECONDS.labels(mode, topic, "to_worker")
-    for commit, appended in zip(commit_ms[::step], appended_ms[::step], strict=False):
-        to_kafka.observe(max(0.0, (appended - commit) / 1000))
-        to_worker.observe(max(0.0, fetched_at - appended / 1000))
-    HOP_SECONDS.labels(mode, topic, "to_clickhouse").observe(max(0.0, now - fetched_at))
+    for commit_ms, appended_ms in stamps:
+        to_kafka.observe(max(0.0, (appended_ms - commit_ms) / 1000))
+        to_worker.observe(max(0.0, fetched_at - appended_ms / 1000))
+    HOP_SECONDS.labels(mode, topic, "to_clickhouse").observe(max(0.0, time.time() - fetched_at))
 
 
 def record(done: Done, *, mode: str, end_to_end_sample: int = 1_000) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from stream import metrics
+from stream import hops, metrics
 from stream.clickhouse import ClickHouseTarget
 from stream.clients import Clients
 from stream.config import Settings
@@ -43,7 +43,7 @@ def run(settings: Settings) -> int:
     for table in SOURCES:
         worker.add_agent(table)
     watchdog = Watchdog(settings, live, tries=worker.tries)
-    with serve(settings.web, health=worker.health):
+    with serve(settings.web, health=worker.health, partitions=worker.partitions):
         watchdog.start()
         try:
             return live.run()
@@ -85,6 +85,10 @@ class LiveWorker:
             live=(Check("process", ok=True, reason="answers"),),
             ready=(joined, Check("running", not ending, "ending" if ending else "indexing")),
         )
+
+    def partitions(self) -> list[TP]:
+        """What the group has given to this worker, for its monitor."""
+        return sorted(self._assigned or ())
 
     def _on_assigned(self, partitions: set[TP]) -> None:
         metrics.REBALANCES.labels("live").inc()
@@ -137,6 +141,7 @@ class TableIndexer:
         self.tries.batch()
         done = self._pipeline.process(batches, still_mine=still_mine, again=any(batch.in_doubt for batch in batches))
         metrics.record(done, mode="live")
+        hops.observe(batches, mode="live")
         _log(done, batches, took_s=time.monotonic() - started)
         self._guard.add(
             done.ledger.topic,
