@@ -1,10 +1,9 @@
 """What watching costs: the monitor's share of a core, idle and while rows come in, scraped every 2 s.
 
-    python -m benchmarks.lag_cost [--partitions 32] [--seconds 30]
+    python -m benchmarks.lag_cost [--partitions 22] [--seconds 30]
 
-On a stack of its own that is removed afterwards. The topics of scorecards and of scores have `--partitions` each, so
-that 32 make 64; those of chats come on top. One worker runs. CPU time is the kernel's, of the monitor's process:
-sampling, diagnosis, history, scrapes and the dashboard's questions together.
+On a stack of its own that is removed afterwards. Each of the three topics has `--partitions`; 22 make 66. One worker
+runs. CPU time is the kernel's, of the monitor's process: sampling, diagnosis, history and scrapes together.
 
 Last line: one line of JSON. Exit 1 when a share is above 1 % of a core.
 """
@@ -39,7 +38,7 @@ URL = "http://127.0.0.1:6967"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--partitions", type=int, default=32, help="(default: 32)")
+    parser.add_argument("--partitions", type=int, default=22, help="of each topic (default: 22)")
     parser.add_argument("--seconds", type=float, default=30, help="of each measurement (default: 30)")
     parser.add_argument("--dir", type=Path, default=Path(".devstack-bench"), help="folder of the stack")
     options = parser.parse_args()

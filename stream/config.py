@@ -177,9 +177,9 @@ class WebSettings(_Section):
 
 class MonitorSettings(_Section):
     port: int = Field(6067, ge=0, le=65535, description="port of `scorestream monitor`, at SCORESTREAM_WEB_HOST")
-    interval_s: float = Field(1, ge=0.5, le=60, description="how often it looks at Kafka")
+    interval_s: float = Field(2, ge=0.5, le=60, description="how often it looks at Kafka")
     target_s: float = Field(5, gt=0, description="freshness that is promised: a change that waits longer is late")
-    stuck_s: float = Field(8, gt=0, description="messages wait and nothing moves for so long = STALL or STOP")
+    stuck_s: float = Field(7, gt=0, description="messages wait and nothing moves for so long = STALL or STOP")
     processes: Annotated[list[str], NoDecode] = Field(
         ["http://127.0.0.1:6066"],
         description="comma-separated URLs of workers, replays and verify --watch; each address of a name is asked",
