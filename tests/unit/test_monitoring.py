@@ -47,7 +47,7 @@ def test_every_alert_has_a_runbook() -> None:
 
 
 def test_every_alert_is_seen_to_fire_and_to_clear_by_promtool() -> None:
-    # tests/integration/test_rules.py runs them
+    # tests/pages/test_rules.py runs them
     cases = yaml.safe_load((RULES.parent / "scorestream.test.yml").read_text("utf-8"))["tests"]
     checks = [check for case in cases for check in case["alert_rule_test"]]
     names = set(re.findall(r"- alert: (\S+)", RULES.read_text("utf-8")))
