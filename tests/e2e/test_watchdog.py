@@ -104,12 +104,14 @@ def main(trigger: Path, *, once: bool) -> int:
     watchdog.EXIT_S = EXIT_S  # type: ignore[misc]
     worker.build_app = partial(worker.build_app, session_timeout_s=SESSION_S)  # type: ignore[assignment]
     hung: set[str] = set()
+    asking = threading.Lock()  # the agents' threads ask, too
 
     def now(way: str) -> bool:
-        if trigger.exists() and trigger.read_text("utf-8") == way:
-            trigger.unlink()  # the next worker is well
-            hung.add(way)
-        return way in hung
+        with asking:
+            if trigger.exists() and trigger.read_text("utf-8") == way:
+                trigger.unlink()  # the next worker is well
+                hung.add(way)
+            return way in hung
 
     for way, install in WAYS.items():
         install(partial(now, way))
