@@ -21,6 +21,7 @@ from devstack.clickhouse.errors import ServerError, from_engine
 
 POOL = 16
 SESSION_TIMEOUT_S = 60.0
+RELEASE_S = 0.1  # a client that has its answer may ask again before the session is given back
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -195,7 +196,7 @@ class Engine:
             if session is not None:
                 if (known := self._sessions.get(session)) is None:
                     known = self._sessions[session] = Handle(self._path)
-                elif known.busy:
+                elif known.busy and not self._changed.wait_for(lambda: not known.busy, RELEASE_S):
                     raise ServerError(373, f"Session {session} is locked by a concurrent client")
                 known.busy, known.timeout_s = True, timeout_s
                 return known
@@ -209,6 +210,7 @@ class Engine:
     def _give_back(self, session: str | None, handle: Handle) -> None:
         with self._changed:
             handle.busy, handle.used_at = False, time.monotonic()
+            self._changed.notify_all()
             if session is not None:
                 return
             if handle.spoilt:
@@ -216,7 +218,6 @@ class Engine:
                 self._open -= 1
             else:
                 self._idle.append(handle)
-            self._changed.notify()
 
     def _expire(self) -> None:
         now = time.monotonic()
