@@ -117,6 +117,13 @@ WATCHDOG_LOOKS = Counter(
     ["result"],
     registry=REGISTRY,
 )
+HEARTBEATS = Counter(
+    "scorestream_heartbeat_writes",
+    "Heartbeats that this worker brought to a shard, by result: written, failed. The canary; see "
+    "scorestream_canary_late_seconds.",
+    ["shard", "result"],
+    registry=REGISTRY,
+)
 
 VERIFY_CELLS = Gauge(
     "scorestream_verify_cells",

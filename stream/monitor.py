@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
-from stream import metrics
 from stream.canary import Canary, CanaryTrack
 from stream.config import Settings
 from stream.connect import Connect, Status
@@ -26,8 +25,8 @@ from stream.errors import ConfigError, ScorestreamError
 from stream.health import Check, Health
 from stream.history import History
 from stream.lag import Limits, Look, PartitionLag, Track
-from stream.lag_source import Group, LagSource, Retention
-from stream.monitor_metrics import MonitorCollector
+from stream.lag_source import Group, LagSource, Offsets, Retention
+from stream.monitor_metrics import exposition
 from stream.monitor_state import state
 from stream.offsets import TP
 from stream.process_source import Process, ProcessSource
@@ -116,9 +115,13 @@ class KafkaReader:
             self._partitions = source.partitions(self._topics)
             self._letter_tps = source.partitions([self._settings.dead_letter_topic])
             self._retention = source.retention(sorted({tp.topic for tp in self._partitions}))
-        offsets = source.offsets(group_name, self._partitions, refresh_starts=refresh) if self._partitions else {}
+        offsets: dict[TP, Offsets] = {}
+        if self._partitions:  # those of the dead letters in the same request: each request costs the monitor CPU
+            asked = [*self._partitions, *self._letter_tps]
+            offsets = source.offsets(group_name, asked, refresh_starts=refresh)
         if refresh:
             self._refreshed = time.monotonic()
+        letters = [kept for tp in self._letter_tps if (kept := offsets.pop(tp, None)) is not None]
         wanted = {}
         for tp, each in offsets.items():
             track = self.tracks.get(tp)
@@ -138,16 +141,15 @@ class KafkaReader:
             rebalancing = group.members and not holders
             holder = f"{member.host} ({member.client_id})" if member else None if rebalancing else ""
             lags[tp] = self.tracks[tp].add(Look(now, each.start, each.end, each.committed, waiting, next_at, holder))
-        return Kafka(group, self._empty_since, lags, self._retention, self._count_letters(now))
+        return Kafka(group, self._empty_since, lags, self._retention, self._count_letters(letters, now))
 
     def close(self) -> None:
         self._source.close()
 
-    def _count_letters(self, now: float) -> DeadLetters | None:
-        if not self._letter_tps:
+    def _count_letters(self, letters: list[Offsets], now: float) -> DeadLetters | None:
+        if not letters:
             return None
-        starts = self._source.starts(self._letter_tps)
-        total = sum(end - starts[tp] for tp, end in self._source.ends(self._letter_tps).items())
+        total = sum(each.end - each.start for each in letters)
         if not self._letters or self._letters[-1][1] != total:
             self._letters.append((now, total))
         # The newest that is older than an hour stays: it says how many there were then.
@@ -240,6 +242,10 @@ class Monitor:
 
     def history(self, since: float) -> dict[str, Any]:
         return self.history_kept.since(since)
+
+    def exposition(self) -> bytes:
+        """For /metrics."""
+        return exposition(self.readings())
 
     def readings(self) -> Readings:
         """The newest of everything."""
@@ -347,10 +353,16 @@ def run(settings: Settings, *, port: int | None = None) -> int:
         raise ConfigError("SCORESTREAM_MONITOR_INTERVAL_S must be above 0")
     web = settings.web.model_copy(update={"port": settings.monitor.port if port is None else port})
     monitor = Monitor(settings)
-    metrics.REGISTRY.register(MonitorCollector(monitor.readings))
     with (
         monitor,
-        serve(web, health=monitor.health, state=monitor.state, history=monitor.history, role="monitor") as server,
+        serve(
+            web,
+            health=monitor.health,
+            state=monitor.state,
+            history=monitor.history,
+            role="monitor",
+            more_metrics=monitor.exposition,
+        ) as server,
     ):
         log.warning("dashboard at %s", server.url)
         stopping.wait()

@@ -5,6 +5,8 @@ agent one batch is under way at a time, so that batches grow with the backlog.
 
     fetch (Faust) -> take_batches -> [thread] pipeline.process -> ack -> commit (Faust, every second and at the end)
 
+A fourth agent carries the canary (stream/heartbeat.py). It acknowledges at once, and none of its errors counts.
+
 Nothing is acknowledged unless the pipeline returned. Faust would acknowledge a message whose agent raised, so no
 exception leaves an agent: the process ends instead, with a non-zero exit.
 """
@@ -23,9 +25,11 @@ from stream import hops, metrics
 from stream.clickhouse import ClickHouseTarget
 from stream.clients import Clients
 from stream.config import Settings
+from stream.connector import HEARTBEAT
 from stream.dead_letter_guard import DeadLetterGuard
 from stream.faust_batches import LiveApp, build_app
 from stream.health import Check, Health
+from stream.heartbeat import Heartbeats
 from stream.offsets import TP
 from stream.pipeline import Done
 from stream.record_batch import RecordBatch
@@ -42,6 +46,7 @@ def run(settings: Settings) -> int:
     worker = LiveWorker(settings, live)
     for table in SOURCES:
         worker.add_agent(table)
+    worker.add_canary()
     watchdog = Watchdog(settings, live, tries=worker.tries)
     with serve(settings.web, health=worker.health, partitions=worker.partitions):
         watchdog.start()
@@ -63,6 +68,7 @@ class LiveWorker:
         live.on_assigned(self._on_assigned)
         self._target = ClickHouseTarget(settings.clickhouse, callers=len(SOURCES))
         self._indexers: list[TableIndexer] = []
+        self._heartbeats = Heartbeats(settings.clickhouse)
         self._assigned: set[TP] | None = None
 
     def add_agent(self, table: str) -> None:
@@ -71,6 +77,14 @@ class LiveWorker:
         self._indexers.append(indexer)
         # A chat asks for work only where its scorecards were there before it: few do, and larger batches cost less.
         self._live.add_agent(self._settings.topic(table), indexer.index, patience=5.0 if table == CHATS else 1.0)
+
+    def add_canary(self) -> None:
+        """Bring heartbeats to every shard. One worker does it: whoever holds the topic's one partition."""
+
+        async def carry(batches: Sequence[RecordBatch]) -> None:
+            self._heartbeats.offer([record.value for batch in batches for record in batch.records])
+
+        self._live.add_agent(self._settings.topic(HEARTBEAT), carry)
 
     def tries(self) -> dict[str, int]:
         """Topic -> tries in long batches, for the watchdog."""
@@ -88,7 +102,8 @@ class LiveWorker:
 
     def partitions(self) -> list[TP]:
         """What the group has given to this worker, for its monitor."""
-        return sorted(self._assigned or ())
+        topics = {self._settings.topic(table) for table in SOURCES}
+        return sorted(tp for tp in self._assigned or () if tp.topic in topics)
 
     def _on_assigned(self, partitions: set[TP]) -> None:
         metrics.REBALANCES.labels("live").inc()
@@ -102,6 +117,7 @@ class LiveWorker:
         """Close all clients; no batch is under way any more."""
         for indexer in self._indexers:
             indexer.close()
+        self._heartbeats.close()
         self._target.close()
 
 

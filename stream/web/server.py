@@ -94,6 +94,7 @@ def serve(
     role: str = "worker",
     partitions: Callable[[], Sequence[tuple[str, int]]] = tuple,
     registry: CollectorRegistry = metrics.REGISTRY,
+    more_metrics: Callable[[], bytes] = bytes,
 ) -> Server:
     """Start the server in a thread of this process.
 
@@ -103,6 +104,7 @@ def serve(
         history: the course since a Unix time.
         role: what this process is, for /api/process.
         partitions: (topic, partition) of all that this process holds now, for /api/process.
+        more_metrics: what /metrics has after the registry's own, in Prometheus' text format.
 
     Raises:
         UsageError: the address cannot be listened on.
@@ -112,7 +114,8 @@ def serve(
         "Handler",
         (_Handler,),
         {"health": staticmethod(health), "state": _static(state), "history": _static(history),
-         "registry": registry, "role": role, "partitions": staticmethod(partitions)},
+         "registry": registry, "role": role, "partitions": staticmethod(partitions),
+         "more_metrics": staticmethod(more_metrics)},
     )  # fmt: skip
     try:
         http = _Http((web.host, web.port), handler)
@@ -151,6 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
     registry: CollectorRegistry
     role: str
     partitions: Callable[[], Sequence[tuple[str, int]]]
+    more_metrics: Callable[[], bytes]
     protocol_version = "HTTP/1.1"
     server_version = "scorestream"
     sys_version = ""
@@ -171,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         match url.path:
             case "/metrics":
-                self._send(HTTPStatus.OK, generate_latest(self.registry), CONTENT_TYPE_LATEST)
+                self._send(HTTPStatus.OK, generate_latest(self.registry) + self.more_metrics(), CONTENT_TYPE_LATEST)
             case "/livez":
                 health = self.health()
                 self._probe(report(health.live), health.is_live)

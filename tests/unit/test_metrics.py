@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from stream import metrics_doc, runbooks
-from stream.monitor_metrics import MonitorCollector
+from stream.metrics import MONITORED
+from stream.monitor_metrics import exposition, samples
 from stream.readings import Readings
 from tests.unit.situations import NOW, fresh, situations
 
@@ -15,9 +17,21 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def scraped(readings: Readings) -> str:
-    registry = CollectorRegistry()
-    registry.register(MonitorCollector(lambda: readings))
-    return generate_latest(registry).decode()
+    return exposition(readings).decode()
+
+
+def test_the_text_is_what_prometheus_reads() -> None:
+    declared = {each.name: each for each in MONITORED}
+    for situation in situations().values():
+        # given a name that has to be escaped
+        readings = replace(situation, slot_name='a "slot"\\\n')
+        read = {
+            (each.name, tuple(each.labels[label] for label in declared[each.name].labels)): each.value
+            for family in text_string_to_metric_families(scraped(readings))
+            for each in family.samples
+            if family.documentation == declared[family.name].help and family.type == "gauge"
+        }
+        assert read == {(name, labels): value for name, labels, value in samples(readings) if value is not None}
 
 
 def test_the_documents_are_made_from_the_code() -> None:
@@ -50,6 +64,6 @@ def test_an_answer_that_is_too_old_ends_the_series() -> None:
 
 def test_a_stall_is_three() -> None:
     text = scraped(situations()["stall"])
-    line = 'scorestream_consumer_verdict{group="scorestream-live",partition="7",topic="scorestream.app.scores"} 3.0'
+    line = 'scorestream_consumer_verdict{group="scorestream-live",topic="scorestream.app.scores",partition="7"} 3.0'
     assert line in text
     assert NOW
