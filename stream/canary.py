@@ -54,12 +54,15 @@ class CanaryTrack:
         self._written: deque[Seen] = deque(maxlen=_KEPT)
         self._round_trips: deque[tuple[int, float]] = deque(maxlen=100)
 
-    def look(self, now: float, written: Seen | None, shards: Sequence[Seen | None]) -> Canary:
+    def look(
+        self, now: float, written: Seen | None, shards: Sequence[Seen | None], *, read_at: float | None = None
+    ) -> Canary:
         """Compare both ends.
 
         Args:
             written: the row as Postgres has it; None when there is none.
             shards: the newest beat of each shard; None for a shard without one.
+            read_at: when the shard that was asked longest ago was read; default: now.
         """
         if written is not None and (not self._written or self._written[-1].beat != written.beat):
             if self._written and written.beat < self._written[-1].beat:  # another Postgres
@@ -71,10 +74,9 @@ class CanaryTrack:
         arrived = min(-1 if seen is None else seen.beat for seen in shards)
         trip = self._round_trip(shards, arrived)
         missing = [seen for seen in self._written if seen.beat > arrived]
-        # A beat of this moment is on its way, not late; nor is one that was read from Postgres after the shards were.
-        late_s = max(0.0, now - missing[0].at) if missing else 0.0
-        if late_s <= self._settle_s:
-            late_s = 0.0
+        # A beat of this moment is on its way, not late; nor is one that was written after the shards were read.
+        on_its_way = not missing or (now if read_at is None else read_at) - missing[0].at <= self._settle_s
+        late_s = 0.0 if on_its_way else now - missing[0].at
         oldest = min((seen.at for seen in shards if seen is not None), default=written.at)
         silent = now - written.at > SILENT_S
         as_of = oldest if late_s or silent else now

@@ -310,7 +310,10 @@ def _processes(readings: Readings) -> Iterator[Finding]:
 def _canary(readings: Readings) -> Iterator[Finding]:
     canary = readings.canary
     if canary.state == "late" and canary.late_s > max(readings.limits.stuck_s, 2 * readings.limits.target_s):
-        text = f"A heartbeat committed in Postgres {duration(canary.late_s)} ago is not in ClickHouse."
+        newest = max((beat for beat in canary.shards if beat is not None), default=-1)
+        behind = [n for n, beat in enumerate(canary.shards) if beat is None or beat < newest]
+        where = f"on ClickHouse shard {', '.join(map(str, behind))}" if behind else "in ClickHouse"
+        text = f"A heartbeat committed in Postgres {duration(canary.late_s)} ago is not {where}."
         yield Finding("canary", PAGE, "The canary is late", text, canary.as_of)
     if canary.state == "silent" and canary.as_of is not None:
         for_ = duration(readings.now - canary.as_of)

@@ -255,7 +255,10 @@ class Monitor:
         shards = tuple(shard.source for shard in self._shards)
         beats = [shard.value.beat for shard in shards if shard.value is not None and shard.value.has_heartbeat]
         # Without an answer of either end the canary is silent by no fault of its own.
-        canary = self._canary.look(now, written, beats) if slot_source.ok else Canary("absent", 0, None, None, None)
+        read_at = min((shard.at for shard in shards if shard.ok and shard.at is not None), default=now)
+        canary = Canary("absent", 0, None, None, None)
+        if slot_source.ok:
+            canary = self._canary.look(now, written, beats, read_at=read_at if all(s.ok for s in shards) else now)
         status = self._connect.source.value
         extra = {
             "connector_since": self._changed("connector", _connector_key(status), now),

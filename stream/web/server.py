@@ -15,9 +15,11 @@ refused. One thread for each connection, which is enough for a few browsers and 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -63,8 +65,7 @@ class Server:
     def __init__(self, http: ThreadingHTTPServer) -> None:
         self._http = http
         self.host, self.port = str(http.server_address[0]), int(http.server_address[1])
-        # The poll interval is how long close() may take; the default of 0.5 s makes every SIGTERM slower.
-        self._thread = threading.Thread(target=http.serve_forever, args=(0.1,), name="web", daemon=True)
+        self._thread = threading.Thread(target=http.serve_forever, name="web", daemon=True)
         self._thread.start()
 
     @property
@@ -74,7 +75,12 @@ class Server:
 
     def close(self) -> None:
         """Stop listening. Open connections end with their request."""
-        self._http.shutdown()
+        ending = threading.Thread(target=self._http.shutdown, daemon=True)
+        ending.start()
+        # It looks twice a second whether it is to end, and at each connection: a SIGTERM should not wait for it.
+        with contextlib.suppress(OSError):
+            socket.create_connection((self.host, self.port), timeout=1).close()
+        ending.join(timeout=2)
         self._http.server_close()
         self._thread.join(timeout=5)
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from stream.canary import CanaryTrack, Seen
+from stream.canary import Canary, CanaryTrack, Seen
 from stream.diagnosis import NOTE, findings, freshness, headline
 from stream.heartbeat import beats
 from stream.history import History
@@ -80,6 +80,20 @@ def test_canary_late_and_back() -> None:
     back = track.look(NOW + 13, second, [second, second])
     assert (back.state, back.late_s) == ("ok", 0.0)
     assert back.round_trip_s == pytest.approx(0.2)
+
+
+def test_a_late_canary_says_on_which_shard() -> None:
+    late = fresh(canary=Canary("late", 40.0, NOW - 40, 0.08, 700, (700, 690)))
+    (found,) = findings(late)
+    assert (found.id, found.level) == ("canary", "page")
+    assert "40 s ago is not on ClickHouse shard 1." in found.sentence
+
+
+def test_a_beat_that_came_after_the_shards_were_read_is_not_late() -> None:
+    track, first, second = CanaryTrack(), Seen(1, NOW, NOW + 0.1), Seen(2, NOW + 5, NOW + 5.2)
+    track.look(NOW + 1, first, [first, first], read_at=NOW + 1)
+    assert track.look(NOW + 8, second, [first, first], read_at=NOW + 6).state == "ok"
+    assert track.look(NOW + 9, second, [first, first], read_at=NOW + 9).late_s == 4
 
 
 def test_canary_is_silent_when_nobody_writes() -> None:
