@@ -172,7 +172,12 @@ class BackfillSettings(_Section):
 
 class WebSettings(_Section):
     host: str = Field("127.0.0.1", description="address of /metrics, health and the dashboard")
-    port: int = Field(6066, ge=0, le=65535, description="their port; 0 = a free one")
+    port: int = Field(
+        6066, ge=0, le=65535, description="their port; 0 = a free one; a worker takes another when it is taken"
+    )
+    dashboard: bool = Field(
+        True, description="the worker serves the dashboard at /, too; it samples every 10 s while nobody looks"
+    )
 
 
 class MonitorSettings(_Section):

@@ -2,7 +2,8 @@
 
     Kafka, Postgres, Connect, ClickHouse, /api/process  --a thread each-->  Readings  -->  diagnosis, state, metrics
 
-Each source has a thread of its own: one that hangs makes only its own answer old. `Monitor` also runs inside a worker.
+Each source has a thread of its own (stream/poller.py). `Monitor` also runs inside a worker, where it asks seldom while
+nobody looks.
 """
 
 from __future__ import annotations
@@ -13,156 +14,41 @@ import os
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self
 
 from stream.canary import Canary, CanaryTrack
 from stream.config import Settings
 from stream.connect import Connect, Status
 from stream.diagnosis import findings, freshness, headline
-from stream.errors import ConfigError, ScorestreamError
+from stream.errors import ConfigError
 from stream.health import Check, Health
 from stream.history import History
-from stream.lag import Limits, Look, PartitionLag, Track
-from stream.lag_source import Group, LagSource, Offsets, Retention
+from stream.kafka_reader import KafkaReader
+from stream.lag import Limits
 from stream.monitor_metrics import exposition
 from stream.monitor_state import state
 from stream.offsets import TP
+from stream.poller import Pace, Poller
 from stream.process_source import Process, ProcessSource
-from stream.readings import DeadLetters, Kafka, Readings, Replay, Source
+from stream.readings import Kafka, Readings, Replay, Source
 from stream.replay_source import ReplaySource
 from stream.source_health import Shard, ShardSource, Slot, SlotSource
-from stream.tables import SOURCES
 from stream.web.server import serve
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-_PARTITIONS_S = 30.0  # partitions, log starts and retention are asked for so often
 _SAVE_S = 10.0
-
-
-class Poller(Generic[T]):
-    """Calls `read` every `every_s` in a thread, and remembers the last answer and the error since then."""
-
-    def __init__(self, name: str, read: Callable[[], T], *, every_s: float, close: Callable[[], None]) -> None:
-        self.source: Source[T] = Source(name)
-        self._read = read
-        self._every_s = every_s
-        self._close = close
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"monitor-{name}", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def once(self) -> Source[T]:
-        """Ask once, in the caller's thread."""
-        now, before = time.time(), self.source
-        try:
-            value = self._read()
-        except ScorestreamError as error:
-            if before.error is None:
-                log.warning("source=%s cause=%r", before.name, str(error))
-            since = before.error_since or now
-            self.source = Source(before.name, before.value, before.at, str(error), since)
-        else:
-            self.source = Source(before.name, value, time.time())
-        return self.source
-
-    def close(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=6)
-        if not self._thread.is_alive():
-            self._close()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            began = time.monotonic()
-            try:
-                self.once()
-            except Exception:
-                log.exception("source=%s", self.source.name)
-                old = self.source
-                self.source = Source(old.name, old.value, old.at, "internal error; see the log", time.time())
-            self._stopping.wait(max(0.2, self._every_s - (time.monotonic() - began)))
-
-
-class KafkaReader:
-    """One look at the live group after the other."""
-
-    def __init__(self, settings: Settings, limits: Limits, reached: dict[TP, int]) -> None:
-        self._settings = settings
-        self._source = LagSource(settings.kafka)
-        self._limits = limits
-        self._topics = [settings.topic(table) for table in SOURCES]
-        self._reached = reached
-        self.tracks: dict[TP, Track] = {}
-        self._partitions: list[TP] = []
-        self._retention: dict[str, Retention] = {}
-        self._refreshed = float("-inf")
-        self._empty_since: float | None = None
-        self._letters: deque[tuple[float, int]] = deque()
-        self._letter_tps: list[TP] = []
-
-    def read(self) -> Kafka:
-        """Raises KafkaUnavailable."""
-        source, group_name = self._source, self._settings.kafka.group
-        refresh = time.monotonic() - self._refreshed > _PARTITIONS_S or not self._partitions
-        if refresh:
-            self._partitions = source.partitions(self._topics)
-            self._letter_tps = source.partitions([self._settings.dead_letter_topic])
-            self._retention = source.retention(sorted({tp.topic for tp in self._partitions}))
-        offsets: dict[TP, Offsets] = {}
-        if self._partitions:  # those of the dead letters in the same request: each request costs the monitor CPU
-            asked = [*self._partitions, *self._letter_tps]
-            offsets = source.offsets(group_name, asked, refresh_starts=refresh)
-        if refresh:
-            self._refreshed = time.monotonic()
-        letters = [kept for tp in self._letter_tps if (kept := offsets.pop(tp, None)) is not None]
-        wanted = {}
-        for tp, each in offsets.items():
-            track = self.tracks.get(tp)
-            if track is None:
-                track = self.tracks[tp] = Track(self._limits, reached=self._reached.get(tp))
-            at = track.next_offset(start=each.start, end=each.end, committed=each.committed)
-            wanted[tp] = (at, each.end)
-        following = source.next_messages(wanted)
-        group = source.group(group_name)
-        holders = group.holders()
-        now = time.time()
-        self._empty_since = None if group.members else self._empty_since or now
-        lags: dict[TP, PartitionLag] = {}
-        for tp, each in offsets.items():
-            member = holders.get(tp)
-            waiting, next_at = following[tp]
-            rebalancing = group.members and not holders
-            holder = f"{member.host} ({member.client_id})" if member else None if rebalancing else ""
-            lags[tp] = self.tracks[tp].add(Look(now, each.start, each.end, each.committed, waiting, next_at, holder))
-        return Kafka(group, self._empty_since, lags, self._retention, self._count_letters(letters, now))
-
-    def close(self) -> None:
-        self._source.close()
-
-    def _count_letters(self, letters: list[Offsets], now: float) -> DeadLetters | None:
-        if not letters:
-            return None
-        total = sum(each.end - each.start for each in letters)
-        if not self._letters or self._letters[-1][1] != total:
-            self._letters.append((now, total))
-        # The newest that is older than an hour stays: it says how many there were then.
-        while len(self._letters) > 1 and self._letters[1][0] < now - 3600:
-            self._letters.popleft()
-        came = max(0, total - self._letters[0][1])
-        return DeadLetters(total, came, self._letters[-1][0] if came else None)
+_FIRST_S = 2.0  # so long the first who looks waits for answers that are new
 
 
 class Monitor:
-    """All sources, and what follows from them. `with`-able: it asks from `start` (or `with`) to `close`."""
+    """All sources, and what follows from them. `with`-able: it asks from `start` (or `with`) to `close`.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        idle_s: sources are asked no more often than this while nobody looks; 0 = always as often as each wants.
+    """
+
+    def __init__(self, settings: Settings, *, idle_s: float = 0.0) -> None:
         self._settings = settings
         own = settings.monitor
         self._limits = Limits(target_s=own.target_s, stuck_s=own.stuck_s)
@@ -170,30 +56,40 @@ class Monitor:
         self._started = time.time()
         self._kafka_reader = KafkaReader(settings, self._limits, self._load())
         slot, connect = SlotSource(settings.postgres), Connect(settings.connect, timeout_s=4, patience_s=0)
-        processes, replays = ProcessSource(own.processes), ReplaySource(settings)
+        self._process_source, replays = ProcessSource(own.processes), ReplaySource(settings)
+        processes = self._process_source
+        pace = self._pace = Pace(idle_s)
+        self._saved = time.monotonic()
         shards = [ShardSource(settings.clickhouse, number) for number in range(len(settings.clickhouse.shards))]
         self.kafka: Poller[Kafka] = Poller(
-            "kafka", self._kafka_reader.read, every_s=own.interval_s, close=self._kafka_reader.close
+            "kafka",
+            self._kafka_reader.read,
+            every_s=own.interval_s,
+            pace=pace,
+            close=self._kafka_reader.close,
+            then=self._after_look,
         )
         self._slot: Poller[tuple[Slot | None, Any]] = Poller(
-            "postgres", slot.read, every_s=max(2.0, own.interval_s), close=slot.close
+            "postgres", slot.read, every_s=max(2.0, own.interval_s), pace=pace, close=slot.close
         )
         self._connect: Poller[Status | None] = Poller(
-            "connect", lambda: connect.status(settings.connect.connector), every_s=4.0, close=lambda: None
+            "connect", lambda: connect.status(settings.connect.connector), every_s=4.0, pace=pace
         )
         self._shards: list[Poller[Shard]] = [
-            Poller(f"shard {number}", shard.read, every_s=3.0, close=shard.close) for number, shard in enumerate(shards)
+            Poller(f"shard {number}", shard.read, every_s=3.0, pace=pace, close=shard.close)
+            for number, shard in enumerate(shards)
         ]
         self._processes: Poller[list[Process]] = Poller(
-            "processes", lambda: processes.read(time.time()), every_s=3.0, close=processes.close
+            "processes", lambda: processes.read(time.time()), every_s=3.0, pace=pace, close=processes.close
         )
-        self._replays: Poller[list[Replay]] = Poller("replays", replays.read, every_s=4.0, close=replays.close)
+        self._replays: Poller[list[Replay]] = Poller(
+            "replays", replays.read, every_s=4.0, pace=pace, close=replays.close
+        )
         self._canary = CanaryTrack()
         self._lock = threading.Lock()
         self._since: dict[str, tuple[Any, float]] = {}
         self.history_kept = History()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
+        self._started_pollers = False
         self._newest: dict[str, Any] | None = None
         self._newest_at = 0.0
 
@@ -201,10 +97,13 @@ class Monitor:
     def pollers(self) -> list[Poller[Any]]:
         return [self.kafka, self._slot, self._connect, *self._shards, self._processes, self._replays]
 
-    def start(self) -> Self:
+    def start(self, *, also: str | None = None) -> Self:
+        """Begin to ask. `also`: the URL of a process that is asked beside the settings' ones: this one's own."""
+        if also is not None:
+            self._process_source.add(also)
         for poller in self.pollers:
             poller.start()
-        self._thread.start()
+        self._started_pollers = True
         return self
 
     def once(self) -> dict[str, Any]:
@@ -216,12 +115,17 @@ class Monitor:
             thread.join(timeout=12)
         return self.state(fresh=True)
 
-    def close(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
+    def stop(self) -> None:
+        """Begin to end: no source is asked any more."""
         for poller in self.pollers:
-            poller.close()
+            poller.stop()
+
+    def close(self, *, within_s: float = 6.0) -> None:
+        """End. What hangs is left to itself after that time."""
+        self.stop()
+        deadline = time.monotonic() + within_s
+        for poller in self.pollers:
+            poller.close(timeout_s=max(0.0, deadline - time.monotonic()))
         self._save()
 
     def __enter__(self) -> Self:
@@ -239,6 +143,15 @@ class Monitor:
                 self._newest = state(readings, found, headline(readings, found, how), how)
                 self._newest_at = time.time()
             return self._newest
+
+    def look(self) -> dict[str, Any]:
+        """`state` for somebody who looks. The first after a while waits for new answers, for a short time."""
+        if self._pace.looked() and self._started_pollers:
+            for poller in self.pollers:
+                poller.wake()
+            self.kafka.wait(_FIRST_S)
+            return self.state(fresh=True)
+        return self.state()
 
     def history(self, since: float) -> dict[str, Any]:
         return self.history_kept.since(since)
@@ -293,16 +206,12 @@ class Monitor:
             self._since[name] = (value, now)
         return self._since[name][1]
 
-    def _run(self) -> None:
-        saved = time.monotonic()
-        while not self._stopping.wait(self._settings.monitor.interval_s):
-            try:
-                self._remember()
-                if time.monotonic() - saved > _SAVE_S:
-                    self._save()
-                    saved = time.monotonic()
-            except Exception:
-                log.exception("monitor")
+    def _after_look(self) -> None:
+        """Right after each look at Kafka: an age that was read then and told later would be too great by that."""
+        self._remember()
+        if time.monotonic() - self._saved > _SAVE_S:
+            self._save()
+            self._saved = time.monotonic()
 
     def _remember(self) -> None:
         found = self.state(fresh=True)
@@ -361,7 +270,7 @@ def run(settings: Settings, *, port: int | None = None) -> int:
         serve(
             web,
             health=monitor.health,
-            state=monitor.state,
+            state=monitor.look,
             history=monitor.history,
             role="monitor",
             more_metrics=monitor.exposition,
@@ -370,6 +279,3 @@ def run(settings: Settings, *, port: int | None = None) -> int:
         log.warning("dashboard at %s", server.url)
         stopping.wait()
     return 0
-
-
-__all__ = ["Group", "Monitor", "run"]

@@ -69,14 +69,18 @@ class ProcessSource:
     """Asks all addresses of the URLs. For one thread; `close` it."""
 
     def __init__(self, urls: Sequence[str], *, timeout_s: float = 1.5) -> None:
-        self._urls = urls
+        self._urls = list(urls)
         self._pool = urllib3.PoolManager(timeout=timeout_s, retries=False, maxsize=1)
         self._found: dict[str, Process] = {}
         self._addresses: list[str] = []
         self._resolved_at = float("-inf")
 
+    def add(self, url: str) -> None:
+        """Ask this one, too."""
+        self._urls.append(url)
+
     def read(self, now: float) -> list[Process]:
-        """All processes known, those that answer first. Raises nothing: silence is an answer."""
+        """All processes known, those that answer first, each once. Raises nothing: silence is an answer."""
         if time.monotonic() - self._resolved_at > _RESOLVE_S or not self._addresses:
             self._addresses = addresses(self._urls)
             self._resolved_at = time.monotonic()
@@ -97,10 +101,18 @@ class ProcessSource:
                 del self._found[url]
         # Never seen and silent: nothing is known of it, not even that there should be one.
         known = [process for process in self._found.values() if process.document is not None]
-        return sorted(known, key=lambda process: (not process.up, process.url))
+        ordered = sorted(known, key=lambda process: (not process.up, process.url))
+        # A process may answer at two addresses: its own, and that of its name.
+        return list({_identity(process): process for process in reversed(ordered)}.values())[::-1]
 
     def close(self) -> None:
         self._pool.clear()
+
+
+def _identity(process: Process) -> tuple[str, int, float]:
+    document = process.document
+    assert document is not None
+    return document.host, document.pid, document.started
 
 
 def addresses(urls: Iterable[str]) -> list[str]:

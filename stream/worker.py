@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 from stream import hops, metrics
@@ -30,6 +31,7 @@ from stream.dead_letter_guard import DeadLetterGuard
 from stream.faust_batches import LiveApp, build_app
 from stream.health import Check, Health
 from stream.heartbeat import Heartbeats
+from stream.monitor import Monitor
 from stream.offsets import TP
 from stream.pipeline import Done
 from stream.record_batch import RecordBatch
@@ -38,6 +40,8 @@ from stream.watchdog import Tries, Watchdog
 from stream.web.server import serve
 
 log = logging.getLogger(__name__)
+
+IDLE_S = 10.0  # the dashboard's sources are asked so often while nobody looks; less than diagnosis.STALE_S
 
 
 def run(settings: Settings) -> int:
@@ -48,13 +52,26 @@ def run(settings: Settings) -> int:
         worker.add_agent(table)
     worker.add_canary()
     watchdog = Watchdog(settings, live, tries=worker.tries)
-    with serve(settings.web, health=worker.health, partitions=worker.partitions):
+    with ExitStack() as opened:
+        opened.callback(worker.close)
+        monitor = Monitor(settings, idle_s=IDLE_S) if settings.web.dashboard else None
+        server = opened.enter_context(
+            serve(
+                settings.web,
+                health=worker.health,
+                partitions=worker.partitions,
+                state=monitor.look if monitor is not None else None,
+                history=monitor.history if monitor is not None else None,
+                any_port=True,
+            )
+        )
+        if monitor is not None:
+            live.on_stopping(monitor.stop)
+            opened.callback(monitor.close, within_s=0.5)
+            monitor.start(also=server.own_url)
         watchdog.start()
-        try:
-            return live.run()
-        finally:
-            watchdog.close()
-            worker.close()
+        opened.callback(watchdog.close)
+        return live.run()
 
 
 class LiveWorker:

@@ -16,6 +16,7 @@ refused. One thread for each connection, which is enough for a few browsers and 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
 import logging
@@ -69,6 +70,12 @@ class Server:
         self._thread.start()
 
     @property
+    def own_url(self) -> str:
+        """Where this process itself reaches it, also when it listens on all addresses."""
+        everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  compared with, not listened on
+        return f"http://{everywhere[self.host]}:{self.port}" if self.host in everywhere else self.url
+
+    @property
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
@@ -101,6 +108,7 @@ def serve(
     partitions: Callable[[], Sequence[tuple[str, int]]] = tuple,
     registry: CollectorRegistry = metrics.REGISTRY,
     more_metrics: Callable[[], bytes] = bytes,
+    any_port: bool = False,
 ) -> Server:
     """Start the server in a thread of this process.
 
@@ -111,6 +119,7 @@ def serve(
         role: what this process is, for /api/process.
         partitions: (topic, partition) of all that this process holds now, for /api/process.
         more_metrics: what /metrics has after the registry's own, in Prometheus' text format.
+        any_port: where the port is taken, listen on a free one.
 
     Raises:
         UsageError: the address cannot be listened on.
@@ -124,7 +133,7 @@ def serve(
          "more_metrics": staticmethod(more_metrics)},
     )  # fmt: skip
     try:
-        http = _Http((web.host, web.port), handler)
+        http = _listen(web, handler, any_port=any_port)
     except OSError as error:
         raise UsageError(
             f"cannot listen on {web.host}:{web.port}: {error.strerror}; set SCORESTREAM_WEB_PORT to a free port"
@@ -132,6 +141,22 @@ def serve(
     server = Server(http)
     log.info("web", extra={"url": server.url})
     return server
+
+
+def _listen(web: WebSettings, handler: type[BaseHTTPRequestHandler], *, any_port: bool) -> _Http:
+    try:
+        return _Http((web.host, web.port), handler)
+    except OSError as error:
+        if not any_port or error.errno != errno.EADDRINUSE:
+            raise
+        http = _Http((web.host, 0), handler)
+        log.warning(
+            "port %d is taken, so /metrics and the dashboard are at port %d; the monitor asks for a process at "
+            "SCORESTREAM_MONITOR_PROCESSES only: give each worker of a host a SCORESTREAM_WEB_PORT of its own",
+            web.port,
+            http.server_port,
+        )
+        return http
 
 
 def _static(function: Any) -> Any:

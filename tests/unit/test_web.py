@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 
@@ -76,6 +77,23 @@ def test_the_page_needs_nothing_from_elsewhere(server: Server) -> None:
 def test_a_port_that_is_taken_is_one_clear_line(server: Server) -> None:
     with pytest.raises(UsageError, match="SCORESTREAM_WEB_PORT"):
         serve(WebSettings(port=server.port), health=Health)
+
+
+def test_a_worker_whose_port_is_taken_takes_another_and_says_so(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve(WebSettings(port=server.port), health=Health, any_port=True) as second:
+        assert second.port != server.port
+        assert ask(second, "/livez").status == 200
+        assert ask(server, "/livez").status == 200
+    assert f"port {server.port} is taken" in caplog.text
+    assert str(second.port) in caplog.text
+
+
+def test_it_ends_at_once(server: Server) -> None:
+    began = time.monotonic()
+    server.close()
+    assert time.monotonic() - began < 0.4
 
 
 def contrast(one: str, other: str) -> float:
