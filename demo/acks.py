@@ -1,7 +1,8 @@
 """When the worker had ClickHouse's acknowledgement for a row, from the worker's log.
 
 A row carries the time at which ClickHouse took it in (`_indexed_at`), which is some milliseconds before it is visible.
-The line that the worker logs for each batch says when the insert was acknowledged, and then every query shows it.
+The line that the worker logs for each insert (SCORESTREAM_CLICKHOUSE_LOG_INSERTS) says when it was acknowledged, and
+then every query shows it. A worker has one insert at a time under way for a table of a shard.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ class Acks:
     def __init__(self, log: Path) -> None:
         self._log = log
         self._at = log.stat().st_size if log.exists() else 0
-        self._ends: list[float] = []  # sorted: the lines of three agents are in order of their ends
-        self._batches: list[tuple[float, float]] = []  # (start, end of the writes), beside `_ends`
+        self._inserts: dict[tuple[int, str], list[tuple[float, float]]] = {}  # (shard, table) -> (end, start), in order
 
     def read(self) -> None:
         """Take in what was logged since."""
@@ -35,25 +35,22 @@ class Acks:
         whole = grown[: grown.rfind(b"\n") + 1]
         self._at += len(whole)
         for line in whole.decode("utf-8", "replace").splitlines():
-            if " msg=batch " in line:
+            if " msg=insert " in line:
                 self._add(dict(field.split("=", 1) for field in line.split() if "=" in field))
 
-    def after(self, stored_at: float) -> float | None:
-        """When the insert that stored a row at `stored_at` was acknowledged, at the latest (seconds since 1970).
+    def after(self, stored_at: float, shard: int, table: str) -> float | None:
+        """When the insert that stored a row at `stored_at` was acknowledged (seconds since 1970).
 
-        None: no batch that was under way then has been logged yet.
+        None: no insert that was under way then has been logged yet.
         """
-        found = []
-        for index in range(bisect.bisect_left(self._ends, stored_at - CLOCK_S), len(self._ends)):
-            start, written = self._batches[index]
-            if start <= stored_at + CLOCK_S:
-                # A reindex may also write while the batch is confirmed.
-                found.append(written if stored_at <= written + CLOCK_S else self._ends[index])
-        return max(found, default=None)
+        inserts = self._inserts.get((shard, table), [])
+        at = bisect.bisect_left(inserts, (stored_at - CLOCK_S, 0.0))
+        if at == len(inserts):
+            return None
+        end, start = inserts[at]
+        return end if start <= stored_at + CLOCK_S else None
 
     def _add(self, fields: Mapping[str, str]) -> None:
         end = datetime.fromisoformat(fields["time"]).timestamp()
-        written = end - sum(int(fields.get(stage, 0)) for stage in ("confirm_ms", "close_ms")) / 1000
-        index = bisect.bisect(self._ends, end)
-        self._ends.insert(index, end)
-        self._batches.insert(index, (end - int(fields["took_ms"]) / 1000, written))
+        insert = (end, end - float(fields["took_ms"]) / 1000)
+        self._inserts.setdefault((int(fields["shard"]), fields["table"]), []).append(insert)

@@ -22,7 +22,7 @@ from stream.clickhouse import connect
 from stream.config import ClickHouseSettings
 from stream.placement import month_of, shard_of
 
-POLL_S = 0.5
+POLL_S = 1.0
 AT_ONCE = 200  # ids in one poll; when ClickHouse is far behind, the oldest are asked for first
 
 
@@ -41,6 +41,7 @@ class _Row:
     event_us: int
     updated_us: int
     stored_at: float = 0.0  # seconds since 1970, by ClickHouse's clock
+    shard: int = 0
     deleted: bool = False
 
 
@@ -56,7 +57,7 @@ class _Shown:
 
     change: _Pending
     answered: float
-    stored_at: float
+    states: list[_Row]  # that make it so
 
 
 class Prober:
@@ -151,7 +152,7 @@ class Prober:
                 wanted.setdefault(shard, []).append(pending.seen)
         if not wanted:
             return
-        answers = list(pool.map(lambda shard: _ask(clients[shard], _query(wanted[shard])), wanted))
+        answers = list(pool.map(lambda shard: _ask(clients[shard], shard, _query(wanted[shard])), wanted))
         self.polls += len(wanted)
         rows: dict[tuple[str, str | None], list[_Row]] = {}
         for found, _ in answers:
@@ -163,9 +164,7 @@ class Prober:
             seen = pending.seen
             states = rows.get((seen.card.scorecard_id, seen.score_id), [])
             if is_visible(seen, [row for row in states if not row.deleted]):
-                # A row that moved, or is gone, is so when its delete marker is there, too.
-                stored_at = max((row.stored_at for row in states), default=0.0)
-                self._shown.append(_Shown(pending, answered, stored_at))
+                self._shown.append(_Shown(pending, answered, states))
             elif answered - pending.committed > self._give_up_s:
                 self.never.append(seen)
             else:
@@ -180,7 +179,7 @@ class Prober:
         self._acks.read()
         left = []
         for shown in self._shown:
-            change, acknowledged = shown.change, self._acks.after(shown.stored_at)
+            change, acknowledged = shown.change, self._acknowledged(shown)
             if acknowledged is None and time.perf_counter() - shown.answered < wait_s:
                 left.append(shown)
                 continue
@@ -188,6 +187,12 @@ class Prober:
             ms = (at - change.committed) * 1000
             self.latencies.append(Latency(change.seen.card.customer_id, change.seen.kind, change.committed, ms))
         self._shown = left
+
+    def _acknowledged(self, shown: _Shown) -> float | None:
+        """Of the state stored last: a row that moved, or is gone, is so when its delete marker is there, too."""
+        table = "scorecard" if shown.change.seen.score_id is None else "score"
+        last = max(shown.states, key=lambda row: row.stored_at, default=None)
+        return None if last is None else self._acks.after(last.stored_at, last.shard, table)
 
     def _shards(self, seen: Seen) -> Sequence[int]:
         every = range(len(self._settings.shards))
@@ -241,13 +246,13 @@ def _list(values: set[Any]) -> str:
     return ",".join(f"'{value}'" for value in sorted(values))
 
 
-def _ask(client: Any, query: str) -> tuple[list[tuple[tuple[str, str | None], _Row]], float]:
+def _ask(client: Any, shard: int, query: str) -> tuple[list[tuple[tuple[str, str | None], _Row]], float]:
     """The rows of one shard by (scorecard id, score id), and when they had arrived."""
     answer: bytes = client.raw_query(query, fmt="TSV")
     arrived = time.perf_counter()
     rows = []
     for line in answer.decode().splitlines():
         scorecard_id, score_id, event_us, updated_us, stored_ms, deleted, _ = line.split("\t")
-        row = _Row(int(event_us), int(updated_us), int(stored_ms) / 1000, deleted != "0")
+        row = _Row(int(event_us), int(updated_us), int(stored_ms) / 1000, shard, deleted != "0")
         rows.append(((scorecard_id, score_id or None), row))
     return rows, arrived

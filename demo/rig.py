@@ -133,7 +133,12 @@ class Rig:
             self.worker = subprocess.Popen(
                 [sys.executable, "-m", "stream.cli", "worker"],
                 cwd=ROOT,
-                env={**os.environ, "SCORESTREAM_WEB_PORT": str(self._web_port()), **env},
+                env={
+                    **os.environ,
+                    "SCORESTREAM_WEB_PORT": str(self._web_port()),
+                    "SCORESTREAM_CLICKHOUSE_LOG_INSERTS": "true",  # for demo/acks.py
+                    **env,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

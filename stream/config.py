@@ -104,6 +104,7 @@ class ClickHouseSettings(_Section):
     compression: Literal["none", "lz4", "zstd"] = Field(
         "lz4", description="of insert bodies; none is faster on loopback"
     )
+    log_inserts: bool = Field(False, description="log a line for each insert: shard, table, rows, time")
 
     @field_validator("shards", mode="before")
     @classmethod
@@ -132,7 +133,7 @@ class ConnectSettings(_Section):
 
 class BatchSettings(_Section):
     max_messages: int = Field(10_000, ge=1, description="a live batch closes at so many messages")
-    max_age_s: float = Field(0.02, ge=0, description="or when its first message has waited so long")
+    max_age_s: float = Field(0.01, ge=0, description="or when its first message has waited so long")
     dead_letter_share: float = Field(
         0.5, gt=0, le=1, description="stop when more than this share of the last window of messages was refused"
     )

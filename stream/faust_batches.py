@@ -42,10 +42,6 @@ STOP_S: Final = 9.5  # from the signal to the end of the process, which is promi
 FAILED_S: Final = 1.0  # to the end of a process that could not even start: Faust may wait for ever for its own threads
 FINISH_S: Final = 6.0  # of these, for the batches under way
 PARTITION_FETCH_BYTES: Final = 1 << 20
-# After a small list an agent rests for as long as it took: ClickHouse is paid by the part, and agents that insert
-# without a pause take its CPU from each other and from merges. With a backlog lists are not small, and nobody rests.
-REST_S: Final = 0.2
-SMALL: Final = 0.2  # of the most messages in a list
 
 Index = Callable[[Sequence[RecordBatch]], Awaitable[None]]
 
@@ -214,14 +210,11 @@ class LiveApp:
             async for events in take_batches(
                 stream, max_messages=batch.max_messages, max_age_s=patience * batch.max_age_s
             ):
-                began = time.monotonic()
                 try:
                     await index([event.value for event in events])
                 except Exception as error:
                     await self._fail(error)
                 await ack(stream, events)
-                if sum(len(event.value) for event in events) < batch.max_messages * SMALL:
-                    await asyncio.sleep(min(REST_S, time.monotonic() - began))
 
         agent.__name__ = agent.__qualname__ = topic.replace(".", "_").replace("-", "_")
         self.app.agent(self.app.topic(topic, schema=BatchSchema()), concurrency=1, name=topic)(agent)

@@ -1,7 +1,8 @@
 """chdb: handles on one data path, sessions, settings. Nothing else in the package calls it.
 
 A handle is a session of the engine: it serialises its calls, keeps SETs, the current database and temporary tables.
-Requests without a session share a pool of handles, a request with a `session_id` has that session's own.
+Requests without a session share a pool of handles, a request with a `session_id` has that session's own. A request gets
+the handle that was left as it wants it, if there is one: each SET is a statement, and costs as much as a small query.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ class Handle:
         self.busy = True
         self.used_at = time.monotonic()
         self.timeout_s = SESSION_TIMEOUT_S
+
+    def is_arranged(self, database: str | None, settings: Mapping[str, str]) -> bool:
+        """True when `arrange` has nothing to do."""
+        return (database or self.own_database) == self.database and self.own_settings | settings == self.settings
 
     def arrange(self, database: str | None, settings: Mapping[str, str]) -> None:
         """Make the current database and the settings those of the request, with as few statements as it takes."""
@@ -171,13 +176,23 @@ class Engine:
             self.host = handle.run("SELECT hostName()", "TabSeparatedRaw", {})[0].decode().strip()
 
     @contextmanager
-    def lease(self, session: str | None = None, *, timeout_s: float = SESSION_TIMEOUT_S) -> Iterator[Handle]:
-        """A handle for one request: of the pool, or of the session.
+    def lease(
+        self,
+        session: str | None = None,
+        *,
+        timeout_s: float = SESSION_TIMEOUT_S,
+        database: str | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> Iterator[Handle]:
+        """A handle for one request: of the pool, or of the session. `handle.arrange` is the caller's.
+
+        Args:
+            database, settings: what the request wants.
 
         Raises:
             ServerError: another request is using the session.
         """
-        handle = self._take(session, timeout_s)
+        handle = self._take(session, timeout_s, database, settings or {})
         try:
             yield handle
         finally:
@@ -190,7 +205,9 @@ class Engine:
                 handle.close()
             self._idle.clear()
 
-    def _take(self, session: str | None, timeout_s: float) -> Handle:
+    def _take(
+        self, session: str | None, timeout_s: float, database: str | None, settings: Mapping[str, str]
+    ) -> Handle:
         with self._changed:
             self._expire()
             if session is not None:
@@ -202,10 +219,13 @@ class Engine:
                 return known
             while not self._idle and self._open >= POOL:
                 self._changed.wait()
-            if self._idle:
-                return self._idle.pop()
-            self._open += 1
-            return Handle(self._path)
+            for at, idle in enumerate(self._idle):
+                if idle.is_arranged(database, settings):
+                    return self._idle.pop(at)
+            if self._open < POOL:
+                self._open += 1
+                return Handle(self._path)
+            return self._idle.pop(0)  # used by nobody for the longest time
 
     def _give_back(self, session: str | None, handle: Handle) -> None:
         with self._changed:

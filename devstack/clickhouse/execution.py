@@ -56,14 +56,13 @@ def execute(engine: Engine, failures: Failures, request: http.Request, answer: A
     session = request.params.get("session_id")
     fault = failures.before(statement.word, statement.sql[:1000].decode("utf-8", "replace"))
     timeout_s = float(request.params.get("session_timeout") or SESSION_TIMEOUT_S)
-    with engine.lease(session, timeout_s=timeout_s) as handle:
+    database = request.params.get("database") or request.headers.get("x-clickhouse-database")
+    settings = _settings(request, statement)
+    with engine.lease(session, timeout_s=timeout_s, database=database, settings=settings) as handle:
         if request.params.get("session_check") == "1" and handle.fresh:
             raise ServerError(372, f"Session {session} not found")
         handle.fresh = False
-        handle.arrange(
-            request.params.get("database") or request.headers.get("x-clickhouse-database"),
-            _settings(request, statement),
-        )
+        handle.arrange(database, settings)
         with _external_tables(handle, statement, request.params):
             if statement.insert is not None:
                 _insert(handle, request, statement, answer, lost=fault is not None and fault.mode == "lose-answer")

@@ -12,9 +12,10 @@
 -- Why fine granules: every change of place looks up a few scorecards by key in every part. 1,024 rows to read for each
 -- instead of 8,192; the primary index of 650 M scores takes some tens of megabytes.
 --
--- Why at least 16 parts to a merge: a live indexer inserts small parts all the time, and merging them five by five, mostly
--- together with the largest, rewrote 360 rows for each one inserted; with 40 every look-up by key met more parts, and
--- months that are not written to any more kept them (measured at 1,000 changes/s, docs/design.md 5).
+-- Why at least 16 parts to a merge, and a base of 20: a live indexer inserts small parts all the time, and merging them five
+-- by five, mostly together with the largest, rewrote 360 rows for each one inserted. ClickHouse's selector counts each part
+-- as 5 MiB more than it has: with the base of 5, sixteen small parts still took one of 18 MB along in every merge. With 20
+-- they are merged with one another until they have become as much as the large one is worth (figures: docs/design.md 5).
 --
 -- No forced merges of old months (min_age_to_force_merge_seconds): a late change would rewrite a whole month each time.
 CREATE TABLE IF NOT EXISTS `{database}`.`scorecard`{on_cluster} (
@@ -41,4 +42,4 @@ PARTITION BY toYYYYMM(event_time)
 PRIMARY KEY (customer_id, scorecard_id)
 ORDER BY (customer_id, scorecard_id, toYYYYMM(event_time))
 SETTINGS non_replicated_deduplication_window = 0, replicated_deduplication_window = 0,
-    index_granularity = 1024, min_parts_to_merge_at_once = 16;
+    index_granularity = 1024, min_parts_to_merge_at_once = 16, merge_selector_base = 20;

@@ -20,4 +20,4 @@ PARTITION BY toYYYYMM(event_time)
 PRIMARY KEY (customer_id, scorecard_id)
 ORDER BY (customer_id, scorecard_id, score_id, toYYYYMM(event_time))
 SETTINGS non_replicated_deduplication_window = 0, replicated_deduplication_window = 0,
-    index_granularity = 1024, min_parts_to_merge_at_once = 16;
+    index_granularity = 1024, min_parts_to_merge_at_once = 16, merge_selector_base = 20;

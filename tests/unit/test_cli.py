@@ -250,7 +250,7 @@ def test_apply_tells_what_it_changes(run, connect):
     connect.held = connector.config(Settings()) | {"name": "scorestream", "poll.interval.ms": "50", "old.key": "1"}
     code, out, _ = run("connectors", "apply", "--no-wait")
     assert code == 0
-    assert "poll.interval.ms: 50 -> 20" in out
+    assert "poll.interval.ms: 50 -> 60" in out
     assert "old.key: 1 -> not set" in out
 
 
