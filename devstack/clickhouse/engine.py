@@ -205,9 +205,7 @@ class Engine:
                 handle.close()
             self._idle.clear()
 
-    def _take(
-        self, session: str | None, timeout_s: float, database: str | None, settings: Mapping[str, str]
-    ) -> Handle:
+    def _take(self, session: str | None, timeout_s: float, database: str | None, settings: Mapping[str, str]) -> Handle:
         with self._changed:
             self._expire()
             if session is not None:
