@@ -16,6 +16,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import ssl
 import sys
 import threading
@@ -91,6 +92,7 @@ def build_app(settings: Settings, *, web: bool = False, session_timeout_s: float
     app = faust.App(
         settings.kafka.group,
         **faust_broker_options(settings.kafka),
+        broker_client_id=f"scorestream-{socket.gethostname()}-{os.getpid()}",  # so every lag tool tells which worker
         autodiscover=False,
         datadir=str(settings.state_dir),
         store="memory://",

@@ -215,9 +215,8 @@ class Track:
             return None, None
         first, span = window[0], look.at - window[0].at
         produced = max(0, look.end - first.end) / span
-        if look.committed is None or first.committed is None:
-            return 0.0, produced
-        steps = [past.committed for past in window if past.committed is not None] + [look.committed]
+        # A group that has committed nothing yet stands at the start.
+        steps = [past.start if past.committed is None else past.committed for past in (*window, look)]
         # A step back is a rewind, not a negative rate.
         return sum(max(0, b - a) for a, b in pairwise(steps)) / span, produced
 

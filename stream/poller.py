@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from stream.errors import ScorestreamError
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LOOKED_S = 30.0  # somebody who asked so lately still looks
+HANGS_S = 8.0  # a source that keeps its caller for so long does not answer; longer than the limits of most clients
 
 
 class Pace:
@@ -59,7 +61,8 @@ class Poller(Generic[T]):
         close: Callable[[], None] = lambda: None,
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        self.source: Source[T] = Source(name)
+        self._source: Source[T] = Source(name)
+        self._asking_since: float | None = None
         self._read = read
         self._every_s = every_s
         self._pace = pace
@@ -70,22 +73,33 @@ class Poller(Generic[T]):
         self._asked = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"monitor-{name}", daemon=True)
 
+    @property
+    def source(self) -> Source[T]:
+        """The newest answer, and why there is none since."""
+        source, since = self._source, self._asking_since
+        if source.error is None and since is not None and time.time() - since > HANGS_S:
+            return replace(source, error="no answer", error_since=since)
+        return source
+
     def start(self) -> None:
         self._thread.start()
 
     def once(self) -> Source[T]:
         """Ask once, in the caller's thread."""
-        now, before = time.time(), self.source
+        now, before = time.time(), self._source
+        self._asking_since = now
         try:
             value = self._read()
         except ScorestreamError as error:
             if before.error is None:
                 log.warning("source=%s cause=%r", before.name, str(error))
             since = before.error_since or now
-            self.source = Source(before.name, before.value, before.at, str(error), since)
+            self._source = Source(before.name, before.value, before.at, str(error), since)
         else:
-            self.source = Source(before.name, value, time.time())
-        return self.source
+            self._source = Source(before.name, value, time.time())
+        finally:
+            self._asking_since = None
+        return self._source
 
     def wake(self) -> None:
         """Ask at once instead of when it is time."""
@@ -116,13 +130,13 @@ class Poller(Generic[T]):
             try:
                 self.once()
             except Exception:
-                log.exception("source=%s", self.source.name)
-                old = self.source
-                self.source = Source(old.name, old.value, old.at, "internal error; see the log", time.time())
+                log.exception("source=%s", self._source.name)
+                old = self._source
+                self._source = Source(old.name, old.value, old.at, "internal error; see the log", time.time())
             self._asked.set()
             try:
                 self._then()
             except Exception:
-                log.exception("source=%s", self.source.name)
+                log.exception("source=%s", self._source.name)
             if not self._stopping:
                 self._awake.wait(max(0.2, self._pace.of(self._every_s) - (time.monotonic() - began)))

@@ -25,6 +25,7 @@ class Site:
     universe: Universe
     worker: Worker
     worker_url: str
+    second_url: str
     monitor: str
     committed: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -33,8 +34,8 @@ class Site:
         return found
 
     def roots(self) -> list[str]:
-        """Ids of the findings that follow from no other."""
-        return [each["id"] for each in self.state()["findings"] if not each["because"]]
+        """Ids of the findings that ask for somebody and follow from no other."""
+        return [each["id"] for each in self.state()["findings"] if not each["because"] and each["level"] != "note"]
 
     def metric(self, name: str, *, of: str | None = None) -> dict[tuple[str, ...], float]:
         """The samples of a metric by the values of their labels (sorted by label)."""
@@ -60,14 +61,19 @@ class Site:
         seen = {row[1] for row in oracle.visible(self.universe.env, self.universe.name)["scorecard_current"]}
         return min((at for each, at in list(self.committed.items()) if each not in seen), default=None)
 
+    def start_second(self) -> Worker:
+        """Another worker, which the monitor asks, too. Whoever starts it stops it."""
+        return self.universe.start_worker(SCORESTREAM_WEB_PORT=self.second_url.rpartition(":")[2])
+
     def wait_until_fresh(self, *, deadline_s: float = 40) -> None:
         wait_for("fresh", lambda: self.state()["headline"]["level"] == "fresh", deadline_s=deadline_s)
 
     def add_scorecard(self, connection: Any, name: str, template: str) -> None:
+        """A process scorecard of a day that belongs to shard 1."""
         before = time.time()
         connection.execute(
             "INSERT INTO app.scorecards (scorecard_id, customer_id, template_id, scorecard_time, submission_source)"
-            " VALUES (%s, 'spirit', %s, now(), 2)",
+            " VALUES (%s, 'spirit', %s, '2026-01-02', 2)",
             (name, template),
         )
         self.committed[name] = before, time.time()
@@ -100,16 +106,18 @@ def program(command: list[str | Path], env: dict[str, str], log: Path) -> Iterat
 def site(stack_env: dict[str, str], folder: Path) -> Iterator[Site]:
     """Set up, with a worker and a monitor that has asked Kafka; removed at the end."""
     universe = Universe(stack_env, folder)
-    worker_port, monitor_port = free_port(), free_port()
-    worker_url, monitor_url = f"http://127.0.0.1:{worker_port}", f"http://127.0.0.1:{monitor_port}"
+    worker_port, second_port, monitor_port = free_port(), free_port(), free_port()
+    worker_url, second_url, monitor_url = (
+        f"http://127.0.0.1:{port}" for port in (worker_port, second_port, monitor_port)
+    )
     universe.env |= {
         "SCORESTREAM_WEB_PORT": str(worker_port),
         "SCORESTREAM_MONITOR_PORT": str(monitor_port),
-        "SCORESTREAM_MONITOR_PROCESSES": worker_url,
+        "SCORESTREAM_MONITOR_PROCESSES": f"{worker_url},{second_url}",
     }
     try:
         universe.set_up()
-        made = Site(universe, universe.start_worker(), worker_url, monitor_url)
+        made = Site(universe, universe.start_worker(), worker_url, second_url, monitor_url)
         try:
             with program([SCORESTREAM, "monitor"], universe.env, folder / "monitor.log"):
                 wait_for("the monitor answers", lambda: answers(f"{monitor_url}/readyz"))

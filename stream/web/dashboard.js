@@ -64,7 +64,10 @@ function tick() {
   if (!state) return;
   const f = state.freshness;
   text("fresh", f.seconds == null ? "?" : f.since == null ? "0 s" : span(Math.max(0, now() - f.since)));
-  text("fresh-by", f.since == null ? "age of the oldest change not visible: none waits" : `age of the oldest change not visible (${f.by})`);
+  // What has not reached Kafka has no age here: while nothing comes from Postgres, 0 s would say too much.
+  const blind = state.findings.some((x) => /^(connect|slot|postgres)/.test(x.id) && x.level !== "note");
+  text("fresh-by", f.since == null ? blind ? "oldest change that waits in Kafka; nothing new comes from Postgres"
+    : "age of the oldest change not visible: none waits" : `age of the oldest change not visible (${f.by})`);
   text("clock", failed > 1 ? `the monitor does not answer since ${clock(state.now)}` : clock(state.now));
 }
 function part(name, kind, word, detail) {
@@ -88,7 +91,7 @@ function drawPath() {
   part("worker", !m.length || stuck ? "bad" : "ok", m.length ? (stuck ? `${stuck} stuck` : `${m.length} running`) : "none",
     `${number(s.ledger.consumed_per_s, 1)} messages/s` + (s.hops.end_to_end ? `, p99 ${span(s.hops.end_to_end.p99)}` : ""));
   const trip = s.canary.round_trip_s;
-  part("clickhouse", down.length ? "bad" : s.canary.state === "late" ? "warn" : "ok", down.length ? `${down.length} of ${s.shards.length} down` : `${s.shards.length} shards`,
+  part("clickhouse", down.length ? "bad" : s.findings.some((f) => f.id === "canary" && !f.because) ? "warn" : "ok", down.length ? `${down.length} of ${s.shards.length} down` : `${s.shards.length} shards`,
     down.length ? down[0].error : `canary ${s.canary.state}` + (trip != null ? `, ${span(trip)} through` : ""));
 }
 function drawTables() {
@@ -112,7 +115,7 @@ function drawTables() {
     : list.length > shown.length ? `and ${list.length - shown.length} more` : "");
   rows("processes", s.processes.map((p) => [left(p.role), left(p.host), String(p.pid), number(p.partitions),
     p.cpu_per_s == null ? "–" : (100 * p.cpu_per_s).toFixed(0) + " %", bytes(p.rss_bytes),
-    p.up ? span(s.now - p.started) : tag("silent", "bad"), { class: "error", text: p.error || (p.problems[0] ? `${clock(p.problems[0].at)} ${p.problems[0].text}` : "") }]));
+    p.up ? span(s.now - p.started) : { class: "n", text: tag("silent", "bad") }, { class: "error", text: p.error || (p.problems[0] ? `${clock(p.problems[0].at)} ${p.problems[0].text}` : "") }]));
 }
 const hop = (h) => h ? `${span(h.p50)} / ${span(h.p99)}` : "–";
 function drawLists() {

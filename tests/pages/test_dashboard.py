@@ -1,33 +1,35 @@
 """Lag on the real stack: dashboard, `scorestream lag`, /metrics and Prometheus say the same, soon, and the truth.
 
-The tests share one world and follow one another: idle, worker killed, worker back, connector paused, group rewound.
+The tests share one world. Each begins where all is well (`fresh`), whatever the one before it left behind, shows one
+trouble, and asks that it is told as itself and only as itself. The page is kept as desk and phone saw it.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import socket
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
+from confluent_kafka import Producer
 from playwright.sync_api import Browser, Page
-from prometheus_client.parser import text_string_to_metric_families
 
 from devstack.stack import Stack
-from tests import oracle
-from tests.browser import browser, page
+from tests.browser import SIZES, browser, page
 from tests.programs import prometheus
-from tests.universe import ROOT, SCORESTREAM, Universe, Worker, wait_for
+from tests.replays import Running
+from tests.site import Site, answers, free_port, program, site
+from tests.universe import ROOT, wait_for
 from tests.workload import Workload
 
 pytestmark = pytest.mark.stack
@@ -38,40 +40,18 @@ global: {{scrape_interval: 2s, evaluation_interval: 2s}}
 rule_files: [{rules}]
 scrape_configs:
   - job_name: scorestream-monitor
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+    static_configs: [{{targets: ["{target}"]}}]
 """
 
 
 @dataclass
-class Site:
-    """The world, its worker, and those who watch it."""
+class Seen:
+    """A site, its page in a browser, and a Prometheus that scrapes its monitor."""
 
-    universe: Universe
-    worker: Worker
-    monitor: str
-    prometheus: str
+    site: Site
+    stack: Stack
     page: Page
-    committed: dict[str, float] = field(default_factory=dict)
-
-    def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = urllib3.request("GET", f"{self.monitor}/api/state").json()
-        return found
-
-    def metric(self, name: str) -> dict[str, float]:
-        """The samples of a metric by topic and partition ("/" without)."""
-        text = urllib3.request("GET", f"{self.monitor}/metrics").data.decode()
-        return {
-            f"{each.labels.get('topic', '')}/{each.labels.get('partition', '')}": each.value
-            for family in text_string_to_metric_families(text)
-            for each in family.samples
-            if each.name == name
-        }
-
-    def freshness(self) -> float | None:
-        return self.metric("scorestream_freshness_seconds").get("/")
-
-    def verdicts(self) -> list[float]:
-        return list(self.metric("scorestream_consumer_verdict").values())
+    prometheus: str
 
     def level(self) -> str | None:
         return self.page.get_attribute("body", "data-level")
@@ -81,36 +61,39 @@ class Site:
         shown = self.page.inner_text("main")
         return all(text in shown for text in texts)
 
-    def lag(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return self.universe.run("lag", *options, check=False)
-
     def alerts(self) -> dict[str, str]:
         """Alerts that fire, with the labels of the first."""
         found = urllib3.request("GET", f"{self.prometheus}/api/v1/alerts").json()["data"]["alerts"]
         return {each["labels"]["alertname"]: json.dumps(each) for each in found if each["state"] == "firing"}
 
-    def oldest_unseen(self) -> float | None:
-        """Our own measurement: when the oldest of our scorecards that no reader sees was committed."""
-        seen = {row[1] for row in oracle.visible(self.universe.env, self.universe.name)["scorecard_current"]}
-        return min((at for each, at in list(self.committed.items()) if each not in seen), default=None)
+    def quiet(self) -> bool:
+        """No alert fires, but for those that remember an hour."""
+        return not [name for name in self.alerts() if "Burn" not in name]
 
-    def wait_until_fresh(self, *, deadline_s: float = 40) -> None:
-        wait_for("fresh again", lambda: self.state()["headline"]["level"] == "fresh", deadline_s=deadline_s)
+    def keep(self, folder: Path, name: str) -> None:
+        """As desk and phone see it."""
+        for size, (width, height) in SIZES.items():
+            self.page.set_viewport_size({"width": width, "height": height})
+            self.page.wait_for_timeout(100)
+            self.page.screenshot(path=folder / f"{name}-{size}.png", full_page=True)
+        width, height = SIZES["desk"]
+        self.page.set_viewport_size({"width": width, "height": height})
 
+    def tells(self, trouble: str, *texts: str, began: float | None = None) -> dict[str, Any]:
+        """Wait until the page and `scorestream lag` tell this trouble and no other; returns the state.
 
-def free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
-
-
-@contextmanager
-def program(command: list[str | Path], env: dict[str, str], log: Path) -> Iterator[None]:
-    with log.open("wb") as out, subprocess.Popen(command, env=env, stdout=out, stderr=out) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
+        Args:
+            texts: what the page shows then.
+            began: when the trouble began; default: now.
+        """
+        left = TOLD_WITHIN_S - (time.time() - (began or time.time()))
+        wait_for(
+            f"{trouble} is told", lambda: self.site.roots() == [trouble] and self.shows(*texts), deadline_s=max(0, left)
+        )
+        state = self.site.state()
+        assert state["headline"]["id"] == trouble
+        assert state["headline"]["title"].upper() in self.site.lag().stdout
+        return state
 
 
 @pytest.fixture(scope="module")
@@ -120,43 +103,34 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def site(stack: Stack, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def world(stack: Stack, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     folder = tmp_path_factory.mktemp("lag")
-    universe = Universe(stack.env(), folder)
-    worker_port, monitor_port, prometheus_port = free_port(), free_port(), free_port()
-    universe.env |= {
-        "SCORESTREAM_WEB_PORT": str(worker_port),
-        "SCORESTREAM_MONITOR_PORT": str(monitor_port),
-        "SCORESTREAM_MONITOR_PROCESSES": f"http://127.0.0.1:{worker_port}",
-    }
-    rules = folder / "scorestream.rules.yml"
-    shutil.copy(ROOT / "monitoring" / "prometheus" / "scorestream.rules.yml", rules)
-    config = folder / "prometheus.yml"
-    config.write_text(SCRAPED.format(rules=rules, port=monitor_port), "utf-8")
-    watcher: list[str | Path] = [
-        prometheus("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}",
-        f"--web.listen-address=127.0.0.1:{prometheus_port}",
-    ]  # fmt: skip
-    monitor_url, prometheus_url = (f"http://127.0.0.1:{port}" for port in (monitor_port, prometheus_port))
     with ExitStack() as opened:
-        opened.callback(universe.close)
-        universe.set_up()
-        worker = universe.start_worker()
-        made = Site(universe, worker, monitor_url, prometheus_url, None)  # type: ignore[arg-type]
-        opened.callback(lambda: made.worker.kill())  # noqa: PLW0108  the worker that is there then
-        opened.enter_context(program([SCORESTREAM, "monitor"], universe.env, folder / "monitor.log"))
-        opened.enter_context(program(watcher, universe.env, folder / "prometheus.log"))
-        wait_for("the monitor answers", lambda: answers(f"{monitor_url}/readyz"))
-        wait_for("Prometheus answers", lambda: answers(f"{prometheus_url}/-/ready"))
-        made.page = opened.enter_context(page(chromium, monitor_url))
-        yield made
+        made = opened.enter_context(site(stack.env(), folder))
+        port = free_port()
+        rules, config = folder / "scorestream.rules.yml", folder / "prometheus.yml"
+        shutil.copy(ROOT / "monitoring" / "prometheus" / "scorestream.rules.yml", rules)
+        config.write_text(SCRAPED.format(rules=rules, target=made.monitor.removeprefix("http://")), "utf-8")
+        watcher: list[str | Path] = [
+            prometheus("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]  # fmt: skip
+        opened.enter_context(program(watcher, made.universe.env, folder / "prometheus.log"))
+        wait_for("Prometheus answers", lambda: answers(f"http://127.0.0.1:{port}/-/ready"))
+        shown = opened.enter_context(page(chromium, made.monitor))
+        yield Seen(made, stack, shown, f"http://127.0.0.1:{port}")
 
 
-def answers(url: str) -> bool:
-    try:
-        return urllib3.request("GET", url, retries=False, timeout=2).status == 200
-    except urllib3.exceptions.HTTPError:
-        return False
+@pytest.fixture
+def fresh(world: Seen) -> Seen:
+    """All parts run, nothing waits, nothing is told."""
+    if not world.site.worker.alive():
+        world.site.worker = world.site.universe.start_worker()
+    world.site.wait_until_fresh()
+    wait_for("0 s", lambda: world.site.freshness() == 0, deadline_s=15)
+    wait_for("nothing is told", lambda: not world.site.roots(), deadline_s=20)
+    wait_for("no alert fires", world.quiet, deadline_s=30)
+    return world
 
 
 def stuck_by(done: subprocess.CompletedProcess[str]) -> bool:
@@ -165,20 +139,14 @@ def stuck_by(done: subprocess.CompletedProcess[str]) -> bool:
 
 @contextmanager
 def written(site: Site) -> Iterator[None]:
-    """A scorecard five times a second, each with its time of commit, for the length of a block."""
+    """A scorecard five times a second, for the length of a block."""
     ended = threading.Event()
 
     def write() -> None:
         with site.universe.postgres() as connection:
-            workload = Workload(connection, seed=11)
+            workload = Workload(connection, seed=time.time_ns())
             while not ended.wait(0.2):
-                name = workload.uuid()
-                connection.execute(
-                    "INSERT INTO app.scorecards (scorecard_id, customer_id, template_id, scorecard_time,"
-                    " submission_source) VALUES (%s, 'spirit', %s, now(), 2)",
-                    (name, workload.uuid()),
-                )
-                site.committed[name] = time.time()
+                site.add_scorecard(connection, workload.uuid(), workload.uuid())
 
     thread = threading.Thread(target=write)
     thread.start()
@@ -189,17 +157,19 @@ def written(site: Site) -> Iterator[None]:
         thread.join()
 
 
-def test_idle_is_zero_everywhere(site: Site) -> None:
-    site.wait_until_fresh()
-    wait_for("the page is fresh", lambda: site.level() == "fresh" and site.shows("0 s", "Everything committed"))
-    assert set(site.metric("scorestream_consumer_lag_seconds").values()) == {0.0}
-    assert site.freshness() == 0
-    done = site.lag("--max-lag", "5s")
+def test_idle_is_zero_everywhere(fresh: Seen, tmp_path: Path) -> None:
+    wait_for("the canary", lambda: fresh.site.state()["canary"]["state"] == "ok", deadline_s=15)
+    wait_for("the page is fresh", lambda: fresh.level() == "fresh" and fresh.shows("0 s", "Everything committed"))
+    wait_for("the page has the canary", lambda: fresh.shows("canary ok"), deadline_s=5)
+    assert set(fresh.site.metric("scorestream_consumer_lag_seconds").values()) == {0.0}
+    done = fresh.site.lag("--max-lag", "5s")
     assert done.returncode == 0, done.stdout
-    assert site.alerts() == {}
+    assert "canary     ok" in done.stdout
+    fresh.keep(tmp_path, "idle")
 
 
-def test_a_killed_worker_is_told_with_since_when_and_the_seconds_are_true(site: Site, tmp_path: Path) -> None:
+def test_a_killed_worker_is_told_with_since_when_and_the_seconds_are_true(fresh: Seen, tmp_path: Path) -> None:
+    site = fresh.site
     with written(site):
         wait_for("rows come through", lambda: site.committed and site.state()["ledger"]["consumed"])
         # when the worker is killed
@@ -216,71 +186,167 @@ def test_a_killed_worker_is_told_with_since_when_and_the_seconds_are_true(site: 
                 "lag": asked.submit(told, "lag", lambda: stuck_by(site.lag("--max-lag", "5s"))),
                 "metrics": asked.submit(told, "metrics", lambda: max(site.verdicts()) >= 3),
                 "alert": asked.submit(
-                    told, "alert", lambda: "scorecards" in site.alerts().get("ScorestreamStalled", "")
+                    told, "alert", lambda: "scorecards" in fresh.alerts().get("ScorestreamStalled", "")
                 ),
             }
-            after = {"page": told("page", lambda: site.level() == "stuck" and site.shows("scorecards-", page_says))}
+            after = {"page": told("page", lambda: fresh.level() == "stuck" and fresh.shows("scorecards-", page_says))}
             after |= {name: wait.result() for name, wait in waits.items()}
         # then all of them say so in time, which and since when
         print("told after", {name: round(seconds, 1) for name, seconds in after.items()})
         assert max(after.values()) <= TOLD_WITHIN_S, after
-        site.page.screenshot(path=tmp_path / "killed.png", full_page=True)
+        fresh.keep(tmp_path, "killed")
         state = site.state()
         assert abs(state["headline"]["since"] - killed) < 4, state["headline"]  # processes are asked every 3 s
         assert f"pid {site.worker.pid}) does not answer" in state["headline"]["sentence"]
         assert [each["id"] for each in state["findings"] if not each["because"]] == ["process-silent"]
         assert [(each["pid"], each["partitions"]) for each in state["processes"]] == [(site.worker.pid, 12)]
-        # the age is that of the oldest row that no reader sees, within a second
+        # the age is that of the oldest row that no reader sees, within a second, when it was told
         for _ in range(3):
-            oldest, seconds, at = site.oldest_unseen(), site.freshness(), time.time()
+            oldest, state, asked_at = site.oldest_unseen(), site.state(), time.time()
+            metric, told_at = site.freshness(), time.time()
             assert oldest is not None
-            assert seconds is not None
-            assert abs(seconds - (at - oldest)) < 1, (seconds, at - oldest)
+            first, last = oldest
+            assert state["now"] - last - 1 < state["freshness"]["seconds"] < state["now"] - first + 1
+            assert asked_at - last - 1 < (metric or 0) < told_at - first + 1
         # and it grows by a second each second
-        first, first_at = site.freshness(), time.time()
-        wait_for("four seconds", lambda: time.time() - first_at > 4)
-        assert first is not None
-        grown = ((site.freshness() or 0) - first) / (time.time() - first_at)
-        assert abs(grown - 1) < 0.1, grown
+        before = site.state()
+        later = wait_for("four seconds", lambda: (s := site.state())["now"] - before["now"] > 4 and s)
+        grown = later["freshness"]["seconds"] - before["freshness"]["seconds"]
+        assert grown / (later["now"] - before["now"]) == pytest.approx(1, abs=0.1)
         # when it is started again, then the lag falls to 0 and the page says so
         site.worker = site.universe.start_worker()
         wait_for("late no more", lambda: site.state()["headline"]["level"] == "fresh", deadline_s=40)
     wait_for("0 s again", lambda: site.freshness() == 0, deadline_s=10)
-    wait_for("the page says so", lambda: site.level() == "fresh" and site.shows("Fresh again since"), deadline_s=10)
-    wait_for("the alert clears", lambda: site.alerts() == {}, deadline_s=15)
+    wait_for("the page says so", lambda: fresh.level() == "fresh" and fresh.shows("Fresh again since"), deadline_s=10)
+    wait_for("the alert clears", fresh.quiet, deadline_s=15)
     assert site.oldest_unseen() is None
     hops = site.state()["hops"]
     assert all(hops[name] for name in ("to_kafka", "to_worker", "to_clickhouse", "end_to_end")), hops
-    site.page.screenshot(path=tmp_path / "back.png", full_page=True)
+    fresh.keep(tmp_path, "back")
 
 
-def test_a_paused_connector_shows_as_itself_and_only_as_itself(site: Site, tmp_path: Path) -> None:
-    site.universe.run("connectors", "pause")
-    wait_for("the page says so", lambda: site.shows("The connector is paused"), deadline_s=15)
-    state = site.state()
-    assert [each["id"] for each in state["findings"] if not each["because"]] == ["connector-paused"]
-    assert {each["verdict"] for each in state["partitions"]} == {"OK"}
-    site.page.screenshot(path=tmp_path / "paused.png", full_page=True)
-    site.universe.run("connectors", "resume")
-    site.wait_until_fresh()
+def test_a_paused_connector(fresh: Seen, tmp_path: Path) -> None:
+    fresh.site.universe.run("connectors", "pause")
+    try:
+        state = fresh.tells("connector-paused", "The connector is paused")
+        assert {each["verdict"] for each in state["partitions"]} == {"OK"}
+        fresh.keep(tmp_path, "paused")
+    finally:
+        fresh.site.universe.run("connectors", "resume")
 
 
-def test_a_rewound_group_is_rewind_and_not_late(site: Site) -> None:
-    assert site.worker.stop() == 0
-    site.universe.run("rewind", "--to-earliest", "--execute")
-    state = wait_for(
-        "the rewind is seen",
-        lambda: (found := site.state()) and any(each["rewound"] for each in found["partitions"]) and found,
-        deadline_s=10,
+def test_a_failed_connector_task(fresh: Seen, tmp_path: Path) -> None:
+    env = fresh.site.universe.env
+    url = f"{env['SCORESTREAM_CONNECT_URL']}/connectors/{fresh.site.universe.name}"
+
+    def configure(config: dict[str, str]) -> None:
+        assert urllib3.request("PUT", f"{url}/config", json=config).status == 200
+
+    config = urllib3.request("GET", f"{url}/config").json()
+    # when it is given a step that no message survives
+    step = {"type": "org.apache.kafka.connect.transforms.ExtractField$Key", "field": "no_such_field"}
+    configure(
+        config
+        | {"transforms": f"{config['transforms']},broken"}
+        | {f"transforms.broken.{name}": value for name, value in step.items()}
     )
-    again = [each for each in state["partitions"] if each["rewound"] and each["topic"].endswith("scorecards")]
-    assert {each["verdict"] for each in again} == {"REWIND"}
-    assert {each["seconds"] for each in again} == {0.0}
-    site.worker = site.universe.start_worker()
-    wait_for(
-        "all is indexed again",
-        lambda: {each["verdict"] for each in site.state()["partitions"]} == {"OK"},
-        deadline_s=30,
-    )
+    try:
+        status = lambda: urllib3.request("GET", f"{url}/status").json()["tasks"]  # noqa: E731
+        wait_for("the task fails", lambda: [each["state"] for each in status()] == ["FAILED"])
+        state = fresh.tells("connector-failed", "The connector has failed", "no_such_field")
+        assert {each["verdict"] for each in state["partitions"]} == {"OK"}
+        assert fresh.site.metric("scorestream_connector_task_running") == {(fresh.site.universe.name, "0"): 0.0}
+        fresh.keep(tmp_path, "failed")
+    finally:
+        configure(config)
+
+
+def test_an_inactive_slot(fresh: Seen, tmp_path: Path) -> None:
+    role = "scorestream_cdc"
+    with fresh.site.universe.postgres() as connection:
+        connection.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0")
+        try:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (role,))
+            state = fresh.tells("slot-inactive", "The replication slot is inactive")
+            assert {each["verdict"] for each in state["partitions"]} == {"OK"}
+            assert fresh.site.metric("scorestream_slot_active") == {(fresh.site.universe.name,): 0.0}
+            fresh.keep(tmp_path, "slot")
+        finally:
+            connection.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
+    fresh.site.universe.run("connectors", "restart", "--all")
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_stopped_shard(fresh: Seen, tmp_path: Path, how: signal.Signals) -> None:
+    pid = fresh.stack.pid("clickhouse-1")
+    assert pid is not None
+    began = time.time()
+    with written(fresh.site):
+        if how is signal.SIGKILL:
+            fresh.stack.kill("clickhouse-1")
+        else:
+            subprocess.run(["kill", "-STOP", str(pid)], check=True)
+        try:
+            fresh.tells("shard-down", "ClickHouse shard 1 does not answer", began=began)
+            assert fresh.site.metric("scorestream_clickhouse_up") == {("0",): 1.0, ("1",): 0.0}
+            # and what follows from it is told as that
+            wait_for("partitions stall", lambda: max(fresh.site.verdicts()) >= 3, deadline_s=20)
+            assert fresh.site.roots() == ["shard-down"]
+            fresh.keep(tmp_path, "shard")
+        finally:
+            if how is signal.SIGKILL:
+                fresh.stack.start("clickhouse-1")
+            else:
+                subprocess.run(["kill", "-CONT", str(pid)], check=True)
+
+
+def test_a_wedged_worker_of_two(fresh: Seen, tmp_path: Path) -> None:
+    site = fresh.site
+    wedged = site.start_second()
+    try:
+        shared = lambda: sorted(each["partitions"] for each in site.state()["processes"])  # noqa: E731
+        wait_for("they share the partitions", lambda: shared() == [6, 6], deadline_s=30)
+        site.wait_until_fresh()
+        with written(site):
+            wedged.signal(signal.SIGSTOP)
+            state = fresh.tells("process-silent", f"pid {wedged.pid}", "STALL")
+            # then only its partitions stall, and those of the other are as fresh as ever
+            stalled = [each for each in state["partitions"] if each["verdict"] == "STALL"]
+            assert 1 <= len(stalled) <= 6
+            assert {each["verdict"] for each in state["partitions"]} == {"OK", "STALL"}
+            fresh.keep(tmp_path, "wedged")
+    finally:
+        wedged.signal(signal.SIGCONT)
+        assert wedged.stop() == 0
+
+
+def test_a_replay_does_not_make_live_late(fresh: Seen, tmp_path: Path) -> None:
+    site = fresh.site
+    with site.universe.postgres() as connection:
+        Workload(connection, seed=71).add(300)
+    site.universe.wait_until_equal()
     site.wait_until_fresh()
-    assert site.worker.stop() == 0
+    with written(site), Running(site.universe, "start", "again", "--rate", "150") as replay:
+        wait_for("it is told", lambda: fresh.shows("again", "running, "), deadline_s=TOLD_WITHIN_S)
+        seen = wait_for("it moves", lambda: (s := site.state())["replays"][0]["done"] > 300 and s, deadline_s=30)
+        # then live is as it was, and nothing is told
+        assert seen["headline"]["level"] == "fresh"
+        assert site.roots() == []
+        assert seen["freshness"]["seconds"] < 5
+        assert {each["verdict"] for each in seen["partitions"]} == {"OK"}
+        assert max(each["rewound"] for each in seen["partitions"]) == 0
+        done = site.metric("scorestream_replay_done_messages")["again",]
+        assert 300 < done < site.metric("scorestream_replay_total_messages")["again",]
+        assert "replay     again: running" in site.lag().stdout
+        fresh.keep(tmp_path, "replaying")
+        assert replay.process.poll() is None
+
+
+def test_dead_letters(fresh: Seen, tmp_path: Path) -> None:
+    producer = Producer({"bootstrap.servers": fresh.site.universe.env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]})
+    for number in range(400):
+        producer.produce(f"{fresh.site.universe.name}.app.scores", key=str(number), value=b"{nonsense")
+    assert producer.flush(10) == 0
+    state = fresh.tells("dead-letters", "New dead letters", "not_json 400")
+    assert state["freshness"]["seconds"] == 0
+    fresh.keep(tmp_path, "dead-letters")

@@ -103,3 +103,7 @@ def test_a_group_without_commits_is_behind_from_the_start_of_the_log() -> None:
 def test_messages_that_left_the_log_are_lost() -> None:
     (lag,) = follow([Look(50, 30, 40, 10, True, 45.0, HELD)])
     assert lag.lost == 20
+
+
+def test_the_first_commits_of_a_new_group_count_in_its_rate() -> None:
+    assert follow([look(0, None, 100, next_at=0), look(10, 50, 100, next_at=0)])[-1].consumed_per_s == 5

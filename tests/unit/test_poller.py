@@ -73,6 +73,25 @@ def test_while_nobody_looks_it_is_asked_seldom_and_at_once_when_somebody_does(mo
         assert pace.of(0.2) == 60
 
 
+def test_one_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HANGS_S", 0.2)
+    hangs, released = threading.Event(), threading.Event()
+
+    def read() -> int:
+        if hangs.is_set():
+            released.wait(20)
+        return 7
+
+    with polling(read) as poller:
+        wait_for("an answer", lambda: poller.source.value == 7, deadline_s=5)
+        hangs.set()
+        told = wait_for("it is told", lambda: poller.source.error and poller.source, deadline_s=5)
+        assert (told.value, told.error, told.ok) == (7, "no answer", False)
+        hangs.clear()
+        released.set()
+        wait_for("it is told no more", lambda: poller.source.ok, deadline_s=5)
+
+
 def test_one_that_hangs_is_left_to_itself() -> None:
     released, closed = threading.Event(), []
     poller: Poller[Any] = Poller(
