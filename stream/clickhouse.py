@@ -64,6 +64,7 @@ _TRANSIENT = {
 }
 _NO_SCHEMA = {60: "UNKNOWN_TABLE", 81: "UNKNOWN_DATABASE", 16: "NO_SUCH_COLUMN_IN_TABLE"}
 _SYSTEM = re.compile(r"\[Errno \d+\] [A-Za-z ]+")
+_LATE = re.compile(r"Read timed out\. \(read timeout=([\d.]+)\)")
 _CODE = re.compile(r"\bCode:\s*(\d+)")
 
 
@@ -114,6 +115,8 @@ def shard_error(
 def _cause(error: Exception) -> str:
     """The first line of what the server said; of a lost connection only the operating system's words."""
     text = str(error).strip() or type(error).__name__
+    if late := _LATE.search(text):
+        return f"no answer within {late.group(1)} s"
     system = _SYSTEM.search(text)
     return f"no connection: {system.group(0)}" if system else text.splitlines()[0]
 

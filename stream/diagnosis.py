@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from stream.canary import SILENT_S
 from stream.lag import PartitionLag, Verdict
 from stream.offsets import TP
 from stream.process_source import Process, by_label, total
@@ -125,23 +126,21 @@ def _kafka(readings: Readings) -> Iterator[Finding]:
     kafka = readings.kafka
     if kafka.error is not None and kafka.error_since is not None:
         title = "Kafka does not answer"
-        text = f"Since {duration(readings.now - kafka.error_since)}: {kafka.error}. What is shown is older than that."
+        text = f"For {duration(readings.now - kafka.error_since)}: {kafka.error}. What is shown is older than that."
         yield Finding("kafka-unreachable", PAGE, title, text, kafka.error_since)
 
 
 def _postgres(readings: Readings) -> Iterator[Finding]:
     slot = readings.slot
     if slot.error is not None and slot.error_since is not None:
-        text = f"Since {duration(readings.now - slot.error_since)}: {slot.error}."
+        text = f"For {duration(readings.now - slot.error_since)}: {slot.error}."
         yield Finding("postgres-unreachable", PAGE, "Postgres does not answer", text, slot.error_since)
 
 
 def _connector(readings: Readings) -> Iterator[Finding]:
     name, connect = readings.connector, readings.connect
     if connect.error is not None and connect.error_since is not None:
-        text = (
-            f"Since {duration(readings.now - connect.error_since)}: {connect.error}. New changes may not reach Kafka."
-        )
+        text = f"For {duration(readings.now - connect.error_since)}: {connect.error}. New changes may not reach Kafka."
         yield Finding("connect-unreachable", PAGE, "Kafka Connect does not answer", text, connect.error_since)
         return
     if connect.at is None:
@@ -192,7 +191,7 @@ def _slot(readings: Readings) -> Iterator[Finding]:
 def _shards(readings: Readings) -> Iterator[Finding]:
     for number, shard in enumerate(readings.shards):
         if shard.error is not None and shard.error_since is not None:
-            text = f"Since {duration(readings.now - shard.error_since)}: {shard.error}."
+            text = f"For {duration(readings.now - shard.error_since)}: {shard.error}."
             title = f"ClickHouse shard {number} {'refuses' if 'Code: ' in shard.error else 'does not answer'}"
             yield Finding("shard-down", PAGE, title, text, shard.error_since, what=str(number))
         elif shard.value is not None:
@@ -315,8 +314,10 @@ def _canary(readings: Readings) -> Iterator[Finding]:
         where = f"on ClickHouse shard {', '.join(map(str, behind))}" if behind else "in ClickHouse"
         text = f"A heartbeat committed in Postgres {duration(canary.late_s)} ago is not {where}."
         yield Finding("canary", PAGE, "The canary is late", text, canary.as_of)
-    if canary.state == "silent" and canary.as_of is not None:
-        for_ = duration(readings.now - canary.as_of)
+    # A connector that starts again needs a few seconds, and one that cannot is a finding of its own by then.
+    silent_s = readings.now - canary.as_of if canary.state == "silent" and canary.as_of is not None else 0.0
+    if silent_s > SILENT_S + readings.limits.stuck_s:
+        for_ = duration(silent_s)
         text = f"The connector has written no heartbeat for {for_}: nothing proves that new changes come through."
         yield Finding("canary", PAGE, "The canary is silent", text, canary.as_of)
 
@@ -342,10 +343,12 @@ def _replays(readings: Readings) -> Iterator[Finding]:
         if each.state == "failed":
             text = f"Replay {each.name} has failed: {each.error[:200]}"
             yield Finding("replay-stuck", TICKET, f"Replay {each.name} failed", text, each.moved_at, what=each.name)
-        elif each.state == "stopped" or (
-            each.state == "running" and each.moved_at is not None and readings.now - each.moved_at > REPLAY_STUCK_S
-        ):
-            for_ = f" for {duration(readings.now - each.moved_at)}" if each.moved_at else ""
+            continue
+        still_s = readings.now - each.moved_at if each.moved_at is not None else 0.0
+        # The first process of a new one needs some seconds to start.
+        deserted = each.state == "stopped" and readings.now - each.created > STALE_S
+        if deserted or (each.state == "running" and still_s > REPLAY_STUCK_S):
+            for_ = f" for {duration(still_s)}" if still_s else ""
             why = "no process works on it" if not each.processes else each.throttled_by or "its processes do not move"
             text = f"Replay {each.name} does not move{for_}: {why}; {each.done:,} of {each.total:,} done."
             yield Finding("replay-stuck", TICKET, f"Replay {each.name} is stuck", text, each.moved_at, what=each.name)

@@ -21,6 +21,8 @@ class RecentProblems(logging.Handler):
         self._found: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "stream.poller":  # what this process's own monitor sees elsewhere; the page tells it itself
+            return
         self._found.append(
             {"at": record.created, "level": record.levelname.lower(), "text": record.getMessage()[:_LENGTH]}
         )

@@ -36,6 +36,7 @@ const cells = (row) => row.map((c) => c instanceof Node ? el("td", {}, c) : type
   : el("td", { class: "n" }, c));
 const left = (value) => ({ class: "l", text: value });
 const optional = (value) => ({ class: "n opt", text: value });  // not on a phone
+const error = (value) => ({ class: "error", text: el("div", { class: "clamped", title: value }, value) });
 const rows = (id, list) => $(id).tBodies[0].replaceChildren(...list.map((row) => el("tr", {}, ...cells(row))));
 const pairs = (id, list) => $(id).replaceChildren(...list.flatMap(([k, v]) => [el("dt", {}, k), v instanceof Node ? el("dd", {}, v) : el("dd", {}, v)]));
 const now = () => Date.now() / 1000 + skew;
@@ -115,7 +116,7 @@ function drawTables() {
     : list.length > shown.length ? `and ${list.length - shown.length} more` : "");
   rows("processes", s.processes.map((p) => [left(p.role), left(p.host), String(p.pid), number(p.partitions),
     p.cpu_per_s == null ? "–" : (100 * p.cpu_per_s).toFixed(0) + " %", bytes(p.rss_bytes),
-    p.up ? span(s.now - p.started) : { class: "n", text: tag("silent", "bad") }, { class: "error", text: p.error || (p.problems[0] ? `${clock(p.problems[0].at)} ${p.problems[0].text}` : "") }]));
+    p.up ? span(s.now - p.started) : { class: "n", text: tag("silent", "bad") }, error(p.error || (p.problems[0] ? `${clock(p.problems[0].at)} ${p.problems[0].text}` : ""))]));
 }
 const hop = (h) => h ? `${span(h.p50)} / ${span(h.p99)}` : "–";
 function drawLists() {

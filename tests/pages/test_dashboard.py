@@ -340,6 +340,8 @@ def test_a_replay_does_not_make_live_late(fresh: Seen, tmp_path: Path) -> None:
         assert "replay     again: running" in site.lag().stdout
         fresh.keep(tmp_path, "replaying")
         assert replay.process.poll() is None
+        site.universe.run("replay", "cancel", "again")
+        replay.wait(20)
 
 
 def test_dead_letters(fresh: Seen, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -80,6 +81,19 @@ def test_canary_late_and_back() -> None:
     back = track.look(NOW + 13, second, [second, second])
     assert (back.state, back.late_s) == ("ok", 0.0)
     assert back.round_trip_s == pytest.approx(0.2)
+
+
+def test_a_replay_that_begins_is_not_stuck_and_one_that_nobody_works_on_is() -> None:
+    (replay,) = situations()["replaying"].replays
+    for created, stuck in ((NOW - 3, []), (NOW - 60, ["replay-stuck"])):
+        readings = fresh(replays=(replace(replay, state="stopped", processes=0, created=created),))
+        assert [each.id for each in findings(readings)] == stuck
+
+
+def test_a_connector_that_starts_again_is_no_silent_canary() -> None:
+    for ago, told in ((20, []), (30, ["canary"])):
+        silent = Canary("silent", 0.0, NOW - ago, 0.08, 700, (700, 700))
+        assert [each.id for each in findings(fresh(canary=silent))] == told
 
 
 def test_a_late_canary_says_on_which_shard() -> None:
