@@ -22,7 +22,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.common import Group, Offsets, publish, say
+from benchmarks.common import Group, Offsets, last_stored, publish, say
 from benchmarks.faust_rates import faust_rates
 from demo import counts, workload
 from demo.customers import IDS
@@ -30,8 +30,7 @@ from demo.rig import Died, Rig
 from demo.run import load, settle, wait_indexed
 from demo.screen import Screen
 from devstack.process import PartFailed
-from stream.clickhouse import connect
-from stream.tables import SCORE, TARGETS
+from stream.tables import SCORE
 
 CHUNK = 20_000  # rows of one bulk update
 
@@ -122,7 +121,7 @@ def _catch_up(
 
         rig.wait_until(is_done, what="all offsets are committed", timeout_s=300, every_s=0.25)
     committed = time.time()
-    last = _last_stored(rig, stored_before)
+    last = last_stored(rig.settings.clickhouse, stored_before)
     screen.say(
         f"{messages:,} messages in {last - assigned:.1f} s ({last - started:.1f} s with the start of the process)"
     )
@@ -175,17 +174,6 @@ def _wait_still(rig: Rig, group: Group, *, at_least: int) -> Offsets:
 
     rig.wait_until(still, what="all changes are in Kafka", timeout_s=240, every_s=0.5)
     return held[0]
-
-
-def _last_stored(rig: Rig, since: float) -> float:
-    """When ClickHouse stored the last row (Unix time), by its own clock."""
-    latest = since
-    for shard in range(len(rig.settings.clickhouse.shards)):
-        client = connect(rig.settings.clickhouse, shard)
-        for table in TARGETS:
-            latest = max(latest, float(client.command(f"SELECT toFloat64(max(_indexed_at)) FROM {table.target}")))
-        client.close()
-    return latest
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from confluent_kafka.admin import AdminClient
 from demo.rig import Rig
 from stream import __version__
 from stream.clickhouse import connect
-from stream.config import Settings
+from stream.config import ClickHouseSettings, Settings
 from stream.connect import Connect
 from stream.kafka import client_options
-from stream.tables import SOURCES
+from stream.tables import SOURCES, TARGETS
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("faust-streaming", "aiokafka", "clickhouse-connect", "confluent-kafka", "msgspec", "psycopg", "chdb")
@@ -92,6 +92,17 @@ def versions(rig: Rig) -> dict[str, str]:
         if kind.endswith("MirrorSourceConnector") or kind.endswith("FileStreamSourceConnector"):
             found["kafka"] = number
     return found
+
+
+def last_stored(settings: ClickHouseSettings, since: float) -> float:
+    """When ClickHouse stored the last row (Unix time), by its own clock; `since` when that was before."""
+    latest = since
+    for shard in range(len(settings.shards)):
+        client = connect(settings, shard)
+        for table in TARGETS:
+            latest = max(latest, float(client.command(f"SELECT toFloat64(max(_indexed_at)) FROM {table.target}")))
+        client.close()
+    return latest
 
 
 class Group:

@@ -37,6 +37,11 @@ const cells = (row) => row.map((c) => c instanceof Node ? el("td", {}, c) : type
 const left = (value) => ({ class: "l", text: value });
 const optional = (value) => ({ class: "n opt", text: value });  // not on a phone
 const error = (value) => ({ class: "error", text: el("div", { class: "clamped", title: value }, value) });
+// Our workers' client ids tell host and pid; the address is of more use for others.
+function holder(name) {
+  const own = /\(scorestream-(.+)-(\d+)\)$/.exec(name || "");
+  return { class: "holder", text: el("span", { title: name }, own ? `${own[1]} (pid ${own[2]})` : name == null ? "not known" : name || "nobody") };
+}
 const rows = (id, list) => $(id).tBodies[0].replaceChildren(...list.map((row) => el("tr", {}, ...cells(row))));
 const pairs = (id, list) => $(id).replaceChildren(...list.flatMap(([k, v]) => [el("dt", {}, k), v instanceof Node ? el("dd", {}, v) : el("dd", {}, v)]));
 const now = () => Date.now() / 1000 + skew;
@@ -111,7 +116,7 @@ function drawTables() {
   rows("parts", shown.map((p) => [left(`${p.short}-${p.partition}`), tag(p.verdict), span(Math.max(0, s.now - p.since)),
     number(p.messages) + (p.rewound ? ` (+${number(p.rewound)} again)` : ""), span(p.seconds),
     optional(p.velocity == null ? "" : (p.velocity > 0 ? "+" : "") + number(p.velocity, 1)), optional(p.committed == null ? "none" : number(p.committed)),
-    optional(number(p.end)), { class: "holder", text: p.holder == null ? "not known" : p.holder || "nobody" }]));
+    optional(number(p.end)), holder(p.holder)]));
   text("parts-rest", list.length === 0 ? `Nothing waits in any of the ${s.partitions.length} partitions.`
     : list.length > shown.length ? `and ${list.length - shown.length} more` : "");
   rows("processes", s.processes.map((p) => [left(p.role), left(p.host), String(p.pid), number(p.partitions),
@@ -165,7 +170,9 @@ function chart(id, lines, unit, least) {
     picture.append(svg("line", { class: "rule", x1: x0, x2: w - 6, y1: y(top * share), y2: y(top * share) }),
       svg("text", { class: "axis", x: x0 - 6, y: y(top * share) + 4, "text-anchor": "end" }, unit(top * share)));
   }
-  for (const share of [1, 2 / 3, 1 / 3, 0]) picture.append(svg("text", { class: "axis", x: x(t1 - share * long), y: h - 3, "text-anchor": share === 1 ? "start" : share ? "middle" : "end" }, share ? `-${number(share * long / 60, 1)} min` : "now"));
+  const every = { 300: 60, 900: 300, 1800: 600, 3600: 1200 }[long] * (w < 360 && long === 300 ? 2 : 1);
+  for (let ago = 0; ago <= long; ago += every) picture.append(svg("text", { class: "axis", x: x(t1 - ago), y: h - 3,
+    "text-anchor": ago === long ? "start" : ago ? "middle" : "end" }, ago ? `-${ago / 60} min` : "now"));
   for (const e of history.events) if (e.level === "stuck") {
     const a = Math.max(x0, x(e.from)), b = x(e.until || t1);
     if (b > x0) picture.append(svg("rect", { class: "event", x: a, y: y0, width: Math.max(1, b - a), height: y1 - y0 }));
