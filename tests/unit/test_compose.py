@@ -33,14 +33,18 @@ def inner_ports():
         "clickhouse-1": {8123},
         "kafka": {int(port) for name, port in listeners if name != "CONTROLLER"},
         "worker": {int(environment("worker")["SCORESTREAM_WEB_PORT"])},
+        "monitor": {int(environment("monitor")["SCORESTREAM_MONITOR_PORT"])},
+        "prometheus": {9090},
+        "grafana": {3000},
     }
 
 
 def test_all_parts_of_the_path_are_there():
     assert set(SERVICES) == {
         "postgres", "kafka", "connect", "clickhouse-0", "clickhouse-1", "schema", "connectors", "worker",
+        "monitor", "prometheus", "grafana",
     }  # fmt: skip
-    assert set(OURS) == {"schema", "connectors", "worker"}
+    assert set(OURS) == {"schema", "connectors", "worker", "monitor"}
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -72,7 +76,30 @@ def test_published_ports_lead_to_listening_ones_and_do_not_clash():
             published.append(outer)
     assert len(published) == len(set(published))
     head = TEXT.split("name: scorestream")[0]
-    assert set(published) == set(re.findall(r"\b\d{4}\b", re.search(r"# Ports.*", head)[0]))
+    assert set(published) == set(re.findall(r"\b\d{4}\b", re.search(r"# Ports(.|\n)*", head)[0]))
+
+
+def test_who_watches_asks_where_the_others_listen():
+    scraped = yaml.safe_load((ROOT / "monitoring/prometheus/prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    asked = [target for job in scraped for group in job.get("static_configs", []) for target in group["targets"]]
+    asked += [
+        f"{name}:{dns['port']}" for job in scraped for dns in job.get("dns_sd_configs", []) for name in dns["names"]
+    ]
+    source = (ROOT / "monitoring/grafana/provisioning/datasources/scorestream.yml").read_text("utf-8")
+    urls = [*yaml.safe_load(source)["datasources"], {"url": environment("monitor")["SCORESTREAM_MONITOR_PROCESSES"]}]
+    asked += [urlsplit(each["url"]).netloc for each in urls]
+    assert set(asked) == {"monitor:6067", "worker:6066", "prometheus:9090"}
+    assert all(int(address.split(":")[1]) in inner_ports()[address.split(":")[0]] for address in asked)
+    for name in ("worker", "monitor"):
+        (port,) = inner_ports()[name]
+        assert f":{port}/readyz" in " ".join(SERVICES[name]["healthcheck"]["test"])
+
+
+def test_grafana_finds_its_dashboards_and_nobody_logs_in():
+    provider = yaml.safe_load((ROOT / "monitoring/grafana/provisioning/dashboards/scorestream.yml").read_text("utf-8"))
+    mounts = dict(mount.split(":")[:2] for mount in SERVICES["grafana"]["volumes"])
+    assert mounts["./monitoring/grafana/dashboards"] == provider["providers"][0]["options"]["path"]
+    assert environment("grafana")["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
 
 
 def test_connect_provides_what_the_connector_refers_to():
@@ -91,7 +118,7 @@ def test_mounted_files_and_build_files_exist():
         for mount in service.get("volumes", []):
             source = mount.split(":")[0]
             if source.startswith("."):
-                assert (ROOT / source).is_file(), source
+                assert (ROOT / source).exists(), source
             else:
                 assert source in COMPOSE["volumes"]
         if "build" in service:
