@@ -52,7 +52,8 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Age of the oldest change that is not visible; `by` says who tells: a topic, or the canary."""
+    """Age of the oldest change that is not visible, `since` when it grows until then; `by` says who tells: a topic, or
+    the canary."""
 
     seconds: float | None
     since: float | None
@@ -64,15 +65,25 @@ def freshness(readings: Readings) -> Freshness:
     kafka = readings.kafka
     if kafka.at is None or readings.now - kafka.at > STALE_S:
         return Freshness(None, None, "")
-    waiting = [(lag.next_at, tp) for tp, lag in readings.partitions.items() if lag.messages and lag.next_at is not None]
-    oldest, by = min(((at, f"{short(tp.topic)}-{tp.partition}") for at, tp in waiting), default=(None, ""))
     canary = readings.canary
-    late = canary.state in ("late", "silent")
-    if late and canary.as_of is not None and (oldest is None or canary.as_of < oldest - 5):
-        oldest, by = canary.as_of, "canary"
-    if oldest is None:
+    late = canary.as_of if canary.state in ("late", "silent") else None
+    waiting = [(_since(readings, lag), lag.held, tp) for tp, lag in readings.partitions.items() if lag.messages]
+    known = [(since, held, tp) for since, held, tp in waiting if since is not None]
+    if not known and late is None:
         return Freshness(0.0, None, "")
-    return Freshness(max(0.0, readings.now - oldest), oldest, by)
+    oldest, held, tp = min(known, default=(readings.now, False, None))
+    if late is not None and late < oldest - 5:
+        return Freshness(max(0.0, readings.now - late), late, "canary")
+    by = f"{short(tp.topic)}-{tp.partition}" if tp is not None else ""
+    return Freshness(max(0.0, readings.now - oldest), oldest if held else None, by)
+
+
+def _since(readings: Readings, lag: PartitionLag) -> float | None:
+    """When the age began that the partition has now. Where messages flow, the one that waited is gone by now: its age
+    at the look is told until the next look, for an age that goes on growing would be a saw-tooth of our own making."""
+    if lag.held or lag.seconds is None:
+        return lag.next_at
+    return readings.now - lag.seconds
 
 
 def findings(readings: Readings) -> list[Finding]:

@@ -77,6 +77,7 @@ class PartitionLag:
     Attributes:
         messages: never indexed and waiting; counts Kafka's transaction markers in between, 0 when no message is left.
         seconds: age of the first of them; None when its time could not be read.
+        held: the same message waited at the look before: its age grows until the next look.
         rewound: messages that were indexed before and are processed again; no lag.
         lost: messages that the log no longer has and that were never indexed.
         velocity: change of `messages` for each second; negative = catching up; None without history.
@@ -91,6 +92,7 @@ class PartitionLag:
     messages: int
     seconds: float | None
     next_at: float | None
+    held: bool
     rewound: int
     lost: int
     consumed_per_s: float | None
@@ -163,6 +165,7 @@ class Track:
             messages=messages,
             seconds=seconds,
             next_at=look.next_at if look.waiting else None,
+            held=look.waiting and bool(self._looks) and self._looks[-1][0].next_at == look.next_at,
             rewound=rewound,
             lost=max(0, look.start - self.reached) if self.reached is not None else 0,
             consumed_per_s=consumed,

@@ -69,10 +69,10 @@ function drawHeadline() {
 function tick() {
   if (!state) return;
   const f = state.freshness;
-  text("fresh", f.seconds == null ? "?" : f.since == null ? "0 s" : span(Math.max(0, now() - f.since)));
+  text("fresh", f.seconds == null ? "?" : !f.seconds ? "0 s" : span(f.since == null ? f.seconds : Math.max(0, now() - f.since)));
   // What has not reached Kafka has no age here: while nothing comes from Postgres, 0 s would say too much.
   const blind = state.findings.some((x) => /^(connect|slot|postgres)/.test(x.id) && x.level !== "note");
-  text("fresh-by", f.since == null ? blind ? "oldest change that waits in Kafka; nothing new comes from Postgres"
+  text("fresh-by", !f.seconds ? blind ? "oldest change that waits in Kafka; nothing new comes from Postgres"
     : "age of the oldest change not visible: none waits" : `age of the oldest change not visible (${f.by})`);
   text("clock", failed > 1 ? `the monitor does not answer since ${clock(state.now)}` : clock(state.now));
 }

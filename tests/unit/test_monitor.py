@@ -11,8 +11,10 @@ from stream.canary import Canary, CanaryTrack, Seen
 from stream.diagnosis import NOTE, findings, freshness, headline
 from stream.heartbeat import beats
 from stream.history import History
+from stream.lag import Limits, Look, Track
 from stream.monitor_state import state
-from stream.readings import duration
+from stream.offsets import TP
+from stream.readings import Source, duration
 from stream.runbooks import RUNBOOKS
 from tests.unit.situations import NOW, fresh, situations
 
@@ -70,6 +72,21 @@ def test_the_document_is_json_without_nan() -> None:
 
 def test_an_old_answer_of_kafka_is_not_freshness() -> None:
     assert freshness(fresh(kafka=situations()["kafka-unreachable"].kafka)).seconds is None
+
+
+def test_an_age_grows_between_looks_only_where_the_same_message_waits() -> None:
+    def told(*looks: Look, at: float) -> float | None:
+        track = Track(Limits())
+        lags = {TP("p.app.scores", 1): track.add(look) for look in looks}
+        kafka = replace(situations()["fresh"].kafka.value, partitions=lags)
+        return freshness(fresh(now=at, kafka=Source("kafka", kafka, looks[-1].at))).seconds
+
+    first = Look(NOW, 0, 100, 50, True, NOW - 0.3, "w")
+    # given messages that flow; then their age at the last look is told until the next look
+    flow = Look(NOW + 2, 0, 120, 90, True, NOW + 1.5, "w")
+    assert told(first, flow, at=NOW + 3.9) == pytest.approx(0.5)
+    # and given the same message twice, then its age grows
+    assert told(first, first._replace(at=NOW + 2), at=NOW + 3.9) == pytest.approx(4.2)
 
 
 def test_canary_late_and_back() -> None:
