@@ -162,6 +162,9 @@ class ReplaySettings(_Section):
     max_parts: int = Field(300, ge=1, description="or a ClickHouse partition has more active parts than this")
     errors_per_minute: int = Field(3, ge=1, description="or so many of its own steps had to be tried again")
     least_per_s: int = Field(500, ge=1, description="messages/s that it keeps even then, in all its processes")
+    port: int = Field(
+        0, ge=0, le=65535, description="port of its /metrics and health, at SCORESTREAM_WEB_HOST; 0 = a free one"
+    )
 
 
 class BackfillSettings(_Section):

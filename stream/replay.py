@@ -24,12 +24,14 @@ from confluent_kafka.admin import AdminClient
 
 from stream.config import Settings
 from stream.errors import KafkaUnavailable, Retry, ScorestreamError, UsageError
+from stream.health import Check, Health
 from stream.kafka import client_options
 from stream.lag_source import LagSource
 from stream.replay_member import Member
 from stream.replay_plan import Control, Wanted
 from stream.replay_progress import Display, present_pass, summary
 from stream.replay_state import Replay, ReplayTopic, group_of
+from stream.web.server import serve
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,12 @@ def run_member(settings: Settings, name: str) -> int:
         signal.signal(number, lambda *_: stopping.set())
     if settings.replay.nice:
         os.nice(settings.replay.nice)
-    state = Member(settings, name, stopping=stopping, parent=os.getppid()).run()
+    member = Member(settings, name, stopping=stopping, parent=os.getppid())
+    web = settings.web.model_copy(update={"port": settings.replay.port})
+    health = Health(live=(Check("process", ok=True, reason="answers"),))
+    # Several processes of one host: the first has the port.
+    with serve(web, health=lambda: health, role="replay", any_port=True):
+        state = member.run()
     log.info("member ended", extra={"replay": name, "state": state})
     return 0
 

@@ -326,7 +326,11 @@ def test_a_replay_does_not_make_live_late(fresh: Seen, tmp_path: Path) -> None:
         Workload(connection, seed=71).add(300)
     site.universe.wait_until_equal()
     site.wait_until_fresh()
-    with written(site), Running(site.universe, "start", "again", "--rate", "150") as replay:
+    port = free_port()
+    with (
+        written(site),
+        Running(site.universe, "start", "again", "--rate", "150", SCORESTREAM_REPLAY_PORT=str(port)) as replay,
+    ):
         wait_for("it is told", lambda: fresh.shows("again", "running, "), deadline_s=TOLD_WITHIN_S)
         seen = wait_for("it moves", lambda: (s := site.state())["replays"][0]["done"] > 300 and s, deadline_s=30)
         # then live is as it was, and nothing is told
@@ -338,6 +342,9 @@ def test_a_replay_does_not_make_live_late(fresh: Seen, tmp_path: Path) -> None:
         done = site.metric("scorestream_replay_done_messages")["again",]
         assert 300 < done < site.metric("scorestream_replay_total_messages")["again",]
         assert "replay     again: running" in site.lag().stdout
+        # and its process tells its own share
+        told = site.metric("scorestream_messages_consumed_total", of=f"http://127.0.0.1:{port}")
+        assert sum(told["replay", topic] for _, topic in told) > 0
         fresh.keep(tmp_path, "replaying")
         assert replay.process.poll() is None
         site.universe.run("replay", "cancel", "again")
