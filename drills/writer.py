@@ -17,7 +17,7 @@ import psycopg
 
 from tests.workload import Workload
 
-CONNECTIONS = 4
+CONNECTIONS = 8
 OPEN_S = 0.4  # most time that a transaction of several changes stays open
 
 
