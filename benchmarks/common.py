@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from demo.rig import Rig
@@ -22,6 +22,7 @@ from stream.clickhouse import connect
 from stream.config import ClickHouseSettings, Settings
 from stream.connect import Connect
 from stream.kafka import client_options
+from stream.kafka_groups import describe
 from stream.tables import SOURCES, TARGETS
 
 RESULTS = Path(__file__).parent / "results"
@@ -137,13 +138,11 @@ class Group:
 
     def assigned(self) -> bool:
         """Whether the group has members and all partitions are given to them."""
-        future = self._admin.describe_consumer_groups([self._settings.kafka.group], request_timeout=10)
         try:
-            described = future[self._settings.kafka.group].result()
+            group = describe(self._admin, self._settings.kafka.group, timeout_s=10)
         except KafkaException:
             return False
-        given = sum(len(member.assignment.topic_partitions) for member in described.members if member.assignment)
-        return described.state == ConsumerGroupState.STABLE and given >= len(self._partitions)
+        return group.state == "STABLE" and len(group.holders()) >= len(self._partitions)
 
     def read(self, start: Offsets, end: Offsets) -> tuple[int, int, Offsets]:
         """Read (as any consumer could) what is between two positions.

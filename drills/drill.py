@@ -75,6 +75,7 @@ class Result:
             and self.lag == 0
             and not self.dead_letters
             and not any(self.stopped)
+            and not any("killed by" in cause for cause in self.own_ends)  # an abort: by nobody of this drill
         )
 
     def as_json(self) -> dict[str, Any]:

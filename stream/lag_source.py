@@ -24,9 +24,11 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
+from stream import kafka_groups
 from stream.config import KafkaSettings
 from stream.errors import KafkaUnavailable
 from stream.kafka import client_options
+from stream.kafka_groups import Group
 from stream.offsets import TP
 
 READ_S = 2.0  # limit of reading the next messages of all partitions that moved
@@ -47,27 +49,6 @@ class Next(NamedTuple):
 
     waiting: bool
     at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A member of the group."""
-
-    id: str
-    client_id: str
-    host: str
-    partitions: tuple[TP, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A consumer group; `state` is Kafka's word (STABLE, EMPTY, DEAD, PREPARING_REBALANCING, ...)."""
-
-    state: str
-    members: tuple[Member, ...] = ()
-
-    def holders(self) -> dict[TP, Member]:
-        return {tp: member for member in self.members for tp in member.partitions}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,19 +183,7 @@ class LagSource:
     def group(self, name: str) -> Group:
         """Members and what they hold. A group that does not exist is DEAD."""
         with self._asking():
-            answer = self._admin.describe_consumer_groups([name], request_timeout=self._timeout_s)[name].result()
-        return Group(
-            answer.state.name,
-            tuple(
-                Member(
-                    id=member.member_id,
-                    client_id=member.client_id,
-                    host=member.host.lstrip("/"),
-                    partitions=tuple(TP(tp.topic, tp.partition) for tp in member.assignment.topic_partitions),
-                )
-                for member in answer.members
-            ),
-        )
+            return kafka_groups.describe(self._admin, name, timeout_s=self._timeout_s)
 
     def retention(self, topics: Sequence[str]) -> dict[str, Retention]:
         """How long the topics keep a message, by their options."""

@@ -12,8 +12,9 @@ from typing import Any, Generic, TypeVar
 
 from stream.canary import Canary
 from stream.connect import Status
+from stream.kafka_groups import Group
 from stream.lag import Limits, PartitionLag
-from stream.lag_source import Group, Retention
+from stream.lag_source import Retention
 from stream.offsets import TP
 from stream.process_source import Process
 from stream.source_health import Shard, Slot

@@ -8,8 +8,9 @@ from typing import Any
 
 from stream.canary import Canary
 from stream.connect import Status, Task
+from stream.kafka_groups import Group, Member
 from stream.lag import Limits, Look, Track
-from stream.lag_source import Group, Member, Retention
+from stream.lag_source import Retention
 from stream.offsets import TP
 from stream.process_source import Document, Process
 from stream.readings import DeadLetters, Kafka, Readings, Replay, Source
