@@ -11,6 +11,8 @@ earlier, so neither the raw LSN nor any clock orders changes; this does. Kafka's
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from stream.errors import Refused
@@ -43,6 +45,24 @@ def version(sequence: str | None, *, epoch: int = 0) -> int:
     if not (0 <= lsn <= LSN_MAX and 0 <= commit <= LSN_MAX):
         raise Refused("no_sequence", f"source.sequence {sequence[:80]!r}: an LSN is outside of 0..2**56-1")
     return epoch << EPOCH_SHIFT | commit << LSN_BITS | lsn
+
+
+def versions(sequences: Sequence[str | None], *, epoch: int = 0) -> list[int]:
+    """The versions of many changes.
+
+    Raises:
+        Refused: one of them has none; `version` tells which.
+    """
+    try:
+        pairs = list(map(_decode_sequence, sequences))  # type: ignore[arg-type]
+        lsns = [int(lsn) for _, lsn in pairs]
+        commits = [lsn if commit is None else int(commit) for (commit, _), lsn in zip(pairs, lsns, strict=True)]
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise Refused("no_sequence", "one of many: source.sequence is missing, or is not two LSNs") from error
+    if lsns and not (min(lsns) >= 0 <= min(commits) and max(lsns) <= LSN_MAX >= max(commits)):
+        raise Refused("no_sequence", f"one of many: an LSN is outside of 0..2**{LSN_BITS}-1")
+    start = epoch << EPOCH_SHIFT
+    return [start | commit << LSN_BITS | lsn for commit, lsn in zip(commits, lsns, strict=True)]
 
 
 def commit_lsn(version_: int) -> int:

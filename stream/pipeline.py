@@ -31,9 +31,11 @@ from stream.transform import (
     moved_conversations,
     plan_scorecards,
     plan_scores,
+    plan_upserts,
     scorecard_ids,
     versions_of,
 )
+from stream.upserts import UpsertDecoder, Upserts
 from stream.values import Bad, convert, uuid_int
 
 log = logging.getLogger(__name__)
@@ -144,6 +146,7 @@ class Pipeline:
     ) -> None:
         self.table = table
         self._decoder = Decoder(table, epoch=epoch)
+        self._upsert_decoder = UpsertDecoder(epoch=epoch)
         self._source = source
         self._target = target
         self._dead_letters = dead_letters
@@ -163,24 +166,28 @@ class Pipeline:
                 wrote to a place that the scorecard had left since, and that was retired by then, is looked for.
         """
         clock = _Stages()
-        messages = [item for part in fetched for item in self._decode(part)]
+        upserts = self._upserts(fetched)
+        messages: list[Decoded] = (
+            [] if upserts is not None else [item for part in fetched for item in self._decode(part)]
+        )
         at = [index for index, item in enumerate(messages) if isinstance(item, Envelope)]
-        changes: list[Envelope] = messages if len(at) == len(messages) else [messages[i] for i in at]  # type: ignore[assignment,misc]
+        changes: list[Envelope] = [messages[index] for index in at]  # type: ignore[misc]
         clock.mark("decode")
         done = Done(Ledger(fetched[0].topic if fetched else self.table))
-        done.commit_ms = [change.source.ts_ms for change in changes]
+        done.commit_ms = [change.source.ts_ms for change in changes] if upserts is None else upserts.commit_ms
         plan = (
             self._index_chats(changes, done, clock, still_mine, again=again)
             if self.table == CHATS
-            else self._index(changes, done, clock, still_mine, again=again)
+            else self._index(changes if upserts is None else upserts, done, clock, still_mine, again=again)
         )
-        outcomes: list[Outcome | None] = [Outcome.TOMBSTONE if item is None else None for item in messages]
         refused: dict[int, Refused] = {}
-        if len(at) < len(messages):
+        outcomes = plan.outcomes
+        if upserts is None:
+            outcomes = [Outcome.TOMBSTONE if item is None else None for item in messages]
             refused = {index: item for index, item in enumerate(messages) if isinstance(item, Refused)}
-        for index, outcome in zip(at, plan.outcomes, strict=True):
-            outcomes[index] = outcome
-        refused |= {at[index]: why for index, why in plan.refused.items()}
+            for index, outcome in zip(at, plan.outcomes, strict=True):
+                outcomes[index] = outcome
+            refused |= {at[index]: why for index, why in plan.refused.items()}
         self._close(fetched, outcomes, refused, done)
         clock.mark("close")
         done.stages = clock.seconds
@@ -254,6 +261,12 @@ class Pipeline:
                 stands.discard((scorecard_id, place.customer_id, self._layout.shard(at), month_of(at)))
         return {(scorecard_id, customer_id) for scorecard_id, customer_id, *_ in stands}
 
+    def _upserts(self, fetched: Sequence[Fetched]) -> Upserts | None:
+        """The batch as columns, when nothing in it needs a decision of its own: nearly every batch of scores."""
+        if self.table != SCORE.source or any(None in part.keys for part in fetched):
+            return None
+        return self._upsert_decoder.decode([value for part in fetched for value in part.values])
+
     def _decode(self, part: Fetched) -> list[Decoded]:
         """Decode, and refuse what has no key: the topics are keyed by primary key, so it is not Debezium's."""
         out = self._decoder.decode(part.values)
@@ -265,15 +278,23 @@ class Pipeline:
         return out
 
     def _index(
-        self, changes: list[Envelope], done: Done, clock: _Stages, still_mine: Callable[[], bool], *, again: bool
+        self,
+        changes: list[Envelope] | Upserts,
+        done: Done,
+        clock: _Stages,
+        still_mine: Callable[[], bool],
+        *,
+        again: bool,
     ) -> Plan:
         ids = scorecard_ids(changes)
         places = self._retry(partial(self._source.places, ids)) if ids else {}
         clock.mark("look_up")
-        planner = plan_scores if self.table == SCORE.source else plan_scorecards
         if self._keep is not None:
             ids = [scorecard_id for scorecard_id in ids if self._keep(places.get(scorecard_id, GONE))]
-        plan = self._plan_kept(planner, changes, places, set(ids))
+        if isinstance(changes, Upserts):
+            plan = plan_upserts(changes, places, self._layout, wanted=ids)
+        else:
+            plan = self._plan_kept(changes, places, set(ids))
         clock.mark("plan")
         if plan.reindex:
             places |= self.reindex(plan.reindex, plan.customers, done, beside=plan.writes)
@@ -289,10 +310,9 @@ class Pipeline:
         clock.mark("confirm")
         return plan
 
-    def _plan_kept(
-        self, planner: Callable[..., Plan], changes: list[Envelope], places: dict[str, Place], wanted: set[str]
-    ) -> Plan:
+    def _plan_kept(self, changes: list[Envelope], places: dict[str, Place], wanted: set[str]) -> Plan:
         """Plan for the changes of the wanted scorecards only; the others are ignored."""
+        planner = plan_scores if self.table == SCORE.source else plan_scorecards
         if self._keep is None:
             return planner(changes, places, self._layout)
         kept = [(i, own) for i, change in enumerate(changes) if (own := _wanted_part(change, wanted)) is not None]
@@ -339,7 +359,9 @@ class Pipeline:
         clock.mark("confirm")
         return plan
 
-    def _confirm(self, places: dict[str, Place], changes: list[Envelope], customers: set[str], done: Done) -> None:
+    def _confirm(
+        self, places: dict[str, Place], changes: list[Envelope] | Upserts, customers: set[str], done: Done
+    ) -> None:
         if not places:
             return
         now = self._retry(partial(self._source.places, list(places)))

@@ -6,7 +6,7 @@ from the change, where it belongs from the place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -17,6 +17,7 @@ from stream.errors import Refused
 from stream.ledger import Outcome
 from stream.placement import APPEALS, GONE, ORDINARY, Place, State, is_process
 from stream.tables import CHATS, SCORE, SCORECARD, Table
+from stream.upserts import Upserts, picker, split
 from stream.values import UNAVAILABLE, Bad, convert, uuid_int
 
 # A score that moves may come as a delete and a create of one version: each is the newest of its own scorecard's score.
@@ -73,8 +74,10 @@ class Contents:
         return out
 
 
-def scorecard_ids(changes: Iterable[Envelope]) -> list[str]:
+def scorecard_ids(changes: Iterable[Envelope] | Upserts) -> list[str]:
     """All scorecards that changes of scorecards or scores touch, each once."""
+    if isinstance(changes, Upserts):
+        return list(dict.fromkeys(changes.scorecards))
     found: dict[str, None] = {}
     for change in changes:
         if change.after is not None:
@@ -84,8 +87,10 @@ def scorecard_ids(changes: Iterable[Envelope]) -> list[str]:
     return list(found)
 
 
-def versions_of(changes: Iterable[Envelope]) -> dict[str, int]:
+def versions_of(changes: Iterable[Envelope] | Upserts) -> dict[str, int]:
     """The highest version among the changes of each scorecard (or of its scores)."""
+    if isinstance(changes, Upserts):
+        return changes.highest()
     highest: dict[str, int] = {}
     for change in changes:
         for row in (change.after, change.before):
@@ -95,14 +100,34 @@ def versions_of(changes: Iterable[Envelope]) -> dict[str, int]:
     return highest
 
 
+def plan_upserts(
+    upserts: Upserts, places: Mapping[str, Place], layout: Layout, *, wanted: Collection[str] | None = None
+) -> Plan:
+    """What `plan_scores` decides for plain upserts, once for each scorecard; None: all are wanted."""
+    outcomes: dict[str, Outcome] = {}
+    placed: dict[str, tuple[str, int, int, bool]] = {}
+    shards: dict[str, int] = {}
+    for scorecard_id in set(upserts.scorecards) if wanted is None else wanted:
+        place = places.get(scorecard_id, GONE)
+        if place.state == State.VISIBLE and (at := place.event_time_us) is not None:
+            outcomes[scorecard_id] = Outcome.WRITTEN
+            placed[scorecard_id] = (place.customer_id, uuid_int(scorecard_id), at, place.is_process)
+            shards[scorecard_id] = layout.shard(at)
+        else:
+            outcomes[scorecard_id] = _OUTCOME_OF[place.state]
+    plan = Plan(outcomes=[outcomes.get(scorecard_id, Outcome.IGNORED) for scorecard_id in upserts.scorecards])
+    for shard, own in split(upserts.scorecards, shards).items():
+        pick = picker(own)
+        where = zip(*[placed[scorecard_id] for scorecard_id in pick(upserts.scorecards)], strict=True)
+        columns = [*map(list, where), *map(pick, upserts.columns), pick(upserts.versions), [0] * len(own)]
+        plan.writes.add(SCORE, shard, columns)
+    return plan
+
+
 def plan_scores(changes: Sequence[Envelope], places: Mapping[str, Place], layout: Layout) -> Plan:
     """Scores go where their scorecard is. A score that leaves its scorecard leaves a delete marker there."""
     contents = Contents(SCORE, changes)
     plan = Plan(outcomes=[None] * len(changes), refused=dict(contents.refused))
-    if not plan.refused and _are_plain(changes):
-        shown = _plain_outcomes(plan, changes, places)
-        _write(plan, contents, SCORE, changes, rows=shown, places=places, layout=layout)
-        return plan
     latest = _latest(changes, _SCORE_KEY, without=contents.refused)
     rows: list[int] = []
     for index, change in enumerate(changes):
@@ -133,35 +158,6 @@ def plan_scores(changes: Sequence[Envelope], places: Mapping[str, Place], layout
             plan.outcomes[index] = Outcome.WRITTEN
     _write(plan, contents, SCORE, changes, rows=rows, places=places, layout=layout)
     return plan
-
-
-def _are_plain(changes: Sequence[Envelope]) -> bool:
-    """Whether all are upserts of different scores, that have all columns and stay with their scorecard.
-
-    Nearly every batch is; they need no decision each.
-    """
-    if any(change.op == DELETE for change in changes):
-        return False
-    if any(
-        change.before is not None and change.before.scorecard_id not in {change.after.scorecard_id, None, ""}
-        for change in changes
-    ):
-        return False
-    afters = [change.after for change in changes]
-    return len({after.score_id for after in afters}) == len(afters) and UNAVAILABLE not in {a.comment for a in afters}
-
-
-def _plain_outcomes(plan: Plan, changes: Sequence[Envelope], places: Mapping[str, Place]) -> list[int]:
-    """Outcomes of plain upserts, decided once for each scorecard; returns the indexes of those that are written."""
-    ids = [change.after.scorecard_id for change in changes]
-    states = {scorecard_id: places.get(scorecard_id, GONE).state for scorecard_id in set(ids)}
-    decided = {i: _OUTCOME_OF.get(state, Outcome.WRITTEN) for i, state in states.items()}
-    plan.outcomes = [decided[scorecard_id] for scorecard_id in ids]
-    if Outcome.WRITTEN not in set(decided.values()):
-        return []
-    if len(set(decided.values())) == 1:
-        return list(range(len(ids)))
-    return [index for index, outcome in enumerate(plan.outcomes) if outcome is Outcome.WRITTEN]
 
 
 def plan_scorecards(changes: Sequence[Envelope], places: Mapping[str, Place], layout: Layout) -> Plan:

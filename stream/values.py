@@ -75,16 +75,16 @@ def are_uuids(texts: Sequence[str]) -> bool:
 def _uuid_digits(texts: Sequence[str]) -> str | None:
     """All hex digits in a row, when each text is a hyphenated UUID."""
     count = len(texts)
-    joined = "".join(texts)
+    joined = "".join(texts).encode("ascii", "replace")
     if len(joined) != count * _UUID_CHARS or set(map(len, texts)) - {_UUID_CHARS}:
         return None
-    hyphens = "-" * count
+    hyphens = b"-" * count
     if any(joined[at::_UUID_CHARS] != hyphens for at in _HYPHENS):
         return None
-    digits = joined.replace("-", "")
-    if len(digits) != 32 * count or digits.encode("ascii", "replace").translate(None, _HEX):
+    digits = joined.translate(None, b"-")
+    if len(digits) != 32 * count or digits.translate(None, _HEX):
         return None
-    return digits
+    return digits.decode()
 
 
 def micros(value: datetime | int) -> int:
