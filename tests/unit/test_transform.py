@@ -1,11 +1,11 @@
-"""A batch of plain scores is planned in columns: that must come to the same as deciding score by score."""
+"""Batches of scores of which one needs a decision of its own."""
 
 import json
 from uuid import UUID
 
 import pytest
 
-from stream import envelope, transform
+from stream import envelope
 from stream.batch import Layout
 from stream.ledger import Outcome
 from stream.placement import GONE, Place, State
@@ -40,16 +40,6 @@ def planned(*values):
     places = {card: place for card, place in CARDS.items() if place is not GONE}
     plan = plan_scores(envelope.Decoder("scores").decode(values), places, Layout(2, 1))
     return plan, {(shard, table.target): columns for shard, table, columns in plan.writes}
-
-
-@pytest.mark.parametrize("cards", [[uuid(1)], [uuid(1), uuid(2)], [uuid(3)], list(CARDS)])
-def test_plain_scores_come_to_the_same_as_one_by_one(cards, monkeypatch):
-    values = [score(n, cards[n % len(cards)], before={"scorecard_id": cards[n % len(cards)]}) for n in range(23)]
-    fast, rows = planned(*values)
-    monkeypatch.setattr(transform, "_are_plain", lambda changes: False)
-    slow, wanted = planned(*values)
-    assert (fast.outcomes, rows) == (slow.outcomes, wanted)
-    assert (fast.reindex, fast.refused) == (slow.reindex, slow.refused) == ({}, {})
 
 
 @pytest.mark.parametrize(
