@@ -1,0 +1,111 @@
+"""Who reads during a drill: counts that must never fall, and how long each commit takes to be visible.
+
+A customer whose rows only grow: nobody else changes them, so a count that falls is a hole that a reader sees.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+
+from tests import oracle
+from tests.universe import Universe
+from tests.workload import START
+
+CUSTOMER = "grows"
+EVERY_S = 0.2  # between two commits
+_CHATS = [str(uuid4()) for _ in range(8)]  # of different days: both shards have some
+_COUNT = "SELECT toString(scorecard_id) FROM {database}.scorecard_current WHERE customer_id = '{customer}'"
+
+
+class Readers:
+    """A thread that commits and one that reads for each shard, while a block runs.
+
+    Attributes:
+        latencies: (when it was committed, seconds until a shard showed it), by time.monotonic.
+        dips: (shard, rows before, rows now), each time that a shard showed fewer.
+    """
+
+    def __init__(self, universe: Universe) -> None:
+        self._universe = universe
+        self._stop, self._enough = threading.Event(), threading.Event()
+        self._pending: dict[str, float] = {}
+        self.latencies: list[tuple[float, float]] = []
+        self.dips: list[tuple[str, int, int]] = []
+        self.reads = 0
+        self.errors: list[str] = []
+        urls = universe.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(",")
+        self._threads = [threading.Thread(target=self._read, args=(url,), daemon=True) for url in urls]
+        self._threads.append(threading.Thread(target=self._commit, daemon=True))
+
+    def __enter__(self) -> Readers:
+        with self._universe.postgres() as connection:
+            for day, chat in enumerate(_CHATS):
+                at = START + timedelta(days=day, hours=2)
+                connection.execute("INSERT INTO app.chats VALUES (%s, %s, NULL, %s, NULL)", (chat, CUSTOMER, at))
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop_committing()
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=30)
+
+    def stop_committing(self) -> None:
+        """The counts go on."""
+        self._enough.set()
+
+    @property
+    def unseen(self) -> int:
+        """Commits that no shard has shown yet."""
+        return len(self._pending)
+
+    def _commit(self) -> None:
+        with self._universe.postgres() as connection:
+            number = 0
+            while not self._enough.wait(EVERY_S):
+                number += 1
+                scorecard = str(uuid4())
+                try:
+                    connection.execute(
+                        "INSERT INTO app.scorecards (scorecard_id, customer_id, template_id, conversation_id) "
+                        "VALUES (%s, %s, %s, %s)",
+                        (scorecard, CUSTOMER, uuid4(), _CHATS[number % len(_CHATS)]),
+                    )
+                except psycopg.Error as error:
+                    self.errors.append(f"commit: {error}")
+                    return
+                self._pending[scorecard] = time.monotonic()
+
+    def _read(self, url: str) -> None:
+        client: Any = oracle.client_of(url, self._universe.env)
+        query = _COUNT.format(database=self._universe.name, customer=CUSTOMER)
+        most = 0
+        try:
+            while not self._stop.wait(0.02):
+                rows = client.query(query).result_rows
+                self.reads += 1
+                now = time.monotonic()
+                if len(rows) < most:
+                    self.dips.append((url, most, len(rows)))
+                most = max(most, len(rows))
+                shown = {row[0] for row in rows}
+                for scorecard in [each for each in list(self._pending) if each in shown]:
+                    committed = self._pending.pop(scorecard)
+                    self.latencies.append((committed, now - committed))
+        except Exception as error:
+            self.errors.append(f"{url}: {error}")
+        finally:
+            client.close()
+
+
+def p99(latencies: list[float]) -> float | None:
+    """Seconds; None without any."""
+    return sorted(latencies)[min(len(latencies) - 1, int(len(latencies) * 0.99))] if latencies else None

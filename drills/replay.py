@@ -1,0 +1,200 @@
+"""The command: `python -m drills.replay [--seed N] [--kills N]`: a replay into a shadow while everything is killed.
+
+A writer changes rows and places all the time; the worker, single processes of the replay and the whole replay are
+killed with SIGKILL at random; the replay is resumed, verified, cut over. At the end the live database, which is the
+shadow then, is compared with Postgres row for row. A reader counts in a loop meanwhile.
+
+Exit 0 = PASS, 1 = FAIL. The result goes to stdout, progress to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+
+from devstack.stack import Stack
+from drills import marks
+from drills.compare import FINDINGS, compare, dead_letters, lag
+from drills.drill import SETTLE_S
+from drills.readers import Readers, p99
+from drills.workers import Supervised
+from drills.writer import Writer
+from tests.replays import Running, drop, facts
+from tests.universe import Universe
+
+NAME = "drill"
+LIVE_P99_S = 1.0
+AFTER_KILL_S = 20.0  # latencies of commits from a worker's death until so long after it are told apart
+DONE_S = 300.0  # so long the replay may take once nothing is killed any more
+
+
+@dataclass
+class Result:
+    """What a drill found. Latencies in seconds from commit to visible."""
+
+    seed: int
+    kills: list[str] = field(default_factory=list)
+    resumed: int = 0
+    replayed: int = 0
+    cutover: dict[str, object] = field(default_factory=dict)
+    findings: dict[str, int] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+    lag: int | None = None
+    dead_letters: int = 0
+    rows: int = 0
+    rows_per_s: float = 0.0
+    reads: int = 0
+    dips: list[tuple[str, int, int]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    samples: int = 0
+    unseen: int = 0
+    p99_s: float | None = None  # of commits while no worker was dead or coming back
+    p99_all_s: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return (
+            bool(self.cutover.get("verified"))
+            and set(self.findings) == set(FINDINGS)
+            and not any(self.findings.values())
+            and self.lag == 0
+            and not (self.dead_letters or self.dips or self.errors or self.unseen)
+            and self.p99_s is not None
+            and self.p99_s < LIVE_P99_S
+        )
+
+
+def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, rows: int = 300) -> Result:
+    """Run the drill on a stack that is up and a universe that is set up."""
+    result, chance, began = Result(seed), random.Random(seed), time.monotonic()
+    worker = Supervised(universe, 1)
+    writer = Writer(universe.postgres, seed=seed, rate=rate, rows=rows)
+    deaths: list[float] = []
+    try:
+        marks.wait_until_visible(universe, marks.mark(universe), deadline_s=120)
+        with Readers(universe) as readers:
+            writer.start()
+            time.sleep(10)  # some history
+            _replay(universe, worker, result, chance, kills=kills, deaths=deaths)
+            done = universe.run("cutover", NAME, "--json", check=False, timeout_s=300)
+            result.cutover = json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr[-500:]}
+            _say(f"cutover: {result.cutover}")
+            time.sleep(5)  # live goes on in the new tables
+            writer.stop()
+            _settle(universe, result, readers)
+        result.reads, result.dips, result.errors = readers.reads, readers.dips, readers.errors
+        result.unseen, result.samples = readers.unseen, len(readers.latencies)
+        result.p99_all_s = p99([took for _, took in readers.latencies])
+        calm = [
+            took
+            for at, took in readers.latencies
+            if not any(death - 1 < at + took and at < death + AFTER_KILL_S for death in deaths)
+        ]
+        result.p99_s = p99(calm)
+        result.dead_letters = dead_letters(universe)
+    finally:
+        writer.stop()
+        worker.end()
+    result.rows, result.seconds = writer.rows, time.monotonic() - began
+    result.rows_per_s = result.rows / result.seconds
+    return result
+
+
+def _replay(
+    universe: Universe, worker: Supervised, result: Result, chance: random.Random, *, kills: int, deaths: list[float]
+) -> None:
+    shadow = universe.name + NAME
+    replay = Running(universe, "start", NAME, "--into", shadow, "--processes", "2", "--rate", "300")
+    deadline = time.monotonic() + DONE_S
+    while time.monotonic() < deadline:
+        if len(result.kills) < kills:
+            time.sleep(2 + 3 * chance.random())
+            what = chance.choice(["worker", "process of the replay", "whole replay"])
+            result.kills.append(what)
+            _say(f"kill -9: {what}")
+            if what == "worker":
+                deaths.append(time.monotonic())
+                worker.kill()
+            elif what == "whole replay":
+                with contextlib.suppress(ProcessLookupError):
+                    replay.kill_all()
+            else:
+                _kill_one(replay, chance)
+            deadline = time.monotonic() + DONE_S
+        if replay.process.poll() is not None:
+            if replay.process.returncode == 0 and facts(universe, NAME)["state"] == "done":
+                break
+            result.resumed += 1
+            # The rate keeps it running until the last kill.
+            replay = Running(universe, "resume", NAME, "--rate", "300" if len(result.kills) < kills else "0")
+        elif len(result.kills) >= kills:
+            time.sleep(0.5)
+    found = facts(universe, NAME)
+    result.replayed = int(found["done"])
+    _say(f"replay: {found['state']}, {result.replayed:,} messages, resumed {result.resumed} times")
+
+
+def _kill_one(replay: Running, chance: random.Random) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        children = sorted(child.pid for child in psutil.Process(replay.process.pid).children())
+        if children:
+            os.kill(chance.choice(children), signal.SIGKILL)
+
+
+def _settle(universe: Universe, result: Result, readers: Readers) -> None:
+    """Poll until nothing differs and nothing is behind, or until time is up; what is then is the finding."""
+    readers.stop_committing()
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        result.lag = lag(universe)
+        if (not result.lag and not readers.unseen) or time.monotonic() > deadline:
+            result.findings, result.examples = compare(universe)
+            if not any(result.findings.values()) or time.monotonic() > deadline:
+                return
+        time.sleep(0.5)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="drills.replay", description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("--seed", type=int, default=1, help="of changes and kills (default: 1)")
+    parser.add_argument("--kills", type=int, default=8, help="(default: 8)")
+    parser.add_argument("--rate", type=float, default=500, help="rows changed per second (default: 500)")
+    parser.add_argument("--rows", type=int, default=300, help="scorecards at the start (default: 300)")
+    parser.add_argument("--dir", type=Path, default=Path(".devstack-drill"), help="(default: .devstack-drill)")
+    options = parser.parse_args()
+    stack = Stack(options.dir)
+    folder = Path(tempfile.mkdtemp(prefix="drill-"))
+    try:
+        stack.up()
+        universe = Universe(stack.env(), folder)
+        universe.set_up()
+        result = run(universe, seed=options.seed, kills=options.kills, rate=options.rate, rows=options.rows)
+        drop(universe, universe.name + NAME)
+        universe.close()
+    finally:
+        stack.clean()
+    print(json.dumps({"passed": result.passed} | asdict(result), indent=2))
+    print(
+        f"drill: {'PASS' if result.passed else 'FAIL'} seed {options.seed}, {len(result.kills)} kills; logs in {folder}"
+    )
+    return 0 if result.passed else 1
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
