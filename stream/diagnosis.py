@@ -66,7 +66,9 @@ def freshness(readings: Readings) -> Freshness:
     if kafka.at is None or readings.now - kafka.at > STALE_S:
         return Freshness(None, None, "")
     canary = readings.canary
-    late = canary.as_of if canary.state in ("late", "silent") else None
+    late = (
+        readings.now - canary.late_s if canary.state == "late" else canary.as_of if canary.state == "silent" else None
+    )
     waiting = [(_since(readings, lag), lag.held, tp) for tp, lag in readings.partitions.items() if lag.messages]
     known = [(since, held, tp) for since, held, tp in waiting if since is not None]
     if not known and late is None:

@@ -113,7 +113,7 @@ function drawTables() {
   const list = s.partitions.filter((p) => all || p.messages || p.rewound || p.verdict !== "OK")
     .sort((a, b) => (a.verdict === "OK") - (b.verdict === "OK") || (b.seconds || 0) - (a.seconds || 0));
   const shown = all ? list : list.slice(0, 12);
-  rows("parts", shown.map((p) => [left(`${p.short}-${p.partition}`), tag(p.verdict), span(Math.max(0, s.now - p.since)),
+  rows("parts", shown.map((p) => [left(`${p.short}-${p.partition}`), tag(p.verdict), optional(span(Math.max(0, s.now - p.since))),
     number(p.messages) + (p.rewound ? ` (+${number(p.rewound)} again)` : ""), span(p.seconds),
     optional(p.velocity == null ? "" : (p.velocity > 0 ? "+" : "") + number(p.velocity, 1)), optional(p.committed == null ? "none" : number(p.committed)),
     optional(number(p.end)), holder(p.holder)]));
