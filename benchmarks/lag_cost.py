@@ -1,6 +1,6 @@
 """What watching costs: the monitor's share of a core, idle and while rows come in, scraped every 2 s.
 
-    python -m benchmarks.lag_cost [--partitions 22] [--seconds 30] [--messages 150000] [--rounds 3]
+    python -m benchmarks.lag_cost [--partitions 22] [--seconds 30] [--messages 100000] [--rounds 4]
 
 On a stack of its own that is removed afterwards. Each of the three topics has `--partitions`; 22 make 66. One worker
 runs. CPU time is the kernel's, of the monitor's process: sampling, diagnosis, history and scrapes together.
@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ import urllib3
 
 from benchmarks.common import RESULTS, Group, Offsets, last_stored, machine, say
 from devstack.stack import Stack
+from stream.clickhouse import connect
 from stream.config import Settings
+from stream.tables import TARGETS
 from tests.replays import settings_of, wait_until_published
 from tests.universe import SCORESTREAM, Universe, wait_for
 from tests.workload import Workload
@@ -61,8 +63,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--partitions", type=int, default=22, help="of each topic (default: 22)")
     parser.add_argument("--seconds", type=float, default=30, help="of each measurement (default: 30)")
-    parser.add_argument("--messages", type=int, default=150_000, help="of a round of catching up (default: 150000)")
-    parser.add_argument("--rounds", type=int, default=3, help="of each kind; 0 leaves them out (default: 3)")
+    parser.add_argument("--messages", type=int, default=100_000, help="of a round of catching up (default: 100000)")
+    parser.add_argument("--rounds", type=int, default=4, help="of each kind; 0 leaves them out (default: 4)")
     parser.add_argument("--dir", type=Path, default=Path(".devstack-bench"), help="folder of the stack")
     options = parser.parse_args()
     stack = Stack(options.dir, say=say)
@@ -133,15 +135,17 @@ def catch_up(universe: Universe, *, messages: int, rounds: int) -> dict[str, Any
         total, _, done = group.read(dict.fromkeys(end, 0), end)
         round_s(universe, group, settings, done)  # warms up what is cold
         took: dict[str, list[float]] = {"without": [], "with": []}
-        for _ in range(rounds):
-            took["without"].append(round_s(universe, group, settings, done))
-            with monitor(universe) as process, scraped():
-                wait_for("the monitor answers", seen_without_processes)
-                before = psutil.Process(process.pid).cpu_times()
-                took["with"].append(round_s(universe, group, settings, done))
-                after = psutil.Process(process.pid).cpu_times()
-            cpu_s = after.user + after.system - before.user - before.system
-            say(f"without {took['without'][-1]:.2f} s, with {took['with'][-1]:.2f} s, the monitor's CPU {cpu_s:.2f} s")
+        cpu_s = 0.0
+        for number in range(rounds):
+            # In turn, so that what drifts weighs on both alike.
+            for kind in ("without", "with") if number % 2 == 0 else ("with", "without"):
+                with monitor(universe) if kind == "with" else nullcontext() as process, scraped(bool(process)):
+                    if process is not None:
+                        wait_for("the monitor answers", seen_without_processes)
+                    before = cpu_of(process)
+                    took[kind].append(round_s(universe, group, settings, done))
+                    cpu_s += cpu_of(process) - before
+            say(f"without {took['without'][-1]:.2f} s, with {took['with'][-1]:.2f} s")
     finally:
         group.close()
     rate = {kind: total / statistics.median(each) for kind, each in took.items()}
@@ -151,11 +155,25 @@ def catch_up(universe: Universe, *, messages: int, rounds: int) -> dict[str, Any
         "messages_per_s_with": round(rate["with"]),
         "throughput_loss": round(1 - rate["with"] / rate["without"], 4),
         "rounds_differ_by": round(max(max(each) / min(each) for each in took.values()) - 1, 4),
+        "monitor_cpu_s_of_a_round": round(cpu_s / rounds, 2),
     }
 
 
+def cpu_of(process: subprocess.Popen[bytes] | None) -> float:
+    """CPU seconds that it has taken; 0 for none."""
+    if process is None:
+        return 0.0
+    times = psutil.Process(process.pid).cpu_times()
+    return float(times.user + times.system)
+
+
 def round_s(universe: Universe, group: Group, settings: Settings, done: Offsets) -> float:
-    """Index everything once: seconds from the assignment to the last row's storage."""
+    """Index everything once into empty tables: seconds from the assignment to the last row's storage."""
+    for shard in range(len(settings.clickhouse.shards)):
+        client = connect(settings.clickhouse, shard)
+        for table in TARGETS:
+            client.command(f"TRUNCATE TABLE {table.target}")
+        client.close()
     universe.run("rewind", "--to-earliest", "--execute")
     started = time.time()
     with universe.worker():
@@ -171,8 +189,11 @@ def round_s(universe: Universe, group: Group, settings: Settings, done: Offsets)
 
 
 @contextmanager
-def scraped() -> Iterator[None]:
-    """Scrape the monitor for the length of a block."""
+def scraped(wanted: bool) -> Iterator[None]:
+    """Scrape the monitor for the length of a block, when it is wanted."""
+    if not wanted:
+        yield
+        return
     ended = threading.Event()
 
     def scrape() -> None:
