@@ -31,7 +31,8 @@ class Looker:
         self._steady = steady
         self._monitor: Monitor | None = None
         host = settings.web.host if settings.web.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
-        self._url = f"http://{host}:{settings.monitor.port}/api/state"
+        # A monitor, or else the worker of this host, which has a monitor in it: both know the past.
+        self._urls = [f"http://{host}:{port}/api/state" for port in (settings.monitor.port, settings.web.port)]
 
     def __enter__(self) -> Self:
         return self
@@ -42,8 +43,9 @@ class Looker:
 
     def look(self) -> dict[str, Any]:
         """Raises KafkaUnavailable when nobody knows."""
-        if self._ask and self._monitor is None and (found := self._of_monitor()) is not None:
-            return found
+        for url in self._urls if self._ask and self._monitor is None else ():
+            if (found := self._told_by(url)) is not None:
+                return found
         if self._monitor is None:
             self._monitor = Monitor(self._settings)
             self._monitor.once()
@@ -56,18 +58,18 @@ class Looker:
             raise KafkaUnavailable(kafka.error or "Kafka does not answer")
         return found | {"from": "this command"}
 
-    def _of_monitor(self) -> dict[str, Any] | None:
+    def _told_by(self, url: str) -> dict[str, Any] | None:
         try:
-            answer = urllib3.request("GET", self._url, timeout=2.0, retries=False)
+            answer = urllib3.request("GET", url, timeout=3.0, retries=False)
             found: dict[str, Any] = json.loads(answer.data)
         except (urllib3.exceptions.HTTPError, ValueError, OSError):
             return None
-        # Another installation's monitor may listen there.
+        # Another installation's monitor may listen there, and a worker without a dashboard tells no state.
         if answer.status != 200 or found.get("group") != self._settings.kafka.group:
             return None
         mine = {self._settings.kafka.topic_prefix + "."}
         same = all(any(t["topic"].startswith(p) for p in mine) for t in found["topics"])
-        return found | {"from": self._url} if same and found["topics"] else None
+        return found | {"from": url} if same and found["topics"] else None
 
 
 def watch_screen(looker: Looker, *, every_s: float, everything: bool) -> dict[str, Any]:

@@ -53,8 +53,8 @@ class Site:
     def verdicts(self) -> list[float]:
         return list(self.metric("scorestream_consumer_verdict").values())
 
-    def lag(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return self.universe.run("lag", *options, check=False)
+    def lag(self, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.universe.run("lag", *options, check=False, **env)
 
     def oldest_unseen(self) -> tuple[float, float] | None:
         """Our own measurement: between which times the oldest of our scorecards that no reader sees was committed."""

@@ -70,10 +70,12 @@ class Universe:
         }
         self._workers = 0
 
-    def run(self, *command: str, check: bool = True, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, check: bool = True, timeout_s: float = 120, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run `scorestream` and return what it printed."""
         done = subprocess.run(
-            [SCORESTREAM, *command], env=self.env, capture_output=True, text=True, timeout=timeout_s, check=False
+            [SCORESTREAM, *command], env=self.env | env, capture_output=True, text=True, timeout=timeout_s, check=False
         )
         if check and done.returncode:
             raise AssertionError(f"scorestream {' '.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}")

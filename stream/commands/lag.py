@@ -23,7 +23,7 @@ from stream.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_j
     "ask_monitor",
     default=True,
     show_default=True,
-    help="Ask a running monitor first: it knows the past, which verdicts need.",
+    help="Ask a running monitor or worker first: they know the past, which verdicts need.",
 )
 @json_option
 @pass_app

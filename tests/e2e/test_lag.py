@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 
 from devstack.stack import Stack
 from tests import oracle
-from tests.site import Site, site
+from tests.site import Site, free_port, site
 from tests.universe import wait_for
 from tests.workload import Workload
 
@@ -92,6 +92,9 @@ def test_an_idle_system_shows_zero_and_no_age_grows(watched: Site) -> None:
     found = urllib3.request("GET", f"{watched.worker_url}/api/state").json()
     assert (found["headline"]["level"], found["freshness"]["seconds"], found["canary"]["state"]) == ("fresh", 0, "ok")
     assert [each["pid"] for each in found["processes"]] == [watched.worker.pid]
+    # which `scorestream lag` asks where there is no monitor
+    told = json.loads(watched.lag("--json", SCORESTREAM_MONITOR_PORT=str(free_port())).stdout)
+    assert told["from"] == f"{watched.worker_url}/api/state"
 
 
 def test_a_rewound_group_is_rewind_and_not_late(watched: Site) -> None:
