@@ -1,6 +1,6 @@
 """What watching costs: the monitor's share of a core, idle and while rows come in, scraped every 2 s.
 
-    python -m benchmarks.lag_cost [--partitions 22] [--seconds 30] [--messages 100000] [--rounds 4]
+    python -m benchmarks.lag_cost [--partitions 22] [--seconds 30] [--messages 100000] [--rounds 8]
 
 On a stack of its own that is removed afterwards. Each of the three topics has `--partitions`; 22 make 66. One worker
 runs. CPU time is the kernel's, of the monitor's process: sampling, diagnosis, history and scrapes together.
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("--partitions", type=int, default=22, help="of each topic (default: 22)")
     parser.add_argument("--seconds", type=float, default=30, help="of each measurement (default: 30)")
     parser.add_argument("--messages", type=int, default=100_000, help="of a round of catching up (default: 100000)")
-    parser.add_argument("--rounds", type=int, default=4, help="of each kind; 0 leaves them out (default: 4)")
+    parser.add_argument("--rounds", type=int, default=8, help="of each kind; 0 leaves them out (default: 8)")
     parser.add_argument("--dir", type=Path, default=Path(".devstack-bench"), help="folder of the stack")
     options = parser.parse_args()
     stack = Stack(options.dir, say=say)
