@@ -218,7 +218,10 @@ MONITORED = (
         ("shard", "table"),
     ),
     Declared("scorestream_canary_late_seconds", "Age of the oldest heartbeat that is in Postgres and not everywhere."),
-    Declared("scorestream_canary_age_seconds", "Everything older than this is proven visible by the canary."),
+    Declared(
+        "scorestream_canary_age_seconds",
+        "Age of the newest heartbeat that came through, while the next is late or missing; else 0.",
+    ),
     Declared("scorestream_canary_round_trip_seconds", "Way of the last heartbeat from Postgres to ClickHouse."),
     Declared("scorestream_replay_total_messages", "Messages of the replay's present pass.", ("replay",)),
     Declared("scorestream_replay_done_messages", "Of these, done.", ("replay",)),

@@ -9,14 +9,15 @@ from stream import metrics
 READ = """# Metrics
 
 Made by `python -m stream.metrics_doc` from stream/metrics.py. Every long-running process serves its own at `/metrics`;
-the second table is the monitor's (`scorestream monitor`).
+the second table is the monitor's (`scorestream monitor`), and not a worker's, though its dashboard shows the same:
+told by every worker, sums over the group's lag would be wrong.
 
 ## How to read them
 
 - **Is data fresh?** `scorestream_freshness_seconds`: 0 when all is visible. It has no saw-tooth and no NaN when idle.
 - **Where does it wait?** `scorestream_consumer_lag_seconds` by topic and partition: the age of the next message that
-  was never indexed, read from that message. A rewind or a replay does not raise it. It includes up to one second
-  between two commits of the worker.
+  was never indexed, read from that message, when Kafka was asked last. A rewind or a replay does not raise it. It
+  includes up to one second between two commits of the worker.
 - **Does it get better?** `scorestream_consumer_lag_velocity` below 0; `scorestream_consumer_drain_seconds` says when.
 - **Is it moving at all?** `scorestream_consumer_verdict`: 3 (STALL) and 4 (STOP) need somebody.
 - **How long does a change take?** `scorestream_end_to_end_seconds`, and by hop `scorestream_hop_seconds`.
