@@ -213,7 +213,7 @@ def _verify(env: dict[str, str], database: str) -> bool:
 
 
 def _fill(settings: Settings, database: str, rows: int) -> None:
-    """Rows of other scorecards, spread over the same customers and months."""
+    """Rows of other scorecards, spread over the same customers and months; merged as far as they would be by then."""
     shards = len(settings.clickhouse.shards)
     for shard in range(shards):
         client = connect(settings.clickhouse, shard, database="")
@@ -225,6 +225,10 @@ def _fill(settings: Settings, database: str, rows: int) -> None:
             "generateUUIDv4(number % 40), 3.5, 'greeting and closing as agreed', false, now64(6), 1 "
             f"FROM numbers({rows // shards})"
         )
+        deadline = time.monotonic() + 120
+        # Else the merges of what was just loaded would be measured, not those of the replay.
+        while client.query("SELECT count() FROM system.merges").result_rows[0][0] and time.monotonic() < deadline:
+            time.sleep(0.2)
         client.close()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -101,10 +102,12 @@ class PostgresSource:
 
 
 def _places(connection: psycopg.Connection[Any], sql: _Statements, ids: Sequence[str]) -> dict[str, Place]:
-    return {
-        ids[at - 1]: place_of(customer_id=customer_id, scorecard_type=kind, process=process, event_time_us=time_us)
-        for at, customer_id, kind, process, time_us in _rows(connection, sql.places, ids)
-    }
+    return {ids[at - 1]: _place(*facts) for at, *facts in _rows(connection, sql.places, ids)}
+
+
+@lru_cache(maxsize=16_384)  # each batch looks its places up twice, to see whether they moved
+def _place(customer_id: str, kind: int | None, process: bool, time_us: int | None) -> Place:
+    return place_of(customer_id=customer_id, scorecard_type=kind, process=process, event_time_us=time_us)
 
 
 def _rows(connection: psycopg.Connection[Any], query: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
