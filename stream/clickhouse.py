@@ -197,6 +197,33 @@ class ClickHouseTarget:
         found = self._all([partial(look, (ids, customers)) for look in self._looks])
         return [row for rows in found for row in rows]
 
+    def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:
+        """(scorecard id, customer id, version) of the rows of both tables that have one of these versions.
+
+        Reads the whole column of versions: no index has it.
+        """
+        if not versions:
+            return []
+        shards = range(len(self._settings.shards))
+        found = self._all([partial(self._written_on, shard, versions) for shard in shards])
+        return sorted({row for rows in found for row in rows})
+
+    def _written_on(self, shard: int, versions: Collection[int]) -> list[tuple[str, str, int]]:
+        # As text: a literal beyond 64 bits is a floating point number to ClickHouse.
+        query = " UNION ALL ".join(
+            f"SELECT DISTINCT toString(scorecard_id), toString(customer_id), _version "
+            f"FROM {self._database}.{table.target} WHERE NOT _deleted "
+            "AND _version IN (SELECT toUInt128(arrayJoin(%(versions)s)))"
+            for table in TARGETS
+        )
+        ask = methodcaller(
+            "query",
+            query,
+            parameters={"versions": [str(version) for version in versions]},
+            settings={"max_query_size": 16 << 20},
+        )
+        return [tuple(row) for row in self._call(shard, "look-ups", ask).result_rows]
+
     def _look_up(self, shard: int, asked: Sequence[_Asked]) -> list[list[Standing]]:
         if len(asked) == 1:
             return [self._standing_on(shard, *asked[0])]

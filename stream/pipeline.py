@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
@@ -89,6 +89,13 @@ class Target(Protocol):
         """The rows of these scorecards that are visible on any shard, in any ClickHouse partition.
 
         `customers`: under which they may stand; None: under any, which costs more.
+        """
+        ...
+
+    def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:
+        """(scorecard id, customer id, version) of the rows of both tables that stand with one of these versions.
+
+        Reads whole columns: for what a predecessor that died may have left.
         """
         ...
 
@@ -356,8 +363,27 @@ class Pipeline:
             clock.mark("write")
             self._confirm_places(places, plan.reindex, customers, done)
             self._undo(plan.reindex, customers, done, lost=not still_mine(), again=again)
+        if again:
+            self._undo_left(changes, plan.reindex, done)
         clock.mark("confirm")
         return plan
+
+    def _undo_left(self, changes: Sequence[Envelope], known: Mapping[str, int], done: Done) -> None:
+        """Reindex what somebody who died wrote for these conversations, and what is theirs no more.
+
+        A scorecard that was deleted or given to another conversation just then is named by no message of theirs. But
+        what was written for a conversation's change has that change's version, which no other row has.
+        """
+        versions: dict[str, int] = {}
+        customers: set[str] = set()
+        for scorecard_id, customer_id, version in self._retry(
+            partial(self._target.written, {change.version for change in changes})
+        ):
+            if scorecard_id not in known:
+                versions[scorecard_id] = max(version, versions.get(scorecard_id, 0))
+                customers.add(customer_id)
+        if versions:
+            self._confirm_places(self.reindex(versions, customers, done), versions, customers, done)
 
     def _confirm(
         self, places: dict[str, Place], changes: list[Envelope] | Upserts, customers: set[str], done: Done

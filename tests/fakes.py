@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -662,6 +662,16 @@ class FakeClickHouse:
                         if customers is None or key.customer_id in customers:
                             found.append(Standing(key, state.row[2], state.version))
         return found
+
+    def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:
+        self._call("written")
+        return sorted(
+            {
+                (str(UUID(int=key.scorecard_id)), key.customer_id, state.version)
+                for key, state in self.states.items()
+                if state.version in versions and not state.deleted
+            }
+        )
 
     def visible(self, table: Table) -> list[tuple[Any, ...]]:
         """What `<target>_current` shows on all shards; columns as `FakePostgres.expected`; sorted."""

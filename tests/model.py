@@ -111,7 +111,6 @@ class Batch:
         self.stall = (0, 0)  # at which of its steps it stands still, and for how many of the world's
         self.steps = 0
         self.until = 0
-        self.wrote = False
         self.done: Done | None = None
         self.error: BaseException | None = None
         self._killed = False
@@ -180,15 +179,6 @@ class Replay:
 def unit_of(table: str, partition: int) -> tuple[str, int]:
     """What is assigned together: the same partition of scorecards and scores."""
     return ("chats" if table == CHATS else "rows", partition)
-
-
-def _is_left_to_verify(batch: Batch) -> bool:
-    """A crash after a chat's scorecards were written and before that was confirmed.
-
-    Should one of them be deleted, or given to another conversation, just between its reading and that write, nobody
-    knows any more that it was written: its chat's message does not name it. Verify finds it.
-    """
-    return batch.table == CHATS and batch.wrote
 
 
 class World:
@@ -537,8 +527,6 @@ class World:
         self._crash_of(self._one_of(self.workers))
 
     def _crash_of(self, worker: Worker) -> None:
-        if any(_is_left_to_verify(batch) for batch in worker.batches.values()):
-            return
         self._say(f"worker {worker.name} crashes")
         for batch in worker.batches.values():
             batch.kill()
@@ -586,8 +574,6 @@ class World:
         if replay.finished:
             return
         if replay.batches and self.faults.crashes and self._chance(0.03):
-            if any(_is_left_to_verify(batch) for batch, _ in replay.batches):
-                return
             for batch, taken in replay.batches:
                 self._say("replay crashes")
                 batch.kill()
@@ -696,7 +682,6 @@ class World:
         if batch is None:
             return
         batch.pause(name)
-        batch.wrote |= name == "write"
         if self.faults.errors and self._chance(0.02):
             raise (
                 PostgresUnavailable(name)

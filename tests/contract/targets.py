@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -42,6 +42,10 @@ class RealTarget(ClickHouseTarget):
     def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
         self.on_call("standing")
         return super().standing(ids, customers)
+
+    def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:
+        self.on_call("written")
+        return super().written(versions)
 
     def empty(self) -> None:
         for table in TARGETS:

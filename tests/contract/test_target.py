@@ -114,6 +114,18 @@ def test_what_stands_is_found_with_its_key_time_and_version(target: Any) -> None
     assert target.standing([CARD], []) == target.standing([], None) == target.standing([CARD[:-1] + "1"], None) == []
 
 
+def test_what_was_written_at_a_version_is_found_on_every_shard_in_both_tables(target: Any) -> None:
+    # given rows of one version in both tables, on both shards, one beyond 64 bits, and a delete marker
+    high = (1 << 100) + 1
+    target.write(rows(SCORECARD, {"_version": 5}))
+    target.write(rows(SCORE, {"_version": high, "event_time": JANUARY + DAY_US, "customer_id": "globex"}))
+    target.write(rows(SCORE, {"_version": high - 1, "score_id": 9}))
+    target.write(rows(SCORE, {"_version": 8, "score_id": 10, "_deleted": 1}))
+    # then each is found by its version and by no other
+    assert target.written({5, high}) == [(CARD, "acme", 5), (CARD, "globex", high)]
+    assert target.written([8, 6]) == target.written([]) == []
+
+
 @pytest.mark.parametrize(
     "values",
     [

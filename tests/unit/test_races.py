@@ -214,6 +214,45 @@ def test_a_worker_dies_between_insert_and_confirm(bench: Bench, change: str) -> 
     bench.check()
 
 
+@pytest.mark.parametrize("change", ["another conversation", "no conversation", "a score deleted too", "deleted"])
+@pytest.mark.parametrize("inserts", [1, 2], ids=["amid its inserts", "before its confirm"])
+def test_a_worker_dies_after_it_wrote_a_scorecard_that_has_left_its_conversation(
+    bench: Bench, change: str, inserts: int
+) -> None:
+    # Given a scorecard that waits for its conversation, which comes
+    other = "c1000000-0000-4000-8000-000000000000"
+    bench.postgres.insert(CHATS, other, started_at=FEBRUARY)
+    bench.postgres.update("scorecards", CARD, conversation_id=CHAT)
+    bench.live()
+    bench.postgres.insert(CHATS, CHAT, started_at=JANUARY)
+    batch = bench.batch(CHATS)
+
+    def die() -> None:
+        raise Killed
+
+    def meanwhile() -> None:
+        # It leaves the conversation, and that is indexed, while the conversation's worker is about to insert it
+        if change == "deleted":
+            bench.postgres.delete("scorecards", CARD)
+        else:
+            bench.postgres.update("scorecards", CARD, conversation_id=None if change == "no conversation" else other)
+        if change == "a score deleted too":
+            bench.postgres.delete("scores", SCORES[0])
+        bench.live("scorecards", "scores")
+        if inserts == 1:
+            bench.on("write", die)
+        else:
+            bench.on("places", die)
+
+    bench.on("write", meanwhile)
+    with pytest.raises(Killed):
+        bench.process(batch)
+    # When another one takes the messages over, which do not name the scorecard any more
+    bench.process(batch, again=True)
+    # Then what the dead one left is gone
+    bench.check()
+
+
 def test_a_crash_between_two_inserts_of_a_write_is_mended(bench: Bench) -> None:
     bench.postgres.update("scorecards", CARD, scorecard_time=FEBRUARY, comment="second")
     batch = bench.batch("scorecards")
