@@ -156,6 +156,12 @@ class Verifier:
         result.seconds = time.monotonic() - began
         return result
 
+    def caught_up(self) -> bool:
+        """Wait some seconds for what Postgres has committed by now; False when the pipeline is not there then."""
+        with self._connect() as connection:
+            lsn = _lsn(connection)
+        return self._passed(lsn, _FEW_S, None)
+
     def _compare(
         self,
         result: Verified,

@@ -5,7 +5,8 @@ Enters: what a comparison found, and both stores. Leaves: plain values; printing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,8 @@ from stream.tables import SCORE, SCORECARD, TEMPLATES
 
 _CHUNK = 1_000
 _MOST_DAYS = 20_000
+_LOOK_AFTER_S = (0.3, 0.7, 1.0)
+_Shown = dict[tuple[str, str, str], int]  # (table, customer, scorecard id) -> rows
 
 
 @dataclass(slots=True)
@@ -43,19 +46,72 @@ class Appeals:
         }
 
 
-def appeals(connection: psycopg.Connection[Any], source: Source, shards: Shards, scope: Scope) -> list[Appeals]:
-    """Appeals of the scope in Postgres, and how many of them ClickHouse shows."""
+def appeals(
+    connection: psycopg.Connection[Any],
+    source: Source,
+    shards: Shards,
+    scope: Scope,
+    *,
+    caught_up: Callable[[], bool] = lambda: True,
+) -> list[Appeals]:
+    """Appeals of the scope in Postgres, and how many of them ClickHouse shows.
+
+    Args:
+        connection: in autocommit, so that each look sees the present.
+        caught_up: waits for what is committed by now; False when the pipeline did not get there in time.
+    """
     found: dict[str, Appeals] = {}
+    shown: _Shown = {}
     for chunk in appeal_ids(connection, source, scope):
         customers = {customer for _, customer, _ in chunk}
         for _, customer, kind in chunk:
             found.setdefault(customer, Appeals(customer)).by_type[kind] += 1
-        for table, customer, _, rows in visible(shards, [i for i, _, _ in chunk], customers):
-            if table == SCORECARD.target:
-                found.setdefault(customer, Appeals(customer)).visible += rows
-            else:
-                found.setdefault(customer, Appeals(customer)).visible_scores += rows
+        shown |= _look(shards, [i for i, _, _ in chunk], customers)
+    if len(shown) <= _CHUNK:  # more are no race
+        shown = _lasting(shown, connection, source, shards, caught_up)
+    for (table, customer, _), rows in shown.items():
+        each = found.setdefault(customer, Appeals(customer))
+        if table == SCORECARD.target:
+            each.visible += rows
+        else:
+            each.visible_scores += rows
     return sorted(found.values(), key=lambda each: each.customer_id)
+
+
+def _look(shards: Shards, ids: Sequence[str], customers: set[str]) -> _Shown:
+    return {(table, customer, card): rows for table, customer, card, rows in visible(shards, ids, customers)}
+
+
+def _lasting(
+    shown: _Shown,
+    connection: psycopg.Connection[Any],
+    source: Source,
+    shards: Shards,
+    caught_up: Callable[[], bool],
+) -> _Shown:
+    """What goes on being shown: an appeal that was filed a moment ago is on its way out of ClickHouse."""
+    for wait_s in _LOOK_AFTER_S:
+        if not shown:
+            break
+        threading.Event().wait(wait_s)
+        ids = sorted({card for _, _, card in shown})
+        before = _still_appeals(connection, source, ids)
+        if not caught_up():
+            return {}  # what differs by them is told as not comparable yet
+        now = _look(shards, ids, {customer for _, customer, _ in shown})
+        still = before & _still_appeals(connection, source, ids)
+        shown = {key: rows for key, rows in now.items() if key in shown and key[2] in still}
+    return shown
+
+
+def _still_appeals(connection: psycopg.Connection[Any], source: Source, ids: Sequence[str]) -> set[str]:
+    kind = source.types[SCORECARD.source, "scorecard_id"]
+    rows = connection.execute(
+        f"SELECT s.scorecard_id::text FROM {source.joined(SCORECARD)} "
+        f"WHERE {source.appeal} AND s.scorecard_id = ANY(%s::{kind}[])".encode(),
+        [list(ids)],
+    )
+    return {row[0] for row in rows}
 
 
 def appeal_ids(

@@ -74,7 +74,7 @@ def verify(settings: Settings, options: Options, *, show: bool = True) -> Outcom
             repaired = 0
         else:
             first, last, repaired = _repair(settings, options, verifier, show=show)
-        return Outcome(last, first, repaired, _appeals(settings, options))
+        return Outcome(last, first, repaired, _appeals(settings, options, verifier))
     finally:
         verifier.close()
 
@@ -100,12 +100,13 @@ def _repair(settings: Settings, options: Options, verifier: Verifier, *, show: b
 
 
 @postgres_errors()
-def _appeals(settings: Settings, options: Options) -> list[Appeals]:
+def _appeals(settings: Settings, options: Options, verifier: Verifier) -> list[Appeals]:
     connection = postgres.connect(settings.postgres)
     shards = Shards(settings.clickhouse, options.database or settings.clickhouse.database)
     try:
         connection.execute("SET statement_timeout = 0")
-        return appeals(connection, source_of(connection, settings.postgres.source_schema), shards, options.scope)
+        source = source_of(connection, settings.postgres.source_schema)
+        return appeals(connection, source, shards, options.scope, caught_up=verifier.caught_up)
     finally:
         shards.close()
         connection.close()
