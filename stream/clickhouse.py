@@ -222,7 +222,8 @@ class ClickHouseTarget:
             parameters={"versions": [str(version) for version in versions]},
             settings={"max_query_size": 16 << 20},
         )
-        return [tuple(row) for row in self._call(shard, "look-ups", ask).result_rows]
+        # A client of its own: that of the look-ups may have one under way, and each is for one call at a time.
+        return [tuple(row) for row in self._call(shard, "written", ask).result_rows]
 
     def _look_up(self, shard: int, asked: Sequence[_Asked]) -> list[list[Standing]]:
         if len(asked) == 1:

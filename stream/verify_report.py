@@ -6,6 +6,7 @@ Enters: what a comparison found, and both stores. Leaves: plain values; printing
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,7 +80,10 @@ def appeals(
 
 
 def _look(shards: Shards, ids: Sequence[str], customers: set[str]) -> _Shown:
-    return {(table, customer, card): rows for table, customer, card, rows in visible(shards, ids, customers)}
+    found: _Shown = Counter()
+    for table, customer, card, rows in visible(shards, ids, customers):
+        found[table, customer, card] += rows  # it may stand on several shards
+    return found
 
 
 def _lasting(
