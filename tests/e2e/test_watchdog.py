@@ -183,8 +183,9 @@ def test_a_worker_that_hangs_ends_and_comes_back(
     workload.add(5)
     universe.wait_until_equal()
     before = supervised.log.read_text("utf-8")
-    # when it hangs, and changes come
+    # when it hangs, and changes come: more of them, for a fetch under way may still bring the first ones
     _trigger(universe).write_text(way, "utf-8")
+    wait_for("the worker hangs", lambda: workload.add_scorecard() and not _trigger(universe).exists())
     for _ in range(20):
         workload.add_scorecard()
 
