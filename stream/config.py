@@ -54,6 +54,9 @@ class KafkaSettings(_Section):
         "scorestream", description="Debezium's topic.prefix; topics are <prefix>.<schema>.<table>"
     )
     group: str = Field("scorestream-live", description="consumer group (Faust application id) of the live workers")
+    session_timeout_s: float = Field(
+        20.0, ge=6, le=1800, description="a live worker that was not heard of for so long is dead to the group"
+    )
     partitions: int = Field(16, ge=1, le=1024, description="partitions of the scorecards and scores topics")
     replication_factor: int = Field(1, ge=1, description="replication factor of the topics that are created")
     dead_letter_topic: str | None = Field(None, description="default: <prefix>.dead-letters")

@@ -38,7 +38,6 @@ __all__ = ["LiveApp", "Progress", "RecordBatch", "ack", "build_app", "faust_brok
 log = logging.getLogger(__name__)
 
 COMMIT_INTERVAL_S: Final = 1.0
-SESSION_TIMEOUT_S: Final = 20.0
 STOP_S: Final = 9.5  # from the signal to the end of the process, which is promised within 10 s
 FAILED_S: Final = 1.0  # to the end of a process that could not even start: Faust may wait for ever for its own threads
 FINISH_S: Final = 6.0  # of these, for the batches under way
@@ -80,12 +79,11 @@ def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
     return context
 
 
-def build_app(settings: Settings, *, web: bool = False, session_timeout_s: float = SESSION_TIMEOUT_S) -> LiveApp:
+def build_app(settings: Settings, *, web: bool = False) -> LiveApp:
     """The Faust app of the live workers; the group id is its id. It starts in `LiveApp.run`.
 
     Args:
         web: serve Faust's web pages at `settings.web`.
-        session_timeout_s: so long after its last heartbeat a worker is dead to the group, and others take over.
     """
     register()
     settings.state_dir.mkdir(parents=True, exist_ok=True)
@@ -109,8 +107,8 @@ def build_app(settings: Settings, *, web: bool = False, session_timeout_s: float
         broker_max_poll_records=settings.batch.max_messages,
         # A worker that waits for Postgres must not be taken for dead before it gives up by itself.
         broker_max_poll_interval=settings.retry.give_up_s + 300,
-        broker_session_timeout=session_timeout_s,
-        broker_heartbeat_interval=session_timeout_s / 6,
+        broker_session_timeout=settings.kafka.session_timeout_s,
+        broker_heartbeat_interval=settings.kafka.session_timeout_s / 6,
         broker_request_timeout=60.0,
         broker_commit_interval=COMMIT_INTERVAL_S,
         broker_check_crcs=True,
@@ -120,7 +118,7 @@ def build_app(settings: Settings, *, web: bool = False, session_timeout_s: float
         stream_recovery_delay=0.0,
         ConsumerScheduler=BatchScheduler,
     )
-    return LiveApp(app, settings, session_timeout_s=session_timeout_s)
+    return LiveApp(app, settings)
 
 
 async def take_batches(
@@ -187,9 +185,9 @@ async def ack(stream: Any, events: Sequence[Any]) -> None:
 class LiveApp:
     """A Faust app, its agents, and how it ends."""
 
-    def __init__(self, app: Any, settings: Settings, *, session_timeout_s: float) -> None:
+    def __init__(self, app: Any, settings: Settings) -> None:
         self.app = app
-        self.session_timeout_s = session_timeout_s
+        self.session_timeout_s = settings.kafka.session_timeout_s
         self._batch = settings.batch
         self._stopping: list[Callable[[], None]] = []
         self._stop_began = False

@@ -76,7 +76,7 @@ def check_idle(settings: Settings, lag: LagSource, *, wait_s: float = 0.0) -> No
     hosts = ", ".join(sorted({f"{member.client_id} on {member.host}" for member in group.members}))
     raise UsageError(
         f"group {settings.kafka.group} has {len(group.members)} active members ({hosts}): stop the workers, then run "
-        "this again (a worker that was killed stays a member for 20 s)"
+        f"this again (a worker that was killed stays a member for {settings.kafka.session_timeout_s:g} s)"
     )
 
 

@@ -52,6 +52,7 @@ class Universe:
                 connection.execute(file.read_text("utf-8"))
         config = json.loads((ROOT / "connectors" / "scorestream-source.json").read_text("utf-8"))
         config["config"]["database.dbname"] = self.name
+        config["config"]["heartbeat.interval.ms"] = "1000"  # what waits for the slot waits for the next beat
         self.connector_file = folder / "connector.json"
         self.connector_file.write_text(json.dumps(config), "utf-8")
         self.env = {

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.stack
 
 STALL_S = 8.0  # far above what a first batch takes on a loaded machine
 EXIT_S = 4.0  # a worker that cannot end by itself is given so long
-SESSION_S = 8.0  # one that ended so is missed by the group after so long
+SESSION_S = "6"  # one that ended so is missed by the group after so long
 
 
 def fetch_hangs(now: Callable[[], bool]) -> None:
@@ -102,7 +102,6 @@ def main(trigger: Path, *, once: bool) -> int:
         supervise.LONGEST_WAIT_S = 1.0  # type: ignore[misc]
         return supervise.Supervisor([sys.executable, __file__, str(trigger), "once"]).run()
     watchdog.EXIT_S = EXIT_S  # type: ignore[misc]
-    worker.build_app = partial(worker.build_app, session_timeout_s=SESSION_S)  # type: ignore[assignment]
     hung: set[str] = set()
     asking = threading.Lock()  # the agents' threads ask, too
 
@@ -141,6 +140,7 @@ def supervised(universe: Universe) -> Iterator[Worker]:
     """A supervisor with a worker that hangs when it is told to."""
     log = universe.folder / "supervised.log"
     env = universe.env | {"SCORESTREAM_WATCHDOG_STALL_S": str(STALL_S), "PYTHONPATH": str(ROOT)}
+    env["SCORESTREAM_KAFKA_SESSION_TIMEOUT_S"] = SESSION_S
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, __file__, str(_trigger(universe))], env=env, stdout=out, stderr=out)
     worker = Worker(process, log)

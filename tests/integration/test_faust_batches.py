@@ -31,12 +31,12 @@ SESSION_TIMEOUT_S = 6.0  # the least that brokers allow
 Key = tuple[str, int]
 
 
-def work(journal_path: Path, *, delay_s: float, session_s: float, fail_at: int | None) -> int:
+def work(journal_path: Path, *, delay_s: float, fail_at: int | None) -> int:
     """The worker's program: keeps a journal of batches, and takes `delay_s` for each list of them."""
     from stream.config import load
     from stream.faust_batches import RecordBatch, build_app
 
-    live = build_app(load(), session_timeout_s=session_s)
+    live = build_app(load())
     journal = journal_path.open("a", encoding="utf-8", buffering=1)
     seen = 0
 
@@ -145,11 +145,12 @@ class Bench:
         env |= {
             "SCORESTREAM_KAFKA_TOPIC_PREFIX": self.prefix,
             "SCORESTREAM_KAFKA_GROUP": self.prefix,
+            "SCORESTREAM_KAFKA_SESSION_TIMEOUT_S": str(session_s),
             "SCORESTREAM_STATE_DIR": str(self.folder / f"state-{number}"),
             "SCORESTREAM_BATCH_MAX_MESSAGES": str(max_messages),
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
-        options = [str(journal), str(delay_s), str(session_s), "" if fail_at is None else str(fail_at)]
+        options = [str(journal), str(delay_s), "" if fail_at is None else str(fail_at)]
         with log.open("wb") as out:
             process = subprocess.Popen([sys.executable, __file__, *options], env=env, stdout=out, stderr=out)
         self.workers.append(Worker(process, journal, log))
@@ -418,7 +419,5 @@ def test_a_slow_agent_stops_the_fetching_and_not_that_of_others(bench: Bench) ->
 
 
 if __name__ == "__main__":
-    path, delay, session, fail = sys.argv[1:]
-    sys.exit(
-        work(Path(path), delay_s=float(delay), session_s=float(session), fail_at=int(fail) if fail else None),
-    )
+    path, delay, fail = sys.argv[1:]
+    sys.exit(work(Path(path), delay_s=float(delay), fail_at=int(fail) if fail else None))
