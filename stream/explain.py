@@ -127,6 +127,7 @@ def explain(
     database: str | None = None,
     customers: Iterable[str] = (),
     kafka: bool = True,
+    timeout_s: float = 12,
     log_messages: int = 0,
 ) -> Explanation:
     """Look everywhere.
@@ -135,6 +136,8 @@ def explain(
         scorecard_id: a canonical UUID.
         customers: under which it may stand, too; a scorecard that is gone in Postgres is looked for under all.
         kafka: False = neither lag nor dead letters nor the log.
+        timeout_s: limit of each wait for the pipeline, where something is wrong; the connector's heartbeat moves the
+            slot every few seconds, so what is not passed after some of them is behind.
         log_messages: look through so many of the last messages of its partitions; 0 = don't.
     """
     out = Explanation(scorecard_id)
@@ -148,7 +151,7 @@ def explain(
             before = in_postgres(connection, source, [scorecard_id])
             if look and kafka:
                 at = connection.execute(LSN_NOW).fetchone()
-                out.lag = _lag(settings, int(at[0]) if at is not None else 0)
+                out.lag = _lag(settings, int(at[0]) if at is not None else 0, timeout_s)
             out.stored = _stored(shards, scorecard_id)
             known = {each.customer_id for each in out.stored} | set(customers)
             known |= {card.place.customer_id for card in before.cards.values()}
@@ -240,15 +243,14 @@ def _letters(letters: DeadLetterIndex, postgres_has: InPostgres, out: Explanatio
     return list(dict.fromkeys(known[i] for i in ids if i in known))
 
 
-def _lag(settings: Settings, at: int) -> str:
+def _lag(settings: Settings, at: int, timeout_s: float) -> str:
     """Why the pipeline may not have indexed everything before this LSN yet; asked only when something is wrong."""
     try:
         caught_up = CaughtUp(settings)
     except (Retry, Stop) as error:
         return f"how far the pipeline is could not be told ({error})"
     try:
-        # The heartbeat moves the slot every few seconds; what is not passed after that is behind.
-        return "" if caught_up.wait(at, timeout_s=12) else caught_up.why
+        return "" if caught_up.wait(at, timeout_s=timeout_s) else caught_up.why
     except (Retry, Stop) as error:
         log.warning("lag not known cause=%r", str(error))
         return ""

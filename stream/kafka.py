@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from stream.config import KafkaSettings
 from stream.dead_letters import DeadLetter
@@ -41,6 +41,15 @@ def client_options(settings: KafkaSettings) -> dict[str, str | int]:
 
 
 MESSAGE_MAX_BYTES = 32 << 20  # largest message that is read or kept: a comment of some MB stands twice in an update
+
+
+def arrived(consumer: Consumer, at_most: int, *, timeout_s: float) -> list[Message]:
+    """What has come: waits for the first message or event only. [] when nothing has within the time.
+
+    `consume` with a time waits until that has passed, unless there are as many as asked for.
+    """
+    first = consumer.poll(timeout_s)
+    return [] if first is None else [first, *consumer.consume(at_most - 1, 0)]
 
 
 class DeadLetterProducer:

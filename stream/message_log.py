@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.config import Settings
 from stream.errors import KafkaUnavailable, Refused
-from stream.kafka import MESSAGE_MAX_BYTES, client_options
+from stream.kafka import MESSAGE_MAX_BYTES, arrived, client_options
 from stream.lag_source import LagSource
 from stream.offsets import TP
 from stream.ordering import version
@@ -122,7 +122,7 @@ def _records(settings: Settings, ranges: dict[TP, tuple[int, int]]) -> Iterator[
         left = dict(ranges)
         deadline = time.monotonic() + _TIMEOUT_S
         while left:
-            for record in consumer.consume(num_messages=1_000, timeout=0.5):
+            for record in arrived(consumer, 1_000, timeout_s=0.5):
                 deadline = time.monotonic() + _TIMEOUT_S
                 tp = TP(record.topic(), record.partition())
                 error = record.error()

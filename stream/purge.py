@@ -76,7 +76,7 @@ def purge_appeals(
     try:
         connection.execute("SET statement_timeout = 0")
         source = source_of(connection, settings.postgres.source_schema)
-        before = appeals(connection, source, shards, scope)
+        before = appeals(connection, source, shards, scope, lasting=False)
         on_found(before)
         total = sum(sum(each.by_type.values()) for each in before)
         result = Purged(total, before, dry_run=dry_run)

@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream.config import Settings
 from stream.errors import KafkaUnavailable, UsageError
-from stream.kafka import client_options
+from stream.kafka import arrived, client_options
 from stream.replay_plan import Control, Heartbeat, Pass, Plan, Result
 
 _TIMEOUT_S = 20.0
@@ -107,7 +107,7 @@ class ReplayTopic:
         deadline = time.monotonic() + _TIMEOUT_S
         position = self._position()
         while position < end:
-            for message in self._consumer.consume(1_000, 0.5):
+            for message in arrived(self._consumer, 1_000, timeout_s=0.5):
                 error = message.error()
                 if error is not None:
                     if error.code() == KafkaError._PARTITION_EOF:

@@ -246,8 +246,9 @@ class Verifier:
         on_chunk: OnChunk | None,
     ) -> None:
         """Scorecards that move: read Postgres, wait for the pipeline, read ClickHouse, read Postgres again."""
-        wait_s = _LOOK_WAIT_S
-        for _ in range(LOOKS):
+        for look in range(LOOKS):
+            if look:
+                threading.Event().wait(_LOOK_WAIT_S * 2 ** (look - 1))
             with present.transaction():
                 before = in_postgres(present, source, list(ids))
                 lsn = _lsn(present)
@@ -263,8 +264,6 @@ class Verifier:
             ids = {i: ids[i] for i in differing if i not in still}
             if not ids:
                 return
-            threading.Event().wait(wait_s)
-            wait_s *= 2
         result.moving += sorted(ids)
 
     def _findings(

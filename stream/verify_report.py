@@ -54,12 +54,14 @@ def appeals(
     scope: Scope,
     *,
     caught_up: Callable[[], bool] = lambda: True,
+    lasting: bool = True,
 ) -> list[Appeals]:
     """Appeals of the scope in Postgres, and how many of them ClickHouse shows.
 
     Args:
         connection: in autocommit, so that each look sees the present.
         caught_up: waits for what is committed by now; False when the pipeline did not get there in time.
+        lasting: count only what goes on being shown for some seconds, so that no appeal counts that was just filed.
     """
     found: dict[str, Appeals] = {}
     shown: _Shown = {}
@@ -68,7 +70,7 @@ def appeals(
         for _, customer, kind in chunk:
             found.setdefault(customer, Appeals(customer)).by_type[kind] += 1
         shown |= _look(shards, [i for i, _, _ in chunk], customers)
-    if len(shown) <= _CHUNK:  # more are no race
+    if lasting and len(shown) <= _CHUNK:  # more are no race
         shown = _lasting(shown, connection, source, shards, caught_up)
     for (table, customer, _), rows in shown.items():
         each = found.setdefault(customer, Appeals(customer))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import signal
 import subprocess
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from stream import cli, logs, replay
+from stream import replay
 from stream.config import Settings, load
 from stream.errors import UsageError
 from tests import oracle
@@ -55,27 +53,13 @@ def progress(universe: Universe, name: str) -> int:
 
 
 def call(universe: Universe, *command: str, **env: str | None) -> tuple[int, str, str]:
-    """Run a command line in this process, as `scorestream` does: exit code, stdout, stderr.
-
-    Args:
-        env: instead of the universe's; None = not set.
-    """
-    whole = {name: value for name, value in (universe.env | env).items() if value is not None}
-    with (
-        mock.patch.dict(os.environ, whole, clear=True),
-        mock.patch.object(logs, "configure"),
-        contextlib.redirect_stderr(io.StringIO()) as said,
-        contextlib.redirect_stdout(io.StringIO()) as printed,
-    ):
-        code = cli.run(list(command))
-    return code, printed.getvalue(), said.getvalue()
+    """Run a command line in this process: exit code, stdout, stderr."""
+    return universe.call(*command, **env)
 
 
 def done(universe: Universe, *command: str) -> str:
     """What a command printed that must succeed; run in this process."""
-    code, printed, said = call(universe, *command)
-    assert code == 0, (command, code, printed, said)
-    return printed
+    return universe.done(*command)
 
 
 def refused(universe: Universe, *command: str, code: int = 2, **env: str | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -13,11 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from uuid import uuid4
 
 import psycopg
 from confluent_kafka.admin import AdminClient
 
+from stream import cli, logs
 from tests import oracle
 
 ROOT = Path(__file__).parent.parent
@@ -37,9 +41,13 @@ def wait_for(what: str, ready: Callable[[], Any], *, deadline_s: float = 60, eve
 
 
 class Universe:
-    """Made from the stack's environment; `close` removes all of it."""
+    """Made from the stack's environment; `close` removes all of it.
 
-    def __init__(self, stack_env: dict[str, str], folder: Path, *, partitions: int = 4) -> None:
+    Args:
+        beat_s: between the connector's heartbeats, for which all wait that wait for an idle slot; its config has 5 s.
+    """
+
+    def __init__(self, stack_env: dict[str, str], folder: Path, *, partitions: int = 4, beat_s: int = 1) -> None:
         self.name = "t" + uuid4().hex[:10]
         self.folder = folder
         admin = stack_env["DEVSTACK_POSTGRES_URL"]
@@ -52,7 +60,7 @@ class Universe:
                 connection.execute(file.read_text("utf-8"))
         config = json.loads((ROOT / "connectors" / "scorestream-source.json").read_text("utf-8"))
         config["config"]["database.dbname"] = self.name
-        config["config"]["heartbeat.interval.ms"] = "1000"  # what waits for the slot waits for the next beat
+        config["config"]["heartbeat.interval.ms"] = str(1_000 * beat_s)
         self.connector_file = folder / "connector.json"
         self.connector_file.write_text(json.dumps(config), "utf-8")
         self.env = {
@@ -82,10 +90,44 @@ class Universe:
             raise AssertionError(f"scorestream {' '.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
+    def call(self, *command: str, **env: str | None) -> tuple[int, str, str]:
+        """Run a command line in this process, as `scorestream` does, which takes half a second to start.
+
+        Args:
+            env: instead of the universe's; None = not set.
+
+        Returns:
+            The exit code, stdout, stderr.
+        """
+        whole = {name: value for name, value in (self.env | env).items() if value is not None}
+        with (
+            mock.patch.dict(os.environ, whole, clear=True),
+            mock.patch.object(logs, "configure"),
+            contextlib.redirect_stderr(io.StringIO()) as said,
+            contextlib.redirect_stdout(io.StringIO()) as printed,
+        ):
+            code = cli.run(list(command))
+        return code, printed.getvalue(), said.getvalue()
+
+    def done(self, *command: str) -> str:
+        """What a command printed that must succeed; run in this process."""
+        code, printed, said = self.call(*command)
+        assert code == 0, (command, code, printed, said)
+        return printed
+
     def set_up(self) -> None:
-        """Schema, topics, connector: everything but a worker."""
-        self.run("schema", "apply")
-        self.run("connectors", "apply", "--wait")
+        """Schema, topics, connector: everything but a worker. What is committed from now on comes as changes."""
+        self.done("schema", "apply")
+        self.done("connectors", "apply", "--no-wait")
+        with self.postgres() as connection:
+
+            def streams() -> bool:
+                row = connection.execute(
+                    "SELECT active FROM pg_replication_slots WHERE slot_name = %s", (self.name,)
+                ).fetchone()
+                return bool(row and row[0])
+
+            wait_for("the connector streams", streams, deadline_s=60)
 
     def postgres(self) -> psycopg.Connection[Any]:
         """A superuser's connection to this test's database, autocommit."""
@@ -126,7 +168,7 @@ class Universe:
 
     def close(self) -> None:
         """Remove connector, slot, topics and databases."""
-        self.run("connectors", "delete", check=False)
+        self.call("connectors", "delete")
         admin = AdminClient({"bootstrap.servers": self.env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]})
         topics = [name for name in admin.list_topics(timeout=10).topics if self.name in name]
         if topics:

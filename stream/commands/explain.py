@@ -25,6 +25,15 @@ if TYPE_CHECKING:
     help="With --log: go through so many of the newest messages.",
 )
 @click.option("--kafka/--no-kafka", default=True, show_default=True, help="Ask Kafka for lag and dead letters.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=float,
+    default=12,
+    show_default=True,
+    metavar="SECONDS",
+    help="Where something is wrong: wait so long for the pipeline before it is called behind.",
+)
 @database_option
 @json_option
 @pass_app
@@ -36,6 +45,7 @@ def command(
     with_log: bool,
     log_messages: int,
     kafka: bool,
+    timeout_s: float,
     database: str | None,
     as_json: bool,
 ) -> None:
@@ -51,6 +61,7 @@ def command(
         canonical(scorecard_id),
         database=database,
         kafka=kafka,
+        timeout_s=timeout_s,
         log_messages=log_messages if with_log else 0,
     )
     if as_json:

@@ -136,13 +136,13 @@ def test_redrive_sends_them_back(universe: Universe) -> None:
         with universe.worker():
             wait_for("one dead letter", lambda: len(_letters(universe)) == 1)
             # when it is redriven, first dry
-            assert json.loads(universe.run("dead-letters", "redrive", "--json").stdout)["sent"] == 0
+            assert json.loads(universe.done("dead-letters", "redrive", "--json"))["sent"] == 0
             done = json.loads(universe.run("dead-letters", "redrive", "--execute", "--json").stdout)
             # then it is refused again, and both letters are there
             assert done == {"matching": 1, "sent": 1, "executed": True}
             wait_for(
                 "it is refused again",
-                lambda: json.loads(universe.run("dead-letters", "list", "--json").stdout)["total"] == 2,
+                lambda: json.loads(universe.done("dead-letters", "list", "--json"))["total"] == 2,
             )
 
 

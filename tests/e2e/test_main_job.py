@@ -56,7 +56,8 @@ def test_kill_and_resume_with_two_workers(universe: Universe) -> None:
         # given two workers that share the partitions
         workload = Workload(connection, seed=2)
         workload.add(200)
-        first, second = universe.start_worker(), universe.start_worker()
+        session = {"SCORESTREAM_KAFKA_SESSION_TIMEOUT_S": "6"}  # so long the group waits for who was killed
+        first, second = universe.start_worker(**session), universe.start_worker(**session)
         universe.wait_until_equal()
         # when one is killed while changes go on
         for _ in range(100):

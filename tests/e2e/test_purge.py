@@ -41,7 +41,7 @@ def fill_like_the_old_indexer(universe: Universe, connection: psycopg.Connection
     Workload(connection, seed=3).add(count)
     connection.execute("CREATE TABLE kept AS SELECT scorecard_id, scorecard_type FROM app.scorecards")
     connection.execute("UPDATE app.scorecards SET scorecard_type = NULL")
-    universe.run("reindex", "--all")
+    universe.done("reindex", "--all")
     connection.execute(
         "UPDATE app.scorecards s SET scorecard_type = k.scorecard_type FROM kept k "
         "WHERE k.scorecard_id = s.scorecard_id"
@@ -59,7 +59,7 @@ def test_appeals_of_an_old_indexer_are_purged(universe: Universe) -> None:
             assert client.query(f"SELECT max(_version) FROM {universe.name}.score").result_rows == [(0,)]
             client.close()
         # when they are counted
-        dry = json.loads(universe.run("purge", "appeals", "--dry-run", "--json").stdout)
+        dry = json.loads(universe.done("purge", "appeals", "--dry-run", "--json"))
         # then nothing has changed, and the counts are those of Postgres
         assert dry["visible_before"] == before == appeals_shown(universe, connection)
         counted = {(row["customer_id"], kind): row[kind] for row in dry["customers"] for kind in ("replica", "request")}
@@ -70,7 +70,7 @@ def test_appeals_of_an_old_indexer_are_purged(universe: Universe) -> None:
             assert counted[customer, "replica" if kind == 1 else "request"] == number
         # and when one customer's are purged, the others' stay
         one = next(row["customer_id"] for row in dry["customers"] if row["visible_scorecards"])
-        assert "visible now" in universe.run("purge", "appeals", "--customer", one).stdout
+        assert "visible now" in universe.done("purge", "appeals", "--customer", one)
         rest = appeals_shown(universe, connection)
         assert 0 < rest < before
         # and when all are, none is visible, and everything else is as before
@@ -79,7 +79,7 @@ def test_appeals_of_an_old_indexer_are_purged(universe: Universe) -> None:
         assert done["total"] == dry["total"]
     assert universe.differences() == []
     # and a second time there is nothing to do
-    assert json.loads(universe.run("purge", "appeals", "--json").stdout)["reindexed"] == 0
+    assert json.loads(universe.done("purge", "appeals", "--json"))["reindexed"] == 0
 
 
 def test_a_killed_reindex_goes_on_where_it_was(universe: Universe) -> None:
@@ -102,7 +102,7 @@ def test_a_killed_reindex_goes_on_where_it_was(universe: Universe) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     # then the same call goes on behind it, and all is there
-    done = json.loads(universe.run("reindex", "--customer", "propel", "--json").stdout)
+    done = json.loads(universe.done("reindex", "--customer", "propel", "--json"))
     assert done["resumed_at"] >= 1_000
     assert done["reindexed"] == done["total"] == 4_500
     assert done["failed"] == 0
@@ -118,9 +118,9 @@ def test_reindex_by_ids(universe: Universe, tmp_path: Path) -> None:
     file = tmp_path / "ids.txt"
     file.write_text("# those that were asked for\n\n" + "\n".join(i.upper() for i in workload.scorecards[:15]) + "\n")
     # when some are named in a file and the others on the command line
-    assert json.loads(universe.run("reindex", "--ids-file", str(file), "--dry-run", "--json").stdout)["total"] == 15
+    assert json.loads(universe.done("reindex", "--ids-file", str(file), "--dry-run", "--json"))["total"] == 15
     universe.run("reindex", "--ids-file", str(file))
-    universe.run("reindex", *(option for i in workload.scorecards[15:] for option in ("--id", i)))
+    universe.done("reindex", *(option for i in workload.scorecards[15:] for option in ("--id", i)))
     # then all are indexed
     assert universe.differences() == []
     # and a word that is no id is refused, with its line

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
+from devstack.stack import Stack
 from tests.damage import Damage, altered
 from tests.universe import Universe, wait_for
 from tests.workload import Workload
@@ -18,9 +18,9 @@ from tests.workload import Workload
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
-@pytest.fixture
-def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
-    made = Universe(stack_env, tmp_path)
+@pytest.fixture(scope="module")
+def universe(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Universe]:
+    made = Universe(stack.env(), tmp_path_factory.mktemp("verify"))
     try:
         made.set_up()
         yield made
@@ -29,16 +29,16 @@ def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
 
 
 def explain(universe: Universe, scorecard: str, *options: str) -> dict[str, Any]:
-    done = universe.run("explain", "--json", *options, scorecard, check=False)
-    assert done.stdout, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    _, printed, said = universe.call("explain", "--json", *options, scorecard)
+    assert printed, said
+    found: dict[str, Any] = json.loads(printed)
     return found
 
 
 def verify(universe: Universe, *options: str) -> tuple[int, dict[str, Any]]:
-    done = universe.run("verify", "--json", *options, check=False, timeout_s=400)  # it waits on a busy machine
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
+    code, printed, said = universe.call("verify", "--json", *options)
+    assert printed, said
+    return code, json.loads(printed)
 
 
 def test_verify_waits_for_the_pipeline_and_tells_when_it_is_behind(universe: Universe) -> None:
@@ -56,12 +56,12 @@ def test_verify_waits_for_the_pipeline_and_tells_when_it_is_behind(universe: Uni
         connection.execute(
             "UPDATE app.scorecards SET comment = 'later', scorecard_type = 0 WHERE scorecard_id = %s", (shown,)
         )
-        code, found = verify(universe, "--timeout", "15")
+        code, found = verify(universe, "--timeout", "5")
         # then verify says that nothing can be said yet, and does not call it a difference
         assert code == 1, found
         assert "messages behind" in found["not_comparable_yet"]
         assert found["findings"] == []
-        story = explain(universe, shown, "--log")
+        story = explain(universe, shown, "--log", "--timeout", "5")
         assert story["verdict"] == "not yet", story
         assert "messages behind" in story["sentence"]
         assert {entry["op"] for entry in story["log"]} >= {"c", "u"}
@@ -121,6 +121,21 @@ def test_verify_of_moving_tables_is_clean_and_finds_what_is_wrong(universe: Univ
         assert (code, found["clean"]) == (0, True), found
 
 
+def test_explain_survives_somebody_elses_messages(universe: Universe) -> None:
+    with universe.postgres() as connection, universe.worker():
+        # given a topic with a message that is no JSON, and names the scorecard
+        workload = Workload(connection, seed=24)
+        workload.add(3)
+        scorecard = workload.scorecards[0]
+        producer = Producer({"bootstrap.servers": universe.env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]})
+        producer.produce(f"{universe.name}.app.scores", key=b"x", value=f"junk {scorecard}".encode(), partition=0)
+        producer.flush(10)
+        universe.wait_until_equal()
+        # when its log is asked for, then both are in it
+        story = explain(universe, scorecard, "--log")
+        assert {entry["op"] for entry in story["log"]} >= {"c", "?"}
+
+
 def test_a_dead_letter_is_the_reason_of_what_is_missing(universe: Universe) -> None:
     with universe.postgres() as connection, universe.worker():
         # given a scorecard whose score is no number, so that its message is refused
@@ -144,18 +159,3 @@ def test_a_dead_letter_is_the_reason_of_what_is_missing(universe: Universe) -> N
         assert story["verdict"] == "dead letter"
         assert "dead-letters-0@" in story["sentence"]
         assert len(story["dead_letters"]) == 1
-
-
-def test_explain_survives_somebody_elses_messages(universe: Universe) -> None:
-    with universe.postgres() as connection, universe.worker():
-        # given a topic with a message that is no JSON, and names the scorecard
-        workload = Workload(connection, seed=24)
-        workload.add(3)
-        scorecard = workload.scorecards[0]
-        producer = Producer({"bootstrap.servers": universe.env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]})
-        producer.produce(f"{universe.name}.app.scores", key=b"x", value=f"junk {scorecard}".encode(), partition=0)
-        producer.flush(10)
-        universe.wait_until_equal()
-        # when its log is asked for, then both are in it
-        story = explain(universe, scorecard, "--log")
-        assert {entry["op"] for entry in story["log"]} >= {"c", "?"}

@@ -38,9 +38,9 @@ def damage(universe: Universe) -> Iterator[Damage]:
 
 
 def verify(universe: Universe, *options: str, code: int = 0) -> dict[str, Any]:
-    done = universe.run("verify", "--no-wait", "--json", *options, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    ended, printed, said = universe.call("verify", "--no-wait", "--json", *options)
+    assert ended == code, printed + said
+    found: dict[str, Any] = json.loads(printed)
     return found
 
 
@@ -57,7 +57,7 @@ def fill(universe: Universe, count: int) -> list[str]:
             "WHERE coalesce(scorecard_type, 0) = 0 AND (coalesce(conversation_id, '') = '' OR started_at IS NOT NULL) "
             "ORDER BY 1"
         ).fetchall()
-    universe.run("reindex", "--all")
+    universe.done("reindex", "--all")
     assert universe.differences() == []
     return [row[0] for row in shown]
 
@@ -102,7 +102,7 @@ def test_each_damage_is_found_with_its_reason_and_repaired(universe: Universe, d
         for what, words in wanted:
             assert any(kind == what and words in reason for kind, reason in told), (name, told)
         # and explain tells the same story
-        story = json.loads(universe.run("explain", "--no-kafka", "--json", chosen[name], check=False).stdout)
+        story = json.loads(universe.call("explain", "--no-kafka", "--json", chosen[name])[1])
         assert story["verdict"] == "wrong", name
         assert wanted[0][1] in story["sentence"], (name, story["sentence"])
     # and when they are repaired
@@ -166,9 +166,7 @@ def test_rows_that_must_not_be_there(universe: Universe, damage: Damage) -> None
     # and a repair retires them
     assert verify(universe, "--repair")["clean"]
     assert universe.differences() == []
-    sentences = {
-        i: json.loads(universe.run("explain", "--no-kafka", "--json", i).stdout)["verdict"] for i in conversations
-    }
+    sentences = {i: json.loads(universe.done("explain", "--no-kafka", "--json", i))["verdict"] for i in conversations}
     assert sentences == {appeal: "appeal", unknown: "unknown type", waiting: "waiting", gone: "not in postgres"}
 
 
@@ -180,7 +178,7 @@ def test_rows_that_clickhouse_cannot_hold_say_so(universe: Universe) -> None:
         connection.execute(
             "UPDATE app.scorecards SET submitted_at = '9999-01-01+00' WHERE scorecard_id = %s", (shown[1],)
         )
-    universe.run("reindex", "--all")
+    universe.done("reindex", "--all")
     # when both stores are compared: what stood before the changes still stands
     found = verify(universe, code=3)
     # then both are told
@@ -237,7 +235,7 @@ def test_ids_that_are_text_in_postgres_are_the_same_ids(universe: Universe, dama
                 f"UPDATE app.{table} SET scorecard_id = upper(scorecard_id) WHERE scorecard_id = %s", shouted
             )
     # when all is indexed, then it is equal
-    universe.run("reindex", "--all")
+    universe.done("reindex", "--all")
     assert verify(universe)["clean"]
     # and a repair of the one in capitals keeps it
     damage.delete("scorecard", damage.shard_of("scorecard", shouted[0]), shouted[0])
