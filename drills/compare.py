@@ -49,11 +49,11 @@ def _differ(want: Counter[Any], have: Counter[Any], at: int) -> dict[str, set[st
     }
 
 
-def lag(universe: Universe) -> int:
-    """Offsets that the live group has not committed, of all topics of changes; read-committed ends."""
+def lag(universe: Universe, *, group: str | None = None) -> int:
+    """Offsets that a group (the live one) has not committed, of all topics of changes; read-committed ends."""
     env = universe.env
     servers = {"bootstrap.servers": env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"], "log_level": 2}
-    group = env["SCORESTREAM_KAFKA_GROUP"]
+    group = group or env["SCORESTREAM_KAFKA_GROUP"]
     admin = AdminClient(servers)
     topics = admin.list_topics(timeout=10).topics
     tps = [

@@ -111,7 +111,7 @@ def test_cutover_and_back_beside_live(universe: Universe) -> None:
         universe.wait_until_equal()
         with Beside(universe, workload) as beside:
             # given a replay into a shadow, killed once, while changes go on
-            with Running(universe, "start", "green", "--into", shadow, "--rate", "60") as running:
+            with Running(universe, "start", "green", "--into", shadow, "--rate", "200") as running:
                 wait_for("it runs", lambda: progress(universe, "green") > 50)
                 assert "not done" in refused(universe, "cutover", "green")
                 running.kill_all()

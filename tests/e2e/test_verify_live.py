@@ -91,7 +91,7 @@ def test_verify_of_moving_tables_is_clean_and_finds_what_is_wrong(universe: Univ
         stop = threading.Event()
 
         def write() -> None:
-            while not stop.wait(0.02):
+            while not stop.wait(0.05):
                 workload.change()
 
         writer = threading.Thread(target=write)
