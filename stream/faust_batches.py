@@ -26,6 +26,7 @@ from typing import Any, Final, NoReturn
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.tables.manager import TableManager
 
 from stream.config import KafkaSettings, Settings
 from stream.faust_fetch import FETCH_BYTES
@@ -117,6 +118,7 @@ def build_app(settings: Settings, *, web: bool = False) -> LiveApp:
         stream_buffer_maxsize=8 * settings.batch.max_messages,
         stream_recovery_delay=0.0,
         ConsumerScheduler=BatchScheduler,
+        TableManager=_NoTables,
     )
     return LiveApp(app, settings)
 
@@ -320,6 +322,15 @@ class LiveApp:
         os._exit(getattr(self._error, "exit_code", 1) or 1)
 
 
+class _NoTables(TableManager):  # type: ignore[misc]
+    """Faust's waits a second, before it joins the group, for tables that may still be declared: there are none."""
+
+    async def on_start(self) -> None:
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
+
+
 class _Worker(faust.Worker):  # type: ignore[misc]
     """Faust's worker; tells the live app when the end begins."""
 
@@ -333,6 +344,9 @@ class _Worker(faust.Worker):  # type: ignore[misc]
         """Called before Faust stops what it has started, also when it could not start (no broker)."""
         self.live._begin_stop(STOP_S if self.live._joined else FAILED_S)
         super().on_worker_shutdown()
+
+    async def _sentinel_task(self) -> None:
+        """The last that the loop does. Faust's sleeps for a second, though everything has stopped."""
 
 
 def _signal(callback: Callable[[set[TP]], None]) -> Callable[..., Awaitable[None]]:

@@ -30,7 +30,9 @@ def test_three_faults(universe: Universe, stack: Stack) -> None:
     # given two workers and a writer with every kind of change, transactions interleaved
     faults = ["clickhouse-1", "cut-postgres", "worker"]
     # when a shard is killed, Postgres' connections are cut, and a worker is killed
-    result = drill.run(universe, stack, drill.Options(seed=7, faults=faults, rate=100, rows=100, quick=True))
+    result = drill.run(
+        universe, stack, drill.Options(seed=7, faults=faults, rate=100, rows=100, quick=True, between_s=1)
+    )
     # then each was recovered from, nothing is missing, extra, stale or twice, and no appeal is visible
     assert [each.fault for each in result.rounds] == faults
     assert result.findings == dict.fromkeys(FINDINGS, 0), result.examples
