@@ -120,14 +120,7 @@ class Universe:
         self.done("schema", "apply")
         self.done("connectors", "apply", "--no-wait")
         with self.postgres() as connection:
-
-            def streams() -> bool:
-                row = connection.execute(
-                    "SELECT active FROM pg_replication_slots WHERE slot_name = %s", (self.name,)
-                ).fetchone()
-                return bool(row and row[0])
-
-            wait_for("the connector streams", streams, deadline_s=60)
+            wait_for("the connector streams", lambda: self._slot_is_active(connection))
 
     def postgres(self) -> psycopg.Connection[Any]:
         """A superuser's connection to this test's database, autocommit."""
@@ -169,29 +162,36 @@ class Universe:
     def close(self) -> None:
         """Remove connector, slot, topics and databases."""
         self.call("connectors", "delete")
-        admin = AdminClient({"bootstrap.servers": self.env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]})
-        topics = [name for name in admin.list_topics(timeout=10).topics if self.name in name]
-        if topics:
-            for future in admin.delete_topics(topics).values():
-                future.exception()
-        for url in self.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(","):
-            client = oracle.client_of(url, self.env)
-            client.command(f"DROP DATABASE IF EXISTS {self.name}")
-            client.close()
         with psycopg.connect(self._admin_url, autocommit=True) as connection:
-
-            def slot_is_free() -> bool:
-                row = connection.execute(
-                    "SELECT active FROM pg_replication_slots WHERE slot_name = %s", (self.name,)
-                ).fetchone()
-                return row is None or not row[0]
-
-            wait_for("the connector lets go of its slot", slot_is_free, deadline_s=30)
+            # Before its topics go: a task that still writes there would be waited for in vain, for 8 s.
+            wait_for(
+                "the connector lets go of its slot",
+                lambda: not self._slot_is_active(connection),
+                deadline_s=30,
+            )
+            self._remove_topics()
+            for url in self.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(","):
+                client = oracle.client_of(url, self.env)
+                client.command(f"DROP DATABASE IF EXISTS {self.name}")
+                client.close()
             connection.execute(
                 "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s",
                 (self.name,),
             )
             connection.execute(f"DROP DATABASE {self.name} WITH (FORCE)")
+
+    def _remove_topics(self) -> None:
+        admin = AdminClient({"bootstrap.servers": self.env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]})
+        topics = [name for name in admin.list_topics(timeout=10).topics if self.name in name]
+        if topics:
+            for future in admin.delete_topics(topics).values():
+                future.exception()
+
+    def _slot_is_active(self, connection: psycopg.Connection[Any]) -> bool:
+        row = connection.execute(
+            "SELECT active FROM pg_replication_slots WHERE slot_name = %s", (self.name,)
+        ).fetchone()
+        return bool(row and row[0])
 
 
 class Worker:
