@@ -35,7 +35,9 @@ def work(journal_path: Path, *, delay_s: float, fail_at: int | None) -> int:
     """The worker's program: keeps a journal of batches, and takes `delay_s` for each list of them."""
     from stream.config import load
     from stream.faust_batches import RecordBatch, build_app
+    from stream.logs import configure
 
+    configure("warning")
     live = build_app(load())
     journal = journal_path.open("a", encoding="utf-8", buffering=1)
     seen = 0
