@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-EXPECTED_S = 5.0  # heartbeat.interval.ms of the connector
+EXPECTED_S = 5.0  # between two beats, by heartbeat.action.query of the connector
 SILENT_S = 3 * EXPECTED_S  # so long without a new beat in Postgres: nobody writes them
 _KEPT = 2_000  # beats remembered while none comes through: hours
 

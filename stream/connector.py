@@ -15,7 +15,7 @@ from stream.config import Settings
 from stream.errors import ConfigError, UsageError
 from stream.tables import SCORE, SCORECARD, SOURCES
 
-HEARTBEAT = "scorestream_heartbeat"  # tables of connectors/source/0002_cdc.sql
+HEARTBEAT, HORIZON = "scorestream_heartbeat", "scorestream_horizon"  # tables of connectors/source/0002_cdc.sql
 SIGNAL = "scorestream_signal"
 
 DEFAULT_FILE = Path(__file__).resolve().parent.parent / "connectors" / "scorestream-source.json"
@@ -85,9 +85,12 @@ def overrides(settings: Settings) -> dict[str, str]:
         "message.key.columns": f"{re.escape(schema)}\\.{SCORE.source}:scorecard_id,{SCORE.id}",
         "signal.data.collection": f"{schema}.{SIGNAL}",
         "notification.sink.topic.name": notifications_topic(settings),
+        # A horizon each time, a beat every few seconds: beats go all the way to ClickHouse.
         "heartbeat.action.query": (
-            f"INSERT INTO {heartbeat} AS held (id) VALUES (1) "
-            "ON CONFLICT (id) DO UPDATE SET beat = held.beat + 1, at = now()"
+            f"WITH horizon AS (INSERT INTO {schema}.{HORIZON} DEFAULT VALUES ON CONFLICT (second) "
+            "DO UPDATE SET ended = excluded.ended, begun = excluded.begun) "
+            f"INSERT INTO {heartbeat} AS held (id) VALUES (1) ON CONFLICT (id) "
+            "DO UPDATE SET beat = held.beat + 1, at = now() WHERE held.at < now() - interval '4 s'"
         ),
         "transforms.byScorecard.partition.topic.num": str(kafka.partitions),
         "predicates.ofScorecard.pattern": f"{topic}({SCORECARD.source}|{SCORE.source})",

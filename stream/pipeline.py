@@ -67,9 +67,9 @@ class Source(Protocol):
         ...
 
     def scorecards_of(self, conversations: Sequence[str]) -> list[tuple[str, str, bool]]:
-        """(conversation id, scorecard id, together) of all scorecards of these conversations.
+        """(conversation id, scorecard id, covered) of all scorecards of these conversations.
 
-        `together`: written by the same transaction as the conversation, with all scores, and not touched since.
+        `covered`: last written, with all scores, by the conversation's own transaction or by ones that began after it.
         """
         ...
 
@@ -345,10 +345,10 @@ class Pipeline:
             found = self._retry(partial(self._source.scorecards_of, list(conversations)))
         clock.mark("look_up")
         indexed = set()
-        for conversation_id, scorecard_id, together in found:
+        for conversation_id, scorecard_id, covered in found:
             moved = conversations[conversation_id]
-            # What was committed together with the conversation is indexed by its own messages, which find it.
-            if not (together and moved.arrived):
+            # What was written with the conversation or later is indexed by its own messages, which find it.
+            if not (covered and moved.arrived):
                 plan.reindex_at(scorecard_id, moved.version)
                 indexed.add(conversation_id)
         for index, change in enumerate(changes):

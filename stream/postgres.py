@@ -15,6 +15,7 @@ import psycopg
 from psycopg import IsolationLevel
 
 from stream.config import PostgresSettings
+from stream.connector import HORIZON
 from stream.errors import PostgresRefused, PostgresUnavailable
 from stream.placement import Place, place_of
 from stream.reindex import Snapshot
@@ -66,14 +67,16 @@ class PostgresSource:
             return _places(connection, sql, ids)
 
     def scorecards_of(self, conversations: Sequence[str]) -> list[tuple[str, str, bool]]:
-        """(conversation id as given, scorecard id, together) of all scorecards of these conversations.
+        """(conversation id as given, scorecard id, covered) of all scorecards of these conversations.
 
-        `together`: the scorecard and all its scores are as the transaction wrote them that wrote the conversation, so
-        whoever looks them up finds it. Only equality is asked of xmin: its order is not that of commits.
+        `covered`: the transactions that wrote the scorecard and all its scores as they are wrote the conversation too,
+        or began after that was visible: whoever processes their changes looks up later still, and finds it. The order
+        of transaction ids is not that of commits; a horizon between the two (connectors/source/0002_cdc.sql) is what
+        tells. Ids are 32 bits: of a row that nobody wrote for 4,000,000,000 transactions nothing can be said for sure.
         """
         with self._reading() as (connection, sql):
             rows = _rows(connection, sql.scorecards_of, conversations)
-            return [(conversations[at - 1], scorecard_id, together) for at, scorecard_id, together in rows]
+            return [(conversations[at - 1], scorecard_id, covered) for at, scorecard_id, covered in rows]
 
     def snapshot(self, ids: Sequence[str]) -> Snapshot:
         """These scorecards and their scores as of one moment: one REPEATABLE READ transaction."""
@@ -143,12 +146,19 @@ class _Statements:
             SELECT w.n, s.customer_id::text, s.scorecard_type::int, {process}, {_micros(time)}
             FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id
             LEFT JOIN {chats} c ON c.conversation_id = {link}"""
+        horizon = "SELECT NULL::bigint"
+        if _readable(connection, schema, HORIZON):
+            table = f"{_name(schema)}.{_name(HORIZON)}"
+            horizon = f"SELECT begun FROM {table} WHERE ended > {_xid('c')} ORDER BY ended, begun LIMIT 1"
         self.scorecards_of = f"""
-            SELECT w.n, s.scorecard_id::text, coalesce(s.xmin = c.xmin AND NOT EXISTS (
-                SELECT FROM {scores} x WHERE x.scorecard_id = s.scorecard_id AND x.xmin <> c.xmin), false)
-            FROM unnest(%s::{link_type}[]) WITH ORDINALITY AS w(id, n)
+            SELECT w.n, s.scorecard_id::text, coalesce((s.xmin = c.xmin OR {_xid("s")} >= h.begun) AND NOT EXISTS (
+                SELECT FROM {scores} x WHERE x.scorecard_id = s.scorecard_id
+                AND x.xmin <> c.xmin AND coalesce({_xid("x")} < h.begun, true)), false)
+            FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint) AS now(xid),
+                unnest(%s::{link_type}[]) WITH ORDINALITY AS w(id, n)
             JOIN {scorecards} s ON s.conversation_id = w.id
-            LEFT JOIN {chats} c ON c.conversation_id = {link}"""
+            LEFT JOIN {chats} c ON c.conversation_id = {link}
+            LEFT JOIN LATERAL ({horizon}) AS h(begun) ON true"""
         self.rows = {
             table.target: f"""
             SELECT w.n, {", ".join(_column(column) for column in table.columns)}
@@ -175,6 +185,16 @@ def _column_types(connection: psycopg.Connection[Any], schema: str) -> dict[tupl
     return found
 
 
+def _readable(connection: psycopg.Connection[Any], schema: str, table: str) -> bool:
+    """Whether the table is there and may be read."""
+    row = connection.execute(
+        "SELECT has_table_privilege(c.oid, 'SELECT') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = %s",
+        (schema, table),
+    ).fetchone()
+    return row is not None and row[0]
+
+
 def required_columns() -> list[tuple[str, str]]:
     """(table, column) of everything that the look-ups read."""
     own: list[tuple[Table, tuple[str, ...]]] = [
@@ -189,6 +209,11 @@ def _column(column: Column) -> str:
     name = f"s.{_name(column.name)}"
     casts = {"uuid": f"{name}::text", "text": f"{name}::text", "float": f"{name}::float8", "int": f"{name}::int"}
     return _micros(name) if column.kind == "time" else casts.get(column.kind, name)
+
+
+def _xid(alias: str) -> str:
+    """The id of the transaction that wrote a row, in 64 bits: the newest with these 32 that is not above now.xid."""
+    return f"(now.xid - ((now.xid - {alias}.xmin::text::bigint) & 4294967295))"
 
 
 def _micros(expression: str) -> str:

@@ -12,7 +12,7 @@ import psycopg
 
 from stream.checksums import quoted
 from stream.config import PostgresSettings
-from stream.connector import HEARTBEAT, SIGNAL
+from stream.connector import HEARTBEAT, HORIZON, SIGNAL
 from stream.tables import SCORE, SCORECARD, SOURCES
 
 _INDEXED = ((SCORECARD.source, "conversation_id"), (SCORE.source, SCORECARD.id))
@@ -37,7 +37,7 @@ def faults(connection: psycopg.Connection[Any], settings: PostgresSettings) -> l
     if level is None or level[0] != "logical":
         found.append(Fault(True, "wal_level is not logical", "ALTER SYSTEM SET wal_level = 'logical'; and restart"))
     tables = _tables(connection, settings.source_schema)
-    for table in (*SOURCES, SIGNAL, HEARTBEAT):
+    for table in (*SOURCES, SIGNAL, HEARTBEAT, HORIZON):
         if table not in tables:
             found.append(
                 Fault(True, f"no table {settings.source_schema}.{table}", "run connectors/source/0002_cdc.sql")
@@ -47,7 +47,7 @@ def faults(connection: psycopg.Connection[Any], settings: PostgresSettings) -> l
         if identity != "f":
             sql = f"ALTER TABLE {_name(settings, table)} REPLICA IDENTITY FULL;"
             found.append(Fault(True, f"{table} has no whole before-images", sql))
-    found += _unpublished(connection, settings, sorted(tables))
+    found += _unpublished(connection, settings, sorted(set(tables) - {HORIZON}))
     found += _untold_truncates(connection, settings, list(there))
     found += _without_index(connection, settings, list(there))
     return found
@@ -58,7 +58,7 @@ def _tables(connection: psycopg.Connection[Any], schema: str) -> dict[str, str]:
     rows = connection.execute(
         "SELECT c.relname, c.relreplident::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE n.nspname = %s AND c.relname = ANY(%s)",
-        (schema, [*SOURCES, SIGNAL, HEARTBEAT]),
+        (schema, [*SOURCES, SIGNAL, HEARTBEAT, HORIZON]),
     )
     return dict(rows.fetchall())
 

@@ -113,7 +113,10 @@ class FakePostgres:
         self.last_commit: int | None = None
         self.wal: list[Commit] = []
         self.locks: dict[tuple[str, str], Transaction] = {}
-        self.xmin: dict[tuple[str, str], int] = {}  # LSN of the commit that wrote the row as it is
+        self.xid = 700  # of the next transaction that writes
+        self.running: set[int] = set()
+        self.xmin: dict[tuple[str, str], int] = {}  # the transaction that wrote the row as it is
+        self.horizons: list[tuple[int, int]] = []  # (all below had ended, none from here on had begun), at some moments
         self.shares: dict[str, set[Transaction]] = defaultdict(set)  # scorecard id -> who holds FOR KEY SHARE
         self.calls: Counter[str] = Counter()
 
@@ -143,6 +146,10 @@ class FakePostgres:
         self.last_commit = self.lsn
         return self.lsn
 
+    def note_horizon(self) -> None:
+        """What the connector does every second."""
+        self.horizons.append((min(self.running, default=self.xid), self.xid))
+
     # What the pipeline asks (its Source).
 
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
@@ -153,16 +160,18 @@ class FakePostgres:
         self._call("scorecards_of")
         wanted = set(conversations)
         return [
-            (row["conversation_id"], scorecard_id, self._together(scorecard_id, row["conversation_id"]))
+            (row["conversation_id"], scorecard_id, self._covered(scorecard_id, row["conversation_id"]))
             for scorecard_id, row in self.rows["scorecards"].items()
             if row["conversation_id"] in wanted
         ]
 
-    def _together(self, scorecard_id: str, conversation_id: str) -> bool:
-        chat = self.xmin.get((CHATS, conversation_id))
+    def _covered(self, scorecard_id: str, conversation_id: str) -> bool:
+        if (chat := self.xmin.get((CHATS, conversation_id))) is None:
+            return False
+        later = min((begun for ended, begun in self.horizons if ended > chat), default=self.xid)
         rows = [("scorecards", scorecard_id)]
         rows += [("scores", i) for i, row in self.rows["scores"].items() if row["scorecard_id"] == scorecard_id]
-        return chat is not None and conversation_id in self.rows[CHATS] and {self.xmin[row] for row in rows} == {chat}
+        return all(self.xmin[row] == chat or self.xmin[row] >= later for row in rows)
 
     def snapshot(self, ids: Sequence[str]) -> Snapshot:
         self._call("snapshot")
@@ -232,6 +241,7 @@ class Transaction:
         self._postgres = postgres
         self._own: dict[tuple[str, str], Row | None] = {}
         self._changes: list[Change] = []
+        self._xid: int | None = None  # from the first change on
 
     def __enter__(self) -> Transaction:
         return self
@@ -304,7 +314,7 @@ class Transaction:
                     pg.xmin.pop((table, row_id), None)
                 else:
                     pg.rows[table][row_id] = row
-                    pg.xmin[table, row_id] = pg.last_commit
+                    pg.xmin[table, row_id] = self._xid
         self.rollback()
 
     def rollback(self) -> None:
@@ -313,7 +323,8 @@ class Transaction:
         pg.locks = {row: holder for row, holder in pg.locks.items() if holder is not self}
         for holders in pg.shares.values():
             holders.discard(self)
-        self._own, self._changes = {}, []
+        pg.running.discard(self._xid)
+        self._own, self._changes, self._xid = {}, [], None
 
     def _ids(self, table: str) -> list[str]:
         return list(dict.fromkeys([*self._postgres.rows[table], *(i for t, i in self._own if t == table)]))
@@ -333,6 +344,10 @@ class Transaction:
         self._postgres.shares[scorecard_id].add(self)
 
     def _log(self, table: str, op: str, row_id: str, before: Row | None, after: Row | None) -> None:
+        if self._xid is None:
+            self._xid = self._postgres.xid
+            self._postgres.xid += 1
+            self._postgres.running.add(self._xid)
         self._own[table, row_id] = after
         self._changes.append(Change(self._postgres.next_lsn(), table, op, before, after))
 

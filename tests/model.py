@@ -254,6 +254,7 @@ class World:
 
     def _step(self) -> None:
         actions: list[tuple[int, Callable[[], None]]] = [(10, self._sql), (4, self._stream), (8, self._fetch)]
+        actions.append((2, self.postgres.note_horizon))
         if self._in_flight():
             actions.append((24, self._advance))
         if self.faults.crashes:

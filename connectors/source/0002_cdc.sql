@@ -22,6 +22,17 @@ CREATE TABLE IF NOT EXISTS app.scorestream_heartbeat (
     at   timestamptz NOT NULL DEFAULT now()
 );
 
+-- The horizon of every second of the last day, by the connector as well: which transactions had ended then, and which had
+-- not begun. So a worker that was away knows which rows were written after a conversation and need no reindex for it.
+-- Ids of transactions mean nothing in another cluster, so copied rows are deleted here.
+CREATE TABLE IF NOT EXISTS app.scorestream_horizon (
+    second integer PRIMARY KEY DEFAULT extract(epoch FROM now())::bigint % 86400,
+    ended  bigint NOT NULL DEFAULT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,  -- all below this one
+    begun  bigint NOT NULL DEFAULT pg_snapshot_xmax(pg_current_snapshot())::text::bigint   -- none from this one on
+);
+CREATE INDEX IF NOT EXISTS scorestream_horizon_ended ON app.scorestream_horizon (ended, begun);
+DELETE FROM app.scorestream_horizon;
+
 -- REPLICA IDENTITY FULL: an update's and a delete's event carry the whole old row. Without it a delete of a score does not
 -- say whose it was, a change of place does not say what the place was, and large unchanged texts are missing.
 DO $$
@@ -83,10 +94,12 @@ END $$;
 ALTER ROLE scorestream_cdc LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
 GRANT USAGE ON SCHEMA app TO scorestream_cdc;
 GRANT SELECT ON app.chats, app.scorecards, app.scores TO scorestream_cdc;
-GRANT SELECT, INSERT, UPDATE ON app.scorestream_signal, app.scorestream_heartbeat TO scorestream_cdc;
+GRANT SELECT, INSERT, UPDATE ON app.scorestream_signal, app.scorestream_heartbeat, app.scorestream_horizon
+    TO scorestream_cdc;
 
 -- The worker (and verify, explain, ...): looks up places, changes nothing.
 ALTER ROLE scorestream_reader LOGIN NOREPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
 ALTER ROLE scorestream_reader SET default_transaction_read_only = on;
 GRANT USAGE ON SCHEMA app TO scorestream_reader;
-GRANT SELECT ON app.chats, app.scorecards, app.scores, app.scorecard_templates, app.scorestream_heartbeat TO scorestream_reader;
+GRANT SELECT ON app.chats, app.scorecards, app.scores, app.scorecard_templates, app.scorestream_heartbeat,
+    app.scorestream_horizon TO scorestream_reader;

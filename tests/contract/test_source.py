@@ -15,6 +15,7 @@ from stream.placement import Place, State
 from stream.postgres import PostgresSource
 from stream.tables import CHATS, SCORE, SCORECARD
 from tests.fakes import TIMES, FakePostgres, iso
+from tests.universe import ROOT
 
 CARDS = [f"5c000000-0000-4000-8000-00000000000{n}" for n in range(9)]
 SCORES = [f"50000000-0000-4000-8000-00000000000{n}" for n in range(3)]
@@ -32,6 +33,11 @@ CREATE TABLE {schema}.scores (score_id {id} PRIMARY KEY, scorecard_id {id} NOT N
     ON DELETE CASCADE, criterion_id {id} NOT NULL, numeric_value {float}, ai_value {float}, not_applicable boolean
     NOT NULL, comment text, updated_at timestamptz NOT NULL);
 """
+HORIZON = next(
+    statement
+    for statement in (ROOT / "connectors/source/0002_cdc.sql").read_text("utf-8").split(";")
+    if "TABLE IF NOT EXISTS app.scorestream_horizon" in statement
+)
 TYPES = {
     "uuid": {"id": "uuid", "link": "uuid", "chat": "uuid", "number": "smallint", "float": "double precision"},
     "text": {"id": "text", "link": "text", "chat": "text", "number": "integer", "float": "numeric"},
@@ -42,20 +48,32 @@ TYPES = {
 class RealPostgres(PostgresSource):
     """A schema of its own, filled through the fake's calls; `with`-able, dropped at the end."""
 
-    def __init__(self, url: str, kind: str) -> None:
+    def __init__(self, url: str, kind: str, *, horizon: bool = True) -> None:
         self.name = f"contract_{uuid4().hex[:12]}"
         super().__init__(PostgresSettings(dsn=url, source_schema=self.name))
         self.connection = psycopg.connect(url, autocommit=True)
         self.connection.execute(f"CREATE SCHEMA {self.name};" + DDL.format(schema=self.name, **TYPES[kind]))
+        if horizon:
+            self.connection.execute(HORIZON.replace("app.", f"{self.name}."))
+        self._horizons = 0
         self._shape = FakePostgres()  # fills in what a row does not say
 
     def insert(self, table: str, row_id: str, **values: Any) -> None:
+        self.connection.execute(self.statement(table, row_id, **values))
+
+    def statement(self, table: str, row_id: str, **values: Any) -> bytes:
         self._shape.insert(table, row_id, **values)
         row = self._shape.rows[table][row_id]
         # text in quotes becomes whatever the column is
         shown = {name: iso(value) if name in TIMES and value is not None else value for name, value in row.items()}
         literals = ", ".join("NULL" if value is None else f"'{value}'" for value in shown.values())
-        self.connection.execute(f"INSERT INTO {self.name}.{table} ({', '.join(shown)}) VALUES ({literals})")
+        return f"INSERT INTO {self.name}.{table} ({', '.join(shown)}) VALUES ({literals})".encode()
+
+    def note_horizon(self) -> None:
+        """As the connector does, but as often as a test likes: one takes the place of another of the same second."""
+        self._horizons += 1
+        table = f"{self.name}.scorestream_horizon"
+        self.connection.execute(f"INSERT INTO {table} (second) VALUES ({self._horizons})".encode())
 
     def drop(self) -> None:
         self.close()
@@ -116,7 +134,7 @@ def test_scorecards_of_conversations(postgres: Any) -> None:
     postgres.insert("scorecards", CARDS[1], conversation_id=ABSENT)
     postgres.insert("scorecards", CARDS[2])
     found = postgres.scorecards_of([ABSENT, CHAT, CHAT[:-1] + "9"])
-    # written by transactions of their own, so none is together with its conversation
+    # written by transactions of their own, and nothing says in which order
     assert sorted(found) == sorted([(CHAT, CARDS[0], False), (ABSENT, CARDS[1], False)])
     assert postgres.scorecards_of([]) == []
 
@@ -153,9 +171,39 @@ def test_a_snapshot_has_every_column_in_the_order_of_the_table(postgres: Any) ->
     ]
 
 
+def test_what_was_written_after_a_horizon_is_covered(postgres: Any) -> None:
+    # given a scorecard from before its conversation was known to have ended, and one from after that, with a score
+    postgres.insert("scorecards", CARDS[0], conversation_id=CHAT)
+    postgres.note_horizon()
+    postgres.insert(CHATS, CHAT, started_at=JANUARY)
+    postgres.insert("scorecards", CARDS[1], conversation_id=CHAT)
+    postgres.note_horizon()
+    postgres.insert("scorecards", CARDS[2], conversation_id=CHAT)
+    postgres.insert("scores", SCORES[0], scorecard_id=CARDS[2])
+    # then that one alone is covered, also by the horizons of later
+    postgres.note_horizon()
+    expected = [(CHAT, CARDS[0], False), (CHAT, CARDS[1], False), (CHAT, CARDS[2], True)]
+    assert sorted(postgres.scorecards_of([CHAT])) == expected
+    # and one whose conversation is not there is not
+    postgres.insert("scorecards", CARDS[3], conversation_id=ABSENT)
+    assert postgres.scorecards_of([ABSENT]) == [(ABSENT, CARDS[3], False)]
+
+
+def test_an_older_score_leaves_a_scorecard_uncovered(postgres: Any) -> None:
+    postgres.insert("scorecards", CARDS[0])
+    postgres.insert("scores", SCORES[0], scorecard_id=CARDS[0])
+    postgres.insert(CHATS, CHAT, started_at=JANUARY)
+    postgres.note_horizon()
+    if isinstance(postgres, FakePostgres):
+        postgres.update("scorecards", CARDS[0], conversation_id=CHAT)
+    else:
+        postgres.connection.execute(f"UPDATE {postgres.name}.scorecards SET conversation_id = '{CHAT}'".encode())
+    assert postgres.scorecards_of([CHAT]) == [(CHAT, CARDS[0], False)]
+
+
 @pytest.mark.stack
-def test_what_was_written_together_is_known_as_such(stack_env: dict[str, str]) -> None:
-    real = RealPostgres(stack_env["DEVSTACK_POSTGRES_URL"], "mixed")
+def test_what_was_written_together_is_covered(stack_env: dict[str, str]) -> None:
+    real = RealPostgres(stack_env["DEVSTACK_POSTGRES_URL"], "mixed", horizon=False)
     with closing(real), real.connection.transaction():
         real.insert(CHATS, CHAT, started_at=JANUARY)
         real.insert("scorecards", CARDS[0], conversation_id=CHAT)
@@ -164,5 +212,35 @@ def test_what_was_written_together_is_known_as_such(stack_env: dict[str, str]) -
         assert real.scorecards_of([CHAT]) == [(CHAT, CARDS[0], True)]
         real.insert("scores", SCORES[1], scorecard_id=CARDS[0])
         assert real.scorecards_of([CHAT]) == [(CHAT, CARDS[0], False)]
+    finally:
+        real.drop()
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("open_one", ["conversation", "scorecard", "another"])
+def test_transactions_that_were_open_at_the_horizon(stack_env: dict[str, str], open_one: str) -> None:
+    # given a horizon while a transaction is open
+    url = stack_env["DEVSTACK_POSTGRES_URL"]
+    real = RealPostgres(url, "mixed")
+    chat = real.statement(CHATS, CHAT, started_at=JANUARY)
+    card = real.statement("scorecards", CARDS[0], conversation_id=CHAT)
+    others = {"conversation": chat, "scorecard": card, "another": real.statement("scorecards", CARDS[1])}
+    with psycopg.connect(url) as other:
+        other.execute("SELECT pg_current_xact_id()" if open_one == "scorecard" else others[open_one])
+        if open_one != "conversation":
+            real.connection.execute(chat)
+        real.note_horizon()
+        if open_one == "scorecard":
+            other.execute(card)
+        else:
+            real.connection.execute(card)
+    try:
+        # then its scorecard may not have seen the conversation, or the conversation have come after it; and while
+        # another one was open that began before the conversation, nothing is known of it either
+        assert real.scorecards_of([CHAT]) == [(CHAT, CARDS[0], False)]
+        # and the next horizon covers what comes after it
+        real.note_horizon()
+        real.insert("scorecards", CARDS[2], conversation_id=CHAT)
+        assert sorted(real.scorecards_of([CHAT])) == [(CHAT, CARDS[0], False), (CHAT, CARDS[2], True)]
     finally:
         real.drop()
