@@ -21,6 +21,7 @@ from tests.fakes import (
 
 CARD = "5c000000-0000-4000-8000-000000000000"
 SCORES = [f"50000000-0000-4000-8000-00000000000{n}" for n in range(2)]
+GRADED = "5c000000-0000-4000-8000-00000000000f"
 NEW = "50000000-0000-4000-8000-00000000000f"
 CHAT = "c0000000-0000-4000-8000-000000000000"
 JANUARY = 1_767_225_600_000_000
@@ -337,6 +338,45 @@ def test_the_conversation_arrives_after_its_scorecard(bench: Bench) -> None:
     bench.postgres.delete(CHATS, CHAT)
     bench.check()
     assert bench.target.visible(SCORE) == []
+
+
+def test_what_was_written_after_a_conversation_is_left_to_its_own_messages(bench: Bench) -> None:
+    # given a worker that was away while a conversation was had, and graded some time later
+    bench.postgres.insert(CHATS, CHAT, started_at=FEBRUARY)
+    bench.postgres.note_horizon()
+    with bench.postgres.begin() as tx:
+        tx.insert("scorecards", GRADED, conversation_id=CHAT)
+        tx.insert("scores", NEW, scorecard_id=GRADED)
+    # when it comes to the conversation before the rest
+    done = bench.process(bench.batch(CHATS))
+    # then it does nothing of what the rest does anyway
+    assert (done.reindexed, bench.postgres.calls["snapshot"]) == (0, 0)
+    bench.check()
+    assert len(bench.target.visible(SCORE)) == 3
+
+
+@pytest.mark.parametrize("horizon", ["while none of them is", "while one of them is", "when both are"])
+def test_the_conversation_began_before_its_scorecard_and_was_committed_after_it(bench: Bench, horizon: str) -> None:
+    # given an open transaction with a conversation, and a later one that is committed and found it not
+    tx = bench.postgres.begin()
+    tx.insert(CHATS, CHAT, started_at=FEBRUARY)
+    if horizon == "while none of them is":
+        bench.postgres.note_horizon()
+    with bench.postgres.begin() as later:
+        later.update("scorecards", CARD, conversation_id=CHAT)
+        for score_id in SCORES:
+            later.update("scores", score_id, comment="second")
+    bench.live()
+    assert bench.target.visible(SCORE) == []
+    if horizon == "while one of them is":
+        bench.postgres.note_horizon()
+    # when the conversation is committed, and processed
+    tx.commit()
+    if horizon == "when both are":
+        bench.postgres.note_horizon()
+    # then it brings its scorecard: the order of transactions' ids says nothing
+    bench.check()
+    assert len(bench.target.visible(SCORE)) == 2
 
 
 def test_deleted_and_inserted_again_under_the_same_id(bench: Bench) -> None:
