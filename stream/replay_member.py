@@ -10,7 +10,6 @@ Offsets are committed only as far as everything before them is done, whichever b
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import os
 import resource
@@ -26,7 +25,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from stream import metrics
+from stream import collector, metrics
 from stream.config import Settings
 from stream.dead_letter_guard import DeadLetterGuard
 from stream.errors import PostgresUnavailable, Retry, ScorestreamError
@@ -128,9 +127,7 @@ class Member:
         Raises:
             ScorestreamError: this process cannot go on; what it had not finished is not committed.
         """
-        # The batches' objects live for a second and are no cycles: looking through them costs more than it frees.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        collector.rest()
         try:
             while not self._ends_now():
                 self._step()

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from stream import hops, metrics
+from stream import collector, hops, metrics
 from stream.clickhouse import ClickHouseTarget
 from stream.clients import Clients
 from stream.config import Settings
@@ -69,6 +69,7 @@ def run(settings: Settings) -> int:
             live.on_stopping(monitor.stop)
             opened.callback(monitor.close, within_s=0.5)
             monitor.start(also=server.own_url)
+        collector.rest()
         watchdog.start()
         opened.callback(watchdog.close)
         return live.run()
