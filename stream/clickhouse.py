@@ -264,25 +264,28 @@ class ClickHouseTarget:
         return visible(states)
 
     def _insert(self, shard: int, table: Table, several: Sequence[_Columns]) -> list[None]:
-        columns = several[0]
+        columns = list(several[0])
         if len(several) > 1:
             columns = [list(chain.from_iterable(parts)) for parts in zip(*several, strict=True)]
         rows = len(columns[0])
         began = time.perf_counter()
-        summary = self._call(
-            shard,
-            table.target,
-            lambda client: client.insert(
+        try:
+            summary = self._call(
+                shard,
                 table.target,
-                columns,
-                database=self._database,
-                column_names=table.insert_columns,
-                column_type_names=table.insert_types,
-                column_oriented=True,
-                # One thread: the blocks are sorted columns already, and a second thread only has to be woken.
-                settings={"async_insert": 0, "insert_deduplicate": 0, "max_threads": 1},
-            ),
-        )
+                lambda client: client.insert(
+                    table.target,
+                    columns,
+                    database=self._database,
+                    column_names=table.insert_columns,
+                    column_type_names=table.insert_types,
+                    column_oriented=True,
+                    # One thread: the blocks are sorted columns already, and a second thread only has to be woken.
+                    settings={"async_insert": 0, "insert_deduplicate": 0, "max_threads": 1},
+                ),
+            )
+        finally:
+            columns.clear()  # the client's InsertContext is a cycle, and would hold them until the collector looks
         if rows and not summary.written_rows:
             # Seen of inserts into a table that just then refuses parts, or changes its name: nothing is stored.
             raise ClickHouseUnavailable(

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from stream.config import Settings
 from stream.errors import ConfigError, UsageError
-from stream.tables import SCORE, SCORECARD, SOURCES
+from stream.tables import HORIZON, SCORE, SCORECARD, SOURCES
 
-HEARTBEAT, HORIZON = "scorestream_heartbeat", "scorestream_horizon"  # tables of connectors/source/0002_cdc.sql
+HEARTBEAT = "scorestream_heartbeat"  # tables of connectors/source/0002_cdc.sql
 SIGNAL = "scorestream_signal"
 
 DEFAULT_FILE = Path(__file__).resolve().parent.parent / "connectors" / "scorestream-source.json"

@@ -40,6 +40,8 @@ class _Open:
 
     def __init__(self, result: FetchResult) -> None:
         self.result = result
+        # aiokafka's own way through the records is not taken: a generator that makes a cycle, and holds them after us
+        result._partition_records._records_iterator = None
         self.rest: list[Any] = []  # decoded, and above the limit of the last time
 
     def take(self, limit: int) -> list[Any]:

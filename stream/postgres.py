@@ -15,11 +15,10 @@ import psycopg
 from psycopg import IsolationLevel
 
 from stream.config import PostgresSettings
-from stream.connector import HORIZON
 from stream.errors import PostgresRefused, PostgresUnavailable
 from stream.placement import Place, place_of
 from stream.reindex import Snapshot
-from stream.tables import CHATS, SCORE, SCORECARD, TARGETS, Column, Table
+from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table
 
 # What passes by itself: connection loss, restarts, timeouts, cancelled by a replica's recovery, out of connections.
 _TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)

@@ -12,8 +12,8 @@ import psycopg
 
 from stream.checksums import quoted
 from stream.config import PostgresSettings
-from stream.connector import HEARTBEAT, HORIZON, SIGNAL
-from stream.tables import SCORE, SCORECARD, SOURCES
+from stream.connector import HEARTBEAT, SIGNAL
+from stream.tables import HORIZON, SCORE, SCORECARD, SOURCES
 
 _INDEXED = ((SCORECARD.source, "conversation_id"), (SCORE.source, SCORECARD.id))
 _TRUNCATE = "scorestream_truncate"  # the trigger of connectors/source/0002_cdc.sql

@@ -188,9 +188,7 @@ class _Family:
         self.failed = 0
 
     def spawn(self) -> None:
-        # Batches are made in one thread and freed in another: with an arena for each, glibc keeps twice the memory.
-        env = {"MALLOC_ARENA_MAX": "2"} | os.environ
-        self._processes.append(subprocess.Popen(self._command, stdin=subprocess.DEVNULL, env=env))  # noqa: S603  our own program
+        self._processes.append(subprocess.Popen(self._command, stdin=subprocess.DEVNULL))  # noqa: S603  our own program
 
     def alive(self) -> bool:
         return any(process.poll() is None for process in self._processes)

@@ -106,6 +106,7 @@ SCORE = Table(
 )
 
 CHATS = "chats"
+HORIZON = "scorestream_horizon"  # which transactions had ended, second by second; connectors/source/0002_cdc.sql
 TARGETS: tuple[Table, ...] = (SCORECARD, SCORE)
 SOURCES: tuple[str, ...] = (CHATS, SCORECARD.source, SCORE.source)
 TEMPLATES = "scorecard_templates"

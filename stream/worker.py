@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from stream import collector, hops, metrics
+from stream import hops, memory, metrics
 from stream.clickhouse import ClickHouseTarget
 from stream.clients import Clients
 from stream.config import Settings
@@ -46,6 +46,7 @@ IDLE_S = 10.0  # the dashboard's sources are asked so often while nobody looks; 
 
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; returns the process's exit code."""
+    memory.prepare()
     live = build_app(settings)
     worker = LiveWorker(settings, live)
     for table in SOURCES:
@@ -69,7 +70,6 @@ def run(settings: Settings) -> int:
             live.on_stopping(monitor.stop)
             opened.callback(monitor.close, within_s=0.5)
             monitor.start(also=server.own_url)
-        collector.rest()
         watchdog.start()
         opened.callback(watchdog.close)
         return live.run()
