@@ -56,7 +56,7 @@ def plan(settings: Settings, request: Request) -> Plan:
         raise UsageError(f"{name!r} is no name: up to 32 of a-z, 0-9, '.', '_', '-', a letter or digit first")
     start_us, end_us = request.start_us, request.end_us
     if start_us is not None and end_us is not None and start_us >= end_us:
-        raise UsageError("--from is not before --to")
+        raise UsageError("--from is not before --to: give an earlier --from or a later --to")
     with Connect(settings.connect) as connect, Signals(settings) as signals, BackfillTopic(settings) as topic:
         chunk = _check_connector(settings, connect)
         signals.check()

@@ -76,7 +76,9 @@ def windows(start_us: int | None, end_us: int | None, *, size_s: float | None) -
     if start_us is None or end_us is None:
         raise UsageError("windows need a start and an end: give --from and --to, or --window none")
     if start_us >= end_us:
-        raise UsageError(f"the start {_text(start_us)} is not before the end {_text(end_us)}")
+        raise UsageError(
+            f"the start {_text(start_us)} is not before the end {_text(end_us)}: give another --from or --to"
+        )
     size_us = int(size_s * 1_000_000)
     count = -(-(end_us - start_us) // size_us)
     if count > MAX_WINDOWS:

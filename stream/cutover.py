@@ -30,8 +30,9 @@ from stream.verify import Verified, Verifier
 log = logging.getLogger(__name__)
 
 _CUTOVER_LANE = -2
-_CLOSE_MESSAGES = 2_000  # with fewer than these in a round, the last one, with writes held back, is short
-_ROUNDS = 20
+_SHORT_S = 0.3  # a round of catching up that takes no longer is the last before writes are held back
+_PATIENCE_S = 90.0  # after so long, a round of up to _LONGEST_S will do: live waits for that long then
+_LONGEST_S = 2.0
 Say = Callable[[str], None]
 
 
@@ -163,17 +164,27 @@ def _keep(topic: ReplayTopic, cut: Cut) -> None:
 
 
 def _catch_up(follower: Follower, cut: Cut) -> None:
-    """Round after round, until what is left takes no time to speak of."""
-    for _ in range(_ROUNDS):
-        messages = follower.to(follower.ends())
-        cut.caught_up += messages
-        if messages < _CLOSE_MESSAGES / 10:
+    """Round after round, until one takes no time to speak of: the last one, with writes held back, takes as long.
+
+    Raises:
+        ScorestreamError: the rounds stay long, since as much comes as is processed.
+    """
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while True:
+        began = time.monotonic()
+        cut.caught_up += follower.to(follower.ends())
+        took_s = time.monotonic() - began
+        log.info("caught up", extra={"took_s": took_s})
+        if took_s <= _SHORT_S:
             return
-    if messages < _CLOSE_MESSAGES:
-        return
-    raise ScorestreamError(
-        f"the shadow does not catch up: {messages} messages came while as many were processed; stop what writes so much"
-    )
+        if time.monotonic() > give_up_at:
+            if took_s <= _LONGEST_S:
+                return
+            raise ScorestreamError(
+                f"the shadow does not catch up: after {_PATIENCE_S:.0f} s what comes in a round still takes "
+                f"{took_s:.1f} s; nothing was exchanged. Run `scorestream cutover {cut.name}` again when less is "
+                "written"
+            )
 
 
 def _verify(settings: Settings, shadow: str, follower: Follower, *, wait: bool) -> Verified:
@@ -203,7 +214,9 @@ def _exchange(tables: ShadowTables, follower: Follower, cut: Cut, before: dict[s
     tables.hold(cut.database)
     try:
         # Read after live's writes are refused: what live has written, or will write there, came before these ends.
+        refused_s = time.monotonic() - held_at
         cut.caught_up += follower.to(follower.ends())
+        caught_up_s = time.monotonic() - held_at - refused_s
         # Before the exchange: to begin too early is harmless, to begin too late leaves rows out.
         follower.begin_next_at_live()
         began = time.monotonic()
@@ -214,7 +227,9 @@ def _exchange(tables: ShadowTables, follower: Follower, cut: Cut, before: dict[s
         tables.let_go(cut.database)
         cut.held_s = time.monotonic() - held_at
         tables.let_go(cut.old)
-    log.info("exchanged", extra={"held_s": cut.held_s, "exchange_s": cut.exchange_s})
+    # The rest of the time is the commit of where to follow from next, and letting go.
+    took = {"held_s": cut.held_s, "refused_s": refused_s, "caught_up_s": caught_up_s, "exchange_s": cut.exchange_s}
+    log.info("exchanged", extra=took)
     return dict(follower.positions)
 
 

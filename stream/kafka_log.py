@@ -101,12 +101,15 @@ class LogReader:
 
     Args:
         group: whose offsets `commit` sets and `committed` reads. Nobody may be a member of it.
+        follows: partitions are not let go at their ends, and are read beyond them; the next `add` only moves the end.
+            For who goes to the end of the log again and again: to begin a partition costs several requests.
 
     Every method raises KafkaUnavailable when the brokers do not answer.
     """
 
-    def __init__(self, settings: KafkaSettings, *, group: str) -> None:
+    def __init__(self, settings: KafkaSettings, *, group: str, follows: bool = False) -> None:
         self._settings = settings
+        self._follows = follows
         self._consumer = Consumer(
             client_options(settings)
             | {
@@ -120,7 +123,7 @@ class LogReader:
                 "queued.min.messages": 100_000,
                 "queued.max.messages.kbytes": QUEUE_KBYTES,
                 "fetch.message.max.bytes": 1 << 20,
-                "fetch.wait.max.ms": 50,
+                "fetch.wait.max.ms": 10 if follows else 50,
                 "receive.message.max.bytes": 4 * MESSAGE_MAX_BYTES,
                 "log_level": 2,  # brokers that are away are told as KafkaUnavailable, not on stderr
             }
@@ -133,16 +136,19 @@ class LogReader:
     @property
     def reading(self) -> set[TP]:
         """Partitions whose end has not been reached."""
-        return set(self._position)
+        return {tp for tp, position in self._position.items() if position < self._ends[tp]}
 
     def add(self, spans: Mapping[TP, tuple[int, int]]) -> None:
         """Read these partitions, too, each from a start to an end; an empty span is at its end at once."""
         fresh = []
         for tp, (start, end) in spans.items():
-            if start < end:
-                self._position[tp], self._ends[tp] = start, end
-                self._moved_at[tp] = time.monotonic()
+            if start >= end:
+                continue
+            if tp not in self._position:
+                self._position[tp] = start
                 fresh.append(TopicPartition(*tp, start))
+            self._ends[tp] = end
+            self._moved_at[tp] = time.monotonic()
         if fresh:
             with self._asking():
                 self._consumer.incremental_assign(fresh)
@@ -212,6 +218,8 @@ class LogReader:
         start = self._position.get(tp)
         if start is None:  # read ahead, of a partition that was dropped
             return None
+        if self._follows:
+            return self._moved(tp, run, start, run[-1].offset() + 1)
         end = self._ends[tp]
         reached = run[-1].offset() + 1 >= end
         while run and run[-1].offset() >= end:
@@ -224,9 +232,9 @@ class LogReader:
         tp = TP(event.topic(), event.partition())
         if error.code() == KafkaError._PARTITION_EOF:
             start = self._position.get(tp)
-            if start is None or event.offset() < self._ends[tp]:
+            if start is None or event.offset() < (start if self._follows else self._ends[tp]):
                 return None
-            return self._moved(tp, [], start, self._ends[tp])
+            return self._moved(tp, [], start, event.offset() if self._follows else self._ends[tp])
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise UsageError(
                 f"{tp.topic}-{tp.partition} no longer has offset {self._position.get(tp, event.offset())}: it is gone "
@@ -238,7 +246,7 @@ class LogReader:
         raise KafkaUnavailable(f"{tp.topic}-{tp.partition}: {error.str()}")
 
     def _moved(self, tp: TP, run: list[Any], start: int, position: int) -> Stretch:
-        if position >= self._ends[tp]:
+        if position >= self._ends[tp] and not self._follows:
             self.drop([tp])
         else:
             self._position[tp] = position
@@ -249,7 +257,7 @@ class LogReader:
         """An end beyond the log's own is never reached: the topic was made anew, or lost its last messages."""
         now = time.monotonic()
         for tp, since in self._moved_at.items():
-            if now - since < _SHORT_S:
+            if now - since < _SHORT_S or self._position[tp] >= self._ends[tp]:
                 continue
             self._moved_at[tp] = now
             with self._asking():

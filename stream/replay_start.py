@@ -74,7 +74,8 @@ def plan(settings: Settings, lag: LagSource, request: Request) -> Plan:
     ends = _ends(settings, request, chosen)
     if request.until_ms is not None and request.start.at_ms is not None and request.start.at_ms >= request.until_ms:
         raise UsageError(
-            f"the start {time_text(request.start.at_ms)} is not before the end {time_text(request.until_ms)}"
+            f"the start {time_text(request.start.at_ms)} is not before the end {time_text(request.until_ms)}: "
+            "give an earlier --to-datetime or a later --until"
         )
     if request.start.offsets and any(chosen.ends.values()) and all(starts[tp] > ends[tp] for tp in starts):
         raise UsageError("the start is after the end in every partition: choose lower offsets, or a later --until")
@@ -200,8 +201,8 @@ def _check_customers(settings: Settings, customers: Sequence[str]) -> None:
                 ).fetchone()
                 if found is None:
                     near = difflib.get_close_matches(customer, there, n=3)
-                    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-                    raise UsageError(f"there is no customer {customer!r} in Postgres{hint}")
+                    hint = f"did you mean {' or '.join(near)}?" if near else "ids are compared letter by letter"
+                    raise UsageError(f"there is no customer {customer!r} in Postgres; {hint}")
     except psycopg.OperationalError as error:
         raise PostgresUnavailable(f"Postgres: {str(error).splitlines()[0]}") from error
 

@@ -59,7 +59,7 @@ def scope_of(
     start_us = None if start is None else parse_time(start)
     end_us = None if end is None else parse_time(end, end=True)
     if start_us is not None and end_us is not None and start_us >= end_us:
-        raise UsageError(f"--from {start} is not before --to {end}")
+        raise UsageError(f"--from {start} is not before --to {end}: give an earlier --from or a later --to")
     return Scope(
         customers=customers,
         start_us=start_us,

@@ -41,21 +41,24 @@ class Follower:
     ) -> None:
         self._settings = settings
         self._kind: PassKind = kind
-        self._reader = LogReader(settings.kafka, group=plan.group)
+        self._reader = LogReader(settings.kafka, group=plan.group, follows=True)
         self._lag = LagSource(settings.kafka)
         self._work = Work(settings, plan, stopping=threading.Event(), database=database)
-        self._threads = ThreadPoolExecutor(len(SOURCES), thread_name_prefix="follow")
+        # One thread for each table, always the same: its clients are there after its first batch.
+        self._threads = {table: ThreadPoolExecutor(1, thread_name_prefix="follow") for table in SOURCES}
         self._commits = since is None
         self._tps = self._lag.partitions(map(settings.topic, SOURCES))
         found = self._reader.committed(self._tps) if since is None else since
         self.positions: dict[TP, int] = {tp: found.get(tp, 0) for tp in self._tps}
+        self._committed = dict(self.positions)
+        self._lag.committed(settings.kafka.group, self._tps)  # connects: not later, while live is held back
 
     def ends(self) -> dict[TP, int]:
         """The ends of the log now."""
         return self._lag.ends(self._tps)
 
     def to(self, ends: Mapping[TP, int]) -> int:
-        """Process everything up to these ends; returns the number of messages."""
+        """Process everything up to these ends, and what has come after them by then; returns the number of messages."""
         spans = {tp: (self.positions[tp], end) for tp, end in ends.items() if end > self.positions.get(tp, end)}
         self._reader.add(spans)
         messages = 0
@@ -70,14 +73,16 @@ class Follower:
                     waiting += len(stretch)
             if waiting and (waiting >= _BATCH or not stretches or not self._reader.reading):
                 # The tables at the same time: while live is held back, each of their waits would count.
-                jobs = [self._threads.submit(self._work, table, held, self._kind) for table, held in gathered.items()]
+                jobs = [
+                    self._threads[table].submit(self._work, table, held, self._kind) for table, held in gathered.items()
+                ]
                 for job in jobs:
                     job.result()
                 messages += waiting
                 gathered.clear()
                 waiting = 0
-                self._commit(spans)
-        self._commit(spans)
+                self._commit()
+        self._commit()
         return messages
 
     def begin_next_at_live(self) -> None:
@@ -91,7 +96,8 @@ class Follower:
         self._reader.commit({tp: committed.get(tp, starts.get(tp, 0)) for tp in self._tps})
 
     def close(self) -> None:
-        self._threads.shutdown()
+        for thread in self._threads.values():
+            thread.shutdown()
         self._reader.close()
         self._lag.close()
         self._work.close()
@@ -102,9 +108,11 @@ class Follower:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _commit(self, spans: Mapping[TP, tuple[int, int]]) -> None:
-        if self._commits:
-            self._reader.commit({tp: self.positions[tp] for tp in spans})
+    def _commit(self) -> None:
+        moved = {tp: position for tp, position in self.positions.items() if position != self._committed.get(tp)}
+        if self._commits and moved:
+            self._reader.commit(moved)
+            self._committed |= moved
 
 
 class ShadowCaughtUp(CaughtUp):

@@ -105,7 +105,9 @@ def check_offsets(settings: Settings, point: StartPoint, known: LogBounds) -> No
     """Raises UsageError when an explicit offset names a partition that there is not, or lies beyond the log's end."""
     for table, partition, offset in point.offsets:
         if table and TP(settings.topic(table), partition or 0) not in known.ends:
-            raise UsageError(f"--to-offset {table}:{partition}: there is no such partition")
+            there = sum(tp.topic == settings.topic(table) for tp in known.ends)
+            has = f"{table} has 0 to {there - 1}" if there else f"--table leaves {table} out"
+            raise UsageError(f"--to-offset {table}:{partition}: there is no such partition; {has}")
         beyond = [
             tp
             for tp, end in sorted(known.ends.items())
@@ -114,7 +116,7 @@ def check_offsets(settings: Settings, point: StartPoint, known: LogBounds) -> No
         if beyond and (table or len(beyond) == len(known.ends)):
             raise UsageError(
                 f"offset {offset:,} is after the end of {beyond[0].topic}-{beyond[0].partition}, which is "
-                f"{known.ends[beyond[0]]:,}"
+                f"{known.ends[beyond[0]]:,}: give that or a lower one"
             )
 
 
@@ -127,7 +129,7 @@ def parse_moment(text: str, *, now_ms: int | None = None) -> int:
     now_ms = int(time.time() * 1000) if now_ms is None else now_ms
     found = now_ms if text == "now" else parse_time(text) // 1000
     if found > now_ms:
-        raise UsageError(f"{text} is in the future")
+        raise UsageError(f"{text} is in the future: give a time that has passed (UTC unless it names a zone)")
     return found
 
 

@@ -79,7 +79,9 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
         kind=options["kind"],
     )
     if wanted.start_us is not None and wanted.end_us is not None and wanted.start_us >= wanted.end_us:
-        raise UsageError(f"--from {options['from_']} is not before --to {options['to']}")
+        raise UsageError(
+            f"--from {options['from_']} is not before --to {options['to']}: give an earlier --from or a later --to"
+        )
     request = replay_start.Request(
         name=name,
         start=_start_point(options),

@@ -1,10 +1,12 @@
 """When a cutover makes sense, when it is refused, and in which order an exchange goes."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from stream.config import Settings
-from stream.cutover import Cut, _exchange, check
-from stream.errors import ClickHouseUnavailable, UsageError
+from stream.cutover import Cut, _catch_up, _exchange, check
+from stream.errors import ClickHouseUnavailable, ScorestreamError, UsageError
 from stream.replay_plan import Pass, Plan, Result
 from stream.replay_state import Replay
 
@@ -87,3 +89,40 @@ def test_whatever_fails_live_is_let_go(step):
     with pytest.raises(ClickHouseUnavailable):
         _exchange(steps, steps, Cut("r", "live", "green", back=False), {})
     assert steps.done[-2:] == [("let_go", "live"), ("let_go", "green")]
+
+
+class Rounds:
+    """A follower whose rounds take so long, by a clock of its own; the last one again and again."""
+
+    def __init__(self, monkeypatch, *took_s):
+        self._left, self.now = list(took_s), 0.0
+        self.done = 0
+        monkeypatch.setattr("stream.cutover.time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def ends(self):
+        return {}
+
+    def to(self, _):
+        self.now += self._left.pop(0) if len(self._left) > 1 else self._left[0]
+        self.done += 1
+        return 10
+
+
+def test_catching_up_ends_with_the_first_round_that_is_short(monkeypatch):
+    rounds, cut = Rounds(monkeypatch, 12.0, 3.0, 0.5, 0.1, 9.0), Cut("r", "live", "green", back=False)
+    _catch_up(rounds, cut)
+    assert (rounds.done, cut.caught_up) == (4, 40)
+
+
+def test_rounds_that_stay_long_will_do_after_a_while_when_live_can_wait_for_one(monkeypatch):
+    rounds = Rounds(monkeypatch, 1.5)
+    _catch_up(rounds, Cut("r", "live", "green", back=False))
+    assert 90 < rounds.now < 93
+
+
+def test_a_shadow_that_does_not_catch_up_is_refused_with_the_way_out(monkeypatch):
+    rounds = Rounds(monkeypatch, 6.0)
+    with pytest.raises(
+        ScorestreamError, match=r"still takes 6.0 s; nothing was exchanged. Run `scorestream cutover r`"
+    ):
+        _catch_up(rounds, Cut("r", "live", "green", back=False))
