@@ -156,10 +156,14 @@ def stop(settings: Settings, name: str | None) -> str:
 
 
 def status(settings: Settings, name: str | None) -> Status | None:
-    """How far a backfill is; without a name the newest. None: there is none at all."""
+    """How far a backfill is; without a name the newest. None: there is none at all.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
     with BackfillTopic(settings) as topic:
         held = topic.refresh()
-        if not held:
+        if not held and name is None:
             return None
         return _status(settings, topic.get(name) if name else list(held.values())[-1])
 

@@ -121,9 +121,11 @@ def create(settings: Settings, topic: ReplayTopic, made: Plan) -> None:
 def check_name(topic: ReplayTopic, name: str) -> None:
     """Raises UsageError when there is a replay of this name."""
     if (held := topic.refresh().get(name)) is not None:
+        resumable = held.state in ("paused", "stopped")
+        go_on = f"`scorestream replay resume {name}` to go on with it, or " if resumable else ""
         raise UsageError(
-            f"there is a replay {name!r} already ({held.state}): choose another name, or "
-            f"`scorestream replay resume {name}`, or `scorestream replay delete {name}` first"
+            f"there is a replay {name!r} already ({held.state}): choose another name, or {go_on}"
+            f"`scorestream replay delete {name}` first"
         )
 
 

@@ -1,14 +1,17 @@
 """What a replay's state is, from what its topic says."""
 
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from stream.errors import UsageError
 from stream.kafka_log import Stretch
 from stream.offsets import TP
 from stream.replay_plan import Control, Heartbeat, Pass, Plan, Result, Span
 from stream.replay_progress import line, summary
+from stream.replay_start import check_name
 from stream.replay_state import Replay, _replays
 from stream.replay_work import subset
 
@@ -85,3 +88,17 @@ def test_a_subset_keeps_stretches_apart():
     ]
     chosen = subset(stretches, [1, 3, 4])
     assert [(each.partition, each.values) for each in chosen] == [(0, [b"b"]), (2, [b"d", b"e"])]
+
+
+@pytest.mark.parametrize(
+    ("held", "ways"),
+    [
+        (Replay(PLAN), ["another name", "replay resume r", "replay delete r"]),
+        (Replay(PLAN, result=Result("done", 1)), ["another name", "replay delete r"]),
+        (Replay(PLAN, control=Control("cancelled")), ["another name", "replay delete r"]),
+    ],
+)
+def test_a_name_that_is_taken_is_refused_with_the_ways_out_that_there_are(held, ways):
+    with pytest.raises(UsageError) as refused:
+        check_name(SimpleNamespace(refresh=lambda: {"r": held}), "r")
+    assert [way for way in ("another name", "replay resume r", "replay delete r") if way in str(refused.value)] == ways
