@@ -74,7 +74,7 @@ class Beside:
                     "timestamptz '2026-01-01+00' + day * interval '1 day' FROM generate_series(0, 8) day"
                 )
                 for number in itertools.count():
-                    if self._stop.wait(0.01):
+                    if self._stop.wait(0.03):
                         return
                     self._workload.change()
                     connection.execute(

@@ -26,7 +26,7 @@ from tests.workload import Workload
 
 pytestmark = pytest.mark.stack
 
-STALL_S = 8.0  # far above what a first batch takes on a loaded machine
+STALL_S = 10.0  # far above what the first batch takes of workers that start side by side on a loaded machine
 EXIT_S = 4.0  # a worker that cannot end by itself is given so long
 SESSION_S = "6"  # one that ended so is missed by the group after so long
 
@@ -136,18 +136,28 @@ def workload(universe: Universe) -> Iterator[Workload]:
 
 
 @pytest.fixture(scope="module")
-def supervised(universe: Universe) -> Iterator[Worker]:
-    """A supervisor with a worker that hangs when it is told to."""
-    log = universe.folder / "supervised.log"
-    env = universe.env | {"SCORESTREAM_WATCHDOG_STALL_S": str(STALL_S), "PYTHONPATH": str(ROOT)}
-    env["SCORESTREAM_KAFKA_SESSION_TIMEOUT_S"] = SESSION_S
-    with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, __file__, str(_trigger(universe))], env=env, stdout=out, stderr=out)
-    worker = Worker(process, log)
-    yield worker
-    if worker.alive():
-        worker.signal(signal.SIGTERM)
-        process.wait(timeout=20)
+def supervised(universe: Universe) -> Iterator[dict[str, Worker]]:
+    """For each way to hang a supervisor, whose worker hangs so when it is told to; each in a group of its own."""
+    started: dict[str, Worker] = {}
+    try:
+        for way in WAYS:
+            env = universe.env | {
+                "SCORESTREAM_KAFKA_GROUP": _group(universe, way),
+                "SCORESTREAM_KAFKA_SESSION_TIMEOUT_S": SESSION_S,
+                "SCORESTREAM_STATE_DIR": str(universe.folder / way),
+                "SCORESTREAM_WATCHDOG_STALL_S": str(STALL_S),
+                "PYTHONPATH": str(ROOT),
+            }
+            log, program = universe.folder / f"{way}.log", [sys.executable, __file__, str(_trigger(universe, way))]
+            with log.open("wb") as out:
+                started[way] = Worker(subprocess.Popen(program, env=env, stdout=out, stderr=out), log)
+        yield started
+    finally:
+        for worker in started.values():
+            if worker.alive():
+                worker.signal(signal.SIGTERM)
+        for worker in started.values():
+            worker.process.wait(timeout=20)
 
 
 def test_an_outage_is_no_stall(universe: Universe, workload: Workload) -> None:
@@ -162,7 +172,7 @@ def test_an_outage_is_no_stall(universe: Universe, workload: Workload) -> None:
             workload.add(20)
             # when it lasts for longer than the watchdog's limit
             began = time.monotonic()
-            wait_for("the outage to last", lambda: time.monotonic() - began > 1.5 * STALL_S, deadline_s=60)
+            wait_for("the outage to last", lambda: time.monotonic() - began > 1.2 * STALL_S, deadline_s=60)
         finally:
             for url in shards:
                 order = urllib.request.Request(f"{url}/devstack/fail", method="DELETE")
@@ -175,44 +185,63 @@ def test_an_outage_is_no_stall(universe: Universe, workload: Workload) -> None:
     assert "watchdog: no progress" not in log
 
 
-@pytest.mark.parametrize("way", list(WAYS))
-def test_a_worker_that_hangs_ends_and_comes_back(
-    way: str, universe: Universe, workload: Workload, supervised: Worker
+def test_workers_that_hang_end_and_come_back(
+    universe: Universe, workload: Workload, supervised: dict[str, Worker]
 ) -> None:
-    # given a worker that works, under a supervisor
+    # given workers that work, each under a supervisor
     workload.add(5)
-    universe.wait_until_equal()
-    before = supervised.log.read_text("utf-8")
-    # when it hangs, and changes come: more of them, for a fetch under way may still bring the first ones
-    _trigger(universe).write_text(way, "utf-8")
-    wait_for("the worker hangs", lambda: workload.add_scorecard() and not _trigger(universe).exists())
+    _wait_until_committed(universe)
+    # when each hangs in its way, and changes come: more of them, for a fetch under way may still bring the first ones
+    for way in WAYS:
+        _trigger(universe, way).write_text(way, "utf-8")
+
+    def all_hang() -> bool:
+        workload.add_scorecard()
+        return not any(_trigger(universe, way).exists() for way in WAYS)
+
+    wait_for("the workers hang", all_hang)
     for _ in range(20):
         workload.add_scorecard()
+    for way, worker in supervised.items():
 
-    def said() -> str:
-        return supervised.log.read_text("utf-8")[len(before) :]
+        def said(worker: Worker = worker) -> str:
+            return worker.log.read_text("utf-8")
 
-    # then it ends with an error and is started again
-    wait_for("the worker is started again", lambda: "starting it again" in said(), deadline_s=STALL_S + EXIT_S + 40)
-    assert 'msg="worker ended, starting it again" cause="exit code 1"' in said()
-    # and its log says what it saw
-    assert "watchdog: no progress for" in said()
-    assert 'msg="watchdog: partition" topic=' in said()
-    assert "committed=" in said()
-    stacks = [line for line in said().splitlines() if 'msg="watchdog: stack"' in line]
-    assert any(SHOWN[way] in line for line in stacks), "\n".join(stacks)
-    # and the next one goes on where it stopped
-    wait_for("everything is committed", lambda: lag(universe) == 0, deadline_s=90)
+        # then it ends with an error and is started again
+        wait_for(f"{way}: it is started again", lambda: "starting it again" in said(), deadline_s=STALL_S + EXIT_S + 40)
+        assert 'msg="worker ended, starting it again" cause="exit code 1"' in said()
+        # and its log says what it saw
+        assert "watchdog: no progress for" in said()
+        assert 'msg="watchdog: partition" topic=' in said()
+        assert "committed=" in said()
+        stacks = [line for line in said().splitlines() if 'msg="watchdog: stack"' in line]
+        assert any(SHOWN[way] in line for line in stacks), "\n".join([way, *stacks])
+    # and the next ones go on where they stopped
     universe.wait_until_equal()
-    assert said().count("starting it again") == 1, said()
+    _wait_until_committed(universe)
+    for way, worker in supervised.items():
+        assert worker.log.read_text("utf-8").count("starting it again") == 1, (way, worker.log_tail())
 
 
-def test_a_supervised_worker_ends_well(supervised: Worker) -> None:
-    assert supervised.stop(deadline_s=20) == 0, supervised.log_tail()
+def test_supervised_workers_end_well(supervised: dict[str, Worker]) -> None:
+    for worker in supervised.values():
+        worker.signal(signal.SIGTERM)
+    assert {way: worker.process.wait(timeout=20) for way, worker in supervised.items()} == dict.fromkeys(WAYS, 0)
 
 
-def _trigger(universe: Universe) -> Path:
-    return universe.folder / "hang"
+def _wait_until_committed(universe: Universe) -> None:
+    """Each group has committed all that is in Kafka."""
+    for way in WAYS:
+        group = _group(universe, way)
+        wait_for(f"{way}: all is committed", lambda group=group: lag(universe, group=group) == 0, deadline_s=90)
+
+
+def _group(universe: Universe, way: str) -> str:
+    return f"{universe.name}-{way}"
+
+
+def _trigger(universe: Universe, way: str) -> Path:
+    return universe.folder / f"hang-{way}"
 
 
 if __name__ == "__main__":
