@@ -189,7 +189,6 @@ class LiveApp:
 
     def __init__(self, app: Any, settings: Settings) -> None:
         self.app = app
-        self.session_timeout_s = settings.kafka.session_timeout_s
         self._batch = settings.batch
         self._stopping: list[Callable[[], None]] = []
         self._stop_began = False
@@ -238,7 +237,7 @@ class LiveApp:
         return self._consumer.is_ours(TP(topic, partition))
 
     def still_ours(self, batch: RecordBatch) -> bool:
-        """True when the batch's partition has been ours ever since it was fetched, for all we know. From any thread."""
+        """True when the batch's partition has been ours ever since it was fetched. From any thread."""
         return self._consumer.still_ours(batch)
 
     def progress(self) -> dict[TP, Progress]:

@@ -33,6 +33,31 @@ POLL_S: Final = 0.01
 CLEAN: Final = "clean"  # metadata of a committed offset: nothing after it was ever begun
 
 
+class _Member(AIOKafkaConsumer):  # type: ignore[misc]
+    """Knows since when it has not heard from its group.
+
+    Attributes:
+        heard_at: when the last heartbeat was sent that the group answered as usual, by the monotonic clock. Up to the
+            session's timeout after it nobody else can have been given the partitions.
+    """
+
+    heard_at: float = float("-inf")
+
+    async def start(self) -> None:
+        await super().start()
+        coordinator = self._coordinator
+        heartbeat = coordinator._do_heartbeat
+
+        async def noted() -> bool:
+            sent_at = time.monotonic()
+            known: bool = await heartbeat()
+            if known and not coordinator._rejoin_needed_fut.done():  # a rebalance does not wait for ever
+                self.heard_at = sent_at
+            return known
+
+        coordinator._do_heartbeat = noted
+
+
 class _Open:
     """A fetch's answer for one partition that is being taken, some records at a time."""
 
@@ -109,7 +134,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         # By range, topics with equal numbers of partitions are given out alike: whoever has scorecards[7] has
         # scores[7]. Faust's own choice without tables, round-robin, does not see to that.
         self._assignor = RangePartitionAssignor
-        return AIOKafkaConsumer(
+        return _Member(
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
             client_id=conf.broker_client_id,
             group_id=conf.id,
@@ -133,6 +158,15 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
+
+    def heard(self) -> None:
+        """The group has just given us our partitions."""
+        self._ensure_consumer().heard_at = time.monotonic()
+
+    @property
+    def silent_s(self) -> float:
+        """How long the group has not been heard from. From any thread."""
+        return time.monotonic() - float(self._ensure_consumer().heard_at)
 
     async def commit_clean(self, offsets: Mapping[TP, int]) -> None:
         """Commit that nothing after these offsets was begun. Best effort: without it they are only in doubt."""

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 SCHEME: Final = "batches"  # batches://host:port
 HELD_BYTES: Final = 64 << 20  # fetching of a topic stops when so much of it is under way
+HEARD: Final = 0.75  # of the session's timeout: for so long after a heartbeat the group has not given us up
 FULL_POLL_S: Final = 0.01  # how often the other topics are looked at while one is full
 
 
@@ -244,6 +245,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._since = {TP(*tp): known.get(TP(*tp), generation_id) for tp in assigned}
         self._ours = frozenset(self._since)
         self._generation = generation_id
+        self._thread.heard()
         self.offsets.forget(list(self.offsets))
         self._again.clear()
         await super().on_partitions_assigned(assigned, generation_id)
@@ -253,8 +255,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return tp in self._ours
 
     def still_ours(self, batch: RecordBatch) -> bool:
-        """True when the partition has been ours ever since the batch was fetched, for all we know. From any thread."""
-        return batch.tp in self._ours and self._since[batch.tp] <= batch.generation
+        """True when the partition has been ours ever since the batch was fetched. From any thread.
+
+        A process that was asleep, or cut off, does not know yet what it has lost; but it has not heard from its group.
+        """
+        heard = self._thread.silent_s < HEARD * self.app.conf.broker_session_timeout
+        return heard and batch.tp in self._ours and self._since[batch.tp] <= batch.generation
 
     def progress(self) -> dict[TP, Progress]:
         """How far each assigned partition is. From any thread; asks no broker."""

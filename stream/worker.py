@@ -149,7 +149,6 @@ class TableIndexer:
         self.table = table
         self.tries = Tries(settings.watchdog.stall_s)
         self._live = live
-        self._half_session_s = live.session_timeout_s / 2
         self._clients = Clients(settings, mode="live", stopping=stopping, target=target)
         self._pipeline = self._clients.pipeline(table, retry=self.tries.watch(self._clients.retry))
         self._guard = DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window)
@@ -164,12 +163,8 @@ class TableIndexer:
         self._clients.close()
 
     def _process(self, batches: Sequence[RecordBatch]) -> None:
-        fetched_at = min(batch.fetched_at for batch in batches)
-
         def still_mine() -> bool:
-            # Asleep for longer than this, the group may have given the partitions to another and back.
-            awake = time.monotonic() - fetched_at < self._half_session_s
-            return awake and all(map(self._live.still_ours, batches))
+            return all(map(self._live.still_ours, batches))
 
         started = time.monotonic()
         self.tries.batch()

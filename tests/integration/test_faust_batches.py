@@ -312,6 +312,7 @@ def test_a_worker_that_slept_through_its_session_joins_again_and_commits_nothing
     sleeper = bench.start(delay_s=0.5)
     until(lambda: len(sleeper.events("began")) >= 3, within_s=30, bench=bench)
     sleeper.process.send_signal(signal.SIGSTOP)
+    before = len(sleeper.events("ours"))
     # when another takes over and does the rest
     other = bench.start()
     until(lambda: all(c == e for c, e in bench.offsets().values()), within_s=40, bench=bench)
@@ -324,6 +325,11 @@ def test_a_worker_that_slept_through_its_session_joins_again_and_commits_nothing
     one, two = sleeper.done(), other.done()
     for key, end in bench.ends().items():
         assert {*one.get(key, []), *two.get(key, [])} == set(range(end))
+    # and what it had under way it did not take for its own when it woke up, before it had heard from the group
+    ours = [event["ours"] for event in sleeper.events("ours")]
+    assert all(ours[:before]), ours
+    assert ours[before] is False, ours
+    assert ours[-1], ours
 
 
 def test_sigterm_finishes_the_batch_and_commits_it(bench: Bench) -> None:
