@@ -71,7 +71,7 @@ def main() -> int:
     try:
         stack.up()
         with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
-            universe = Universe(stack.env(), Path(folder), partitions=options.partitions, beat_s=5)
+            universe = Universe(stack.env(), Path(folder), partitions=options.partitions)
             opened.callback(universe.close)
             universe.env |= {"SCORESTREAM_WEB_PORT": "6968", "SCORESTREAM_MONITOR_PROCESSES": "http://127.0.0.1:6968"}
             universe.set_up()

@@ -60,7 +60,7 @@ def main() -> int:
     try:
         stack.up()
         with tempfile.TemporaryDirectory() as folder:
-            return bench(Universe(stack.env(), Path(folder), beat_s=5), scores=options.scores, runs=options.runs)
+            return bench(Universe(stack.env(), Path(folder)), scores=options.scores, runs=options.runs)
     finally:
         stack.clean()
 

@@ -41,7 +41,7 @@ def main() -> int:
     passed = False
     try:
         stack.up()
-        universe = Universe(stack.env(), folder, beat_s=5)
+        universe = Universe(stack.env(), folder)
         universe.set_up()
         result = run(universe, stack, chosen, say=_say)
         passed = result.passed

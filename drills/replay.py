@@ -178,7 +178,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="drill-"))
     try:
         stack.up()
-        universe = Universe(stack.env(), folder, beat_s=5)
+        universe = Universe(stack.env(), folder)
         universe.set_up()
         result = run(universe, seed=options.seed, kills=options.kills, rate=options.rate, rows=options.rows)
         drop(universe, universe.name + NAME)

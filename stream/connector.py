@@ -85,12 +85,11 @@ def overrides(settings: Settings) -> dict[str, str]:
         "message.key.columns": f"{re.escape(schema)}\\.{SCORE.source}:scorecard_id,{SCORE.id}",
         "signal.data.collection": f"{schema}.{SIGNAL}",
         "notification.sink.topic.name": notifications_topic(settings),
-        # A horizon each time, a beat every few seconds: beats go all the way to ClickHouse.
         "heartbeat.action.query": (
             f"WITH horizon AS (INSERT INTO {schema}.{HORIZON} DEFAULT VALUES ON CONFLICT (second) "
             "DO UPDATE SET ended = excluded.ended, begun = excluded.begun) "
             f"INSERT INTO {heartbeat} AS held (id) VALUES (1) ON CONFLICT (id) "
-            "DO UPDATE SET beat = held.beat + 1, at = now() WHERE held.at < now() - interval '4 s'"
+            "DO UPDATE SET beat = held.beat + 1, at = now()"
         ),
         "transforms.byScorecard.partition.topic.num": str(kafka.partitions),
         "predicates.ofScorecard.pattern": f"{topic}({SCORECARD.source}|{SCORE.source})",

@@ -41,13 +41,9 @@ def wait_for(what: str, ready: Callable[[], Any], *, deadline_s: float = 60, eve
 
 
 class Universe:
-    """Made from the stack's environment; `close` removes all of it.
+    """Made from the stack's environment; `close` removes all of it."""
 
-    Args:
-        beat_s: between the connector's heartbeats, for which all wait that wait for an idle slot; its config has 5 s.
-    """
-
-    def __init__(self, stack_env: dict[str, str], folder: Path, *, partitions: int = 4, beat_s: int = 1) -> None:
+    def __init__(self, stack_env: dict[str, str], folder: Path, *, partitions: int = 4) -> None:
         self.name = "t" + uuid4().hex[:10]
         self.folder = folder
         admin = stack_env["DEVSTACK_POSTGRES_URL"]
@@ -60,7 +56,6 @@ class Universe:
                 connection.execute(file.read_text("utf-8"))
         config = json.loads((ROOT / "connectors" / "scorestream-source.json").read_text("utf-8"))
         config["config"]["database.dbname"] = self.name
-        config["config"]["heartbeat.interval.ms"] = str(1_000 * beat_s)
         self.connector_file = folder / "connector.json"
         self.connector_file.write_text(json.dumps(config), "utf-8")
         self.env = {

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS app.scorestream_signal (
     data text                       -- JSON
 );
 
--- One row that the connector updates every few seconds: while the captured tables are quiet the slot still advances
+-- One row that the connector updates every second: while the captured tables are quiet the slot still advances
 -- (otherwise WAL piles up), and a beat that arrives in Kafka proves that the whole way from commit to topic works.
 CREATE TABLE IF NOT EXISTS app.scorestream_heartbeat (
     id   smallint PRIMARY KEY CHECK (id = 1),
