@@ -1,5 +1,6 @@
 -- What the connector and the worker need from the source database. Run by a superuser (or the owner of the tables who
--- may create roles and publications), after the tables exist; running it again changes nothing.
+-- may create roles and publications), after the tables exist; running it again changes nothing
+-- but the horizon, which the connector fills again.
 -- Passwords are not here. Whoever runs this sets them afterwards:
 --     ALTER ROLE scorestream_cdc PASSWORD '...';  ALTER ROLE scorestream_reader PASSWORD '...';
 -- The names `app` and `scorestream` are the defaults of SCORESTREAM_POSTGRES_SOURCE_SCHEMA and
