@@ -97,7 +97,7 @@ RUNBOOKS = (
     Runbook("canary", "The canary is late or silent",
         "A heartbeat from Postgres does not arrive in ClickHouse, or none is written, and no other finding says why.",
         "Each hop: the row app.scorestream_heartbeat, its topic, the worker's log (heartbeat not written), the table.",
-        "Silent: restart the connector. Late: restart the worker."),
+        "Silent: `scorestream connectors restart --all`. Late: restart the worker."),
     Runbook("dead-letters", "New dead letters",
         "Messages were refused and kept whole; the others went on.",
         "`scorestream dead-letters list`: reasons and errors.",
