@@ -72,7 +72,7 @@ _TYPES: dict[Kind, Any] = {
 }
 
 # Source columns that are read and not copied.
-_EXTRA: dict[str, tuple[Column, ...]] = {
+EXTRA: dict[str, tuple[Column, ...]] = {
     SCORECARD.source: (
         Column("scorecard_id", "uuid", nullable=False),
         Column("customer_id", "text", nullable=False),
@@ -90,7 +90,7 @@ _COPIED: dict[str, Table] = {SCORECARD.source: SCORECARD, SCORE.source: SCORE}
 
 def _columns(table: str) -> tuple[Column, ...]:
     copied = _COPIED[table].columns if table in _COPIED else ()
-    return _EXTRA[table] + copied
+    return EXTRA[table] + copied
 
 
 def _after_type(table: str) -> type[msgspec.Struct]:

@@ -22,7 +22,7 @@ from stream.errors import KafkaUnavailable, UsageError
 from stream.kafka import MESSAGE_MAX_BYTES, client_options
 from stream.offsets import TP
 
-QUEUE_KBYTES = 24 << 10  # read ahead; what bounds a reader's memory besides the batches under way
+QUEUE_KBYTES = 12 << 10  # read ahead; what bounds a reader's memory besides the batches under way
 log = logging.getLogger(__name__)
 
 # Told by librdkafka while it connects again.
@@ -122,7 +122,8 @@ class LogReader:
                 "check.crcs": True,
                 "queued.min.messages": 100_000,
                 "queued.max.messages.kbytes": QUEUE_KBYTES,
-                "fetch.message.max.bytes": 1 << 20,
+                "fetch.queue.backoff.ms": 10,  # a full queue is looked at again after so long, not after a second
+                "fetch.message.max.bytes": 512 << 10,
                 "fetch.wait.max.ms": 10 if follows else 50,
                 "receive.message.max.bytes": 4 * MESSAGE_MAX_BYTES,
                 "log_level": 2,  # brokers that are away are told as KafkaUnavailable, not on stderr

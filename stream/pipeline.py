@@ -153,7 +153,7 @@ class Pipeline:
     ) -> None:
         self.table = table
         self._decoder = Decoder(table, epoch=epoch)
-        self._upsert_decoder = UpsertDecoder(epoch=epoch)
+        self._upserts_of = UpsertDecoder(table, epoch=epoch).decode if table != CHATS else None
         self._source = source
         self._target = target
         self._dead_letters = dead_letters
@@ -269,10 +269,10 @@ class Pipeline:
         return {(scorecard_id, customer_id) for scorecard_id, customer_id, *_ in stands}
 
     def _upserts(self, fetched: Sequence[Fetched]) -> Upserts | None:
-        """The batch as columns, when nothing in it needs a decision of its own: nearly every batch of scores."""
-        if self.table != SCORE.source or any(None in part.keys for part in fetched):
+        """The batch as columns, when nothing in it needs a decision of its own: nearly every one of scores."""
+        if self._upserts_of is None or any(None in part.keys for part in fetched):
             return None
-        return self._upsert_decoder.decode([value for part in fetched for value in part.values])
+        return self._upserts_of([value for part in fetched for value in part.values])
 
     def _decode(self, part: Fetched) -> list[Decoded]:
         """Decode, and refuse what has no key: the topics are keyed by primary key, so it is not Debezium's."""

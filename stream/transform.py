@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any
 
@@ -15,9 +16,10 @@ from stream.batch import Layout, Writes
 from stream.envelope import CREATE, DELETE, READ, UPDATE, Envelope
 from stream.errors import Refused
 from stream.ledger import Outcome
-from stream.placement import APPEALS, GONE, ORDINARY, Place, State, is_process
+from stream.moves import changes_place, into_appeal, kind_of
+from stream.placement import GONE, Place, State
 from stream.tables import CHATS, SCORE, SCORECARD, Table
-from stream.upserts import Upserts, picker, split
+from stream.upserts import Upserts
 from stream.values import UNAVAILABLE, Bad, convert, uuid_int
 
 # A score that moves may come as a delete and a create of one version: each is the newest of its own scorecard's score.
@@ -103,24 +105,40 @@ def versions_of(changes: Iterable[Envelope] | Upserts) -> dict[str, int]:
 def plan_upserts(
     upserts: Upserts, places: Mapping[str, Place], layout: Layout, *, wanted: Collection[str] | None = None
 ) -> Plan:
-    """What `plan_scores` decides for plain upserts, once for each scorecard; None: all are wanted."""
-    outcomes: dict[str, Outcome] = {}
-    placed: dict[str, tuple[str, int, int, bool]] = {}
-    shards: dict[str, int] = {}
-    for scorecard_id in set(upserts.scorecards) if wanted is None else wanted:
+    """What `plan_scores` or `plan_scorecards` decides for plain upserts, once for each run of one scorecard's.
+
+    Args:
+        wanted: the others are ignored; None: all are wanted.
+    """
+    plan = Plan(outcomes=[])
+    runs: dict[int, list[slice]] = {}  # shard -> messages
+    where: dict[int, list[list[Any]]] = {}  # shard -> Table.placed
+    wanted = None if wanted is None else set(wanted)
+    start = 0
+    for scorecard_id, group in groupby(upserts.scorecards):
+        end = start + len(list(group))
         place = places.get(scorecard_id, GONE)
-        if place.state == State.VISIBLE and (at := place.event_time_us) is not None:
-            outcomes[scorecard_id] = Outcome.WRITTEN
-            placed[scorecard_id] = (place.customer_id, uuid_int(scorecard_id), at, place.is_process)
-            shards[scorecard_id] = layout.shard(at)
+        if wanted is not None and scorecard_id not in wanted:
+            outcome = Outcome.IGNORED
+        elif place.state == State.VISIBLE and (at := place.event_time_us) is not None:
+            outcome = Outcome.WRITTEN
+            shard = layout.shard(at)
+            placed = place.customer_id, uuid_int(scorecard_id), at, place.is_process
+            for column, value in zip(where.setdefault(shard, [[], [], [], []]), placed, strict=True):
+                column.extend([value] * (end - start))
+            mine = runs.setdefault(shard, [])
+            if mine and mine[-1].stop == start:  # neighbours on one shard are copied together
+                mine[-1] = slice(mine[-1].start, end)
+            else:
+                mine.append(slice(start, end))
         else:
-            outcomes[scorecard_id] = _OUTCOME_OF[place.state]
-    plan = Plan(outcomes=[outcomes.get(scorecard_id, Outcome.IGNORED) for scorecard_id in upserts.scorecards])
-    for shard, own in split(upserts.scorecards, shards).items():
-        pick = picker(own)
-        where = zip(*[placed[scorecard_id] for scorecard_id in pick(upserts.scorecards)], strict=True)
-        columns = [*map(list, where), *map(pick, upserts.columns), pick(upserts.versions), [0] * len(own)]
-        plan.writes.add(SCORE, shard, columns)
+            outcome = _OUTCOME_OF[place.state]
+        plan.outcomes += [outcome] * (end - start)
+        start = end
+    for shard, mine in sorted(runs.items()):
+        columns = [list(chain.from_iterable(map(column.__getitem__, mine))) for column in upserts.columns]
+        versions = list(chain.from_iterable(map(upserts.versions.__getitem__, mine)))
+        plan.writes.add(upserts.table, shard, [*where[shard], *columns, versions, [0] * len(versions)])
     return plan
 
 
@@ -175,7 +193,7 @@ def plan_scorecards(changes: Sequence[Envelope], places: Mapping[str, Place], la
             plan.customers |= _customers(change, place)
         if index in plan.refused:
             continue
-        if change.op == DELETE or _into_appeal(change):
+        if change.op == DELETE or into_appeal(change):
             plan.outcomes[index] = Outcome.RETIRED
         elif place.state != State.VISIBLE:
             plan.outcomes[index] = _OUTCOME_OF[place.state]
@@ -197,12 +215,12 @@ def _moved(changes: Sequence[Envelope], plan: Plan) -> set[str]:
     """Scorecards that some change of the batch deletes or moves, refused ones too: an appeal is hidden all the same."""
     moved: set[str] = set()
     for index, change in enumerate(changes):
-        if _changes_place(change):
+        if changes_place(change):
             moved.add(_row(change).scorecard_id)
         if change.op == DELETE:
             continue
         kind = change.after.scorecard_type
-        if _kind_of(kind) == "unknown":
+        if kind_of(kind) == "unknown":
             # Never shown: whatever stands of it is retired, and the message is kept for whoever knows the type.
             plan.refused[index] = Refused("unknown_type", f"scorecard_type {kind} is none of NULL, 0, 1, 2, 3")
             moved.add(change.after.scorecard_id)
@@ -241,7 +259,7 @@ def is_for_tail(table: str, change: Envelope) -> bool:
     """Whether the tail pass of a replay applies it: deletes and changes of place, never a row of its own."""
     if table == CHATS:
         return bool(moved_conversations([change]))
-    return change.op == DELETE or (table == SCORECARD.source and _changes_place(change))
+    return change.op == DELETE or (table == SCORECARD.source and changes_place(change))
 
 
 def _same_start(before: Any, after: Any) -> bool:
@@ -272,30 +290,6 @@ def _latest(changes: Sequence[Envelope], key: Callable[[Any], Any], *, without: 
         if held is None or changes[held].version <= change.version:
             latest[row_id] = index
     return None if len(latest) == len(changes) - len(without) else latest
-
-
-def _changes_place(change: Envelope) -> bool:
-    if change.op == DELETE:
-        return True
-    if change.op in {CREATE, READ}:
-        return False
-    before, after = change.before, change.after
-    if before is None or not before.customer_id:
-        return True  # no full before-image: it may have
-    return bool(
-        _kind_of(before.scorecard_type) != _kind_of(after.scorecard_type)
-        or (before.conversation_id or None) != (after.conversation_id or None)
-        or before.customer_id != after.customer_id
-        or (is_process(after.conversation_id) and before.scorecard_time != after.scorecard_time)
-    )
-
-
-def _kind_of(scorecard_type: int | None) -> str:
-    return "appeal" if scorecard_type in APPEALS else "ordinary" if scorecard_type in ORDINARY else "unknown"
-
-
-def _into_appeal(change: Envelope) -> bool:
-    return change.op == UPDATE and change.after.scorecard_type in APPEALS and _changes_place(change)
 
 
 def _customers(change: Envelope, place: Place) -> set[str]:

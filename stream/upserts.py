@@ -1,4 +1,4 @@
-"""Messages of the scores topic -> columns: the short way for a batch in which no message needs a decision of its own.
+"""Messages of scores or scorecards -> columns: the short way for a batch in which none needs a decision of its own.
 
 Enters: the values of messages. Leaves: Upserts, whose columns are checked and converted, or None when some message is
 anything but a plain upsert (a delete, a move, a tombstone, a row that comes twice, whatever is refused): then the whole
@@ -10,31 +10,36 @@ and memory holds the columns only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 from msgspec.structs import astuple
 
-from stream.envelope import FAULTS, Envelope, upsert_type
+from stream import moves
+from stream.envelope import EXTRA, FAULTS, UPDATE, Envelope, upsert_type
 from stream.errors import Refused
 from stream.ordering import versions
-from stream.tables import SCORE
+from stream.tables import SCORE, SCORECARD, Table
 from stream.values import UNAVAILABLE, Bad, are_uuids, convert
 
 _CHUNK = 1_000
-_TEXTS = tuple(at for at, column in enumerate(SCORE.columns) if column.kind == "text")
 _SCORE_ID = [column.name for column in SCORE.columns].index(SCORE.id)
+_TABLES = {table.source: table for table in (SCORE, SCORECARD)}
 
 
 @dataclass(slots=True)
 class Upserts:
-    """Upserts of different scores, each of which has all columns and stays with its scorecard. One item a message."""
+    """Upserts of different rows of one table, each of which has all columns and stays in its place. One item a message.
 
+    `stays`: a score with its scorecard; a scorecard with its customer, kind, conversation, and time where that decides.
+    """
+
+    table: Table
     scorecards: list[str] = field(default_factory=list)
-    columns: list[list[Any]] = field(default_factory=lambda: [[] for _ in SCORE.columns])  # as in SCORE.columns
+    columns: list[list[Any]] = field(default_factory=list)  # as in Table.columns
     versions: list[int] = field(default_factory=list)
     commit_ms: list[int] = field(default_factory=list)
 
@@ -42,7 +47,7 @@ class Upserts:
         return len(self.scorecards)
 
     def highest(self) -> dict[str, int]:
-        """The highest version among the scores of each scorecard."""
+        """The highest version among the changes of each scorecard, or of its scores."""
         found: dict[str, int] = {}
         for scorecard_id, version in zip(self.scorecards, self.versions, strict=True):
             if found.get(scorecard_id, -1) < version:
@@ -51,61 +56,57 @@ class Upserts:
 
 
 class UpsertDecoder:
-    """Decodes messages of the scores topic."""
+    """Decodes messages of the topic of scores or of scorecards."""
 
-    def __init__(self, *, epoch: int = 0) -> None:
+    def __init__(self, table: str, *, epoch: int = 0) -> None:
+        self._table = _TABLES[table]
         self._epoch = epoch
-        self._decode: Callable[[Any], Envelope] = msgspec.json.Decoder(upsert_type(SCORE.source)).decode
+        self._decode: Callable[[Any], Envelope] = msgspec.json.Decoder(upsert_type(table)).decode
+        self._extra = [column.name for column in EXTRA[table]]  # come before the table's own columns
+        self._texts = [at for at, column in enumerate(self._table.columns) if column.kind == "text"]
+        self._stays = _stays if self._table is SCORE else moves.stays
 
     def decode(self, values: Sequence[bytes | None]) -> Upserts | None:
         """None: some message needs a decision of its own."""
-        found = Upserts()
+        found = Upserts(self._table, columns=[[] for _ in self._table.columns])
         for start in range(0, len(values), _CHUNK):
             try:
                 if not self._add(found, values[start : start + _CHUNK]):
                     return None
             except (*FAULTS, Refused, TypeError):  # a tombstone is no bytes
                 return None
-        different = len(set(found.columns[_SCORE_ID])) == len(found)
-        return found if different and are_uuids(list(set(found.scorecards))) else None
+        cards = set(found.scorecards)
+        ids = set(found.columns[_SCORE_ID]) if self._table is SCORE else cards
+        return found if len(ids) == len(found) and are_uuids(list(cards)) else None
 
     def _add(self, found: Upserts, values: Sequence[bytes | None]) -> bool:
         changes = list(map(self._decode, values))
-        if not all(change.before is None or _stays(change.before, change.after) for change in changes):
+        if not all(self._is_plain(change) for change in changes):
             return False
-        scorecards, *columns = map(list, zip(*[astuple(change.after) for change in changes], strict=True))
-        if any(UNAVAILABLE in columns[at] for at in _TEXTS):
+        taken = list(map(list, zip(*[astuple(change.after) for change in changes], strict=True)))
+        extra = dict(zip(self._extra, taken, strict=False))
+        columns = taken[len(extra) :]
+        if any(UNAVAILABLE in columns[at] for at in self._texts):
+            return False
+        if any(moves.kind_of(kind) == "unknown" for kind in set(extra.get("scorecard_type", ()))):
             return False
         bad: Bad = {}
-        for column, held, more in zip(SCORE.columns, found.columns, columns, strict=True):
+        for column, held, more in zip(self._table.columns, found.columns, columns, strict=True):
             held.extend(convert(column.kind, column.name, more, bad))
         if bad:
             return False
-        found.scorecards += scorecards
+        found.scorecards += extra["scorecard_id"]
         sources = [change.source for change in changes]
         found.versions += versions(list(map(attrgetter("sequence"), sources)), epoch=self._epoch)
         found.commit_ms += map(attrgetter("ts_ms"), sources)
         return True
 
+    def _is_plain(self, change: Envelope) -> bool:
+        if change.before is None:
+            return change.op != UPDATE or self._table is SCORE
+        return self._stays(change.before, change.after)
+
 
 def _stays(before: Any, after: Any) -> bool:
     """Whether both images have the same ids; a before-image that is not full may lack them."""
     return before.scorecard_id in {after.scorecard_id, None, ""} and before.score_id in {after.score_id, None, ""}
-
-
-def split(scorecards: Sequence[str], shards: Mapping[str, int]) -> dict[int, list[int]]:
-    """Indexes of the messages of each shard; scorecards without a shard are left out."""
-    found: dict[int, list[int]] = {shard: [] for shard in sorted(set(shards.values()))}
-    if len(found) == 1 and len(shards) == len(set(scorecards)):
-        return {shard: list(range(len(scorecards))) for shard in found}
-    for shard, own in found.items():
-        own += [at for at, scorecard_id in enumerate(scorecards) if shards.get(scorecard_id) == shard]
-    return found
-
-
-def picker(indexes: Sequence[int]) -> Callable[[Sequence[Any]], list[Any]]:
-    """Takes the values at these indexes out of a column."""
-    if len(indexes) < 2:  # itemgetter would give a value and no tuple
-        return lambda column: [column[at] for at in indexes]
-    pick = itemgetter(*indexes)
-    return lambda column: list(pick(column))

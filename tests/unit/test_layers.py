@@ -8,7 +8,7 @@ from pathlib import Path
 STREAM = Path(__file__).parent.parent.parent / "stream"
 CORE = {
     "errors", "tables", "ordering", "placement", "values", "envelope", "ledger", "batch", "transform", "reindex",
-    "upserts", "dead_letters", "offsets", "dead_letter_guard", "together",
+    "upserts", "moves", "dead_letters", "offsets", "dead_letter_guard", "together",
 }  # fmt: skip
 ADAPTERS = {"kafka", "postgres", "clickhouse", "connect"}
 OUTSIDE = {"psycopg", "confluent_kafka", "clickhouse_connect", "faust", "aiokafka", "urllib3", "click", "rich", "time"}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream import envelope, pipeline, transform
+from stream import envelope, moves, pipeline, transform
 from stream.ordering import LSN_MAX, version
 from stream.placement import State
 from stream.reindex import Reindex, plan_reindex
@@ -79,7 +79,10 @@ MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "no confirm": lambda m: m.setattr(pipeline.Pipeline, "_confirm", _no_confirm),
     "nothing is retired": lambda m: m.setattr(pipeline, "plan_reindex", _without_markers),
     "deletes of scores are not marked": lambda m: m.setattr(transform, "_mark", _no_mark),
-    "changes of place are not noticed": lambda m: m.setattr(transform, "_changes_place", lambda _: False),
+    "changes of place are not noticed": lambda m: (
+        m.setattr(transform, "changes_place", lambda _: False),
+        m.setattr(moves, "stays", lambda *_: True),
+    ),
     "chats that arrive late are ignored": lambda m: m.setattr(pipeline, "moved_conversations", lambda _: {}),
 }
 

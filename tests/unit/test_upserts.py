@@ -1,4 +1,4 @@
-"""The short way for plain upserts of scores decides and writes what the long way does, and leaves the rest to it."""
+"""The short way for plain upserts decides and writes what the long way does, and leaves the rest to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from stream.batch import Layout
 from stream.envelope import Decoder
 from stream.placement import Place, State
-from stream.transform import plan_scores, plan_upserts, scorecard_ids, versions_of
+from stream.transform import plan_scorecards, plan_scores, plan_upserts, scorecard_ids, versions_of
 from stream.upserts import UpsertDecoder
 from stream.values import UNAVAILABLE
 from tests.fakes import envelope
@@ -41,6 +41,33 @@ def upsert(number: int, **values: Any) -> bytes:
     return envelope("scores", "u" if before else "c", before, row, sequence=(500 + number, 10_000 - number))
 
 
+def card(number: int, **values: Any) -> dict[str, Any]:
+    row = {
+        "scorecard_id": str(UUID(int=1_000_000 + number)),
+        "customer_id": f"customer-{number % 3}",
+        "scorecard_type": (None, 0, 2, None)[number % 4],
+        "template_id": str(UUID(int=7)),
+        "conversation_id": (str(UUID(int=9_000 + number)), "", None)[number % 3],
+        "agent_user_id": str(UUID(int=5)) if number % 2 else None,
+        "submission_source": number % 2 or None,
+        "scorecard_time": "2026-03-01T10:00:00Z" if number % 2 else 1_767_225_600_123_456,
+        "submitted_at": None,
+        "score": None if number % 5 == 0 else 87.5,
+        "comment": f"comment {number}",
+        "created_at": "2026-03-01T10:00:00Z",
+        "updated_at": "2026-03-01T10:00:00.123456Z",
+    }
+    return row | values
+
+
+def card_upsert(number: int, **values: Any) -> bytes:
+    """A create, a read, or an update that stays."""
+    row = card(number, **values)
+    before = card(number, comment="before") if number % 4 == 1 else None
+    op = "u" if before else "r" if number % 2 else "c"
+    return envelope("scorecards", op, before, row, sequence=(500 + number, 10_000 - number))
+
+
 def places(count: int) -> dict[str, Place]:
     """Of all states, over both shards; every fifth scorecard is gone."""
     chance = random.Random(count)
@@ -64,7 +91,7 @@ def test_the_short_way_decides_and_writes_what_the_long_way_does(messages: int) 
     changes: list[Any] = Decoder("scores").decode(values)
     where = places(messages // 9 + 1)
     # when both ways plan
-    short = UpsertDecoder().decode(values)
+    short = UpsertDecoder("scores").decode(values)
     assert short is not None
     planned, expected = plan_upserts(short, where, LAYOUT), plan_scores(changes, where, LAYOUT)
     # then they are the same, to the order of the rows
@@ -76,9 +103,51 @@ def test_the_short_way_decides_and_writes_what_the_long_way_does(messages: int) 
     assert short.commit_ms == [change.source.ts_ms for change in changes]
 
 
+@pytest.mark.parametrize("messages", [1, 2, 40, 1_500])
+def test_the_short_way_of_scorecards_does_what_their_long_way_does(messages: int) -> None:
+    # given plain upserts of scorecards, in no order
+    values: list[bytes | None] = [card_upsert(number) for number in range(messages)]
+    random.Random(messages).shuffle(values)
+    changes: list[Any] = Decoder("scorecards").decode(values)
+    where = places(messages)
+    # when both ways plan
+    short = UpsertDecoder("scorecards").decode(values)
+    assert short is not None
+    planned, expected = plan_upserts(short, where, LAYOUT), plan_scorecards(changes, where, LAYOUT)
+    # then they are the same, to the order of the rows
+    assert planned.outcomes == expected.outcomes
+    assert list(planned.writes) == list(expected.writes)
+    assert (expected.reindex, expected.refused) == ({}, {})
+    assert versions_of(short) == versions_of(changes)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        envelope("scorecards", "d", card(3), None),
+        envelope("scorecards", "u", None, card(3)),
+        envelope("scorecards", "u", card(3, customer_id=""), card(3)),
+        envelope("scorecards", "u", card(3, customer_id="other"), card(3)),
+        envelope("scorecards", "u", card(3, scorecard_type=1), card(3)),
+        envelope("scorecards", "u", card(3), card(3, scorecard_type=1)),
+        envelope("scorecards", "u", card(3, conversation_id=None), card(3)),
+        envelope("scorecards", "u", card(4, scorecard_time="2026-01-01T00:00:00Z"), card(4)),
+        card_upsert(3, scorecard_type=7),
+        card_upsert(3, scorecard_id="no uuid"),
+        card_upsert(3, conversation_id="no uuid"),
+        card_upsert(3, comment=UNAVAILABLE),
+        card_upsert(1_200),  # a second change of one scorecard
+    ],
+)
+def test_what_needs_a_decision_sends_a_whole_batch_of_scorecards_the_long_way(odd: bytes) -> None:
+    plain: list[bytes | None] = [card_upsert(number) for number in range(10, 1_300)]
+    assert UpsertDecoder("scorecards").decode(plain) is not None
+    assert UpsertDecoder("scorecards").decode([*plain, odd]) is None
+
+
 def test_scores_of_other_scorecards_than_the_wanted_ones_are_ignored() -> None:
     values: list[bytes | None] = [upsert(number) for number in range(90)]
-    short = UpsertDecoder().decode(values)
+    short = UpsertDecoder("scores").decode(values)
     assert short is not None
     wanted = str(UUID(int=1_000_001))
     plan = plan_upserts(short, places(10), LAYOUT, wanted=[wanted])
@@ -110,5 +179,5 @@ def test_scores_of_other_scorecards_than_the_wanted_ones_are_ignored() -> None:
 )
 def test_what_needs_a_decision_sends_the_whole_batch_the_long_way(odd: bytes | None) -> None:
     plain: list[bytes | None] = [upsert(number) for number in range(10, 1_300)]
-    assert UpsertDecoder().decode(plain) is not None
-    assert UpsertDecoder().decode([*plain, odd]) is None
+    assert UpsertDecoder("scores").decode(plain) is not None
+    assert UpsertDecoder("scores").decode([*plain, odd]) is None
