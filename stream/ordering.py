@@ -53,8 +53,9 @@ def versions(sequences: Sequence[str | None], *, epoch: int = 0) -> list[int]:
     Raises:
         Refused: one of them has none; `version` tells which.
     """
+    different = dict.fromkeys(sequences)  # all rows of a snapshot have the same
     try:
-        pairs = list(map(_decode_sequence, sequences))  # type: ignore[arg-type]
+        pairs = list(map(_decode_sequence, different))  # type: ignore[arg-type]
         lsns = [int(lsn) for _, lsn in pairs]
         commits = [lsn if commit is None else int(commit) for (commit, _), lsn in zip(pairs, lsns, strict=True)]
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
@@ -62,7 +63,10 @@ def versions(sequences: Sequence[str | None], *, epoch: int = 0) -> list[int]:
     if lsns and not (min(lsns) >= 0 <= min(commits) and max(lsns) <= LSN_MAX >= max(commits)):
         raise Refused("no_sequence", f"one of many: an LSN is outside of 0..2**{LSN_BITS}-1")
     start = epoch << EPOCH_SHIFT
-    return [start | commit << LSN_BITS | lsn for commit, lsn in zip(commits, lsns, strict=True)]
+    found = [start | commit << LSN_BITS | lsn for commit, lsn in zip(commits, lsns, strict=True)]
+    if len(found) == len(sequences):
+        return found
+    return list(map(dict(zip(different, found, strict=True)).__getitem__, sequences))
 
 
 def commit_lsn(version_: int) -> int:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from stream import memory, metrics
+from stream import metrics
 from stream.config import Settings
 from stream.dead_letter_guard import DeadLetterGuard
 from stream.errors import PostgresUnavailable, Retry, ScorestreamError
@@ -127,7 +127,6 @@ class Member:
         Raises:
             ScorestreamError: this process cannot go on; what it had not finished is not committed.
         """
-        memory.prepare()
         try:
             while not self._ends_now():
                 self._step()
