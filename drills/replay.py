@@ -1,8 +1,8 @@
 """The command: `python -m drills.replay [--seed N] [--kills N]`: a replay into a shadow while everything is killed.
 
-A writer commits everything that changes rows and places (demo/changes.py: EVERYTHING); the worker, single processes of the replay and the whole replay are
-killed with SIGKILL at random; the replay is resumed, verified, cut over. At the end the live database, which is the
-shadow then, is compared with Postgres row for row. A reader counts in a loop meanwhile.
+A writer commits everything that changes rows and places (demo/changes.py: EVERYTHING); the worker, single processes of
+the replay and the whole replay are killed with SIGKILL at random; the replay is resumed, verified, cut over. At the end
+the live database, which is the shadow then, is compared with Postgres row for row. A reader counts in a loop meanwhile.
 
 Exit 0 = PASS, 1 = FAIL. The result goes to stdout, progress to stderr.
 """
@@ -124,7 +124,8 @@ def _replay(
     universe: Universe, worker: Supervised, result: Result, chance: random.Random, *, kills: int, deaths: list[float]
 ) -> None:
     shadow = universe.name + NAME
-    replay = Running(universe, "start", NAME, "--into", shadow, "--processes", "2", "--rate", "300")
+    slow = "300" if kills else "0"  # keeps it running until the last kill
+    replay = Running(universe, "start", NAME, "--into", shadow, "--processes", "2", "--rate", slow)
     deadline = time.monotonic() + DONE_S
     while time.monotonic() < deadline:
         if len(result.kills) < kills:
