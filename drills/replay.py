@@ -126,6 +126,7 @@ def _replay(
     shadow = universe.name + NAME
     slow = "300" if kills else "0"  # keeps it running until the last kill
     replay = Running(universe, "start", NAME, "--into", shadow, "--processes", "2", "--rate", slow)
+    wait_for("the replay exists", lambda: NAME in universe.run("replay", "list", "--json").stdout, deadline_s=30)
     deadline = time.monotonic() + DONE_S
     while time.monotonic() < deadline:
         if len(result.kills) < kills:
