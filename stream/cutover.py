@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 
 _CUTOVER_LANE = -2
 _SHORT_S = 0.3  # a round of catching up that takes no longer is the last before writes are held back
-_PATIENCE_S = 90.0  # after so long, a round of up to _LONGEST_S will do: live waits for that long then
-_LONGEST_S = 2.0
+_LONGEST_S = 2.0  # so is one of up to so long when rounds get no shorter: live waits for that long then
+_SHORTER = 0.8  # of the round before, or it did not get shorter
+_REST_S = 1.0  # at least, before longer rounds are tried again
+_PATIENCE_S = 90.0
 Say = Callable[[str], None]
 
 
@@ -164,27 +166,32 @@ def _keep(topic: ReplayTopic, cut: Cut) -> None:
 
 
 def _catch_up(follower: Follower, cut: Cut) -> None:
-    """Round after round, until one takes no time to speak of: the last one, with writes held back, takes as long.
+    """Round after round, until they get no shorter: the last one, with writes held back, takes as long.
+
+    Each works off what came in the one before. Rounds take the CPU from live, which is then late, and would be for as
+    long as they went on; so they end soon, or rest for as long as they took.
 
     Raises:
         ScorestreamError: the rounds stay long, since as much comes as is processed.
     """
-    give_up_at = time.monotonic() + _PATIENCE_S
+    give_up_at, before_s = time.monotonic() + _PATIENCE_S, float("inf")
     while True:
         began = time.monotonic()
         cut.caught_up += follower.to(follower.ends())
         took_s = time.monotonic() - began
         log.info("caught up", extra={"took_s": took_s})
-        if took_s <= _SHORT_S:
+        shortest = took_s > _SHORTER * before_s
+        if took_s <= _SHORT_S or (shortest and took_s <= _LONGEST_S):
             return
         if time.monotonic() > give_up_at:
-            if took_s <= _LONGEST_S:
-                return
             raise ScorestreamError(
                 f"the shadow does not catch up: after {_PATIENCE_S:.0f} s what comes in a round still takes "
                 f"{took_s:.1f} s; nothing was exchanged. Run `scorestream cutover {cut.name}` again when less is "
                 "written"
             )
+        if shortest:
+            time.sleep(max(_REST_S, took_s))
+        before_s = took_s
 
 
 def _verify(settings: Settings, shadow: str, follower: Follower, *, wait: bool) -> Verified:

@@ -97,7 +97,12 @@ class Rounds:
     def __init__(self, monkeypatch, *took_s):
         self._left, self.now = list(took_s), 0.0
         self.done = 0
-        monkeypatch.setattr("stream.cutover.time", SimpleNamespace(monotonic=lambda: self.now))
+        self.rested: list[float] = []
+        monkeypatch.setattr("stream.cutover.time", SimpleNamespace(monotonic=lambda: self.now, sleep=self._rest))
+
+    def _rest(self, seconds):
+        self.rested.append(seconds)
+        self.now += seconds
 
     def ends(self):
         return {}
@@ -114,10 +119,16 @@ def test_catching_up_ends_with_the_first_round_that_is_short(monkeypatch):
     assert (rounds.done, cut.caught_up) == (4, 40)
 
 
-def test_rounds_that_stay_long_will_do_after_a_while_when_live_can_wait_for_one(monkeypatch):
-    rounds = Rounds(monkeypatch, 1.5)
+def test_rounds_that_get_no_shorter_will_do_when_live_can_wait_for_one(monkeypatch):
+    rounds = Rounds(monkeypatch, 9.0, 2.0, 1.2, 1.1, 0.1)
     _catch_up(rounds, Cut("r", "live", "green", back=False))
-    assert 90 < rounds.now < 93
+    assert (rounds.done, rounds.rested) == (4, [])
+
+
+def test_long_rounds_that_get_no_shorter_leave_live_its_time(monkeypatch):
+    rounds = Rounds(monkeypatch, 5.0, 4.5, 3.0, 2.5, 1.0, 0.9)
+    _catch_up(rounds, Cut("r", "live", "green", back=False))
+    assert (rounds.done, rounds.rested) == (6, [4.5, 2.5])
 
 
 def test_a_shadow_that_does_not_catch_up_is_refused_with_the_way_out(monkeypatch):
