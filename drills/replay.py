@@ -130,7 +130,7 @@ def _replay(
     deadline = time.monotonic() + DONE_S
     while time.monotonic() < deadline:
         if len(result.kills) < kills:
-            time.sleep(2 + 3 * chance.random())
+            time.sleep(4 + 6 * chance.random())
             what = chance.choice(["worker", "process of the replay", "whole replay"])
             result.kills.append(what)
             _say(f"kill -9: {what}")

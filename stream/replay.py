@@ -8,6 +8,7 @@ Whoever starts processes may die at any time: others go on, and `resume` goes on
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -46,8 +47,8 @@ def run_member(settings: Settings, name: str) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    if settings.replay.nice:
-        os.nice(settings.replay.nice)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, max(settings.replay.nice, os.getpriority(os.PRIO_PROCESS, 0)))
     memory.prepare()  # before the clients' threads take arenas of their own
     member = Member(settings, name, stopping=stopping, parent=os.getppid())
     web = settings.web.model_copy(update={"port": settings.replay.port})
@@ -67,7 +68,7 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
     """
     with ReplayTopic(settings) as topic, _lag(settings) as lag, _signals() as stopping:
         _check_open(topic.get(name))
-        family = _Family(name, log_level)
+        family = _Family(name, log_level, nice=settings.replay.nice)
         try:
             for _ in range(processes):
                 family.spawn()
@@ -182,7 +183,8 @@ def _show(topic: ReplayTopic, lag: LagSource, name: str, display: Display) -> No
 class _Family:
     """The processes that this one started."""
 
-    def __init__(self, name: str, log_level: str | None) -> None:
+    def __init__(self, name: str, log_level: str | None, *, nice: int) -> None:
+        self._nice = nice
         level = ["--log-level", log_level] if log_level else []
         self._command = [sys.executable, "-m", "stream.cli", *level, "replay", "member", name]
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -190,7 +192,10 @@ class _Family:
         self.failed = 0
 
     def spawn(self) -> None:
-        self._processes.append(subprocess.Popen(self._command, stdin=subprocess.DEVNULL))  # noqa: S603  our own program
+        process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)  # noqa: S603  our own program
+        with contextlib.suppress(OSError):  # it stands back while it starts, too
+            os.setpriority(os.PRIO_PROCESS, process.pid, max(self._nice, os.getpriority(os.PRIO_PROCESS, 0)))
+        self._processes.append(process)
 
     def alive(self) -> bool:
         return any(process.poll() is None for process in self._processes)
