@@ -2,8 +2,8 @@
 
     python -m benchmarks.kafka_engine <bootstrap servers> <topic> <messages> <folder>
 
-No look-up, no filter, no order of changes: decode and insert only, into a table like `score`, by one consumer for each
-CPU. Prints the messages/s from the first row to the last.
+No look-up, no filter, no order of changes: decode and insert only, into our own table of scores (what a look-up would
+give is constant there), by one consumer for each CPU. Prints the messages/s from the first row to the last.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import time
 import uuid
 
 from chdb import session
+
+from stream.schema_apply import statements
 
 _AFTER = (
     "Tuple(score_id UUID, scorecard_id UUID, criterion_id UUID, numeric_value Nullable(Float64), "
@@ -27,14 +29,8 @@ def main() -> None:
     def ask(query: str) -> str:
         return str(engine.query(query, "TSV")).strip()
 
-    ask("CREATE DATABASE IF NOT EXISTS peer")
-    ask(
-        "CREATE TABLE peer.score (scorecard_id UUID, score_id UUID, criterion_id UUID, "
-        "numeric_value Nullable(Float64), "
-        "ai_value Nullable(Float64), not_applicable Bool, comment Nullable(String) CODEC(ZSTD(3)), "
-        "updated_at DateTime64(6, 'UTC'), _version UInt64) ENGINE = ReplacingMergeTree(_version) "
-        "PARTITION BY toYYYYMM(updated_at) ORDER BY (scorecard_id, score_id)"
-    )
+    for statement in statements("peer"):
+        ask(statement)
     try:
         ask(
             f"CREATE TABLE peer.queue (value String) ENGINE = Kafka SETTINGS kafka_broker_list = '{servers}', "
@@ -46,8 +42,9 @@ def main() -> None:
         if ask("EXISTS TABLE peer.queue") != "1":
             raise
     ask(
-        "CREATE MATERIALIZED VIEW peer.flow TO peer.score AS SELECT a.2 AS scorecard_id, a.1 AS score_id, "
-        "a.3 AS criterion_id, a.4 AS numeric_value, a.5 AS ai_value, a.6 AS not_applicable, a.7 AS comment, "
+        "CREATE MATERIALIZED VIEW peer.flow TO peer.score AS SELECT 'customer' AS customer_id, a.2 AS scorecard_id, "
+        "updated_at AS event_time, false AS is_process, a.1 AS score_id, a.3 AS criterion_id, a.4 AS numeric_value, "
+        "a.5 AS ai_value, a.6 AS not_applicable, a.7 AS comment, "
         "parseDateTime64BestEffort(a.8, 6, 'UTC') AS updated_at, JSONExtractUInt(value, 'source', 'lsn') AS _version "
         f"FROM (SELECT value, JSONExtract(value, 'after', '{_AFTER}') AS a FROM peer.queue)"
     )

@@ -120,7 +120,7 @@ def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, scale: 
 
 
 def _calm(latencies: list[tuple[float, float]], deaths: list[float]) -> list[float]:
-    """Without the commits that a dead worker was waited for, and those that came while its successor worked that off."""
+    """Without the commits that waited for a dead worker's return, and those while that was worked off."""
     calm = latencies
     for death in deaths:
         back = min((at + took for at, took in latencies if at > death), default=death)
@@ -151,6 +151,8 @@ def _replay(
             else:
                 _kill_one(replay, chance)
             deadline = time.monotonic() + DONE_S
+            if len(result.kills) == kills:
+                universe.run("replay", "pause", NAME, check=False)  # it is resumed without the ceiling
         if replay.process.poll() is not None:
             if replay.process.returncode == 0 and facts(universe, NAME)["state"] == "done":
                 break
