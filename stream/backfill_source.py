@@ -91,6 +91,7 @@ class Signals:
         """
         schema, publication = self._settings.postgres.source_schema, self._settings.postgres.publication
         with self._asking() as connection:
+            self._check_database(connection)
             there = connection.execute("SELECT to_regclass(%s)", (self._table,)).fetchone()
             if there is None or there[0] is None:
                 raise UsageError(f"Postgres has no table {schema}.{SIGNAL}: run connectors/source/0002_cdc.sql")
@@ -114,6 +115,19 @@ class Signals:
             raise UsageError(
                 f"{schema}.{SIGNAL} is not in publication {publication}, so the connector sees no signal: "
                 f"ALTER PUBLICATION {publication} ADD TABLE {schema}.{SIGNAL}"
+            )
+
+    def _check_database(self, connection: psycopg.Connection[Any]) -> None:
+        """Whether it is the database that the connector reads: its slot belongs to it."""
+        slot = self._settings.postgres.slot
+        own, of_slot = connection.execute(
+            "SELECT current_database(), (SELECT database::text FROM pg_replication_slots WHERE slot_name = %s)", (slot,)
+        ).fetchone() or ("", None)
+        if of_slot != own:
+            where = "in another server" if of_slot is None else f"in database {of_slot}"
+            raise UsageError(
+                f"SCORESTREAM_BACKFILL_DSN leads to database {own}, and the connector's slot {slot} is {where}, so the "
+                "connector would see no signal: name the database of SCORESTREAM_POSTGRES_DSN, on the primary"
             )
 
     def close(self) -> None:

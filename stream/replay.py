@@ -23,7 +23,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stream import memory
+from stream import interpreter
 from stream.config import Settings
 from stream.errors import KafkaUnavailable, Retry, ScorestreamError, UsageError
 from stream.health import Check, Health
@@ -49,7 +49,7 @@ def run_member(settings: Settings, name: str) -> int:
         signal.signal(number, lambda *_: stopping.set())
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, max(settings.replay.nice, os.getpriority(os.PRIO_PROCESS, 0)))
-    memory.prepare()  # before the clients' threads take arenas of their own
+    interpreter.prepare()  # before the clients' threads take arenas of their own
     member = Member(settings, name, stopping=stopping, parent=os.getppid())
     web = settings.web.model_copy(update={"port": settings.replay.port})
     health = Health(live=(Check("process", ok=True, reason="answers"),))

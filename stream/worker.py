@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from stream import hops, memory, metrics
+from stream import hops, interpreter, metrics
 from stream.clickhouse import ClickHouseTarget
 from stream.clients import Clients
 from stream.config import Settings
@@ -46,7 +46,7 @@ IDLE_S = 10.0  # the dashboard's sources are asked so often while nobody looks; 
 
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; returns the process's exit code."""
-    memory.prepare()
+    interpreter.prepare()
     live = build_app(settings)
     worker = LiveWorker(settings, live)
     for table in SOURCES:

@@ -162,6 +162,8 @@ def test_refusals(universe: Universe) -> None:
             SCORESTREAM_BACKFILL_DSN=universe.env["SCORESTREAM_POSTGRES_DSN"],
             SCORESTREAM_BACKFILL_PASSWORD=universe.env["SCORESTREAM_POSTGRES_PASSWORD"],
         )
+        other = _with_database(universe.env["SCORESTREAM_BACKFILL_DSN"], "postgres")
+        assert f"is in database {universe.name}" in no("start", SCORESTREAM_BACKFILL_DSN=other)
         for order in ("resume", "pause", "stop"):
             assert "none was ever started" in no(order)
             assert "there is no backfill 'x'" in no(order, "x")
