@@ -21,8 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.universe import wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -118,6 +120,12 @@ class Bench:
         topics = [NewTopic(self.topic(table), num_partitions=n, replication_factor=1) for table, n in TABLES.items()]
         for made in admin.create_topics(topics).values():
             made.result(30)
+        wait_for("each new partition has a leader", self._have_leaders, deadline_s=30)
+
+    def _have_leaders(self) -> bool:
+        with contextlib.suppress(KafkaException):
+            return bool(self.offsets())
+        return False
 
     def delete_topics(self) -> None:
         admin = AdminClient({"bootstrap.servers": self.servers})
