@@ -157,8 +157,7 @@ def _replay(
             if replay.process.returncode == 0 and facts(universe, NAME)["state"] == "done":
                 break
             result.resumed += 1
-            # The rate keeps it running until the last kill.
-            replay = Running(universe, "resume", NAME, "--rate", "300" if len(result.kills) < kills else "0")
+            replay = Running(universe, "resume", NAME, "--rate", slow if len(result.kills) < kills else "0")
         elif len(result.kills) >= kills:
             time.sleep(0.5)
     found = facts(universe, NAME)

@@ -141,6 +141,14 @@ def test_no_tombstones_are_sent_to_partitions_of_other_keys():
     assert DOCUMENT["config"]["tombstones.on.delete"] == "false"
 
 
+def test_batches_stay_unsent_until_the_transaction_commits():
+    # Else the producer may commit before it has sent the offsets, and then stands still (connectors/README.md).
+    config = DOCUMENT["config"]
+    assert config["exactly.once.support"] == "required"  # without transactions nothing would flush
+    assert config["transaction.boundary"] == "poll"
+    assert int(config["producer.override.linger.ms"]) >= 1_000
+
+
 def test_the_roles_get_no_more_than_they_need():
     grants = re.findall(r"GRANT (.+?) ON (.+?) TO (\w+);", re.sub(r"\s+", " ", cdc_sql()))
     captured = ", ".join(f"app.{table}" for table in SOURCES)
