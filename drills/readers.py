@@ -114,3 +114,8 @@ class Readers:
 def p99(latencies: list[float]) -> float | None:
     """Seconds; None without any."""
     return sorted(latencies)[min(len(latencies) - 1, int(len(latencies) * 0.99))] if latencies else None
+
+
+def p50(latencies: list[float]) -> float | None:
+    """Seconds; None without any."""
+    return sorted(latencies)[len(latencies) // 2] if latencies else None

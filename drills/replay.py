@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from devstack.stack import Stack
 from drills import marks
 from drills.compare import FINDINGS, compare, dead_letters, lag
 from drills.drill import SETTLE_S
-from drills.readers import Readers, p99
+from drills.readers import Readers, p50, p99
 from drills.workers import Supervised
 from tests.replays import Running, drop, facts
 from tests.universe import Universe, wait_for
@@ -65,6 +66,7 @@ class Result:
     p99_all_s: float | None = None
     p50_s: float | None = None
     late: int = 0  # of those samples, how many took longer than LIVE_P99_S
+    phases: dict[str, dict[str, float | int]] = field(default_factory=dict)  # the same samples, by what went on
     seconds: float = 0.0
 
     @property
@@ -90,16 +92,25 @@ def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, scale: 
     # commit to visible would be that of a live worker which is late by itself.
     writer = LiveWriter(universe.url, work, rate=rate, on_seen=lambda *_: None, seed=seed, mix=EVERYTHING)
     deaths: list[float] = []
+    phases: list[tuple[str, float]] = []  # what went on from when
+
+    def phase(name: str) -> None:
+        phases.append((name, time.monotonic()))
+
     try:
         marks.wait_until_visible(universe, marks.mark(universe), deadline_s=120)
         wait_for("the loaded rows are indexed", lambda: lag(universe) == 0, deadline_s=120)
         with Readers(universe) as readers:
             writer.start()
+            phase("before")
             time.sleep(10)  # some history
-            _replay(universe, worker, result, chance, kills=kills, deaths=deaths)
+            phase("kills")
+            _replay(universe, worker, result, chance, kills=kills, deaths=deaths, phase=phase)
+            phase("cutover")
             done = universe.run("cutover", NAME, "--json", check=False, timeout_s=300)
             result.cutover = json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr[-500:]}
             _say(f"cutover: {result.cutover}")
+            phase("after")
             time.sleep(5)  # live goes on in the new tables
             writer.stop()
             writer.check()
@@ -107,9 +118,11 @@ def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, scale: 
         result.reads, result.dips, result.errors = readers.reads, readers.dips, readers.errors
         result.unseen, result.samples = readers.unseen, len(readers.latencies)
         result.p99_all_s = p99([took for _, took in readers.latencies])
-        calm = _calm(readers.latencies, deaths)
-        result.p99_s, result.p50_s = p99(calm), sorted(calm)[len(calm) // 2] if calm else None
+        samples = _calm(readers.latencies, deaths)
+        calm = [took for _, took in samples]
+        result.p99_s, result.p50_s = p99(calm), p50(calm)
         result.late = sum(took >= LIVE_P99_S for took in calm)
+        result.phases = _by_phase(samples, phases)
         result.dead_letters = dead_letters(universe)
     finally:
         writer.stop()
@@ -119,17 +132,36 @@ def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, scale: 
     return result
 
 
-def _calm(latencies: list[tuple[float, float]], deaths: list[float]) -> list[float]:
+def _calm(latencies: list[tuple[float, float]], deaths: list[float]) -> list[tuple[float, float]]:
     """Without the commits that waited for a dead worker's return, and those while that was worked off."""
     calm = latencies
     for death in deaths:
         back = min((at + took for at, took in latencies if at > death), default=death)
         calm = [(at, took) for at, took in calm if at + took < death - 1 or at > back + AFTER_RETURN_S]
-    return [took for _, took in calm]
+    return calm
+
+
+def _by_phase(samples: list[tuple[float, float]], phases: list[tuple[str, float]]) -> dict[str, dict[str, float | int]]:
+    """Latencies of the commits of each phase, which lasts until the next begins."""
+    out: dict[str, dict[str, float | int]] = {}
+    ends = [began for _, began in phases[1:]] + [float("inf")]
+    for (name, began), end in zip(phases, ends, strict=True):
+        took = [took for at, took in samples if began <= at < end]
+        out[name] = {"samples": len(took), "late": sum(one >= LIVE_P99_S for one in took)}
+        if took:
+            out[name] |= {"p50_s": round(p50(took) or 0, 3), "p99_s": round(p99(took) or 0, 3)}
+    return out
 
 
 def _replay(
-    universe: Universe, worker: Supervised, result: Result, chance: random.Random, *, kills: int, deaths: list[float]
+    universe: Universe,
+    worker: Supervised,
+    result: Result,
+    chance: random.Random,
+    *,
+    kills: int,
+    deaths: list[float],
+    phase: Callable[[str], None],
 ) -> None:
     shadow = universe.name + NAME
     slow = "300" if kills else "0"  # keeps it running until the last kill
@@ -152,6 +184,7 @@ def _replay(
                 _kill_one(replay, chance)
             deadline = time.monotonic() + DONE_S
             if len(result.kills) == kills:
+                phase("full speed")
                 universe.run("replay", "pause", NAME, check=False)  # it is resumed without the ceiling
         if replay.process.poll() is not None:
             if replay.process.returncode == 0 and facts(universe, NAME)["state"] == "done":

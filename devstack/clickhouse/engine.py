@@ -19,6 +19,7 @@ from typing import Any
 from chdb import _chdb  # the class over it in chdb.state only adds notebooks and pandas
 
 from devstack.clickhouse.errors import ServerError, from_engine
+from devstack.clickhouse.spread import spread
 
 POOL = 16
 SESSION_TIMEOUT_S = 60.0
@@ -197,6 +198,10 @@ class Engine:
             yield handle
         finally:
             self._give_back(session, handle)
+
+    def tables_made(self) -> None:
+        """After a statement that may have made tables."""
+        spread(self._path)
 
     def close(self) -> None:
         """Close the handles that are not in use."""

@@ -68,6 +68,8 @@ def execute(engine: Engine, failures: Failures, request: http.Request, answer: A
                 _insert(handle, request, statement, answer, lost=fault is not None and fault.mode == "lose-answer")
             else:
                 _query(handle, request, statement, answer)
+            if statement.word in ("CREATE", "ATTACH", "RESTORE"):
+                engine.tables_made()
         if fault is not None and fault.mode == "lose-answer":
             raise CloseConnection
 

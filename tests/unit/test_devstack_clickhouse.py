@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from devstack.clickhouse import bodies, statements
 from devstack.clickhouse.errors import ServerError, from_engine
 from devstack.clickhouse.failures import CloseConnection, Failures, Fault
+from devstack.clickhouse.spread import spread
 
 
 @pytest.mark.parametrize(
@@ -111,3 +114,21 @@ def test_faults_count_down_and_choose_their_statements() -> None:
 def test_orders_that_make_no_sense(params: dict[str, str]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  the text is for people
         Fault.of(params)
+
+
+def test_the_folders_of_tables_are_spread_once(tmp_path: Path) -> None:
+    for table in ("abc/abc1", "abd/abd2"):
+        (tmp_path / "store" / table).mkdir(parents=True)
+    (tmp_path / "store" / "abc" / "note").write_text("no folder")
+    marked = spread(tmp_path)
+    if not marked:
+        pytest.skip("the file system does not know folders at the top of a hierarchy")
+    assert marked == 2
+    assert spread(tmp_path) == 0
+    (tmp_path / "store" / "abe" / "abe3").mkdir(parents=True)
+    assert spread(tmp_path) == 1
+
+
+def test_spreading_without_tables_or_support_is_no_error(tmp_path: Path) -> None:
+    assert spread(tmp_path) == 0
+    assert spread(Path("/proc/self")) == 0

@@ -1,0 +1,44 @@
+"""Keeps ext4 from slowing every insert down by the files that were deleted a moment ago.
+
+ClickHouse makes a folder of a dozen files for each part, and deletes them when it has merged them. ext4 puts a new
+folder near its parent and gives no inode away again for some minutes, but looks at each of those on its way to a free
+one (ext4_new_inode, recently_deleted): with a few ten thousand deleted before, an insert cost 6.5 ms of system time, not
+1.2. A folder that is marked as the top of a hierarchy (chattr +T) has its subfolders in other block groups, which have
+hardly any. Linux only; what the file system does not know is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from pathlib import Path
+
+_GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS (linux/fs.h)
+_TOP_OF_HIERARCHY = 0x00020000  # FS_TOPDIR_FL
+
+
+def spread(data: Path) -> int:
+    """Mark the folders of all tables below ClickHouse's data path; returns how many were marked just now."""
+    return sum(_mark(table) for table in data.glob("store/*/*") if table.is_dir())
+
+
+def _mark(folder: Path) -> bool:
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # dropped meanwhile
+        return False
+    try:
+        (flags,) = struct.unpack("l", fcntl.ioctl(opened, _GET_FLAGS, struct.pack("l", 0)))
+        if flags & _TOP_OF_HIERARCHY:
+            return False
+        fcntl.ioctl(opened, _SET_FLAGS, struct.pack("l", flags | _TOP_OF_HIERARCHY))
+    except OSError:  # not ext4
+        return False
+    finally:
+        os.close(opened)
+    return True
