@@ -16,7 +16,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import ssl
 import sys
 import threading
@@ -29,6 +28,7 @@ from faust.auth import SASLCredentials, SSLCredentials
 from faust.tables.manager import TableManager
 
 from stream.config import KafkaSettings, Settings
+from stream.dead_members import client_id
 from stream.faust_fetch import FETCH_BYTES
 from stream.faust_transport import SCHEME, BatchConsumer, BatchSchema, register
 from stream.offsets import TP, Progress
@@ -91,7 +91,7 @@ def build_app(settings: Settings, *, web: bool = False) -> LiveApp:
     app = faust.App(
         settings.kafka.group,
         **faust_broker_options(settings.kafka),
-        broker_client_id=f"scorestream-{socket.gethostname()}-{os.getpid()}",  # so every lag tool tells which worker
+        broker_client_id=client_id(),  # so every lag tool tells which worker
         autodiscover=False,
         datadir=str(settings.state_dir),
         store="memory://",

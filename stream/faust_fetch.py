@@ -20,6 +20,7 @@ from aiokafka.errors import CommitFailedError, ConsumerStoppedError, CorruptReco
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
+from stream.dead_members import make_the_dead_leave
 from stream.offsets import TP
 from stream.record_batch import RecordBatch
 
@@ -34,7 +35,7 @@ CLEAN: Final = "clean"  # metadata of a committed offset: nothing after it was e
 
 
 class _Member(AIOKafkaConsumer):  # type: ignore[misc]
-    """Knows since when it has not heard from its group.
+    """Knows since when it has not heard from its group; makes members leave whose process is dead.
 
     Attributes:
         heard_at: when the last heartbeat was sent that the group answered as usual, by the monotonic clock. Up to the
@@ -46,6 +47,7 @@ class _Member(AIOKafkaConsumer):  # type: ignore[misc]
     async def start(self) -> None:
         await super().start()
         coordinator = self._coordinator
+        await make_the_dead_leave(coordinator)  # before it joins: the group would wait for them
         heartbeat = coordinator._do_heartbeat
 
         async def noted() -> bool:

@@ -71,6 +71,25 @@ def test_kill_and_resume_with_two_workers(universe: Universe) -> None:
         assert second.process.wait(timeout=10) == 0, second.log_tail()
 
 
+def test_a_worker_in_place_of_a_killed_one_does_not_wait_for_its_session(universe: Universe) -> None:
+    with universe.postgres() as connection:
+        # given a worker that is killed, and whose session lasts for minutes
+        workload = Workload(connection, seed=5)
+        workload.add(50)
+        session = {"SCORESTREAM_KAFKA_SESSION_TIMEOUT_S": "300"}
+        first = universe.start_worker(**session)
+        universe.wait_until_equal()
+        first.kill()
+        for _ in range(50):
+            workload.change()
+        # when another starts on the host
+        with universe.worker(**session) as second:
+            # then it is given the partitions at once
+            universe.wait_until_equal(deadline_s=30)
+            log = second.log.read_text("utf-8")
+        assert "a worker that died leaves the group" in log
+
+
 def test_nothing_is_processed_twice_after_sigterm(universe: Universe) -> None:
     with universe.postgres() as connection:
         # given a worker that has indexed everything and ended by SIGTERM

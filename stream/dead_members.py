@@ -1,0 +1,72 @@
+"""Members of the consumer group whose process is dead: the next worker on the host makes them leave.
+
+A worker that was killed stays a member until its session times out, and nobody is given its partitions for so long.
+But the one that is started in its place can know that it is dead: the client id names the process, where that number
+means something, and there is no such process any more. So a crash costs a start, not a session's timeout.
+
+Enters: the members of the group. Leaves: a LeaveGroup for each that is dead for certain. What cannot be told (another
+host, another container, a number that was given out again) is left to the timeout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.admin import DescribeGroupsRequest
+from aiokafka.protocol.group import LeaveGroupRequest
+
+log = logging.getLogger(__name__)
+
+_PROC = Path("/proc")
+_PREFIX = "scorestream"
+
+
+def client_id() -> str:
+    """`scorestream-<host>-<process id>[-<tag>]`: what lag tools show of this process, and what `is_dead` reads."""
+    parts = [_PREFIX, socket.gethostname(), str(os.getpid())]
+    return "-".join([*parts, tag] if (tag := _where()) else parts)
+
+
+def is_dead(other: str) -> bool:
+    """Whether this client id is that of a process which is gone for certain."""
+    tag = _where()
+    if not tag:
+        return False
+    ours = re.fullmatch(rf"{_PREFIX}-{re.escape(socket.gethostname())}-(\d+)-{tag}", other)
+    return ours is not None and not (_PROC / ours[1]).exists()
+
+
+async def make_the_dead_leave(coordinator: Any) -> int:
+    """Send a LeaveGroup for each dead member of aiokafka's group coordinator; returns how many. Best effort."""
+    try:
+        await coordinator.ensure_coordinator_known()
+        answer = await coordinator._send_req(DescribeGroupsRequest([coordinator.group_id]))
+        (group,) = answer.groups
+        dead = [(member[0], member[1]) for member in group[5] if is_dead(member[1])]
+        for member_id, client in dead:
+            await coordinator._send_req(LeaveGroupRequest(coordinator.group_id, member_id))
+            log.info("a worker that died leaves the group client_id=%s", client)
+    except KafkaError as error:
+        log.warning("could not look for dead members of the group cause=%r", str(error))
+        return 0
+    return len(dead)
+
+
+def _where() -> str:
+    """Where process numbers mean the same: this boot of this kernel, this container. Empty when that cannot be told.
+
+    The name of the host alone won't do: two containers on the host's network have it in common, and so may two hosts.
+    """
+    try:
+        boot = (_PROC / "sys" / "kernel" / "random" / "boot_id").read_text("ascii")
+        namespace = os.readlink(_PROC / "self" / "ns" / "pid")
+    except OSError:  # not Linux
+        return ""
+    return hashlib.sha256((boot + namespace).encode()).hexdigest()[:8]
