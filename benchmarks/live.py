@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.common import publish, say
 from demo import counts
-from demo.changes import EVERYTHING, ORDINARY
+from demo.changes import EVERYTHING, MOVES, ORDINARY
 from demo.prober import Latency, Prober
 from demo.report import percentiles
 from demo.rig import Died, Rig
@@ -29,7 +29,7 @@ from demo.screen import Screen
 from demo.writer import LiveWriter
 from devstack.process import PartFailed
 
-MIXES = {"ordinary": ORDINARY, "everything": EVERYTHING}
+MIXES = {"ordinary": ORDINARY, "everything": EVERYTHING, "moves": MOVES}
 
 
 def main() -> int:

@@ -422,3 +422,9 @@ ORDINARY: Mix = (
     (Session.move_process, 1),
     (Session.correct_start, 1),
 )  # a working day: mostly new scorecards and corrections, some chats late, few appeals
+MOVES: Mix = (
+    (Session.turn_into_appeal, 4),
+    (Session.withdraw_appeal, 4),
+    (Session.move_process, 5),
+    (Session.correct_start, 5),
+)  # every row change is a change of place: each scorecard is read, retired and written anew

@@ -65,7 +65,7 @@ class Result:
     p99_s: float | None = None  # of commits while no worker was dead or coming back
     p99_all_s: float | None = None
     p50_s: float | None = None
-    late: int = 0  # of those samples, how many took longer than LIVE_P99_S
+    late: list[tuple[str, float]] = field(default_factory=list)  # of those samples: when, and longer than LIVE_P99_S
     phases: dict[str, dict[str, float | int]] = field(default_factory=dict)  # the same samples, by what went on
     seconds: float = 0.0
 
@@ -108,6 +108,7 @@ def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, scale: 
             _replay(universe, worker, result, chance, kills=kills, deaths=deaths, phase=phase)
             phase("cutover")
             done = universe.run("cutover", NAME, "--json", check=False, timeout_s=300)
+            (universe.folder / "cutover.log").write_text(done.stderr, "utf-8")
             result.cutover = json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr[-500:]}
             _say(f"cutover: {result.cutover}")
             phase("after")
@@ -121,7 +122,7 @@ def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, scale: 
         samples = _calm(readers.latencies, deaths)
         calm = [took for _, took in samples]
         result.p99_s, result.p50_s = p99(calm), p50(calm)
-        result.late = sum(took >= LIVE_P99_S for took in calm)
+        result.late = [(_clock(at), round(took, 2)) for at, took in samples if took >= LIVE_P99_S]
         result.phases = _by_phase(samples, phases)
         result.dead_letters = dead_letters(universe)
     finally:
@@ -151,6 +152,11 @@ def _by_phase(samples: list[tuple[float, float]], phases: list[tuple[str, float]
         if took:
             out[name] |= {"p50_s": round(p50(took) or 0, 3), "p99_s": round(p99(took) or 0, 3)}
     return out
+
+
+def _clock(at: float) -> str:
+    """The time of day of a moment of time.monotonic."""
+    return time.strftime("%H:%M:%S", time.localtime(time.time() - time.monotonic() + at))
 
 
 def _replay(

@@ -51,7 +51,12 @@ class Clients:
         )
 
     def pipeline(
-        self, table: str, *, keep: Callable[[Place], bool] | None = None, retry: Retrying | None = None
+        self,
+        table: str,
+        *,
+        keep: Callable[[Place], bool] | None = None,
+        retry: Retrying | None = None,
+        in_order: bool = False,
     ) -> Pipeline:
         """A pipeline for one source table over these clients."""
         return Pipeline(
@@ -63,6 +68,7 @@ class Clients:
             epoch=self._settings.version_epoch,
             retry=retry or self.retry,
             keep=keep,
+            in_order=in_order,
         )
 
     def close(self) -> None:

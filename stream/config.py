@@ -145,7 +145,7 @@ class BatchSettings(_Section):
 
 class RetrySettings(_Section):
     initial_s: float = Field(
-        0.2, gt=0, description="first wait after a transient error; doubled each time, with jitter"
+        0.1, gt=0, description="first wait after a transient error; doubled each time, with jitter"
     )
     max_s: float = Field(10, gt=0, description="longest wait between two tries")
     give_up_s: float = Field(600, gt=0, description="end the process when an outside system was away for so long")

@@ -222,7 +222,7 @@ def _exchange(tables: ShadowTables, follower: Follower, cut: Cut, before: dict[s
     try:
         # Read after live's writes are refused: what live has written, or will write there, came before these ends.
         refused_s = time.monotonic() - held_at
-        cut.caught_up += follower.to(follower.ends())
+        cut.caught_up += follower.to(follower.ends(), at_once=True)
         caught_up_s = time.monotonic() - held_at - refused_s
         # Before the exchange: to begin too early is harmless, to begin too late leaves rows out.
         follower.begin_next_at_live()

@@ -23,9 +23,9 @@ from stream.dead_letters import DeadLetter, Message
 from stream.envelope import DELETE, Decoded, Decoder, Envelope
 from stream.errors import Refused
 from stream.ledger import Ledger, Outcome
-from stream.placement import GONE, Place, State, month_of
+from stream.placement import GONE, Place, State, month_of, own_row_changed
 from stream.reindex import Snapshot, Standing, plan_reindex
-from stream.tables import CHATS, SCORE
+from stream.tables import CHATS, SCORE, SCORECARD
 from stream.transform import (
     Plan,
     moved_conversations,
@@ -137,6 +137,8 @@ class Pipeline:
 
     Args:
         keep: a replay's filter: changes of scorecards whose place it refuses are ignored.
+        in_order: whoever calls processes the batches of a partition one after another, as they are in the log. What a
+            scorecard's own row has become by the end of a batch of scorecards is then left to its own later message.
     """
 
     def __init__(
@@ -150,6 +152,7 @@ class Pipeline:
         epoch: int = 0,
         retry: Retrying = no_retry,
         keep: Callable[[Place], bool] | None = None,
+        in_order: bool = False,
     ) -> None:
         self.table = table
         self._decoder = Decoder(table, epoch=epoch)
@@ -160,6 +163,7 @@ class Pipeline:
         self._layout = layout
         self._retry = retry
         self._keep = keep
+        self._leaves_own = in_order and table == SCORECARD.source
 
     def process(
         self, fetched: Sequence[Fetched], *, still_mine: Callable[[], bool] = lambda: True, again: bool = False
@@ -392,6 +396,10 @@ class Pipeline:
             return
         now = self._retry(partial(self._source.places, list(places)))
         moved = [i for i, place in places.items() if now.get(i, GONE) != place]
+        if self._leaves_own:
+            # That change was committed after our first look, so its message lies behind ours in the partition, and
+            # will find all that we have written: it costs no round of its own here.
+            moved = [i for i in moved if not own_row_changed(places[i], now.get(i, GONE))]
         if moved:
             versions = versions_of(changes)
             self._settle({i: versions[i] for i in moved}, places, now, customers, done)

@@ -41,6 +41,21 @@ class Place(NamedTuple):
 GONE = Place(State.GONE)
 
 
+def own_row_changed(before: Place, now: Place) -> bool:
+    """Whether these two looks at a scorecard that was there differ because its own row changed, for certain.
+
+    Another time alone may be its conversation's.
+    """
+    if State.GONE in (before.state, now.state):
+        return before.state != State.GONE
+    return (
+        before.customer_id != now.customer_id
+        or before.is_process != now.is_process
+        or (before.state == State.APPEAL) != (now.state == State.APPEAL)
+        or (now.is_process and before.event_time_us != now.event_time_us)
+    )
+
+
 def is_process(conversation_id: str | None) -> bool:
     """A process scorecard grades no conversation: its conversation id is NULL or empty."""
     return not conversation_id

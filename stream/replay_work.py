@@ -41,6 +41,7 @@ class Work:
 
     Args:
         database: where the rows go; None = the settings' database.
+        in_order: as in Pipeline.
         still_mine: asked at the end of each batch (see Pipeline.process).
     """
 
@@ -52,12 +53,14 @@ class Work:
         stopping: threading.Event,
         still_mine: Callable[[Sequence[Stretch]], bool] = lambda _: True,
         database: str | None = None,
+        in_order: bool = False,
     ) -> None:
         self._settings = settings
         self._plan = plan
         self._stopping = stopping
         self._still_mine = still_mine
         self._database = database if database is not None else plan.into
+        self._in_order = in_order
         self._own = threading.local()
         self._all: list[Clients] = []
         self._lock = threading.Lock()
@@ -108,7 +111,7 @@ class Work:
                 # Scorecards and chats name their customer, and were selected by it: one that left the filter must
                 # leave its old place, too. Scores do not name it.
                 wanted = wanted.of_customers() if table == SCORE.source else type(wanted)()
-            pipelines[key] = clients.pipeline(table, keep=wanted.keep())
+            pipelines[key] = clients.pipeline(table, keep=wanted.keep(), in_order=self._in_order)
         return pipelines[key]
 
     def _clients(self) -> Clients:

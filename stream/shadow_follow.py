@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from stream.caught_up import CaughtUp
 from stream.config import Settings
@@ -16,7 +16,7 @@ from stream.kafka_log import LogReader, Stretch
 from stream.lag_source import LagSource
 from stream.offsets import TP
 from stream.replay_plan import PassKind, Plan, table_of
-from stream.replay_work import Work
+from stream.replay_work import Work, Worked
 from stream.tables import SOURCES
 
 _BATCH = 20_000
@@ -43,7 +43,10 @@ class Follower:
         self._kind: PassKind = kind
         self._reader = LogReader(settings.kafka, group=plan.group, follows=True)
         self._lag = LagSource(settings.kafka)
-        self._work = Work(settings, plan, stopping=threading.Event(), database=database)
+        # What lies behind the end that is followed to is worked off by the next round, or by live after the exchange.
+        self._work = Work(
+            settings, plan, stopping=threading.Event(), database=database, in_order=kind == "follow" and since is None
+        )
         # One thread for each table, always the same: its clients are there after its first batch.
         self._threads = {table: ThreadPoolExecutor(1, thread_name_prefix="follow") for table in SOURCES}
         self._commits = since is None
@@ -57,8 +60,13 @@ class Follower:
         """The ends of the log now."""
         return self._lag.ends(self._tps)
 
-    def to(self, ends: Mapping[TP, int]) -> int:
-        """Process everything up to these ends, and what has come after them by then; returns the number of messages."""
+    def to(self, ends: Mapping[TP, int], *, at_once: bool = False) -> int:
+        """Process everything up to these ends, and what has come after them by then; returns the number of messages.
+
+        Args:
+            at_once: the tables at the same time. While live is held back each of their waits counts; before that live
+                has the same work to do, and comes first.
+        """
         spans = {tp: (self.positions[tp], end) for tp, end in ends.items() if end > self.positions.get(tp, end)}
         self._reader.add(spans)
         messages = 0
@@ -72,10 +80,11 @@ class Follower:
                     gathered.setdefault(table_of(stretch.topic), []).append(stretch)
                     waiting += len(stretch)
             if waiting and (waiting >= _BATCH or not stretches or not self._reader.reading):
-                # The tables at the same time: while live is held back, each of their waits would count.
-                jobs = [
-                    self._threads[table].submit(self._work, table, held, self._kind) for table, held in gathered.items()
-                ]
+                jobs: list[Future[Worked]] = []
+                for table, held in gathered.items():
+                    jobs.append(self._threads[table].submit(self._work, table, held, self._kind))
+                    if not at_once:
+                        jobs.pop().result()
                 for job in jobs:
                     job.result()
                 messages += waiting

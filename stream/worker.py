@@ -150,7 +150,7 @@ class TableIndexer:
         self.tries = Tries(settings.watchdog.stall_s)
         self._live = live
         self._clients = Clients(settings, mode="live", stopping=stopping, target=target)
-        self._pipeline = self._clients.pipeline(table, retry=self.tries.watch(self._clients.retry))
+        self._pipeline = self._clients.pipeline(table, retry=self.tries.watch(self._clients.retry), in_order=True)
         self._guard = DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"index-{table}")
 

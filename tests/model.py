@@ -435,15 +435,15 @@ class World:
             parts.append(self.log.batch(table, number, start, start + 1 + self._below(MAX_BATCH)))
         again = any(part.messages[0].offset < self.careful_until[table, part.partition] for part in parts)
         self._say(f"worker {worker.name} fetches {[_described(m) for part in parts for m in part.messages]} {again=}")
-        worker.batches[table] = self._batch(table, parts, again=again)
+        worker.batches[table] = self._batch(table, parts, again=again, in_order=True)
 
-    def _batch(self, table: str, parts: list[FakeFetched], *, again: bool) -> Batch:
-        batch = Batch(table, parts, lambda batch: self._process(batch, again=again))
+    def _batch(self, table: str, parts: list[FakeFetched], *, again: bool, in_order: bool = False) -> Batch:
+        batch = Batch(table, parts, lambda batch: self._process(batch, again=again, in_order=in_order))
         if self._chance(0.5):  # uniform choices alone would seldom let much happen between two steps of a batch
             batch.stall = (1 + self._one_of([0, 1, 1, 1, 2, 3, 5, 6, 8]), 5 + self._below(40))
         return batch
 
-    def _process(self, batch: Batch, *, again: bool) -> Done:
+    def _process(self, batch: Batch, *, again: bool, in_order: bool) -> Done:
         pipeline = Pipeline(
             batch.table,
             source=self.postgres,
@@ -451,6 +451,7 @@ class World:
             dead_letters=self.dead_letters,
             layout=self.layout,
             retry=self._retry,
+            in_order=in_order,
         )
 
         def still_mine() -> bool:

@@ -56,7 +56,9 @@ def command() -> None:
 @click.option("--table", "tables", multiple=True, type=click.Choice(TABLES), help="[default: scorecards, scores]")
 @click.option("--into", metavar="DATABASE", help="Write to a shadow database instead, for `scorestream cutover`.")
 @processes_option
-@click.option("--rate", type=click.IntRange(1), metavar="N", help="At most N messages/s, all processes together.")
+@click.option(
+    "--rate", type=click.IntRange(0), metavar="N", help="At most N messages/s, all processes together; 0 = no limit."
+)
 @click.option("--dry-run", is_flag=True, help="Show what it would read, how long it would take, how much matches.")
 @json_option
 @pass_app
@@ -89,7 +91,7 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
         filter=wanted,
         tables=options["tables"],
         into=options["into"],
-        rate=options["rate"],
+        rate=options["rate"] or None,
     )
     with ReplayTopic(settings) as topic:
         replay_start.check_name(topic, name)
