@@ -161,7 +161,7 @@ class ReplaySettings(_Section):
     batch_messages: int = Field(20_000, ge=100, description="messages that a replay processes at once")
     threads: int = Field(2, ge=1, le=8, description="batches that one process of a replay works on at a time")
     nice: int = Field(5, ge=0, le=19, description="how far the processes of a replay stand back on their host")
-    live_lag_s: float = Field(1, gt=0, description="a replay slows down while live is behind by more than this")
+    live_lag_s: float = Field(0.5, gt=0, description="a replay slows down while live is behind by more than this")
     max_parts: int = Field(300, ge=1, description="or a ClickHouse partition has more active parts than this")
     errors_per_minute: int = Field(3, ge=1, description="or so many of its own steps had to be tried again")
     least_per_s: int = Field(500, ge=1, description="messages/s that it keeps even then, in all its processes")

@@ -38,7 +38,7 @@ __all__ = ["LiveApp", "Progress", "RecordBatch", "ack", "build_app", "faust_brok
 
 log = logging.getLogger(__name__)
 
-COMMIT_INTERVAL_S: Final = 1.0
+COMMIT_INTERVAL_S: Final = 0.25  # a replay beside live sees by the commits how late live is, and slows down
 STOP_S: Final = 9.5  # from the signal to the end of the process, which is promised within 10 s
 FAILED_S: Final = 1.0  # to the end of a process that could not even start: Faust may wait for ever for its own threads
 FINISH_S: Final = 6.0  # of these, for the batches under way

@@ -181,7 +181,7 @@ class Member:
 
     @property
     def _busy(self) -> bool:
-        return len(self._under_way) >= self._settings.replay.threads
+        return len(self._under_way) >= (1 if self._watch.live_runs else self._settings.replay.threads)
 
     def _is_full(self, batch: _Batch) -> bool:
         at_most = self._settings.replay.batch_messages
@@ -287,17 +287,17 @@ class Member:
             self._claimed_at = float("-inf")
 
     def _look_around(self) -> None:
-        """Every second: what the operator wants, how live is, whether our locks are still there; and say how we are."""
+        """How live is; and every second what the operator wants, whether our locks are still there, and how we are."""
+        if self._watch.due():
+            ceiling = self._replay.rate
+            rate = None if ceiling is None else ceiling / max(1, len(self._replay.alive()))
+            self._throttle.look(self._watch.look(_retries()), present_per_s=self._per_s(), ceiling_per_s=rate)
         if time.monotonic() - self._beat_at < HEARTBEAT_S:
             return
         self._beat_at = time.monotonic()
         try:
             self._refresh()
             self._drop(self._lanes.check())
-            alive = max(1, len(self._replay.alive()))
-            ceiling = self._replay.rate
-            rate = None if ceiling is None else ceiling / alive
-            self._throttle.look(self._watch.look(_retries()), present_per_s=self._per_s(), ceiling_per_s=rate)
             self._say()
         except Retry as error:
             log.warning("retry cause=%r", str(error))

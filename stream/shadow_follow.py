@@ -7,6 +7,7 @@ replay's group moved there. One process: what is left after a replay is little.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -16,10 +17,14 @@ from stream.kafka_log import LogReader, Stretch
 from stream.lag_source import LagSource
 from stream.offsets import TP
 from stream.replay_plan import PassKind, Plan, table_of
+from stream.replay_throttle import Watch
 from stream.replay_work import Work, Worked
 from stream.tables import SOURCES
 
 _BATCH = 20_000
+_LOOK_S = 0.1
+_GENTLE_BATCH = 1_000  # messages whose queries live's need not wait for long
+_GENTLE_REST_S = 2.0  # at most, before each of them, while live is late
 
 
 class Follower:
@@ -48,6 +53,7 @@ class Follower:
             settings, plan, stopping=threading.Event(), database=database, in_order=kind == "follow" and since is None
         )
         # One thread for each table, always the same: its clients are there after its first batch.
+        self._watch = Watch(settings, database=database)
         self._threads = {table: ThreadPoolExecutor(1, thread_name_prefix="follow") for table in SOURCES}
         self._commits = since is None
         self._tps = self._lag.partitions(map(settings.topic, SOURCES))
@@ -64,22 +70,25 @@ class Follower:
         """Process everything up to these ends, and what has come after them by then; returns the number of messages.
 
         Args:
-            at_once: the tables at the same time. While live is held back each of their waits counts; before that live
-                has the same work to do, and comes first.
+            at_once: while live is held back, as fast as it goes. Before that live has the same work to do, and comes
+                first: small batches, one table after another, and a rest where live is late.
         """
+        most = _BATCH if at_once else _GENTLE_BATCH
         spans = {tp: (self.positions[tp], end) for tp, end in ends.items() if end > self.positions.get(tp, end)}
         self._reader.add(spans)
         messages = 0
         gathered: dict[str, list[Stretch]] = {}
         waiting = 0
         while self._reader.reading or waiting:
-            stretches = self._reader.read(_BATCH, timeout_s=0.02) if self._reader.reading else []
+            stretches = self._reader.read(most - waiting, timeout_s=0.02) if self._reader.reading else []
             for stretch in stretches:
                 self.positions[stretch.tp] = stretch.end
                 if len(stretch):
                     gathered.setdefault(table_of(stretch.topic), []).append(stretch)
                     waiting += len(stretch)
-            if waiting and (waiting >= _BATCH or not stretches or not self._reader.reading):
+            if waiting and (waiting >= most or not stretches or not self._reader.reading):
+                if not at_once:
+                    self._rest()
                 jobs: list[Future[Worked]] = []
                 for table, held in gathered.items():
                     jobs.append(self._threads[table].submit(self._work, table, held, self._kind))
@@ -104,7 +113,14 @@ class Follower:
         starts = self._lag.starts([tp for tp in self._tps if tp not in committed])
         self._reader.commit({tp: committed.get(tp, starts.get(tp, 0)) for tp in self._tps})
 
+    def _rest(self) -> None:
+        """Let live catch up, for a while."""
+        until = time.monotonic() + _GENTLE_REST_S
+        while self._watch.look(0).live_lag_s > self._settings.replay.live_lag_s and time.monotonic() < until:
+            time.sleep(_LOOK_S)
+
     def close(self) -> None:
+        self._watch.close()
         for thread in self._threads.values():
             thread.shutdown()
         self._reader.close()
