@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import chain, compress, groupby
 from operator import attrgetter
 from typing import Any
 
@@ -136,9 +136,21 @@ def plan_upserts(
         plan.outcomes += [outcome] * (end - start)
         start = end
     for shard, mine in sorted(runs.items()):
-        columns = [list(chain.from_iterable(map(column.__getitem__, mine))) for column in upserts.columns]
-        versions = list(chain.from_iterable(map(upserts.versions.__getitem__, mine)))
-        plan.writes.add(upserts.table, shard, [*where[shard], *columns, versions, [0] * len(versions)])
+        columns = [
+            list(chain.from_iterable(map(each.__getitem__, mine))) for each in (*upserts.columns, upserts.versions)
+        ]
+        columns = where[shard] + columns
+        if upserts.newest is not None:
+            newest = list(chain.from_iterable(map(upserts.newest.__getitem__, mine)))
+            columns = [list(compress(column, newest)) for column in columns]
+        plan.writes.add(upserts.table, shard, [*columns, [0] * len(columns[0])])
+    if upserts.newest is not None:
+        # Where the scorecard is not shown, a scorecard's message tells that rather than that it came twice.
+        told = {Outcome.IGNORED} if upserts.table is SCORE else {Outcome.IGNORED, *_OUTCOME_OF.values()}
+        plan.outcomes = [
+            outcome if newest or outcome in told else Outcome.SUPERSEDED
+            for outcome, newest in zip(plan.outcomes, upserts.newest, strict=True)
+        ]
     return plan
 
 

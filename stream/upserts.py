@@ -1,8 +1,8 @@
 """Messages of scores or scorecards -> columns: the short way for a batch in which none needs a decision of its own.
 
 Enters: the values of messages. Leaves: Upserts, whose columns are checked and converted, or None when some message is
-anything but a plain upsert (a delete, a move, a tombstone, a row that comes twice, whatever is refused): then the whole
-batch goes the long way, stream/envelope.py and stream/transform.py, which knows all of that.
+anything but a plain upsert (a delete, a move, a tombstone, whatever is refused): then the whole batch goes the long
+way, stream/envelope.py and stream/transform.py, which knows all of that.
 
 The structs live for a thousand messages and not for the batch: what is read of them is still in the processor's cache,
 and memory holds the columns only.
@@ -32,9 +32,10 @@ _TABLES = {table.source: table for table in (SCORE, SCORECARD)}
 
 @dataclass(slots=True)
 class Upserts:
-    """Upserts of different rows of one table, each of which has all columns and stays in its place. One item a message.
+    """Upserts of one table, each of which has all columns and stays in its place. One item a message.
 
     `stays`: a score with its scorecard; a scorecard with its customer, kind, conversation, and time where that decides.
+    `newest`: False for those that a later message of the batch supersedes; None: there are none.
     """
 
     table: Table
@@ -42,6 +43,7 @@ class Upserts:
     columns: list[list[Any]] = field(default_factory=list)  # as in Table.columns
     versions: list[int] = field(default_factory=list)
     commit_ms: list[int] = field(default_factory=list)
+    newest: list[bool] | None = None
 
     def __len__(self) -> int:
         return len(self.scorecards)
@@ -76,8 +78,15 @@ class UpsertDecoder:
             except (*FAULTS, Refused, TypeError):  # a tombstone is no bytes
                 return None
         cards = set(found.scorecards)
-        ids = set(found.columns[_SCORE_ID]) if self._table is SCORE else cards
-        return found if len(ids) == len(found) and are_uuids(list(cards)) else None
+        if not are_uuids(list(cards)):
+            return None
+        if self._table is SCORE:
+            ids: list[Any] = found.columns[_SCORE_ID]
+            if len(set(ids)) < len(found):
+                found.newest = _newest(list(zip(ids, found.scorecards, strict=True)), found.versions)
+        elif len(cards) < len(found):
+            found.newest = _newest(found.scorecards, found.versions)
+        return found
 
     def _add(self, found: Upserts, values: Sequence[bytes | None]) -> bool:
         changes = list(map(self._decode, values))
@@ -105,6 +114,19 @@ class UpsertDecoder:
         if change.before is None:
             return change.op != UPDATE or self._table is SCORE
         return self._stays(change.before, change.after)
+
+
+def _newest(keys: Sequence[Any], of: Sequence[int]) -> list[bool]:
+    """Which messages are the newest of their row; the later of equal ones is."""
+    latest: dict[Any, int] = {}
+    for index, key in enumerate(keys):
+        held = latest.get(key)
+        if held is None or of[held] <= of[index]:
+            latest[key] = index
+    newest = [False] * len(keys)
+    for index in latest.values():
+        newest[index] = True
+    return newest
 
 
 def _stays(before: Any, after: Any) -> bool:

@@ -34,11 +34,12 @@ def score(number: int, **values: Any) -> dict[str, Any]:
     return row | values
 
 
-def upsert(number: int, **values: Any) -> bytes:
+def upsert(number: int, *, sequence: tuple[int, int] | None = None, **values: Any) -> bytes:
     """A create, or an update that stays."""
     row = score(number, **values)
     before = score(number, comment="before") if number % 4 == 0 else None
-    return envelope("scores", "u" if before else "c", before, row, sequence=(500 + number, 10_000 - number))
+    order = sequence or (500 + number, 10_000 - number)
+    return envelope("scores", "u" if before else "c", before, row, sequence=order)
 
 
 def card(number: int, **values: Any) -> dict[str, Any]:
@@ -60,12 +61,12 @@ def card(number: int, **values: Any) -> dict[str, Any]:
     return row | values
 
 
-def card_upsert(number: int, **values: Any) -> bytes:
+def card_upsert(number: int, *, sequence: tuple[int, int] | None = None, **values: Any) -> bytes:
     """A create, a read, or an update that stays."""
     row = card(number, **values)
     before = card(number, comment="before") if number % 4 == 1 else None
     op = "u" if before else "r" if number % 2 else "c"
-    return envelope("scorecards", op, before, row, sequence=(500 + number, 10_000 - number))
+    return envelope("scorecards", op, before, row, sequence=sequence or (500 + number, 10_000 - number))
 
 
 def places(count: int) -> dict[str, Place]:
@@ -121,6 +122,40 @@ def test_the_short_way_of_scorecards_does_what_their_long_way_does(messages: int
     assert versions_of(short) == versions_of(changes)
 
 
+@pytest.mark.parametrize("table", ["scores", "scorecards"])
+@pytest.mark.parametrize("seed", range(8))
+def test_of_rows_that_come_several_times_the_newest_is_written_as_the_long_way_does(table: str, seed: int) -> None:
+    # given plain upserts of few rows, also with equal versions
+    chance = random.Random(seed)
+    make = upsert if table == "scores" else card_upsert
+    values: list[bytes | None] = [
+        make(chance.randrange(120), sequence=(500, chance.randrange(30)), comment=f"come {at}") for at in range(300)
+    ]
+    changes: list[Any] = Decoder(table).decode(values)
+    where = places(120)
+    # when both ways plan
+    short = UpsertDecoder(table).decode(values)
+    assert short is not None
+    planned = plan_upserts(short, where, LAYOUT)
+    expected = (plan_scores if table == "scores" else plan_scorecards)(changes, where, LAYOUT)
+    # then they are the same, to the order of the rows
+    assert planned.outcomes == expected.outcomes
+    assert planned.outcomes.count("superseded") > 50
+    assert list(planned.writes) == list(expected.writes)
+    assert (expected.reindex, expected.refused) == ({}, {})
+    assert versions_of(short) == versions_of(changes)
+
+
+def test_what_is_ignored_is_ignored_also_when_it_comes_twice() -> None:
+    values: list[bytes | None] = [upsert(number % 18) for number in range(36)]
+    short = UpsertDecoder("scores").decode(values)
+    assert short is not None
+    plan = plan_upserts(short, places(10), LAYOUT, wanted=[str(UUID(int=1_000_001))])
+    assert {at % 18 for at, outcome in enumerate(plan.outcomes) if outcome == "ignored"} == set(range(9))
+    assert [plan.outcomes[9], plan.outcomes[27]] == ["superseded", "written"]
+    assert plan.writes.rows == 9
+
+
 @pytest.mark.parametrize(
     "odd",
     [
@@ -136,7 +171,6 @@ def test_the_short_way_of_scorecards_does_what_their_long_way_does(messages: int
         card_upsert(3, scorecard_id="no uuid"),
         card_upsert(3, conversation_id="no uuid"),
         card_upsert(3, comment=UNAVAILABLE),
-        card_upsert(1_200),  # a second change of one scorecard
     ],
 )
 def test_what_needs_a_decision_sends_a_whole_batch_of_scorecards_the_long_way(odd: bytes) -> None:
@@ -171,7 +205,6 @@ def test_scores_of_other_scorecards_than_the_wanted_ones_are_ignored() -> None:
         upsert(3, numeric_value="NaN"),
         upsert(3, updated_at="9999-01-01T00:00:00Z"),
         upsert(3, comment=UNAVAILABLE),
-        upsert(1_200),  # a second change of one score
         envelope("scores", "c", None, score(3), sequence=None),
         envelope("scores", "c", None, score(3), sequence=(None, 2**56)),
     ],
