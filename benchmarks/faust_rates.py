@@ -117,7 +117,7 @@ def _run_batches(topic: str, messages: int) -> int:
     live = build_app(load())
     meter = _Meter(messages)
 
-    async def nothing(batches: Any) -> None:
+    async def nothing(batches: Any, _prepared: None) -> None:
         if meter.add(sum(map(len, batches))):
             live.stop()
 

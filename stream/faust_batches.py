@@ -44,7 +44,8 @@ FAILED_S: Final = 1.0  # to the end of a process that could not even start: Faus
 FINISH_S: Final = 6.0  # of these, for the batches under way
 PARTITION_FETCH_BYTES: Final = 1 << 20
 
-Index = Callable[[Sequence[RecordBatch]], Awaitable[None]]
+Index = Callable[[Sequence[RecordBatch], Any], Awaitable[None]]  # the batches, and what was prepared of them or None
+Prepare = Callable[[Sequence[RecordBatch]], Awaitable[Any]]
 
 
 def faust_broker_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -124,12 +125,20 @@ def build_app(settings: Settings, *, web: bool = False) -> LiveApp:
 
 
 async def take_batches(
-    stream: Any, *, max_messages: int, max_age_s: float, max_bytes: int = 2 * FETCH_BYTES
+    stream: Any,
+    *,
+    max_messages: int,
+    max_age_s: float,
+    max_bytes: int = 2 * FETCH_BYTES,
+    busy: Callable[[], asyncio.Future[None] | None] = lambda: None,
 ) -> AsyncIterator[list[Any]]:
     """Faust events, each with a RecordBatch, that are to be processed together. None is acknowledged.
 
     Yields when they hold `max_messages` messages or `max_bytes`, or the first was fetched `max_age_s` ago and no other
     is there. More than `max_messages` only where one event alone has more.
+
+    Args:
+        busy: what the list before is waited for with; until it is done only a full list is yielded.
     """
     stream.enable_acks = False
     queue = stream.channel.queue
@@ -156,10 +165,15 @@ async def take_batches(
                 pending = pending or asyncio.ensure_future(following())
                 if not pending.done():
                     left = deadline - time.monotonic()
-                    if left <= 0 and queue.empty():
+                    before = busy()
+                    if left <= 0 and queue.empty() and before is None:
                         break
                     # What is queued arrives at once, unless a rebalance takes it away.
-                    await asyncio.wait({pending}, timeout=left if queue.empty() else 1.0)
+                    await asyncio.wait(
+                        {pending} if before is None else {pending, before},
+                        timeout=1.0 if before is not None or not queue.empty() else left,
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
                     continue
                 event, pending = pending.result(), None
                 if event is None:
@@ -199,23 +213,48 @@ class LiveApp:
         BatchConsumer.hold_messages = 2 * settings.batch.max_messages  # one list under way, and the next
         self.on_assigned(self._has_joined)
 
-    def add_agent(self, topic: str, index: Index, *, patience: float = 1.0) -> None:
+    def add_agent(self, topic: str, index: Index, *, prepare: Prepare | None = None, patience: float = 1.0) -> None:
         """Call `index` with the batches of a topic, one list after the other. When it returns they are acknowledged.
 
         Args:
+            prepare: called with a full list while the one before is being indexed; what it returns goes to `index`.
             patience: a list closes at so many times the configured age.
         """
 
         async def agent(stream: Any) -> None:
             batch = self._batch
-            async for events in take_batches(
-                stream, max_messages=batch.max_messages, max_age_s=patience * batch.max_age_s
-            ):
+            under_way: asyncio.Task[None] | None = None
+
+            def busy() -> asyncio.Task[None] | None:
+                return under_way if under_way is not None and not under_way.done() else None
+
+            async def work(events: Sequence[Any], batches: Sequence[RecordBatch], prepared: Any) -> None:
                 try:
-                    await index([event.value for event in events])
+                    await index(batches, prepared)
+                    await ack(stream, events)
                 except Exception as error:
                     await self._fail(error)
-                await ack(stream, events)
+
+            lists = take_batches(
+                stream, max_messages=batch.max_messages, max_age_s=patience * batch.max_age_s, busy=busy
+            )
+            try:
+                async for events in lists:
+                    batches = [event.value for event in events]
+                    prepared = None
+                    if under_way is not None:
+                        if prepare is not None and busy():
+                            try:
+                                prepared = await prepare(batches)
+                            except Exception as error:
+                                await self._fail(error)
+                        await under_way
+                    under_way = asyncio.ensure_future(work(events, batches, prepared))
+                if under_way is not None:
+                    await under_way
+            finally:
+                if under_way is not None:
+                    under_way.cancel()
 
         agent.__name__ = agent.__qualname__ = topic.replace(".", "_").replace("-", "_")
         self.app.agent(self.app.topic(topic, schema=BatchSchema()), concurrency=1, name=topic)(agent)

@@ -121,6 +121,15 @@ class Done:
     stages: dict[str, float] = field(default_factory=dict)  # seconds
 
 
+@dataclass(slots=True)
+class Prepared:
+    """A batch, decoded: what needs no other system, and may be done ahead."""
+
+    upserts: Upserts | None  # the whole batch, when nothing in it needs a decision of its own: nearly every one
+    messages: list[Decoded]  # else
+    seconds: float
+
+
 class Retrying(Protocol):
     """Calls a step until it succeeds; lets through what must stop the process."""
 
@@ -165,25 +174,35 @@ class Pipeline:
         self._keep = keep
         self._leaves_own = in_order and table == SCORECARD.source
 
+    def prepare(self, fetched: Sequence[Fetched]) -> Prepared:
+        """Decode messages of this pipeline's table. For any thread."""
+        began = time.perf_counter()
+        upserts = self._upserts(fetched)
+        messages = [] if upserts is not None else [item for part in fetched for item in self._decode(part)]
+        return Prepared(upserts, messages, time.perf_counter() - began)
+
     def process(
-        self, fetched: Sequence[Fetched], *, still_mine: Callable[[], bool] = lambda: True, again: bool = False
+        self,
+        fetched: Sequence[Fetched],
+        *,
+        prepared: Prepared | None = None,
+        still_mine: Callable[[], bool] = lambda: True,
+        again: bool = False,
     ) -> Done:
         """Process messages of this pipeline's table; on return their offsets may be committed.
 
         Args:
+            prepared: what `prepare` made of them, when it was asked before.
             still_mine: asked at the end; when a worker has lost the partitions meanwhile (or was asleep for so long
                 that it may have), what it wrote is reindexed, since the new owner may have retired it already.
             again: these messages may have been processed before by somebody who died before he could confirm. What he
                 wrote to a place that the scorecard had left since, and that was retired by then, is looked for.
         """
-        clock = _Stages()
-        upserts = self._upserts(fetched)
-        messages: list[Decoded] = (
-            [] if upserts is not None else [item for part in fetched for item in self._decode(part)]
-        )
+        prepared = prepared or self.prepare(fetched)
+        clock = _Stages(decode=prepared.seconds)
+        upserts, messages = prepared.upserts, prepared.messages
         at = [index for index, item in enumerate(messages) if isinstance(item, Envelope)]
         changes: list[Envelope] = [messages[index] for index in at]  # type: ignore[misc]
-        clock.mark("decode")
         done = Done(Ledger(fetched[0].topic if fetched else self.table))
         done.commit_ms = [change.source.ts_ms for change in changes] if upserts is None else upserts.commit_ms
         plan = (
@@ -472,10 +491,10 @@ def _wanted_part(change: Envelope, wanted: set[str]) -> Envelope | None:
 
 
 class _Stages:
-    """Seconds spent in each stage of a batch."""
+    """Seconds spent in each stage of a batch; those of the first were measured before."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, **before: float) -> None:
+        self.seconds: dict[str, float] = before
         self._since = time.perf_counter()
 
     def mark(self, stage: str) -> None:

@@ -33,7 +33,7 @@ from stream.health import Check, Health
 from stream.heartbeat import Heartbeats
 from stream.monitor import Monitor
 from stream.offsets import TP
-from stream.pipeline import Done
+from stream.pipeline import Done, Prepared
 from stream.record_batch import RecordBatch
 from stream.tables import CHATS, SOURCES
 from stream.watchdog import Tries, Watchdog
@@ -94,12 +94,17 @@ class LiveWorker:
         indexer = TableIndexer(self._settings, table, live=self._live, target=self._target, stopping=self._stopping)
         self._indexers.append(indexer)
         # A chat asks for work only where its scorecards were there before it: few do, and larger batches cost less.
-        self._live.add_agent(self._settings.topic(table), indexer.index, patience=5.0 if table == CHATS else 1.0)
+        self._live.add_agent(
+            self._settings.topic(table),
+            indexer.index,
+            prepare=indexer.prepare,
+            patience=5.0 if table == CHATS else 1.0,
+        )
 
     def add_canary(self) -> None:
         """Bring heartbeats to every shard. One worker does it: whoever holds the topic's one partition."""
 
-        async def carry(batches: Sequence[RecordBatch]) -> None:
+        async def carry(batches: Sequence[RecordBatch], _prepared: None) -> None:
             self._heartbeats.offer([record.value for batch in batches for record in batch.records])
 
         self._live.add_agent(self._settings.topic(HEARTBEAT), carry)
@@ -140,7 +145,7 @@ class LiveWorker:
 
 
 class TableIndexer:
-    """Processes the batches of one source table, in a thread of its own."""
+    """Processes the batches of one source table, in a thread of its own; in another it decodes the next ones."""
 
     def __init__(
         self, settings: Settings, table: str, *, live: LiveApp, target: ClickHouseTarget, stopping: threading.Event
@@ -153,22 +158,29 @@ class TableIndexer:
         self._pipeline = self._clients.pipeline(table, retry=self.tries.watch(self._clients.retry), in_order=True)
         self._guard = DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"index-{table}")
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix=f"ahead-{table}")
 
-    async def index(self, batches: Sequence[RecordBatch]) -> None:
+    async def prepare(self, batches: Sequence[RecordBatch]) -> Prepared:
+        """Decode batches that were taken together, while others are being processed."""
+        return await asyncio.get_running_loop().run_in_executor(self._ahead, self._pipeline.prepare, batches)
+
+    async def index(self, batches: Sequence[RecordBatch], prepared: Prepared | None) -> None:
         """Process batches that were taken together. Returns only when they may be acknowledged."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._process, batches)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._process, batches, prepared)
 
     def close(self) -> None:
+        self._ahead.shutdown(wait=True)
         self._thread.shutdown(wait=True)
         self._clients.close()
 
-    def _process(self, batches: Sequence[RecordBatch]) -> None:
+    def _process(self, batches: Sequence[RecordBatch], prepared: Prepared | None) -> None:
         def still_mine() -> bool:
             return all(map(self._live.still_ours, batches))
 
         started = time.monotonic()
         self.tries.batch()
-        done = self._pipeline.process(batches, still_mine=still_mine, again=any(batch.in_doubt for batch in batches))
+        again = any(batch.in_doubt for batch in batches)
+        done = self._pipeline.process(batches, prepared=prepared, still_mine=still_mine, again=again)
         metrics.record(done, mode="live")
         hops.observe(batches, mode="live")
         _log(done, batches, took_s=time.monotonic() - started)

@@ -47,7 +47,7 @@ def work(journal_path: Path, *, delay_s: float, fail_at: int | None) -> int:
     def note(**fields: object) -> None:
         journal.write(json.dumps(fields) + "\n")
 
-    async def index(batches: list[RecordBatch]) -> None:
+    async def index(batches: list[RecordBatch], _prepared: None) -> None:
         nonlocal seen
         note(event="began", messages=sum(map(len, batches)), waited_s=time.monotonic() - batches[0].fetched_at)
         await asyncio.sleep(delay_s)
