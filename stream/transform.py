@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, compress, groupby
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from stream.batch import Layout, Writes
@@ -20,11 +20,13 @@ from stream.moves import changes_place, into_appeal, kind_of
 from stream.placement import GONE, Place, State
 from stream.tables import CHATS, SCORE, SCORECARD, Table
 from stream.upserts import Upserts
-from stream.values import UNAVAILABLE, Bad, convert, uuid_int
+from stream.values import UNAVAILABLE, Bad, convert, uuid_int, uuid_ints
 
 # A score that moves may come as a delete and a create of one version: each is the newest of its own scorecard's score.
 _SCORE_KEY = attrgetter("score_id", "scorecard_id")
 _SCORECARD_KEY = attrgetter("scorecard_id")
+_IGNORED = Outcome.IGNORED, None
+_FIRST = itemgetter(0)
 _OUTCOME_OF = {State.APPEAL: Outcome.DROPPED, State.WAITING: Outcome.WAITING, State.GONE: Outcome.SUPERSEDED}
 
 
@@ -105,51 +107,40 @@ def versions_of(changes: Iterable[Envelope] | Upserts) -> dict[str, int]:
 def plan_upserts(
     upserts: Upserts, places: Mapping[str, Place], layout: Layout, *, wanted: Collection[str] | None = None
 ) -> Plan:
-    """What `plan_scores` or `plan_scorecards` decides for plain upserts, once for each run of one scorecard's.
+    """What `plan_scores` or `plan_scorecards` decides for plain upserts, once for each scorecard.
 
     Args:
         wanted: the others are ignored; None: all are wanted.
     """
-    plan = Plan(outcomes=[])
-    runs: dict[int, list[slice]] = {}  # shard -> messages
-    where: dict[int, list[list[Any]]] = {}  # shard -> Table.placed
+    known = list(dict.fromkeys(upserts.scorecards))
+    numbers = dict(zip(known, uuid_ints(known), strict=True))
     wanted = None if wanted is None else set(wanted)
-    start = 0
-    for scorecard_id, group in groupby(upserts.scorecards):
-        end = start + len(list(group))
+    # Once for each scorecard: what becomes of its messages, on which shard (None: on none), in which place.
+    decided: dict[str, tuple[Any, ...]] = {}
+    for scorecard_id in known:
         place = places.get(scorecard_id, GONE)
         if wanted is not None and scorecard_id not in wanted:
-            outcome = Outcome.IGNORED
+            decided[scorecard_id] = _IGNORED
         elif place.state == State.VISIBLE and (at := place.event_time_us) is not None:
-            outcome = Outcome.WRITTEN
-            shard = layout.shard(at)
-            placed = place.customer_id, uuid_int(scorecard_id), at, place.is_process
-            for column, value in zip(where.setdefault(shard, [[], [], [], []]), placed, strict=True):
-                column.extend([value] * (end - start))
-            mine = runs.setdefault(shard, [])
-            if mine and mine[-1].stop == start:  # neighbours on one shard are copied together
-                mine[-1] = slice(mine[-1].start, end)
-            else:
-                mine.append(slice(start, end))
+            placed = place.customer_id, numbers[scorecard_id], at, place.is_process
+            decided[scorecard_id] = (Outcome.WRITTEN, layout.shard(at), *placed)
         else:
-            outcome = _OUTCOME_OF[place.state]
-        plan.outcomes += [outcome] * (end - start)
-        start = end
-    for shard, mine in sorted(runs.items()):
-        columns = [
-            list(chain.from_iterable(map(each.__getitem__, mine))) for each in (*upserts.columns, upserts.versions)
-        ]
-        columns = where[shard] + columns
-        if upserts.newest is not None:
-            newest = list(chain.from_iterable(map(upserts.newest.__getitem__, mine)))
-            columns = [list(compress(column, newest)) for column in columns]
-        plan.writes.add(upserts.table, shard, [*columns, [0] * len(columns[0])])
+            decided[scorecard_id] = _OUTCOME_OF[place.state], None
+    rows = list(map(decided.__getitem__, upserts.scorecards))
+    newest = upserts.newest or [True] * len(rows)
+    plan = Plan(outcomes=list(map(_FIRST, rows)))
+    shards = [row[1] if new else None for row, new in zip(rows, newest, strict=True)]
+    for shard in sorted({shard for shard in shards if shard is not None}):
+        mine = [each == shard for each in shards]
+        where = [list(column) for column in zip(*compress(rows, mine), strict=True)][2:]
+        columns = [list(compress(column, mine)) for column in (*upserts.columns, upserts.versions)]
+        plan.writes.add(upserts.table, shard, [*where, *columns, [0] * len(columns[0])])
     if upserts.newest is not None:
         # Where the scorecard is not shown, a scorecard's message tells that rather than that it came twice.
         told = {Outcome.IGNORED} if upserts.table is SCORE else {Outcome.IGNORED, *_OUTCOME_OF.values()}
         plan.outcomes = [
-            outcome if newest or outcome in told else Outcome.SUPERSEDED
-            for outcome, newest in zip(plan.outcomes, upserts.newest, strict=True)
+            outcome if new or outcome in told else Outcome.SUPERSEDED
+            for outcome, new in zip(plan.outcomes, newest, strict=True)
         ]
     return plan
 
