@@ -58,7 +58,7 @@ class Steps:
         self._fails_at = fails_at
 
     def __getattr__(self, name):
-        def step(*arguments):
+        def step(*arguments, **_options):
             self.done.append((name, *(a for a in arguments if isinstance(a, str))))
             if name == self._fails_at:
                 raise ClickHouseUnavailable("away")

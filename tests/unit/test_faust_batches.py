@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from stream.config import KafkaSettings
+from stream.config import BatchSettings, KafkaSettings, Settings
 from stream.dead_letters import Message
-from stream.faust_batches import ack, faust_broker_options, take_batches
+from stream.faust_batches import LiveApp, ack, faust_broker_options, take_batches
 from stream.faust_fetch import _Open
 from stream.faust_transport import BatchConsumer
 from stream.offsets import TP, Held, Offsets
@@ -371,6 +371,65 @@ def test_one_that_comes_in_time_is_taken_along_and_one_that_comes_late_is_not_lo
         return [[len(event.value) for event in events] for events in (first, second)]
 
     assert asyncio.run(run()) == [[1, 2], [3]]
+
+
+def test_while_the_list_before_is_under_way_only_a_full_one_is_taken() -> None:
+    async def run() -> list[list[int]]:
+        stream = Stream()
+        before: asyncio.Future[None] | None = asyncio.get_running_loop().create_future()
+        lists = take_batches(
+            stream, max_messages=10, max_age_s=0, busy=lambda: None if before is None or before.done() else before
+        )
+        # given a list under way, and one that is not full
+        stream.put(batch_of(4, age_s=1))
+        waits = asyncio.ensure_future(anext(lists))
+        assert not (await asyncio.wait({waits}, timeout=0.1))[0]
+        # when it is full, it is taken at once
+        stream.put(batch_of(6, age_s=1), batch_of(3, age_s=1))
+        first = await waits
+        # and the rest when the list before is done
+        waits = asyncio.ensure_future(anext(lists))
+        assert not (await asyncio.wait({waits}, timeout=0.1))[0]
+        assert before is not None
+        before.set_result(None)
+        second = await waits
+        await lists.aclose()  # type: ignore[attr-defined]
+        return [[len(event.value) for event in events] for events in (first, second)]
+
+    assert asyncio.run(run()) == [[4, 6], [3]]
+
+
+def test_a_full_list_is_prepared_while_the_one_before_is_indexed_and_acknowledged_in_order() -> None:
+    async def run() -> list[str]:
+        told: list[str] = []
+        first_may_end = asyncio.Event()
+
+        async def prepare(batches: Sequence[RecordBatch]) -> int:
+            told.append(f"prepare {len(batches)}")
+            first_may_end.set()
+            return len(batches)
+
+        async def index(batches: Sequence[RecordBatch], prepared: int | None) -> None:
+            told.append(f"index {len(batches)} {prepared}")
+            await first_may_end.wait()  # which never comes unless the next list is prepared meanwhile
+            told.append(f"indexed {len(batches)}")
+
+        agents: list[Any] = []
+        app = SimpleNamespace(
+            agent=lambda *_, **__: agents.append,
+            topic=lambda *_, **__: None,
+            on_partitions_assigned=SimpleNamespace(connect=lambda _: None),
+        )
+        live = LiveApp(app, Settings(batch=BatchSettings(max_messages=10)))
+        live.add_agent("scores", index, prepare=prepare)
+        stream = Stream()
+        stream.put(batch_of(10, age_s=1), batch_of(5, age_s=1), batch_of(5, age_s=1))
+        stream.close()
+        await asyncio.wait_for(agents[0](stream), 10)
+        assert [len(batch) for batch in stream.acked] == [10, 5, 5]
+        return told
+
+    assert asyncio.run(run()) == ["index 1 None", "prepare 2", "indexed 1", "index 2 2", "indexed 2"]
 
 
 def test_acknowledging_is_left_to_the_caller() -> None:

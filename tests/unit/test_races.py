@@ -67,7 +67,7 @@ class Bench:
         start, self.offsets[table] = self.offsets[table], len(self.log.partitions[table, 0])
         return self.log.batch(table, 0, start)
 
-    def process(self, batch: FakeFetched, *, mine: bool = True, again: bool = False) -> Done:
+    def process(self, batch: FakeFetched, *, mine: bool = True, again: bool = False, in_order: bool = False) -> Done:
         def retry(step):  # type: ignore[no-untyped-def]
             while True:
                 try:
@@ -82,6 +82,7 @@ class Bench:
             dead_letters=self.dead_letters,
             layout=Layout(shards=2, bucket_days=1),
             retry=retry,
+            in_order=in_order,
         )
         return pipeline.process([batch], still_mine=lambda: mine, again=again)
 
@@ -425,3 +426,42 @@ def test_a_worker_that_lags_writes_a_score_that_has_left_its_scorecard(bench: Be
     bench.process(FakeFetched([*late.messages, *of_this], "scores"))
     # Then the delete in the late partition, which message.key.columns makes of the move, has hidden it
     bench.check()
+
+
+OWN = ["moves", "becomes_appeal", "is_deleted", "changes_customer", "gets_a_conversation"]
+
+
+@pytest.mark.parametrize("change", OWN)
+@pytest.mark.parametrize("nth", [1, 2], ids=["before the insert", "before the confirm"])
+def test_in_order_a_scorecards_own_change_is_left_to_its_own_message(bench: Bench, change: str, nth: int) -> None:
+    # given a change of a scorecard in flight, and another of its row that is committed meanwhile and lies behind it
+    bench.postgres.update("scorecards", CARD, comment="second")
+    batch = bench.batch("scorecards")
+    bench.on("write" if nth == 1 else "places", lambda: _only_commit(bench, change), nth=nth)
+    # when the batch is processed by who processes that message afterwards
+    done = bench.process(batch, in_order=True)
+    # then no round of its own is spent on it, and in the end nothing stands elsewhere
+    assert (done.moved, done.reindexed) == (0, 0)
+    bench.check()
+
+
+def test_also_in_order_a_conversations_change_is_settled_at_once(bench: Bench) -> None:
+    # given a scorecard of a conversation, and a change of it in flight
+    bench.gets_a_conversation()
+    bench.postgres.update("scorecards", CARD, comment="second")
+    batch = bench.batch("scorecards")
+    # when the conversation's start is corrected, and that is indexed, before the row is written where it was
+    bench.on("write", lambda: (bench.postgres.update(CHATS, CHAT, started_at=JANUARY), bench.live(CHATS)))
+    done = bench.process(batch, in_order=True)
+    # then it is settled: no later message of the scorecard will do it
+    assert done.moved == 1
+    bench.check()
+
+
+def _only_commit(bench: Bench, change: str) -> None:
+    """The change, without the live workers behind it."""
+    live, bench.live = bench.live, lambda *_: None  # type: ignore[method-assign]
+    try:
+        getattr(bench, change)()
+    finally:
+        bench.live = live  # type: ignore[method-assign]

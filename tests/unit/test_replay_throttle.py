@@ -2,6 +2,8 @@
 
 from collections import deque
 
+import pytest
+
 from stream.offsets import TP
 from stream.replay_throttle import Limits, Looked, Throttle, lag_s, reason
 
@@ -18,18 +20,18 @@ def test_each_reason_names_what_is_above_and_the_limit():
     assert "3 errors" in reason(Looked(errors=3), LIMITS)
 
 
-def test_it_halves_at_each_look_down_to_the_least_and_comes_back():
+def test_it_shrinks_at_each_look_down_to_the_least_and_comes_back():
     throttle = Throttle(LIMITS)
     throttle.look(Looked(live=False), present_per_s=0)
     assert throttle.allowed_per_s is None
-    throttle.look(Looked(live_lag_s=9), present_per_s=40_000)
+    throttle.look(Looked(live_lag_s=9), present_per_s=30_000)
     assert throttle.allowed_per_s == 20_000
     for _ in range(20):
         throttle.look(Looked(live_lag_s=9), present_per_s=20_000)
     assert throttle.allowed_per_s == 500
     assert throttle.why
     throttle.look(Looked(), present_per_s=500)
-    assert throttle.allowed_per_s == 600
+    assert throttle.allowed_per_s == pytest.approx(550)
     assert throttle.why == ""
 
 
@@ -45,35 +47,36 @@ def test_a_ceiling_holds_and_changes():
     assert throttle.room(10_000) == 200  # a fifth of a second's worth, however long nothing was taken
     throttle.look(Looked(live_lag_s=9), present_per_s=900, ceiling_per_s=1000)
     throttle.look(Looked(), present_per_s=450, ceiling_per_s=None)
-    assert throttle.allowed_per_s == 600
+    assert throttle.allowed_per_s == pytest.approx(660)
 
 
-def test_beside_a_live_worker_it_begins_slowly_and_doubles():
+def test_beside_a_live_worker_it_begins_slowly_and_grows():
     throttle = Throttle(LIMITS)
-    for expected in (4_000, 8_000, 16_000, 32_000, 64_000, 128_000):
+    for expected in (2_500, 3_125, 3_906.25):
         throttle.look(Looked(), present_per_s=100)
         assert throttle.allowed_per_s == expected
-    throttle.look(Looked(), present_per_s=60_000)
+    for _ in range(20):
+        throttle.look(Looked(), present_per_s=60_000)
     assert throttle.allowed_per_s is None
     # from then on it comes back by and by only
     throttle.look(Looked(live_lag_s=9), present_per_s=60_000)
-    throttle.look(Looked(), present_per_s=20_000)
-    assert throttle.allowed_per_s == 36_000
+    throttle.look(Looked(), present_per_s=30_000)
+    assert throttle.allowed_per_s == pytest.approx(44_000)
 
 
 def test_what_is_too_fast_ends_the_beginning():
     throttle = Throttle(LIMITS)
     throttle.look(Looked(), present_per_s=0)
     throttle.look(Looked(live_lag_s=9), present_per_s=2_000)
-    throttle.look(Looked(), present_per_s=800)
-    assert throttle.allowed_per_s == 1_200
+    throttle.look(Looked(), present_per_s=1_000)
+    assert throttle.allowed_per_s == pytest.approx(2_000 / 1.5 * 1.1)
 
 
 def test_a_ceiling_holds_from_the_beginning():
     throttle = Throttle(LIMITS, ceiling_per_s=5_000)
     assert throttle.allowed_per_s == 2_000
-    throttle.look(Looked(), present_per_s=0, ceiling_per_s=5_000)
-    throttle.look(Looked(), present_per_s=0, ceiling_per_s=5_000)
+    for _ in range(6):
+        throttle.look(Looked(), present_per_s=0, ceiling_per_s=5_000)
     assert throttle.allowed_per_s == 5_000
 
 
