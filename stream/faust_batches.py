@@ -1,6 +1,6 @@
 """Faust over record batches: builds the app, hands batches to agents, acknowledges, and ends the process.
 
-    topic --stream/faust_transport.py--> take_batches --> index(batches) --> ack --> Faust commits, every second
+    topic --stream/faust_transport.py--> take_batches --> index(batches) --> ack --> Faust commits, in between
 
 `take_batches` and not Faust's `noack_take`, which counts Faust's messages where we count records; wakes up every
 `within`, also when nothing happens; hands a message over at the end of such a period, however long the message has
