@@ -1,9 +1,10 @@
 """The peer: ClickHouse's own Kafka engine and a materialized view, over the same topic. Run as a process of its own.
 
-    python -m benchmarks.kafka_engine <bootstrap servers> <topic> <messages> <folder>
+    python -m benchmarks.kafka_engine <bootstrap servers> <topic> <messages> <folder> [plain]
 
 No look-up, no filter, no order of changes: decode and insert only, into our own table of scores (what a look-up would
-give is constant there), by one consumer for each CPU. Prints the messages/s from the first row to the last.
+give is constant there), by one consumer for each CPU; `plain`: as the engine comes, with one. Prints the messages/s
+from the first row to the last.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ _AFTER = (
     "Tuple(score_id UUID, scorecard_id UUID, criterion_id UUID, numeric_value Nullable(Float64), "
     "ai_value Nullable(Float64), not_applicable Bool, comment Nullable(String), updated_at String)"
 )
+_TUNED = ", kafka_num_consumers = 2, kafka_thread_per_consumer = 1, kafka_max_block_size = 65536"
 
 
 def main() -> None:
     servers, topic, messages, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+    tuned = "" if sys.argv[5:] == ["plain"] else _TUNED
     engine = session.Session(folder)
 
     def ask(query: str) -> str:
@@ -35,8 +38,7 @@ def main() -> None:
         ask(
             f"CREATE TABLE peer.queue (value String) ENGINE = Kafka SETTINGS kafka_broker_list = '{servers}', "
             f"kafka_topic_list = '{topic}', kafka_group_name = 'peer-{uuid.uuid4().hex[:8]}', "
-            "kafka_format = 'JSONAsString', kafka_num_consumers = 2, kafka_thread_per_consumer = 1, "
-            "kafka_max_block_size = 65536"
+            f"kafka_format = 'JSONAsString'{tuned}"
         )
     except RuntimeError:  # code 49, although the table is made and consumes
         if ask("EXISTS TABLE peer.queue") != "1":

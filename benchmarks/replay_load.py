@@ -73,10 +73,12 @@ def load(
             for row in rows:
                 partition = zlib.crc32(row.scorecard_id.encode()) % partitions
                 lsn += 100
-                _produce(producer, f"{prefix}.app.scorecards", partition, "scorecard_id", row.scorecard_id,
+                key = f'{{"scorecard_id":"{row.scorecard_id}"}}'
+                _produce(producer, f"{prefix}.app.scorecards", partition, key,
                          _envelope("scorecards", _scorecard(row), prefix, lsn))  # fmt: skip
                 for score_id in row.score_ids:
-                    _produce(producer, f"{prefix}.app.scores", partition, "score_id", score_id,
+                    key = f'{{"scorecard_id":"{row.scorecard_id}","score_id":"{score_id}"}}'
+                    _produce(producer, f"{prefix}.app.scores", partition, key,
                              _envelope("scores", _score(row, score_id), prefix, lsn))  # fmt: skip
     if producer.flush(60):
         raise RuntimeError("the broker did not take all messages")
@@ -187,10 +189,10 @@ def _envelope(table: str, after: str, prefix: str, lsn: int) -> bytes:
     ).encode()
 
 
-def _produce(producer: Producer, topic: str, partition: int, name: str, key: str, value: bytes) -> None:
+def _produce(producer: Producer, topic: str, partition: int, key: str, value: bytes) -> None:
     while True:
         try:
-            producer.produce(topic, key=f'{{"{name}":"{key}"}}'.encode(), value=value, partition=partition)
+            producer.produce(topic, key=key.encode(), value=value, partition=partition)
         except BufferError:
             producer.poll(0.1)
         else:

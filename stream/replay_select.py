@@ -1,8 +1,8 @@
 """Which messages of a batch a replay hands to the pipeline. The others cost a slim decode and one look-up.
 
-Enters: values of messages. Leaves: indexes. Only ids are decoded here, so that dropping nine customers of ten is much
-faster than indexing them. What cannot be decoded is handed on: the pipeline knows how to refuse it. Pure, but for the
-look-up that is given.
+Enters: keys or values of messages. Leaves: indexes. Only ids are read here, so that dropping nine customers of ten is
+much faster than indexing them. What cannot be decoded is handed on: the pipeline knows how to refuse it. Pure, but for
+the look-up that is given.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from stream.envelope import DELETE, READ, UPDATE
 from stream.placement import GONE, Place
 from stream.replay_plan import Filter
 from stream.tables import CHATS, SCORE, SCORECARD
+from stream.values import are_uuids
 
 Places = Callable[[Sequence[str]], Mapping[str, Place]]
 
@@ -69,7 +70,28 @@ _DECIDE = {
     SCORECARD.source: ("customer_id", "scorecard_type", "scorecard_time", "conversation_id"),
     SCORE.source: ("scorecard_id",),
 }
+_KEY_HEAD, _KEY_MIDDLE = b'{"scorecard_id":"', b'","score_id":"'
+_ID = slice(len(_KEY_HEAD), len(_KEY_HEAD) + 36)
+_KEY_CHARS = _ID.stop + len(_KEY_MIDDLE) + 36 + len(b'"}')
 _FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
+
+
+def by_key(keys: Sequence[bytes | None], wanted: Filter, places: Places) -> list[int] | None:
+    """Indexes of the scores whose scorecard is wanted, by their keys; None: some key has another form than Debezium's.
+
+    A score that moves to another scorecard changes its key, so a message is about one scorecard only.
+    """
+    keep = wanted.keep()
+    if keep is None or None in keys or set(map(len, keys)) != {_KEY_CHARS}:  # type: ignore[arg-type]
+        return None
+    own = [key[_ID] for key in keys]  # type: ignore[index]
+    around = {(key[: _ID.start], key[_ID.stop : _ID.stop + len(_KEY_MIDDLE)]) for key in keys}  # type: ignore[index]
+    texts = {raw: raw.decode("latin-1") for raw in own}
+    if around != {(_KEY_HEAD, _KEY_MIDDLE)} or not are_uuids(list(texts.values())):
+        return None
+    known = places(list(texts.values()))
+    kept = {raw for raw, scorecard_id in texts.items() if keep(known.get(scorecard_id, GONE))}
+    return [index for index, raw in enumerate(own) if raw in kept]
 
 
 def by_filter(table: str, values: Sequence[bytes | None], wanted: Filter, places: Places) -> list[int]:

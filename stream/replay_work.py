@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate, chain
@@ -19,8 +19,9 @@ from stream.config import Settings
 from stream.kafka_log import Stretch
 from stream.ledger import Outcome
 from stream.pipeline import Pipeline
+from stream.placement import Place
 from stream.replay_plan import PassKind, Plan
-from stream.replay_select import by_filter, by_place
+from stream.replay_select import by_filter, by_key, by_place
 from stream.tables import SCORE
 
 
@@ -95,12 +96,18 @@ class Work:
         wanted = self._plan.filter
         if kind != "tail" and wanted.is_empty:
             return stretches
+
+        def places(ids: Sequence[str]) -> Mapping[str, Place]:
+            return clients.retry(lambda: clients.source.places(ids))
+
+        if kind != "tail" and table == SCORE.source:
+            keys = list(chain.from_iterable(stretch.keys for stretch in stretches))
+            if (indexes := by_key(keys, wanted, places)) is not None:
+                return subset(stretches, indexes)
         values = list(chain.from_iterable(stretch.values for stretch in stretches))
         if kind == "tail":
-            indexes = by_place(table, values, wanted.customers)
-        else:
-            indexes = by_filter(table, values, wanted, lambda ids: clients.retry(lambda: clients.source.places(ids)))
-        return subset(stretches, indexes)
+            return subset(stretches, by_place(table, values, wanted.customers))
+        return subset(stretches, by_filter(table, values, wanted, places))
 
     def _pipeline(self, clients: Clients, table: str, kind: PassKind) -> Pipeline:
         pipelines: dict[tuple[str, bool], Pipeline] = self._own.pipelines

@@ -3,7 +3,7 @@
 One agent for each source table, each with a thread, a Postgres connection and ClickHouse clients of its own. Within an
 agent one batch is under way at a time, so that batches grow with the backlog.
 
-    fetch (Faust) -> take_batches -> [thread] pipeline.process -> ack -> commit (Faust, four times a second and at the end)
+    fetch (Faust) -> take_batches -> [thread] pipeline.process -> ack -> commit (Faust, in between and at the end)
 
 A fourth agent carries the canary (stream/heartbeat.py). It acknowledges at once, and none of its errors counts.
 

@@ -2,9 +2,11 @@
 
 import json
 
+import pytest
+
 from stream.placement import Place, State
 from stream.replay_plan import Filter
-from stream.replay_select import by_filter, by_place
+from stream.replay_select import by_filter, by_key, by_place
 
 ACME = Place(State.VISIBLE, "acme", 100, False)
 OTHER = Place(State.VISIBLE, "other", 100, False)
@@ -110,3 +112,44 @@ def test_a_batch_of_upserts_is_chosen_in_one_go_and_one_odd_message_changes_noth
     assert by_filter("scores", [*upserts, None], wanted, places) == [0, 2, 3]
     assert by_filter("scores", [*upserts, message("c", score(""))], wanted, places) == [0, 2, 3, 4]
     assert asked == [["a", "o", "gone"]] * 3
+
+
+def key(card, own="50000000-0000-4000-8000-000000000001"):
+    return f'{{"scorecard_id":"{card}","score_id":"{own}"}}'.encode()
+
+
+A, OTHERS, GONE_ONE = (f"5c000000-0000-4000-8000-00000000000{n}" for n in range(3))
+
+
+def test_scores_are_chosen_by_their_keys_alone():
+    asked = []
+
+    def places(ids):
+        asked.extend(ids)
+        return {A: ACME, OTHERS: OTHER}
+
+    keys = [key(A), key(OTHERS), key(A), key(GONE_ONE), key(OTHERS)]
+    assert by_key(keys, Filter(customers=("acme",)), places) == [0, 2, 3]  # of one that is gone nobody knows
+    assert asked == [A, OTHERS, GONE_ONE]  # each once
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        b"",
+        key("no uuid" + 29 * "x"),
+        key(A)[:-1],
+        key(A).replace(b"scorecard_id", b"scorecard_no"),
+        key(A).replace(b'","score_id', b'", "scoreid'),
+        f'{{"score_id":"{A}","scorecard_id":"{A}"}}'.encode(),
+        b'{"score_id":"50000000-0000-4000-8000-000000000001"}',
+        b"\xff" * len(key(A)),
+    ],
+)
+def test_a_key_of_another_form_is_left_to_the_values(odd):
+    assert by_key([key(A), odd], Filter(customers=("acme",)), lambda _: {A: ACME}) is None
+
+
+def test_without_a_filter_keys_choose_nothing():
+    assert by_key([key(A)], Filter(), lambda ids: 1 / 0) is None
