@@ -70,9 +70,11 @@ _DECIDE = {
     SCORECARD.source: ("customer_id", "scorecard_type", "scorecard_time", "conversation_id"),
     SCORE.source: ("scorecard_id",),
 }
-_KEY_HEAD, _KEY_MIDDLE = b'{"scorecard_id":"', b'","score_id":"'
-_ID = slice(len(_KEY_HEAD), len(_KEY_HEAD) + 36)
-_KEY_CHARS = _ID.stop + len(_KEY_MIDDLE) + 36 + len(b'"}')
+# A score's key, as Debezium writes it: always the same but for two UUIDs.
+_KEY = b'{"scorecard_id":"%s","score_id":"%s"}' % (36 * b"?", 36 * b"?")
+_KEY_CHARS = len(_KEY)
+_KEY_FRAME = [(at, char) for at, char in enumerate(_KEY) if char != ord("?")]
+_ID = slice(_KEY.index(b"?"), _KEY.index(b"?") + 36)
 _FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
@@ -84,10 +86,12 @@ def by_key(keys: Sequence[bytes | None], wanted: Filter, places: Places) -> list
     keep = wanted.keep()
     if keep is None or None in keys or set(map(len, keys)) != {_KEY_CHARS}:  # type: ignore[arg-type]
         return None
+    joined = b"".join(keys)  # type: ignore[arg-type]
+    if any(joined[at::_KEY_CHARS] != bytes([char]) * len(keys) for at, char in _KEY_FRAME):
+        return None
     own = [key[_ID] for key in keys]  # type: ignore[index]
-    around = {(key[: _ID.start], key[_ID.stop : _ID.stop + len(_KEY_MIDDLE)]) for key in keys}  # type: ignore[index]
-    texts = {raw: raw.decode("latin-1") for raw in own}
-    if around != {(_KEY_HEAD, _KEY_MIDDLE)} or not are_uuids(list(texts.values())):
+    texts = {raw: raw.decode("latin-1") for raw in dict.fromkeys(own)}
+    if not are_uuids(list(texts.values())):
         return None
     known = places(list(texts.values()))
     kept = {raw for raw, scorecard_id in texts.items() if keep(known.get(scorecard_id, GONE))}
