@@ -10,6 +10,7 @@ host, another container, a number that was given out again) is left to the timeo
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _PROC = Path("/proc")
 _PREFIX = "scorestream"
+_PATIENCE_S = 5.0
 
 
 def client_id() -> str:
@@ -46,15 +48,16 @@ def is_dead(other: str) -> bool:
 async def make_the_dead_leave(coordinator: Any) -> int:
     """Send a LeaveGroup for each dead member of aiokafka's group coordinator; returns how many. Best effort."""
     try:
-        await coordinator.ensure_coordinator_known()
-        answer = await coordinator._send_req(DescribeGroupsRequest([coordinator.group_id]))
-        (group,) = answer.groups
-        dead = [(member[0], member[1]) for member in group[5] if is_dead(member[1])]
-        for member_id, client in dead:
-            await coordinator._send_req(LeaveGroupRequest(coordinator.group_id, member_id))
-            log.info("a worker that died leaves the group client_id=%s", client)
-    except KafkaError as error:
-        log.warning("could not look for dead members of the group cause=%r", str(error))
+        async with asyncio.timeout(_PATIENCE_S):
+            await coordinator.ensure_coordinator_known()
+            answer = await coordinator._send_req(DescribeGroupsRequest([coordinator.group_id]))
+            (group,) = answer.groups
+            dead = [(member[0], member[1]) for member in group[5] if is_dead(member[1])]
+            for member_id, client in dead:
+                await coordinator._send_req(LeaveGroupRequest(coordinator.group_id, member_id))
+                log.info("a worker that died leaves the group client_id=%s", client)
+    except (KafkaError, TimeoutError) as error:
+        log.warning("could not look for dead members of the group cause=%r", str(error) or type(error).__name__)
         return 0
     return len(dead)
 
