@@ -176,9 +176,9 @@ def _catch_up(follower: Follower, cut: Cut) -> None:
     """
     give_up_at, before_s = time.monotonic() + _PATIENCE_S, float("inf")
     while True:
-        began = time.monotonic()
+        began, rested_s = time.monotonic(), follower.rested_s
         cut.caught_up += follower.to(follower.ends())
-        took_s = time.monotonic() - began
+        took_s = time.monotonic() - began - (follower.rested_s - rested_s)  # with live held back it does not rest
         log.info("caught up", extra={"took_s": took_s})
         shortest = took_s > _SHORTER * before_s
         if took_s <= _SHORT_S or (shortest and took_s <= _LONGEST_S):

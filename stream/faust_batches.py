@@ -138,7 +138,7 @@ async def take_batches(
     is there. More than `max_messages` only where one event alone has more.
 
     Args:
-        busy: what the list before is waited for with; until it is done only a full list is yielded.
+        busy: what ends with the work on the list before, or None; until it has ended only a full list is yielded.
     """
     stream.enable_acks = False
     queue = stream.channel.queue

@@ -33,6 +33,9 @@ class Follower:
     Args:
         database: where the rows go.
         since: where to begin, instead of at the committed offsets; then nothing is committed either.
+
+    Attributes:
+        rested_s: for so long it stood still, ever, to let live catch up.
     """
 
     def __init__(
@@ -52,8 +55,9 @@ class Follower:
         self._work = Work(
             settings, plan, stopping=threading.Event(), database=database, in_order=kind == "follow" and since is None
         )
-        # One thread for each table, always the same: its clients are there after its first batch.
         self._watch = Watch(settings, database=database)
+        self.rested_s = 0.0
+        # One thread for each table, always the same: its clients are there after its first batch.
         self._threads = {table: ThreadPoolExecutor(1, thread_name_prefix="follow") for table in SOURCES}
         self._commits = since is None
         self._tps = self._lag.partitions(map(settings.topic, SOURCES))
@@ -115,9 +119,11 @@ class Follower:
 
     def _rest(self) -> None:
         """Let live catch up, for a while."""
-        until = time.monotonic() + _GENTLE_REST_S
+        began = time.monotonic()
+        until = began + _GENTLE_REST_S
         while self._watch.look(0).live_lag_s > self._settings.replay.live_lag_s and time.monotonic() < until:
             time.sleep(_LOOK_S)
+        self.rested_s += time.monotonic() - began
 
     def close(self) -> None:
         self._watch.close()

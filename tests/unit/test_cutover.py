@@ -94,8 +94,9 @@ def test_whatever_fails_live_is_let_go(step):
 class Rounds:
     """A follower whose rounds take so long, by a clock of its own; the last one again and again."""
 
-    def __init__(self, monkeypatch, *took_s):
+    def __init__(self, monkeypatch, *took_s, rests_s=0.0):
         self._left, self.now = list(took_s), 0.0
+        self._rests_s, self.rested_s = rests_s, 0.0  # in each round, for live's sake
         self.done = 0
         self.rested: list[float] = []
         monkeypatch.setattr("stream.cutover.time", SimpleNamespace(monotonic=lambda: self.now, sleep=self._rest))
@@ -109,6 +110,8 @@ class Rounds:
 
     def to(self, _):
         self.now += self._left.pop(0) if len(self._left) > 1 else self._left[0]
+        self.now += self._rests_s
+        self.rested_s += self._rests_s
         self.done += 1
         return 10
 
@@ -129,6 +132,13 @@ def test_long_rounds_that_get_no_shorter_leave_live_its_time(monkeypatch):
     rounds = Rounds(monkeypatch, 5.0, 4.5, 3.0, 2.5, 1.0, 0.9)
     _catch_up(rounds, Cut("r", "live", "green", back=False))
     assert (rounds.done, rounds.rested) == (6, [4.5, 2.5])
+
+
+def test_what_a_round_rests_for_lives_sake_is_not_its_length(monkeypatch):
+    # given rounds that rest for longer than live can be held back, which they will not do then
+    rounds = Rounds(monkeypatch, 3.0, 0.2, rests_s=5.0)
+    _catch_up(rounds, Cut("r", "live", "green", back=False))
+    assert rounds.done == 2
 
 
 def test_a_shadow_that_does_not_catch_up_is_refused_with_the_way_out(monkeypatch):
