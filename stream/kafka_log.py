@@ -132,7 +132,7 @@ class LogReader:
         self._position: dict[TP, int] = {}
         self._ends: dict[TP, int] = {}
         self._moved_at: dict[TP, float] = {}
-        self._empty: list[Stretch] = []
+        self._known: set[str] = set()  # topics whose leaders were asked for
 
     @property
     def reading(self) -> set[TP]:
@@ -152,6 +152,10 @@ class LogReader:
             self._moved_at[tp] = time.monotonic()
         if fresh:
             with self._asking():
+                # Whose leader librdkafka does not know, it looks for once a second only.
+                for topic in {tp.topic for tp in fresh} - self._known:
+                    self._consumer.list_topics(topic, timeout=10)
+                    self._known.add(topic)
                 self._consumer.incremental_assign(fresh)
 
     def drop(self, tps: Iterable[TP]) -> None:

@@ -66,6 +66,13 @@ class Source(Protocol):
         """The present place of each scorecard; those not in Postgres are missing."""
         ...
 
+    def moved(self, expected: Mapping[str, Place], looked: Mapping[str, Place]) -> dict[str, Place]:
+        """The present places of the scorecards that are not where they are expected; GONE is one.
+
+        `looked`: what `places` has returned before, which may save a look at what has not been written since.
+        """
+        ...
+
     def scorecards_of(self, conversations: Sequence[str]) -> list[tuple[str, str, bool]]:
         """(conversation id, scorecard id, covered) of all scorecards of these conversations.
 
@@ -317,7 +324,7 @@ class Pipeline:
         again: bool,
     ) -> Plan:
         ids = scorecard_ids(changes)
-        places = self._retry(partial(self._source.places, ids)) if ids else {}
+        places: Mapping[str, Place] = self._retry(partial(self._source.places, ids)) if ids else {}
         clock.mark("look_up")
         if self._keep is not None:
             ids = [scorecard_id for scorecard_id in ids if self._keep(places.get(scorecard_id, GONE))]
@@ -326,21 +333,22 @@ class Pipeline:
         else:
             plan = self._plan_kept(changes, places, set(ids))
         clock.mark("plan")
+        used = {i: places.get(i, GONE) for i in ids}
         if plan.reindex:
-            places |= self.reindex(plan.reindex, plan.customers, done, beside=plan.writes)
+            used |= self.reindex(plan.reindex, plan.customers, done, beside=plan.writes)
         elif plan.writes:
             self._retry(partial(self._target.write, plan.writes))
             done.rows += plan.writes.rows
         clock.mark("write")
-        plan.customers |= {place.customer_id for place in places.values()}
-        self._confirm({i: places.get(i, GONE) for i in ids}, changes, plan.customers, done)
+        plan.customers |= {place.customer_id for place in used.values()}
+        self._confirm(used, places, changes, plan.customers, done)
         if (lost := not still_mine()) or again:
             versions = versions_of(changes)
             self._undo({i: versions[i] for i in ids}, plan.customers, done, lost=lost, again=again)
         clock.mark("confirm")
         return plan
 
-    def _plan_kept(self, changes: list[Envelope], places: dict[str, Place], wanted: set[str]) -> Plan:
+    def _plan_kept(self, changes: list[Envelope], places: Mapping[str, Place], wanted: set[str]) -> Plan:
         """Plan for the changes of the wanted scorecards only; the others are ignored."""
         planner = plan_scores if self.table == SCORE.source else plan_scorecards
         if self._keep is None:
@@ -409,19 +417,25 @@ class Pipeline:
             self._confirm_places(self.reindex(versions, customers, done), versions, customers, done)
 
     def _confirm(
-        self, places: dict[str, Place], changes: list[Envelope] | Upserts, customers: set[str], done: Done
+        self,
+        used: dict[str, Place],
+        looked: Mapping[str, Place],
+        changes: list[Envelope] | Upserts,
+        customers: set[str],
+        done: Done,
     ) -> None:
-        if not places:
+        """Reindex the scorecards that are not in the places used. `looked`: from which most of those come."""
+        if not used:
             return
-        now = self._retry(partial(self._source.places, list(places)))
-        moved = [i for i, place in places.items() if now.get(i, GONE) != place]
+        now = self._retry(partial(self._source.moved, used, looked))
+        moved = list(now)
         if self._leaves_own:
             # That change was committed after our first look, so its message lies behind ours in the partition, and
             # will find all that we have written: it costs no round of its own here.
-            moved = [i for i in moved if not own_row_changed(places[i], now.get(i, GONE))]
+            moved = [i for i in now if not own_row_changed(used[i], now[i])]
         if moved:
             versions = versions_of(changes)
-            self._settle({i: versions[i] for i in moved}, places, now, customers, done)
+            self._settle({i: versions[i] for i in moved}, used, now, customers, done)
 
     def _confirm_places(
         self, places: dict[str, Place], versions: Mapping[str, int], customers: set[str], done: Done

@@ -6,22 +6,26 @@ are matched by position, so that the ids' spelling does not matter. Reads only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import psycopg
 from psycopg import IsolationLevel
 
+from stream import row_versions
 from stream.config import PostgresSettings
 from stream.errors import PostgresRefused, PostgresUnavailable
-from stream.placement import Place, place_of
+from stream.placement import GONE, Place, place_of
 from stream.reindex import Snapshot
+from stream.row_versions import Seen
 from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table
 
 # What passes by itself: connection loss, restarts, timeouts, cancelled by a replica's recovery, out of connections.
 _TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
+
+_EPOCH_US = 946_684_800_000_000  # 2000, from which Postgres counts
+_INFINITE = {2**63 - 1, -(2**63)}
 
 
 def connect(settings: PostgresSettings) -> psycopg.Connection[Any]:
@@ -65,6 +69,21 @@ class PostgresSource:
         with self._reading() as (connection, sql):
             return _places(connection, sql, ids)
 
+    def moved(self, expected: Mapping[str, Place], looked: Mapping[str, Place]) -> dict[str, Place]:
+        """The present places of the scorecards that are not where they are expected.
+
+        Where `looked`, which `places` returned, has what is expected, and nobody has written the rows since, no look-up
+        is needed.
+        """
+        with self._reading() as (connection, sql):
+            still: set[str] = set()
+            if isinstance(looked, _Looked) and looked.connection is connection and sql.changed is not None:
+                known, seen = looked.seen(expected)
+                still = set(known) - {known[at] for at in row_versions.changed(connection, sql.changed, seen)}
+            rest = [scorecard_id for scorecard_id in expected if scorecard_id not in still]
+            now = _places(connection, sql, rest)
+        return {i: now.get(i, GONE) for i in rest if now.get(i, GONE) != expected[i]}
+
     def scorecards_of(self, conversations: Sequence[str]) -> list[tuple[str, str, bool]]:
         """(conversation id as given, scorecard id, covered) of all scorecards of these conversations.
 
@@ -103,12 +122,37 @@ class PostgresSource:
             raise PostgresRefused(f"Postgres refused a look-up: {str(error).splitlines()[0]}") from error
 
 
-def _places(connection: psycopg.Connection[Any], sql: _Statements, ids: Sequence[str]) -> dict[str, Place]:
-    return {ids[at - 1]: _place(*facts) for at, *facts in _rows(connection, sql.places, ids)}
+class _Looked(dict[str, Place]):
+    """Places, with the row versions that they were read from."""
+
+    def __init__(self, connection: psycopg.Connection[Any], ids: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+        super().__init__({ids[row[0] - 1]: _place(*row[1:5]) for row in rows})
+        self.connection = connection  # row versions of another server may be others
+        self._ids = ids
+        self._rows = rows
+
+    def seen(self, expected: Mapping[str, Place]) -> tuple[list[str], list[Seen]]:
+        """The scorecards that are expected where they were, and the row versions which that came from."""
+        ids, seen = [], []
+        for row in self._rows:
+            scorecard_id = self._ids[row[0] - 1]
+            place = self[scorecard_id]
+            version = row[5:]
+            # What waits for its conversation has no row of it yet, and that one has come no row version tells.
+            if (version[2] is not None or place.is_process) and expected.get(scorecard_id) == place:
+                ids.append(scorecard_id)
+                seen.append(version)
+        return ids, seen
 
 
-@lru_cache(maxsize=16_384)  # each batch looks its places up twice, to see whether they moved
-def _place(customer_id: str, kind: int | None, process: bool, time_us: int | None) -> Place:
+def _places(connection: psycopg.Connection[Any], sql: _Statements, ids: Sequence[str]) -> _Looked:
+    return _Looked(connection, ids, _rows(connection, sql.places, ids))
+
+
+def _place(customer_id: str, kind: int | None, process: bool, time: bytes | None) -> Place:
+    time_us = None
+    if time is not None and (sent := int.from_bytes(time, "big", signed=True)) not in _INFINITE:
+        time_us = sent + _EPOCH_US
     return place_of(customer_id=customer_id, scorecard_type=kind, process=process, event_time_us=time_us)
 
 
@@ -117,14 +161,20 @@ def _rows(connection: psycopg.Connection[Any], query: str, ids: Sequence[str]) -
     # id of another kind are escaped all the same.
     if not ids:
         return []
-    literal = "{" + ",".join(_quoted(text) for text in ids) + "}"
+    quoted = ids if _are_bare(ids) else map(_quoted, ids)
+    literal = "{" + ",".join(quoted) + "}"
     with connection.cursor(binary=True) as cursor:
+        row_versions.load_as_sent(cursor.adapters)
         return cursor.execute(query.encode(), (literal,), prepare=True).fetchall()
 
 
+def _are_bare(texts: Sequence[str]) -> bool:
+    """Whether these need no quotes in an array literal, as UUIDs do not."""
+    return all(texts) and "".join(texts).replace("-", "").isalnum()
+
+
 def _quoted(text: str) -> str:
-    """An element of an array literal; UUIDs need no quotes."""
-    return text if text.replace("-", "").isalnum() else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 class _Statements:
@@ -142,9 +192,12 @@ class _Statements:
         wanted = f"unnest(%s::{card_type}[]) WITH ORDINALITY AS w(id, n)"
         time = f"CASE WHEN {process} THEN s.scorecard_time ELSE c.started_at END"
         self.places = f"""
-            SELECT w.n, s.customer_id::text, s.scorecard_type::int, {process}, {_micros(time)}
+            SELECT w.n, s.customer_id::text, s.scorecard_type::int, {process}, ({time})::timestamptz,
+                {row_versions.COLUMNS}
             FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id
             LEFT JOIN {chats} c ON c.conversation_id = {link}"""
+        plain = _are_plain(connection, schema, (SCORECARD.source, CHATS))
+        self.changed = row_versions.CHANGED.format(scorecards=scorecards, chats=chats) if plain else None
         horizon = "SELECT NULL::bigint"
         if _readable(connection, schema, HORIZON):
             table = f"{_name(schema)}.{_name(HORIZON)}"
@@ -182,6 +235,16 @@ def _column_types(connection: psycopg.Connection[Any], schema: str) -> dict[tupl
             f"Postgres: schema {schema!r} lacks {', '.join(missing)} (see connectors/source/0001_tables.sql)"
         )
     return found
+
+
+def _are_plain(connection: psycopg.Connection[Any], schema: str, tables: Sequence[str]) -> bool:
+    """Whether each of these is one table, without partitions or tables that inherit from it."""
+    row = connection.execute(
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind = 'r' AND NOT c.relhassubclass",
+        (schema, list(tables)),
+    ).fetchone()
+    return row is not None and row[0] == len(tables)
 
 
 def _readable(connection: psycopg.Connection[Any], schema: str, table: str) -> bool:

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from stream.batch import Key, Writes
 from stream.dead_letters import DeadLetter, Message
-from stream.placement import Place, place_of
+from stream.placement import GONE, Place, place_of
 from stream.reindex import Snapshot, Standing
 from stream.tables import CHATS, SCORE, SCORECARD, SOURCES, TARGETS, Table
 
@@ -155,6 +155,10 @@ class FakePostgres:
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
         self._call("places")
         return self._places(ids)
+
+    def moved(self, expected: Mapping[str, Place], looked: Mapping[str, Place]) -> dict[str, Place]:
+        now = self.places(list(expected))
+        return {i: now.get(i, GONE) for i, place in expected.items() if now.get(i, GONE) != place}
 
     def scorecards_of(self, conversations: Sequence[str]) -> list[tuple[str, str, bool]]:
         self._call("scorecards_of")

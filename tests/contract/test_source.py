@@ -10,11 +10,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from stream import postgres as postgres_module
 from stream.config import PostgresSettings
-from stream.placement import Place, State
+from stream.placement import GONE, Place, State
 from stream.postgres import PostgresSource
 from stream.tables import CHATS, SCORE, SCORECARD
-from tests.fakes import TIMES, FakePostgres, iso
+from tests.fakes import PRIMARY_KEY, TIMES, FakePostgres, iso
 from tests.universe import ROOT
 
 CARDS = [f"5c000000-0000-4000-8000-00000000000{n}" for n in range(9)]
@@ -64,10 +65,22 @@ class RealPostgres(PostgresSource):
     def statement(self, table: str, row_id: str, **values: Any) -> bytes:
         self._shape.insert(table, row_id, **values)
         row = self._shape.rows[table][row_id]
-        # text in quotes becomes whatever the column is
-        shown = {name: iso(value) if name in TIMES and value is not None else value for name, value in row.items()}
-        literals = ", ".join("NULL" if value is None else f"'{value}'" for value in shown.values())
-        return f"INSERT INTO {self.name}.{table} ({', '.join(shown)}) VALUES ({literals})".encode()
+        literals = ", ".join(self._literal(name, value) for name, value in row.items())
+        return f"INSERT INTO {self.name}.{table} ({', '.join(row)}) VALUES ({literals})".encode()
+
+    def update(self, table: str, row_id: str, **values: Any) -> None:
+        sets = ", ".join(f"{name} = {self._literal(name, value)}" for name, value in values.items())
+        where = f"{PRIMARY_KEY[table]} = '{row_id}'"
+        self.connection.execute(f"UPDATE {self.name}.{table} SET {sets} WHERE {where}".encode())
+
+    def delete(self, table: str, row_id: str) -> None:
+        where = f"{PRIMARY_KEY[table]} = '{row_id}'"
+        self.connection.execute(f"DELETE FROM {self.name}.{table} WHERE {where}".encode())
+
+    @staticmethod
+    def _literal(name: str, value: Any) -> str:
+        """Text in quotes, which becomes whatever the column is."""
+        return "NULL" if value is None else f"'{iso(value) if name in TIMES else value}'"
 
     def note_horizon(self) -> None:
         """As the connector does, but as often as a test likes: one takes the place of another of the same second."""
@@ -126,6 +139,126 @@ def test_an_empty_conversation_id_means_process(postgres: Any) -> None:
         return  # a uuid cannot be empty
     postgres.insert("scorecards", CARDS[0], conversation_id="", scorecard_time=JANUARY)
     assert postgres.places(CARDS[:1]) == {CARDS[0]: Place(State.VISIBLE, "acme", JANUARY, True)}
+
+
+def test_what_moved_since_a_look_up(postgres: Any) -> None:
+    # given one of each kind, and one that is not there
+    postgres.insert(CHATS, CHAT, started_at=JANUARY)
+    postgres.insert("scorecards", CARDS[0], conversation_id=CHAT)
+    postgres.insert("scorecards", CARDS[1], scorecard_time=JANUARY)
+    postgres.insert("scorecards", CARDS[2], conversation_id=ABSENT)
+    postgres.insert("scorecards", CARDS[3], conversation_id=CHAT, scorecard_type=2)
+    postgres.insert("scorecards", CARDS[4], scorecard_time=JANUARY)
+    ids = [CARDS[8], *CARDS[:5]]
+    looked = postgres.places(ids)
+    expected = {scorecard_id: looked.get(scorecard_id, GONE) for scorecard_id in ids}
+    # then nothing has moved, nor when something else of a row is written
+    assert postgres.moved(expected, looked) == {}
+    postgres.update("scorecards", CARDS[0], comment="another")
+    assert postgres.moved(expected, looked) == {}
+    # when their own rows, their conversations or both become others, each is told with its new place
+    postgres.update("scorecards", CARDS[1], scorecard_time=JANUARY + 1)
+    assert postgres.moved(expected, looked) == {CARDS[1]: Place(State.VISIBLE, "acme", JANUARY + 1, True)}
+    postgres.insert(CHATS, ABSENT, started_at=JANUARY + 2)
+    postgres.update(CHATS, CHAT, started_at=JANUARY + 3)
+    postgres.delete("scorecards", CARDS[4])
+    postgres.insert("scorecards", CARDS[8], scorecard_time=JANUARY)
+    now = {
+        CARDS[0]: Place(State.VISIBLE, "acme", JANUARY + 3, False),
+        CARDS[1]: Place(State.VISIBLE, "acme", JANUARY + 1, True),
+        CARDS[2]: Place(State.VISIBLE, "acme", JANUARY + 2, False),
+        CARDS[3]: Place(State.APPEAL, "acme", JANUARY + 3, False),
+        CARDS[4]: GONE,
+        CARDS[8]: Place(State.VISIBLE, "acme", JANUARY, True),
+    }
+    assert postgres.moved(expected, looked) == now
+    # and only those that are asked for
+    assert postgres.moved({CARDS[1]: expected[CARDS[1]]}, looked) == {CARDS[1]: now[CARDS[1]]}
+    assert postgres.moved({}, looked) == {}
+    # and without a look-up, or with one of a connection that was lost, too
+    assert postgres.moved(expected, {}) == now
+    if not isinstance(postgres, FakePostgres):
+        looked = postgres.places(ids)
+        postgres.close()
+    assert postgres.moved(expected, looked) == now
+
+
+def test_what_is_expected_elsewhere_than_it_was_seen_has_moved(postgres: Any) -> None:
+    postgres.insert("scorecards", CARDS[0], scorecard_time=JANUARY)
+    looked = postgres.places(CARDS[:1])
+    elsewhere = Place(State.VISIBLE, "globex", JANUARY, True)
+    assert postgres.moved({CARDS[0]: elsewhere}, looked) == dict(looked)
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("kind", TYPES)
+def test_rows_that_nobody_wrote_are_not_looked_up_again(
+    stack_env: dict[str, str], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = RealPostgres(stack_env["DEVSTACK_POSTGRES_URL"], kind)
+    with closing(real):
+        real.insert(CHATS, CHAT, started_at=JANUARY)
+        real.insert("scorecards", CARDS[0], conversation_id=CHAT)
+        real.insert("scorecards", CARDS[1], scorecard_time=JANUARY)
+        real.insert("scorecards", CARDS[2], conversation_id=CHAT)
+        looked = real.places(CARDS[:3])
+        real.update("scorecards", CARDS[2], scorecard_type=1)
+        asked: list[list[str]] = []
+        look_up = postgres_module._places
+        monkeypatch.setattr(postgres_module, "_places", lambda *args: asked.append(list(args[2])) or look_up(*args))
+        assert list(real.moved(looked, looked)) == asked[0] == [CARDS[2]]
+    real.drop()
+
+
+@pytest.mark.stack
+def test_another_row_in_the_place_of_one_that_is_gone(stack_env: dict[str, str]) -> None:
+    # given a scorecard whose place in the table was given to another one
+    real = RealPostgres(stack_env["DEVSTACK_POSTGRES_URL"], "uuid")
+    with closing(real):
+        where = f"SELECT ctid FROM {real.name}.scorecards".encode()
+        real.insert("scorecards", CARDS[0], scorecard_time=JANUARY)
+        lay = real.connection.execute(where).fetchall()
+        looked = real.places(CARDS[:1])
+        real.delete("scorecards", CARDS[0])
+        # then, when every row is dead, a vacuum gives the whole table back, however long others may still see some
+        real.connection.execute(f"VACUUM FULL {real.name}.scorecards".encode())
+        real.insert("scorecards", CARDS[1], scorecard_time=JANUARY)
+        assert real.connection.execute(where).fetchall() == lay
+        # then it is gone
+        assert real.moved(looked, looked) == {CARDS[0]: GONE}
+    real.drop()
+
+
+@pytest.mark.stack
+def test_row_versions_of_another_server_tell_nothing(stack_env: dict[str, str]) -> None:
+    # given two schemas for two servers, in which one transaction has put a scorecard into the same place
+    url = stack_env["DEVSTACK_POSTGRES_URL"]
+    one, other = RealPostgres(url, "uuid"), RealPostgres(url, "uuid")
+    with closing(one), closing(other):
+        with one.connection.transaction():
+            one.insert("scorecards", CARDS[0], scorecard_time=JANUARY)
+            one.connection.execute(other.statement("scorecards", CARDS[0], scorecard_time=JANUARY + 1))
+        looked = one.places(CARDS[:1])
+        assert other.moved(looked, looked) == {CARDS[0]: Place(State.VISIBLE, "acme", JANUARY + 1, True)}
+    one.drop()
+    other.drop()
+
+
+@pytest.mark.stack
+def test_of_tables_with_partitions_all_is_looked_up_again(stack_env: dict[str, str]) -> None:
+    real = RealPostgres(stack_env["DEVSTACK_POSTGRES_URL"], "uuid")
+    with closing(real):
+        part = f"{real.name}.more"
+        real.connection.execute(f"CREATE TABLE {part} () INHERITS ({real.name}.scorecards)".encode())
+        # given two scorecards in one place of two tables, written by one transaction
+        with real.connection.transaction():
+            real.insert("scorecards", CARDS[0], scorecard_time=JANUARY)
+            real.connection.execute(real.statement("scorecards", CARDS[1]).replace(b".scorecards ", b".more "))
+        looked = real.places(CARDS[:1])
+        assert real.moved(looked, looked) == {}
+        real.delete("scorecards", CARDS[0])
+        assert real.moved(looked, looked) == {CARDS[0]: GONE}
+    real.drop()
 
 
 def test_scorecards_of_conversations(postgres: Any) -> None:
@@ -194,10 +327,7 @@ def test_an_older_score_leaves_a_scorecard_uncovered(postgres: Any) -> None:
     postgres.insert("scores", SCORES[0], scorecard_id=CARDS[0])
     postgres.insert(CHATS, CHAT, started_at=JANUARY)
     postgres.note_horizon()
-    if isinstance(postgres, FakePostgres):
-        postgres.update("scorecards", CARDS[0], conversation_id=CHAT)
-    else:
-        postgres.connection.execute(f"UPDATE {postgres.name}.scorecards SET conversation_id = '{CHAT}'".encode())
+    postgres.update("scorecards", CARDS[0], conversation_id=CHAT)
     assert postgres.scorecards_of([CHAT]) == [(CHAT, CARDS[0], False)]
 
 

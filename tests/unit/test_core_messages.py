@@ -15,7 +15,7 @@ from stream.dead_letters import DeadLetter, Message, parse
 from stream.errors import LedgerImbalance, TooManyDeadLetters
 from stream.ledger import Ledger, Outcome
 from stream.pipeline import Done, Pipeline
-from stream.placement import Place, State
+from stream.placement import GONE, Place, State
 from stream.reindex import Snapshot, Standing
 
 CARD = "0a1b2c3d-0000-4000-8000-000000000001"
@@ -49,6 +49,9 @@ class World:
 
     def places(self, ids: Any) -> dict[str, Place]:
         return {} if self.place is None else dict.fromkeys(ids, self.place)
+
+    def moved(self, expected: Any, looked: Any) -> dict[str, Place]:
+        return {} if self.place is not None else dict.fromkeys(expected, GONE)
 
     def scorecards_of(self, conversations: Any) -> list[tuple[str, str, bool]]:
         return []
