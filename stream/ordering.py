@@ -21,7 +21,7 @@ LSN_BITS = 56
 LSN_MAX = (1 << LSN_BITS) - 1
 EPOCH_SHIFT = 2 * LSN_BITS
 
-_decode_sequence = msgspec.json.Decoder(tuple[str | None, str]).decode
+_decode_sequence = msgspec.json.Decoder(tuple[int | None, int], strict=False).decode  # numbers, written as texts
 
 
 def version(sequence: str | None, *, epoch: int = 0) -> int:
@@ -37,11 +37,10 @@ def version(sequence: str | None, *, epoch: int = 0) -> int:
     if not sequence:
         raise Refused("no_sequence", "source.sequence is missing")
     try:
-        commit_text, lsn_text = _decode_sequence(sequence)
-        lsn = int(lsn_text)
-        commit = lsn if commit_text is None else int(commit_text)
+        commit, lsn = _decode_sequence(sequence)
     except (msgspec.MsgspecError, ValueError) as error:
         raise Refused("no_sequence", f"source.sequence {sequence[:80]!r} is not two LSNs") from error
+    commit = lsn if commit is None else commit
     if not (0 <= lsn <= LSN_MAX and 0 <= commit <= LSN_MAX):
         raise Refused("no_sequence", f"source.sequence {sequence[:80]!r}: an LSN is outside of 0..2**56-1")
     return epoch << EPOCH_SHIFT | commit << LSN_BITS | lsn
@@ -56,10 +55,10 @@ def versions(sequences: Sequence[str | None], *, epoch: int = 0) -> list[int]:
     different = dict.fromkeys(sequences)  # all rows of a snapshot have the same
     try:
         pairs = list(map(_decode_sequence, different))  # type: ignore[arg-type]
-        lsns = [int(lsn) for _, lsn in pairs]
-        commits = [lsn if commit is None else int(commit) for (commit, _), lsn in zip(pairs, lsns, strict=True)]
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise Refused("no_sequence", "one of many: source.sequence is missing, or is not two LSNs") from error
+    lsns = [lsn for _, lsn in pairs]
+    commits = [lsn if commit is None else commit for commit, lsn in pairs]
     if lsns and not (min(lsns) >= 0 <= min(commits) and max(lsns) <= LSN_MAX >= max(commits)):
         raise Refused("no_sequence", f"one of many: an LSN is outside of 0..2**{LSN_BITS}-1")
     start = epoch << EPOCH_SHIFT

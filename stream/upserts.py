@@ -90,7 +90,7 @@ class UpsertDecoder:
 
     def _add(self, found: Upserts, values: Sequence[bytes | None]) -> bool:
         changes = list(map(self._decode, values))
-        if not all(self._is_plain(change) for change in changes):
+        if not self._are_plain(changes):
             return False
         taken = list(map(list, zip(*[astuple(change.after) for change in changes], strict=True)))
         extra = dict(zip(self._extra, taken, strict=False))
@@ -110,10 +110,15 @@ class UpsertDecoder:
         found.commit_ms += map(attrgetter("ts_ms"), sources)
         return True
 
-    def _is_plain(self, change: Envelope) -> bool:
-        if change.before is None:
-            return change.op != UPDATE or self._table is SCORE
-        return self._stays(change.before, change.after)
+    def _are_plain(self, changes: Sequence[Envelope]) -> bool:
+        stays = self._stays
+        for change in changes:
+            if (before := change.before) is None:
+                if change.op == UPDATE and self._table is not SCORE:
+                    return False
+            elif not stays(before, change.after):
+                return False
+        return True
 
 
 def _newest(keys: Sequence[Any], of: Sequence[int]) -> list[bool]:
@@ -131,4 +136,5 @@ def _newest(keys: Sequence[Any], of: Sequence[int]) -> list[bool]:
 
 def _stays(before: Any, after: Any) -> bool:
     """Whether both images have the same ids; a before-image that is not full may lack them."""
-    return before.scorecard_id in {after.scorecard_id, None, ""} and before.score_id in {after.score_id, None, ""}
+    card, score = before.scorecard_id, before.score_id
+    return (card == after.scorecard_id or not card) and (score == after.score_id or not score)

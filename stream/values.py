@@ -24,6 +24,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _HEX = b"0123456789abcdefABCDEF"
 _UUID_CHARS = 36
 _HYPHENS = (8, 13, 18, 23)
+_SAMPLE = 64
 
 Bad = dict[int, Refused]  # index in the column -> why it is refused
 
@@ -115,7 +116,11 @@ def finite(value: float | str) -> float:
 
 def _uuids(name: str, column: list[Any], bad: Bad) -> list[Any]:
     if None not in column:
+        few = set(column) if len(set(column[:_SAMPLE])) < _SAMPLE // 2 else ()  # as many scores have one criterion
         try:
+            if few and 2 * len(few) < len(column):
+                known = list(few)
+                return list(map(dict(zip(known, uuid_ints(known), strict=True)).__getitem__, column))
             return uuid_ints(column)
         except ValueError:
             pass

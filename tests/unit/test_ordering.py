@@ -53,7 +53,19 @@ def test_a_later_epoch_wins_over_every_lsn(commit: int, own: int) -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [None, "", "[]", "x", '["1"]', '["1",null]', '["1","x"]', '["1","-1"]', '["1","72057594037927936"]', "[1,2]", "{}"],
+    [
+        None,
+        "",
+        "[]",
+        "x",
+        '["1"]',
+        '["1",null]',
+        '["1","x"]',
+        '["1.5","2"]',
+        '["1","-1"]',
+        '["1","72057594037927936"]',
+        "{}",
+    ],
 )
 def test_what_is_not_two_lsns_is_refused(broken: str | None) -> None:
     with pytest.raises(Refused) as refused:

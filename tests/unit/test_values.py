@@ -44,6 +44,18 @@ def test_a_column_at_once_equals_each_alone(numbers: list[UUID]) -> None:
     assert uuid_ints([str(number) for number in numbers]) == [number.int for number in numbers]
 
 
+@given(st.lists(UUIDS, min_size=1, max_size=40, unique=True), st.integers(1, 6), st.booleans())
+def test_a_column_of_few_uuids_is_converted_as_any_other(numbers: list[UUID], times: int, broken: bool) -> None:
+    texts = [str(number) for number in numbers] * times
+    if broken:
+        texts[-1] = texts[-1][:-1] + "x"
+    bad: Bad = {}
+    out = convert("uuid", "criterion_id", texts, bad)
+    expected: list[int | None] = [number.int for number in numbers] * times
+    assert out == (expected[:-1] + [None] if broken else expected)
+    assert list(bad) == ([len(texts) - 1] if broken else [])
+
+
 @pytest.mark.parametrize("text", NOT_UUIDS)
 def test_what_is_no_uuid_is_refused_alone_and_in_a_column(text: str) -> None:
     with pytest.raises(ValueError, match="UUID"):
