@@ -177,6 +177,15 @@ class ClickHouseTarget:
         """
         self._all([partial(self._inserts[shard, table.target], columns) for shard, table, columns in writes])
 
+    def connect(self, table: Table) -> None:
+        """Make the clients for inserts into a table, which else the first insert waits for.
+
+        Raises:
+            ClickHouseUnavailable: a shard does not answer.
+            ClickHouseRefused: it does, and refuses.
+        """
+        self._all([partial(self._inserts[shard, table.target], []) for shard in range(len(self._settings.shards))])
+
     def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
         """The rows of these scorecards that are visible on any shard, in any ClickHouse partition.
 
@@ -253,9 +262,13 @@ class ClickHouseTarget:
         ]
 
     def _insert(self, shard: int, table: Table, several: Sequence[_Columns]) -> list[None]:
-        columns = list(several[0])
-        if len(several) > 1:
-            columns = [list(chain.from_iterable(parts)) for parts in zip(*several, strict=True)]
+        parts = [columns for columns in several if columns]
+        if not parts:
+            self._call(shard, table.target, lambda _: None)
+            return [None] * len(several)
+        columns = list(parts[0])
+        if len(parts) > 1:
+            columns = [list(chain.from_iterable(same)) for same in zip(*parts, strict=True)]
         rows = len(columns[0])
         began = time.perf_counter()
         try:

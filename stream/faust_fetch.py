@@ -120,7 +120,7 @@ def _next_batch(source: Any) -> list[Any]:
 
 
 def _size(records: Sequence[Any]) -> int:
-    return sum([len(record.value) for record in records if record.value is not None])
+    return sum(map(len, filter(None, [record.value for record in records])))
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]

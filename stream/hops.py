@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import chain, islice
 
 import msgspec
 
@@ -29,10 +30,10 @@ _DECODER = msgspec.json.Decoder(_Stamped)
 
 def observe(batches: Sequence[RecordBatch], *, mode: str) -> None:
     """Observe the hops of an even sample of the messages; those without a commit time are left out."""
-    records = [record for batch in batches for record in batch.records]
+    step = -(-sum(map(len, batches)) // SAMPLE) or 1
     stamps = [
         (commit_ms, record.timestamp)
-        for record in records[:: -(-len(records) // SAMPLE) or 1]
+        for record in islice(chain.from_iterable(batch.records for batch in batches), None, None, step)
         if (commit_ms := _commit_ms(record.value)) is not None
     ]
     waited_s = time.monotonic() - min(batch.fetched_at for batch in batches)

@@ -259,7 +259,7 @@ def record_hops(topic: str, *, mode: str, stamps: Sequence[tuple[int, int]], fet
     HOP_SECONDS.labels(mode, topic, "to_clickhouse").observe(max(0.0, time.time() - fetched_at))
 
 
-def record(done: Done, *, mode: str, end_to_end_sample: int = 1_000) -> None:
+def record(done: Done, *, mode: str, end_to_end_sample: int = 200) -> None:
     """Count a finished batch. Latency is observed for up to `end_to_end_sample` changes, evenly spread."""
     topic = done.ledger.topic
     consumed = sum(done.ledger.consumed.values())
@@ -276,6 +276,6 @@ def record(done: Done, *, mode: str, end_to_end_sample: int = 1_000) -> None:
         STAGE_SECONDS.labels(mode, topic, stage).observe(seconds)
     now = time.time()
     latency = END_TO_END_SECONDS.labels(mode, topic)
-    for commit_ms in done.commit_ms[:: max(1, len(done.commit_ms) // end_to_end_sample)]:
+    for commit_ms in done.commit_ms[:: -(-len(done.commit_ms) // end_to_end_sample) or 1]:
         latency.observe(max(0.0, now - commit_ms / 1000))
     LAST_PROGRESS.labels(mode, topic).set(now)

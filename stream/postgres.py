@@ -64,6 +64,11 @@ class PostgresSource:
         if connection is not None:
             connection.close()
 
+    def connect(self) -> None:
+        """Open the connection now; else the first look-up does."""
+        with self._reading():
+            pass
+
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
         """The present place of each scorecard; those not in Postgres are missing."""
         with self._reading() as (connection, sql):

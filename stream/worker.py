@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from stream import hops, interpreter, metrics
@@ -28,6 +28,7 @@ from stream.clients import Clients
 from stream.config import Settings
 from stream.connector import HEARTBEAT
 from stream.dead_letter_guard import DeadLetterGuard
+from stream.errors import ScorestreamError
 from stream.faust_batches import LiveApp, build_app
 from stream.health import Check, Health
 from stream.heartbeat import Heartbeats
@@ -35,7 +36,7 @@ from stream.monitor import Monitor
 from stream.offsets import TP
 from stream.pipeline import Done, Prepared
 from stream.record_batch import RecordBatch
-from stream.tables import CHATS, SOURCES
+from stream.tables import CHATS, SOURCES, TARGETS
 from stream.watchdog import Tries, Watchdog
 from stream.web.server import serve
 
@@ -159,6 +160,7 @@ class TableIndexer:
         self._guard = DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"index-{table}")
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix=f"ahead-{table}")
+        self._thread.submit(self._connect, target)  # while the group is joined; the first batch waits behind it
 
     async def prepare(self, batches: Sequence[RecordBatch]) -> Prepared:
         """Decode batches that were taken together, while others are being processed."""
@@ -172,6 +174,13 @@ class TableIndexer:
         self._ahead.shutdown(wait=True)
         self._thread.shutdown(wait=True)
         self._clients.close()
+
+    def _connect(self, target: ClickHouseTarget) -> None:
+        with suppress(ScorestreamError):  # whatever it is, the first batch meets it again, and knows what to do
+            self._clients.source.connect()
+            for table in TARGETS:
+                if table.source == self.table:
+                    target.connect(table)
 
     def _process(self, batches: Sequence[RecordBatch], prepared: Prepared | None) -> None:
         def still_mine() -> bool:

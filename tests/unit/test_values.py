@@ -52,7 +52,7 @@ def test_a_column_of_few_uuids_is_converted_as_any_other(numbers: list[UUID], ti
     bad: Bad = {}
     out = convert("uuid", "criterion_id", texts, bad)
     expected: list[int | None] = [number.int for number in numbers] * times
-    assert out == (expected[:-1] + [None] if broken else expected)
+    assert out == ([*expected[:-1], None] if broken else expected)
     assert list(bad) == ([len(texts) - 1] if broken else [])
 
 
