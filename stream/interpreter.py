@@ -20,7 +20,7 @@ def prepare() -> None:
     for the interpreter several times until it has read it, and each time waits for one that decodes.
     """
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(400_000, 20, 20)
     sys.setswitchinterval(_SWITCH_S)
     with contextlib.suppress(OSError, AttributeError, TypeError):  # not glibc
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
