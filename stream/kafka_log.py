@@ -67,6 +67,11 @@ class Stretch:
         return int(self._messages[-1].offset()) if self._messages else None
 
     @property
+    def size(self) -> int:
+        """Bytes of all values."""
+        return sum(map(len, self._messages))  # a message's length is its value's
+
+    @property
     def values(self) -> list[bytes | None]:
         if self._values is None:
             self._values = [message.value() for message in self._messages]

@@ -63,7 +63,7 @@ class _Batch:
     def add(self, stretch: Stretch) -> None:
         self.stretches.append(stretch)
         self.messages += len(stretch)
-        self.size += sum([len(value) for value in stretch.values if value is not None])
+        self.size += stretch.size
 
 
 class Member:
