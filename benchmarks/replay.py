@@ -78,6 +78,7 @@ def bench(settings: Settings, env: dict[str, str], options: argparse.Namespace) 
         ("2p", ["--processes", "2"]),
         ("filtered", ["--processes", "2", "--customer", CUSTOMERS[3]]),
     ):
+        _wait_for_merges(settings)
         runs[name] = _replay(env, f"bench-{own}-{name}", f"bench_{own}_{name}", choices)
         say(f"replay {name}: {_per_s(runs[name]):,.0f}/s, {runs[name]['rss_mb_max']:.0f} MB")
     clean = all(_verify(env, f"bench_{own}_{name}") for name in ("1p", "2p"))
@@ -231,8 +232,15 @@ def _fill(settings: Settings, database: str, rows: int) -> None:
             "generateUUIDv4(number % 40), 3.5, 'greeting and closing as agreed', false, now64(6), 1 "
             f"FROM numbers({rows // shards})"
         )
+        client.close()
+    _wait_for_merges(settings)
+
+
+def _wait_for_merges(settings: Settings) -> None:
+    """Else those of what was stored before would be measured, not those of the replay."""
+    for shard in range(len(settings.clickhouse.shards)):
+        client = connect(settings.clickhouse, shard, database="")
         deadline = time.monotonic() + 120
-        # Else the merges of what was just loaded would be measured, not those of the replay.
         while client.query("SELECT count() FROM system.merges").result_rows[0][0] and time.monotonic() < deadline:
             time.sleep(0.2)
         client.close()

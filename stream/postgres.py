@@ -74,6 +74,11 @@ class PostgresSource:
         with self._reading() as (connection, sql):
             return _places(connection, sql, ids)
 
+    def owners(self, ids: Sequence[str]) -> dict[str, str]:
+        """The customer of each scorecard, for half of what its place costs; those not in Postgres are missing."""
+        with self._reading() as (connection, sql):
+            return {ids[at - 1]: customer_id for at, customer_id in _rows(connection, sql.owners, ids)}
+
     def moved(self, expected: Mapping[str, Place], looked: Mapping[str, Place]) -> dict[str, Place]:
         """The present places of the scorecards that are not where they are expected.
 
@@ -201,6 +206,7 @@ class _Statements:
                 {row_versions.COLUMNS}
             FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id
             LEFT JOIN {chats} c ON c.conversation_id = {link}"""
+        self.owners = f"SELECT w.n, s.customer_id::text FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id"
         plain = _are_plain(connection, schema, (SCORECARD.source, CHATS))
         self.changed = row_versions.CHANGED.format(scorecards=scorecards, chats=chats) if plain else None
         horizon = "SELECT NULL::bigint"

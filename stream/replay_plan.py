@@ -52,6 +52,10 @@ class Filter(msgspec.Struct, frozen=True):
     def is_empty(self) -> bool:
         return self == Filter()
 
+    @property
+    def names_customers_only(self) -> bool:
+        return bool(self.customers) and self == self.of_customers()
+
     def keep(self) -> Callable[[Place], bool] | None:
         """Whether changes of a scorecard in this place are wanted; None when all are.
 

@@ -8,7 +8,7 @@ the look-up that is given.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -18,7 +18,35 @@ from stream.replay_plan import Filter
 from stream.tables import CHATS, SCORE, SCORECARD
 from stream.values import are_uuids
 
-Places = Callable[[Sequence[str]], Mapping[str, Place]]
+Chooser = Callable[[Sequence[str]], set[str]]  # scorecard ids -> those of them that are wanted
+
+
+class Source(Protocol):
+    """Postgres, as in stream/postgres.py."""
+
+    def places(self, ids: Sequence[str]) -> Mapping[str, Place]: ...
+    def owners(self, ids: Sequence[str]) -> Mapping[str, str]: ...
+
+
+def chooser(wanted: Filter, source: Source) -> Chooser | None:
+    """Which scorecards a filter wants, by one look-up; those that are gone, too. None: all."""
+    keep = wanted.keep()
+    if keep is None:
+        return None
+    if not wanted.names_customers_only:
+
+        def in_place(ids: Sequence[str]) -> set[str]:
+            known = source.places(ids)
+            return {scorecard_id for scorecard_id in ids if keep(known.get(scorecard_id, GONE))}
+
+        return in_place
+    customers = frozenset(wanted.customers)
+
+    def of_owner(ids: Sequence[str]) -> set[str]:
+        known = source.owners(ids)
+        return {scorecard_id for scorecard_id in ids if scorecard_id not in known or known[scorecard_id] in customers}
+
+    return of_owner
 
 
 class _Ids(msgspec.Struct, gc=False):
@@ -78,13 +106,12 @@ _ID = slice(_KEY.index(b"?"), _KEY.index(b"?") + 36)
 _FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
-def by_key(keys: Sequence[bytes | None], wanted: Filter, places: Places) -> list[int] | None:
+def by_key(keys: Sequence[bytes | None], choose: Chooser) -> list[int] | None:
     """Indexes of the scores whose scorecard is wanted, by their keys; None: some key has another form than Debezium's.
 
     A score that moves to another scorecard changes its key, so a message is about one scorecard only.
     """
-    keep = wanted.keep()
-    if keep is None or None in keys or set(map(len, keys)) != {_KEY_CHARS}:  # type: ignore[arg-type]
+    if None in keys or set(map(len, keys)) != {_KEY_CHARS}:  # type: ignore[arg-type]
         return None
     joined = b"".join(keys)  # type: ignore[arg-type]
     if any(joined[at::_KEY_CHARS] != bytes([char]) * len(keys) for at, char in _KEY_FRAME):
@@ -93,25 +120,21 @@ def by_key(keys: Sequence[bytes | None], wanted: Filter, places: Places) -> list
     texts = {raw: raw.decode("latin-1") for raw in dict.fromkeys(own)}
     if not are_uuids(list(texts.values())):
         return None
-    known = places(list(texts.values()))
-    kept = {raw for raw, scorecard_id in texts.items() if keep(known.get(scorecard_id, GONE))}
+    chosen = choose(list(texts.values()))
+    kept = {raw for raw, scorecard_id in texts.items() if scorecard_id in chosen}
     return [index for index, raw in enumerate(own) if raw in kept]
 
 
-def by_filter(table: str, values: Sequence[bytes | None], wanted: Filter, places: Places) -> list[int]:
+def by_filter(table: str, values: Sequence[bytes | None], wanted: Filter, choose: Chooser) -> list[int]:
     """Indexes of the messages whose scorecard is wanted, and of those that cannot be decoded.
 
     Args:
-        places: the look-up in Postgres; asked once, for the scorecards that are not ruled out by their own message.
+        choose: of this filter; asked once, for the scorecards that are not ruled out by their own message.
     """
-    keep = wanted.keep()
-    if keep is None:
-        return list(range(len(values)))
     if table == CHATS:
         return [index for index, value in enumerate(values) if _of_customers(value, wanted.customers)]
     if table == SCORE.source and (own := _scorecards_of(values)) is not None:
-        known = places(list(dict.fromkeys(own)))
-        kept = {scorecard_id for scorecard_id in set(own) if keep(known.get(scorecard_id, GONE))}
+        kept = choose(list(dict.fromkeys(own)))
         return [index for index, scorecard_id in enumerate(own) if scorecard_id in kept]
     ids: dict[str, list[int]] = {}
     found: list[int] = []
@@ -129,9 +152,9 @@ def by_filter(table: str, values: Sequence[bytes | None], wanted: Filter, places
         elif table == SCORE.source or not wanted.customers or _names(rows, wanted.customers):
             for row in rows:
                 ids.setdefault(row.scorecard_id or "", []).append(index)
-    known = places(list(ids)) if ids else {}
-    chosen = {index for scorecard_id, at in ids.items() if keep(known.get(scorecard_id, GONE)) for index in at}
-    return sorted(chosen.union(found))
+    for scorecard_id in choose(list(ids)) if ids else ():
+        found += ids[scorecard_id]
+    return sorted(set(found))
 
 
 def _scorecards_of(values: Sequence[bytes | None]) -> list[str] | None:

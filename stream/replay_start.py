@@ -22,7 +22,7 @@ from stream.lag_source import LagSource
 from stream.offsets import TP
 from stream.postgres import PostgresSource
 from stream.replay_plan import Filter, Pass, Plan, Span, default_tables, order_of, table_of
-from stream.replay_select import by_filter
+from stream.replay_select import by_filter, chooser
 from stream.replay_state import ReplayTopic, group_of
 from stream.start_points import LogBounds, StartPoint, bounds, check_offsets, resolve, time_text
 from stream.tables import SOURCES, TARGETS, TEMPLATES
@@ -163,6 +163,7 @@ def rows_in(settings: Settings, database: str) -> int:
 def sample(settings: Settings, made: Plan) -> Sample:
     """Look at some messages of the main pass, from the middle of each partition: how large, how many match."""
     source = PostgresSource(settings.postgres)
+    choose = chooser(made.filter, source)
     spans = [span for span in made.main.spans if span.messages]
     each = max(20, _SAMPLE // max(1, len(spans)))
     seen = matched = 0
@@ -174,7 +175,10 @@ def sample(settings: Settings, made: Plan) -> Sample:
             for stretch in reader.read(_SAMPLE, timeout_s=0.2):
                 sizes.setdefault(stretch.topic, []).extend(len(value) for value in stretch.values if value is not None)
                 seen += len(stretch)
-                matched += len(by_filter(table_of(stretch.topic), stretch.values, made.filter, source.places))
+                if choose is None:
+                    matched += len(stretch)
+                else:
+                    matched += len(by_filter(table_of(stretch.topic), stretch.values, made.filter, choose))
     source.close()
     return Sample(seen, matched, {topic: sum(found) / len(found) for topic, found in sizes.items() if found})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate, chain
@@ -19,9 +19,8 @@ from stream.config import Settings
 from stream.kafka_log import Stretch
 from stream.ledger import Outcome
 from stream.pipeline import Pipeline
-from stream.placement import Place
 from stream.replay_plan import PassKind, Plan
-from stream.replay_select import by_filter, by_key, by_place
+from stream.replay_select import by_filter, by_key, by_place, chooser
 from stream.tables import SCORE
 
 
@@ -94,20 +93,21 @@ class Work:
 
     def _select(self, clients: Clients, table: str, stretches: Sequence[Stretch], kind: PassKind) -> Sequence[Stretch]:
         wanted = self._plan.filter
-        if kind != "tail" and wanted.is_empty:
+        if kind == "tail":
+            values = list(chain.from_iterable(stretch.values for stretch in stretches))
+            return subset(stretches, by_place(table, values, wanted.customers))
+        if (choose := chooser(wanted, clients.source)) is None:
             return stretches
 
-        def places(ids: Sequence[str]) -> Mapping[str, Place]:
-            return clients.retry(lambda: clients.source.places(ids))
+        def chosen(ids: Sequence[str]) -> set[str]:
+            return clients.retry(lambda: choose(ids))
 
-        if kind != "tail" and table == SCORE.source:
+        if table == SCORE.source:
             keys = list(chain.from_iterable(stretch.keys for stretch in stretches))
-            if (indexes := by_key(keys, wanted, places)) is not None:
+            if (indexes := by_key(keys, chosen)) is not None:
                 return subset(stretches, indexes)
         values = list(chain.from_iterable(stretch.values for stretch in stretches))
-        if kind == "tail":
-            return subset(stretches, by_place(table, values, wanted.customers))
-        return subset(stretches, by_filter(table, values, wanted, places))
+        return subset(stretches, by_filter(table, values, wanted, chosen))
 
     def _pipeline(self, clients: Clients, table: str, kind: PassKind) -> Pipeline:
         pipelines: dict[tuple[str, bool], Pipeline] = self._own.pipelines

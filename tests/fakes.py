@@ -156,6 +156,9 @@ class FakePostgres:
         self._call("places")
         return self._places(ids)
 
+    def owners(self, ids: Sequence[str]) -> dict[str, str]:
+        return {scorecard_id: place.customer_id for scorecard_id, place in self.places(ids).items()}
+
     def moved(self, expected: Mapping[str, Place], looked: Mapping[str, Place]) -> dict[str, Place]:
         now = self.places(list(expected))
         return {i: now.get(i, GONE) for i, place in expected.items() if now.get(i, GONE) != place}

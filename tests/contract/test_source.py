@@ -128,6 +128,13 @@ def test_places_of_all_kinds(postgres: Any) -> None:
     assert postgres.places([]) == {}
 
 
+def test_owners_of_scorecards(postgres: Any) -> None:
+    postgres.insert("scorecards", CARDS[0], conversation_id=ABSENT)
+    postgres.insert("scorecards", CARDS[1], customer_id="globex", scorecard_type=2)
+    assert postgres.owners([CARDS[8], CARDS[1], CARDS[0]]) == {CARDS[0]: "acme", CARDS[1]: "globex"}
+    assert postgres.owners([]) == {}
+
+
 def test_an_empty_conversation_id_means_process(postgres: Any) -> None:
     if getattr(postgres, "connection", None) is not None and "uuid" in str(
         postgres.connection.execute(

@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from stream.placement import Place, State
 from stream.replay_plan import Filter
-from stream.replay_select import by_filter, by_key, by_place
+from stream.replay_select import by_filter, by_key, by_place, chooser
+from tests.fakes import FakePostgres
 
-ACME = Place(State.VISIBLE, "acme", 100, False)
-OTHER = Place(State.VISIBLE, "other", 100, False)
+ACME = Filter(customers=("acme",))
 
 
 def message(op, after=None, before=None, snapshot="false"):
@@ -23,9 +22,9 @@ def score(card):
 def test_scores_are_chosen_by_the_place_of_their_scorecard():
     asked = []
 
-    def places(ids):
+    def choose(ids):
         asked.extend(ids)
-        return {"a": ACME, "o": OTHER}
+        return set(ids) - {"o"}
 
     values = [
         message("c", score("a")),
@@ -36,27 +35,40 @@ def test_scores_are_chosen_by_the_place_of_their_scorecard():
         message("d", before=score("gone")),
         message("u", score("o"), score("a")),  # leaves the customer's scorecard
     ]
-    assert by_filter("scores", values, Filter(customers=("acme",)), places) == [0, 2, 4, 5, 6]
+    assert by_filter("scores", values, ACME, choose) == [0, 2, 4, 5, 6]
     assert asked == ["a", "o", "gone"]  # each once
 
 
 def test_scorecards_of_other_customers_are_not_even_looked_up():
     asked = []
 
-    def places(ids):
+    def choose(ids):
         asked.extend(ids)
-        return {"a": ACME}
+        return set(ids)
 
     values = [
         message("c", {"scorecard_id": "a", "customer_id": "acme"}),
         message("c", {"scorecard_id": "o", "customer_id": "other"}),
     ]
-    assert by_filter("scorecards", values, Filter(customers=("acme",)), places) == [0]
+    assert by_filter("scorecards", values, ACME, choose) == [0]
     assert asked == ["a"]
 
 
-def test_without_a_filter_all_are_chosen_and_nothing_is_asked():
-    assert by_filter("scores", [b"x", None], Filter(), lambda ids: 1 / 0) == [0, 1]
+def test_a_filter_by_customers_asks_for_owners_and_any_other_for_places():
+    postgres = FakePostgres()
+    postgres.insert("scorecards", "5c0", customer_id="acme", scorecard_time=5)
+    postgres.insert("scorecards", "5c1", customer_id="other", scorecard_time=5)
+    postgres.insert("scorecards", "5c2", customer_id="acme", scorecard_time=50)
+    ids = ["5c0", "5c1", "5c2", "gone"]  # of one that is gone nobody knows
+    assert chooser(ACME, postgres)(ids) == {"5c0", "5c2", "gone"}
+    assert chooser(Filter(customers=("acme",), end_us=10), postgres)(ids) == {"5c0", "gone"}
+    assert chooser(Filter(kind="conversation"), postgres)(ids) == {"gone"}
+    assert chooser(Filter(), postgres) is None
+    assert not Filter().names_customers_only
+    assert [Filter(("acme",)).names_customers_only, Filter(("acme",), kind="process").names_customers_only] == [
+        True,
+        False,
+    ]
 
 
 def test_the_tail_applies_deletes_and_changes_of_place_only():
@@ -97,9 +109,9 @@ def test_the_tail_of_scores_and_chats():
 def test_a_batch_of_upserts_is_chosen_in_one_go_and_one_odd_message_changes_nothing():
     asked = []
 
-    def places(ids):
+    def choose(ids):
         asked.append(list(ids))
-        return {"a": ACME, "o": OTHER}
+        return set(ids) - {"o"}
 
     upserts = [
         message("c", score("a")),
@@ -107,10 +119,9 @@ def test_a_batch_of_upserts_is_chosen_in_one_go_and_one_odd_message_changes_noth
         message("u", score("a"), score("a")),
         message("c", score("gone")),
     ]
-    wanted = Filter(customers=("acme",))
-    assert by_filter("scores", upserts, wanted, places) == [0, 2, 3]
-    assert by_filter("scores", [*upserts, None], wanted, places) == [0, 2, 3]
-    assert by_filter("scores", [*upserts, message("c", score(""))], wanted, places) == [0, 2, 3, 4]
+    assert by_filter("scores", upserts, ACME, choose) == [0, 2, 3]
+    assert by_filter("scores", [*upserts, None], ACME, choose) == [0, 2, 3]
+    assert by_filter("scores", [*upserts, message("c", score(""))], ACME, choose) == [0, 2, 3, 4]
     assert asked == [["a", "o", "gone"]] * 3
 
 
@@ -124,12 +135,12 @@ A, OTHERS, GONE_ONE = (f"5c000000-0000-4000-8000-00000000000{n}" for n in range(
 def test_scores_are_chosen_by_their_keys_alone():
     asked = []
 
-    def places(ids):
+    def choose(ids):
         asked.extend(ids)
-        return {A: ACME, OTHERS: OTHER}
+        return set(ids) - {OTHERS}
 
     keys = [key(A), key(OTHERS), key(A), key(GONE_ONE), key(OTHERS)]
-    assert by_key(keys, Filter(customers=("acme",)), places) == [0, 2, 3]  # of one that is gone nobody knows
+    assert by_key(keys, choose) == [0, 2, 3]  # of one that is gone nobody knows
     assert asked == [A, OTHERS, GONE_ONE]  # each once
 
 
@@ -148,8 +159,4 @@ def test_scores_are_chosen_by_their_keys_alone():
     ],
 )
 def test_a_key_of_another_form_is_left_to_the_values(odd):
-    assert by_key([key(A), odd], Filter(customers=("acme",)), lambda _: {A: ACME}) is None
-
-
-def test_without_a_filter_keys_choose_nothing():
-    assert by_key([key(A)], Filter(), lambda ids: 1 / 0) is None
+    assert by_key([key(A), odd], set) is None
