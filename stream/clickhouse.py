@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 import clickhouse_connect
 import urllib3.exceptions
-from clickhouse_connect.driver import options as optional
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from stream.batch import Key, Writes
@@ -67,11 +66,6 @@ _NO_SCHEMA = {60: "UNKNOWN_TABLE", 81: "UNKNOWN_DATABASE", 16: "NO_SUCH_COLUMN_I
 _SYSTEM = re.compile(r"\[Errno \d+\] [A-Za-z ]+")
 _LATE = re.compile(r"Read timed out\. \(read timeout=([\d.]+)\)")
 _CODE = re.compile(r"\bCode:\s*(\d+)")
-
-# Rows are lists here. The client would import pandas, where it is installed, at its first insert, only to see that they
-# are no data frame: 80 MB and up to a second of every process.
-vars(optional).setdefault("pd", None)
-vars(optional).setdefault("np", None)
 
 
 def connect(settings: ClickHouseSettings, shard: int, *, database: str | None = None) -> Any:
