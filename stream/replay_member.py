@@ -47,7 +47,6 @@ HEARTBEAT_S = 1.0
 COMMIT_S = 0.5
 READ_AHEAD_LANES = 2  # lanes that are read at a time
 _BATCH_BYTES = 24 << 20  # a batch closes at so many bytes, too
-_SLOW_BATCH_S = 2.0  # of what a ceiling allows: a part in ClickHouse costs the same for ten rows as for a thousand
 _POLL_S = 0.05
 _WAIT_S = 0.3  # between two tries to get a lane, when others have them all
 
@@ -184,9 +183,7 @@ class Member:
         return len(self._under_way) >= (1 if self._watch.live_runs else self._settings.replay.threads)
 
     def _is_full(self, batch: _Batch) -> bool:
-        at_most = self._settings.replay.batch_messages
-        if (allowed := self._throttle.allowed_per_s) is not None:
-            at_most = min(at_most, max(100, int(allowed * _SLOW_BATCH_S)))
+        at_most = self._throttle.batch(self._settings.replay.batch_messages)
         return batch.messages >= at_most or batch.size >= _BATCH_BYTES
 
     def _submit(self, *, everything: bool) -> None:

@@ -25,6 +25,8 @@ _PARTS_S = 5.0
 _OPEN_PER_S = 1_000_000.0  # more than any process does: as good as no limit
 _FIRST_PER_S = 2_000.0  # beside a live worker
 _BEGUN_PER_S = 100_000.0  # what comes through so many is not stopped by more
+_SLOW_BATCH_S = 2.0  # of what is allowed: a part in ClickHouse costs the same for ten rows as for a thousand
+_BURST_S = 0.5  # but what is more than a thousand rows at once, live waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,12 @@ class Throttle:
         self._tokens = min(burst, self._tokens + (now - self._at) * self._allowed)
         self._at = now
         return max(0, min(most, int(self._tokens)))
+
+    def batch(self, most: int) -> int:
+        """How many messages make a batch, at most `most`."""
+        if (allowed := self.allowed_per_s) is None:
+            return most
+        return min(most, max(100, int(min(allowed * _SLOW_BATCH_S, max(1_000, allowed * _BURST_S)))))
 
     def took(self, messages: int) -> None:
         """So many were taken."""

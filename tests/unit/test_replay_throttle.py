@@ -35,6 +35,17 @@ def test_it_shrinks_at_each_look_down_to_the_least_and_comes_back():
     assert throttle.why == ""
 
 
+@pytest.mark.parametrize(
+    ("allowed", "batch"),
+    [(10, 100), (300, 600), (500, 1_000), (2_000, 1_000), (10_000, 5_000), (100_000, 20_000), (None, 20_000)],
+)
+def test_a_batch_is_half_a_second_of_what_is_allowed_but_not_few_rows(allowed, batch):
+    throttle = Throttle(LIMITS, ceiling_per_s=allowed)
+    throttle.look(Looked(live=False), present_per_s=0, ceiling_per_s=allowed)
+    assert throttle.allowed_per_s == allowed
+    assert throttle.batch(20_000) == batch
+
+
 def test_a_ceiling_holds_and_changes():
     now = [0.0]
     throttle = Throttle(LIMITS, ceiling_per_s=1000, clock=lambda: now[0])
