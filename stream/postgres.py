@@ -75,7 +75,7 @@ class PostgresSource:
             return _places(connection, sql, ids)
 
     def owners(self, ids: Sequence[str]) -> dict[str, str]:
-        """The customer of each scorecard, for half of what its place costs; those not in Postgres are missing."""
+        """The customer of each scorecard, without a look at its conversation; those not in Postgres are missing."""
         with self._reading() as (connection, sql):
             return {ids[at - 1]: customer_id for at, customer_id in _rows(connection, sql.owners, ids)}
 
