@@ -18,11 +18,11 @@ from confluent_kafka.admin import AdminClient
 
 from demo.rig import Rig
 from stream import __version__
-from stream.clickhouse import connect
+from stream.clickhouse.target import connect
 from stream.config import ClickHouseSettings, Settings
-from stream.connect import Connect
-from stream.kafka import client_options
-from stream.kafka_groups import describe
+from stream.connect.rest import Connect
+from stream.kafka.client import client_options
+from stream.kafka.groups import describe
 from stream.tables import SOURCES, TARGETS
 
 RESULTS = Path(__file__).parent / "results"

@@ -15,7 +15,7 @@ import uuid
 
 from chdb import session
 
-from stream.schema_apply import statements
+from stream.clickhouse.schema.apply import statements
 
 _AFTER = (
     "Tuple(score_id UUID, scorecard_id UUID, criterion_id UUID, numeric_value Nullable(Float64), "

@@ -34,12 +34,12 @@ import urllib3
 
 from benchmarks.common import RESULTS, Group, Offsets, last_stored, machine, say
 from devstack.stack import Stack
-from stream.clickhouse import connect
+from stream.clickhouse.target import connect
 from stream.config import Settings
 from stream.tables import TARGETS
-from tests.replays import settings_of, wait_until_published
-from tests.universe import SCORESTREAM, Universe, wait_for
-from tests.workload import Workload
+from testbed.replays import settings_of, wait_until_published
+from testbed.universe import SCORESTREAM, Universe, wait_for
+from testbed.workload import Workload
 
 LIMIT = 0.01  # of a core
 LOSS = 0.02  # of a worker's messages/s

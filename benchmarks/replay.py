@@ -29,11 +29,11 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks.common import RESULTS, machine, say
 from benchmarks.replay_load import CUSTOMERS, Load, load
 from devstack.stack import Stack
-from stream.clickhouse import connect
+from stream.clickhouse.target import connect
 from stream.config import RetrySettings, Settings
 from stream.config import load as settings_of
-from stream.kafka_admin import ensure_topics
-from stream.lag_source import LagSource
+from stream.kafka.broker import LagSource
+from stream.kafka.topics import ensure_topics
 from stream.retry import Retrier
 
 SCORESTREAM = [sys.executable, "-m", "stream.cli", "--log-level", "warning"]

@@ -25,8 +25,8 @@ import psycopg
 
 from benchmarks.common import RESULTS, machine, say
 from devstack.stack import Stack
-from tests import oracle
-from tests.universe import Universe
+from testbed import oracle
+from testbed.universe import Universe
 
 SCORES_EACH = 9
 DAYS = 60

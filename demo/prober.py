@@ -18,9 +18,9 @@ from typing import Any
 
 from demo.acks import Acks
 from demo.changes import Seen
-from stream.clickhouse import connect
+from stream.clickhouse.target import connect
 from stream.config import ClickHouseSettings
-from stream.placement import month_of, shard_of
+from stream.pipeline.placement import month_of, shard_of
 
 POLL_S = 1.0
 AT_ONCE = 200  # ids in one poll; when ClickHouse is far behind, the oldest are asked for first

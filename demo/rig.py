@@ -29,7 +29,7 @@ from demo import workload
 from devstack.process import PartFailed
 from devstack.stack import Stack
 from stream.config import Settings, load
-from stream.connect import Connect
+from stream.connect.rest import Connect
 from stream.errors import ScorestreamError
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ from pathlib import Path
 from devstack.stack import Stack
 from drills.drill import Options, Result, run
 from drills.faults import FAULTS, schedule
-from tests.universe import Universe
+from testbed.universe import Universe
 
 
 def main() -> int:

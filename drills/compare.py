@@ -8,8 +8,8 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests import oracle
-from tests.universe import Universe
+from testbed import oracle
+from testbed.universe import Universe
 
 FINDINGS = ("missing", "extra", "stale", "duplicates", "appeals")
 _KEY = {"scorecard_current": 1, "score_current": 4}  # where the primary key is in the oracle's rows

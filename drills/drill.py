@@ -18,7 +18,7 @@ from drills.faults import FAULTS, Scene, timed
 from drills.log_order import Order, order_of_log
 from drills.workers import Supervised
 from drills.writer import Writer
-from tests.universe import Universe
+from testbed.universe import Universe
 
 RECOVER_S = 180.0  # a fault that is not recovered from in so long has failed the drill
 SETTLE_S = 120.0  # so long the end may take: everything indexed, everything committed

@@ -17,7 +17,7 @@ import psycopg
 
 from devstack.stack import Stack
 from drills.workers import Supervised
-from tests.universe import Universe
+from testbed.universe import Universe
 
 PARTS = ("connect", "kafka", "postgres", "clickhouse-0", "clickhouse-1")
 

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import psycopg
 
-from tests import oracle
-from tests.universe import Universe, wait_for
-from tests.workload import START
+from testbed import oracle
+from testbed.universe import Universe, wait_for
+from testbed.workload import START
 
 COUNT = 24  # 4 partitions and 2 shards: all are met
 

@@ -13,9 +13,9 @@ from uuid import uuid4
 
 import psycopg
 
-from tests import oracle
-from tests.universe import Universe
-from tests.workload import START
+from testbed import oracle
+from testbed.universe import Universe
+from testbed.workload import START
 
 CUSTOMER = "grows"
 EVERY_S = 0.2  # between two commits

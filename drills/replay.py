@@ -33,8 +33,8 @@ from drills.compare import FINDINGS, compare, dead_letters, lag
 from drills.drill import SETTLE_S
 from drills.readers import Readers, p50, p99
 from drills.workers import Supervised
-from tests.replays import Running, drop, facts
-from tests.universe import Universe, wait_for
+from testbed.replays import Running, drop, facts
+from testbed.universe import Universe, wait_for
 
 NAME = "drill"
 LIVE_P99_S = 1.0

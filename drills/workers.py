@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.universe import SCORESTREAM, Universe, wait_for
+from testbed.universe import SCORESTREAM, Universe, wait_for
 
 _AGAIN = re.compile(r'msg="worker ended, starting it again" cause="?([^"]*?)"? ran_s=')
 

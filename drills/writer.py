@@ -1,4 +1,4 @@
-"""The writer: several connections that commit the changes of tests/workload.py, and some more, at a steady rate.
+"""The writer: several connections that commit the changes of testbed/workload.py, and some more, at a steady rate.
 
 Transactions of different connections interleave: some stay open while others commit, some are rolled back. A
 connection that is lost is made anew; what was not committed then is not history, for Postgres is what is compared with.
@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from tests.workload import Workload
+from testbed.workload import Workload
 
 CONNECTIONS = 8
 OPEN_S = 0.4  # most time that a transaction of several changes stays open

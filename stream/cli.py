@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from stream import __version__
-from stream.console import EXIT_FAILED, App
+from stream.commands.console import EXIT_FAILED, App
 from stream.errors import ScorestreamError
 from stream.logs import LEVELS
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
-from stream.pipeline import Done
+from stream.pipeline.pipeline import Done
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -174,7 +174,7 @@ HOP_SECONDS = Histogram(
 
 
 class Declared(NamedTuple):
-    """A gauge that the monitor makes when it is scraped (stream/monitor_metrics.py)."""
+    """A gauge that the monitor makes when it is scraped (stream/monitor/exposition.py)."""
 
     name: str
     help: str
@@ -201,7 +201,9 @@ MONITORED = (
     Declared("scorestream_consumer_rewound_messages", "Messages processed again after a rewind: no lag.", _PARTITION),
     Declared("scorestream_consumer_lost_messages", "Messages that left the log before they were indexed.", _PARTITION),
     Declared("scorestream_consumer_retention_ratio", "Lag in seconds as a share of what the log keeps.", _PARTITION),
-    Declared("scorestream_consumer_verdict", "0 OK, 1 REWIND, 2 WARN, 3 STALL, 4 STOP (stream/lag.py).", _PARTITION),
+    Declared(
+        "scorestream_consumer_verdict", "0 OK, 1 REWIND, 2 WARN, 3 STALL, 4 STOP (stream/monitor/lag.py).", _PARTITION
+    ),
     Declared("scorestream_dead_letters_kept", "Messages in the dead-letter topic."),
     Declared("scorestream_slot_active", "1 while the connector reads the replication slot.", ("slot",)),
     Declared("scorestream_slot_lag_bytes", "WAL that the connector has not confirmed.", ("slot",)),

@@ -1,7 +1,7 @@
 """What is indexed, declared once: source columns, target columns, keys. The only list of columns in the package.
 
-The source's shapes are connectors/source/0001_tables.sql, the target's are stream/schema/*.sql; tests hold all three
-against each other.
+The source's shapes are connectors/source/0001_tables.sql, the target's are stream/clickhouse/schema/*.sql; tests hold
+all three against each other.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Table:
     target: str  # table in ClickHouse
     id: str  # primary key in Postgres
     columns: tuple[Column, ...]  # copied from the change
-    placed: tuple[Column, ...]  # filled from the place of the scorecard (stream/placement.py)
+    placed: tuple[Column, ...]  # filled from the place of the scorecard (stream/pipeline/placement.py)
 
     @property
     def all_columns(self) -> tuple[Column, ...]:

@@ -19,10 +19,10 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from psycopg import sql
 
 from devstack.stack import Stack
+from testbed.replays import wait_until_published
+from testbed.universe import ROOT, Universe, wait_for
 from tests import scenario
 from tests.fakes import PRIMARY_KEY, TIMES, iso, row_of
-from tests.replays import wait_until_published
-from tests.universe import ROOT, Universe, wait_for
 
 FILE = Path(__file__).parent / "data" / "envelopes.jsonl"
 TABLES = ("chats", "scorecards", "scores")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tests import oracle
+from testbed import oracle
 
 FUTURE = 1 << 120  # a version that no change can have for a long time
 

@@ -16,10 +16,10 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from stream.batch import Key, Writes
-from stream.dead_letters import DeadLetter, Message
-from stream.placement import GONE, Place, place_of
-from stream.reindex import Snapshot, Standing
+from stream.pipeline.dead_letter import DeadLetter, Message
+from stream.pipeline.placement import GONE, Place, place_of
+from stream.pipeline.reindex import Snapshot, Standing
+from stream.pipeline.writes import Key, Writes
 from stream.tables import CHATS, SCORE, SCORECARD, SOURCES, TARGETS, Table
 
 Row = dict[str, Any]

@@ -25,13 +25,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from stream.batch import Layout
-from stream.dead_letters import Message
-from stream.envelope import Decoder, Envelope
 from stream.errors import ClickHouseUnavailable, PostgresUnavailable, Retry
-from stream.pipeline import Done, Pipeline
+from stream.pipeline.dead_letter import Message
+from stream.pipeline.envelope import Decoder, Envelope
+from stream.pipeline.pipeline import Done, Pipeline
+from stream.pipeline.plan import is_for_tail
+from stream.pipeline.writes import Layout
 from stream.tables import CHATS, SOURCES, TARGETS
-from stream.transform import is_for_tail
 from tests.fakes import (
     APPEAL_TYPES,
     DAY_US,

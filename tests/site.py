@@ -14,8 +14,8 @@ from typing import Any
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests import oracle
-from tests.universe import SCORESTREAM, Universe, Worker, wait_for
+from testbed import oracle
+from testbed.universe import SCORESTREAM, Universe, Worker, wait_for
 
 
 @dataclass

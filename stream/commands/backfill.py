@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream.console import App, json_option, pass_app, print_json, print_table
+from stream.commands.console import App, json_option, pass_app, print_json, print_table
 
 if TYPE_CHECKING:
-    from stream.backfill_plan import Plan
-    from stream.backfill_status import Status
+    from stream.backfill.plan import Plan
+    from stream.backfill.status import Status
 
 
 class Size(click.ParamType):
@@ -85,7 +85,7 @@ def start(
     conversation's started_at, a score by its scorecard. Without --from or --to the bounds are the first and the last
     event time in Postgres.
     """
-    from stream import backfill  # noqa: PLC0415
+    from stream.backfill import control as backfill  # noqa: PLC0415
     from stream.scope import parse_time  # noqa: PLC0415
 
     settings = app.settings
@@ -115,7 +115,7 @@ def resume(app: App, name: str | None, as_json: bool) -> None:
 
     Ends a pause, too; where a process still works on it, that one goes on.
     """
-    from stream import backfill  # noqa: PLC0415
+    from stream.backfill import control as backfill  # noqa: PLC0415
 
     ended = backfill.resume(app.settings, name, stopping=_stopping(), show=not as_json)
     if ended is None:
@@ -132,7 +132,7 @@ def resume(app: App, name: str | None, as_json: bool) -> None:
 @pass_app
 def pause(app: App, name: str | None, as_json: bool) -> None:
     """Stop reading for a while, once the rows under way (some thousands) are read."""
-    from stream import backfill  # noqa: PLC0415
+    from stream.backfill import control as backfill  # noqa: PLC0415
 
     own = backfill.pause(app.settings, name)
     _say("pause", own, as_json=as_json)
@@ -144,7 +144,7 @@ def pause(app: App, name: str | None, as_json: bool) -> None:
 @pass_app
 def stop(app: App, name: str | None, as_json: bool) -> None:
     """End it, once the rows under way (some thousands) are read. What was read stays; `resume` goes on after all."""
-    from stream import backfill  # noqa: PLC0415
+    from stream.backfill import control as backfill  # noqa: PLC0415
 
     own = backfill.stop(app.settings, name)
     _say("stop", own, as_json=as_json)
@@ -156,7 +156,7 @@ def stop(app: App, name: str | None, as_json: bool) -> None:
 @pass_app
 def status(app: App, name: str | None, as_json: bool) -> None:
     """How far NAME is, or the newest one; from any host."""
-    from stream import backfill  # noqa: PLC0415
+    from stream.backfill import control as backfill  # noqa: PLC0415
 
     found = backfill.status(app.settings, name)
     if found is not None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import click
 import psycopg
 
-from stream import connector, kafka_admin, postgres, preflight
+from stream.commands.console import EXIT_FAILED, EXIT_USAGE, App, json_option, pass_app, print_json, print_table
 from stream.config import Settings
-from stream.connect import Connect, Fault, Status
-from stream.console import EXIT_FAILED, EXIT_USAGE, App, json_option, pass_app, print_json, print_table
+from stream.connect import connector
+from stream.connect.rest import Connect, Fault, Status
 from stream.errors import PostgresUnavailable, UsageError
+from stream.kafka import topics as kafka_admin
+from stream.postgres import places as postgres
+from stream.postgres import preflight
 
 wait_option = click.option(
     "--timeout", "timeout_s", type=float, default=60, show_default=True, metavar="SECONDS", help="Limit of the wait."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stream.console import App, json_option, pass_app, print_json
+from stream.commands.console import App, json_option, pass_app, print_json
 from stream.errors import UsageError
 
 
@@ -21,7 +21,7 @@ def command(app: App, name: str, back: bool, drop_old: bool, wait: bool, as_json
     Catches the shadow up, verifies it against Postgres and refuses when they differ, holds live's writes back for a
     moment, exchanges the tables on every shard. The old tables stay, under the shadow's name, until --drop-old.
     """
-    from stream import cutover  # noqa: PLC0415  Kafka's clients take a while to import
+    from stream.cutover import cutover  # noqa: PLC0415  Kafka's clients take a while to import
 
     if back and drop_old:
         raise UsageError("--back and --drop-old exclude each other")

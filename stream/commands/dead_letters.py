@@ -6,8 +6,8 @@ from collections import Counter
 
 import click
 
-from stream import dead_letter_log
-from stream.console import App, json_option, pass_app, print_json, print_table
+from stream.commands.console import App, json_option, pass_app, print_json, print_table
+from stream.kafka import dead_letters as dead_letter_log
 
 _reason = click.option("--reason", "reasons", multiple=True, help="Only these reasons (repeatable).")
 _topic = click.option("--topic", "topics", multiple=True, help="Only messages of these topics (repeatable).")

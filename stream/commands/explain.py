@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json, print_table
-from stream.scope_options import database_option
+from stream.commands.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json, print_table
+from stream.commands.options import database_option
 
 if TYPE_CHECKING:
-    from stream.explain import Explanation
+    from stream.verify.explain import Explanation
 
 
 @click.command()
@@ -53,8 +53,8 @@ def command(
 
     Exit code 3 when ClickHouse is not as it should be.
     """
-    from stream.explain import explain  # noqa: PLC0415  imported when it runs
-    from stream.reindex_job import canonical  # noqa: PLC0415
+    from stream.reindex.job import canonical  # noqa: PLC0415
+    from stream.verify.explain import explain  # noqa: PLC0415  imported when it runs
 
     found = explain(
         app.settings,

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from stream.commands.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json
 from stream.commands.verify import Span
-from stream.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json
 
 
 @click.command()
@@ -47,7 +47,7 @@ def command(
     STOP    messages wait, and no worker holds the partition
     REWIND  the committed offset went back; what is processed again is no lag
     """
-    from stream.lag_screen import Looker, screen, watch_screen  # noqa: PLC0415  clients take a second to import
+    from stream.monitor.screen import Looker, screen, watch_screen  # noqa: PLC0415  clients take a second to import
 
     with Looker(app.settings, ask_monitor=ask_monitor, steady=watch) as looker:
         found: dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stream.console import App, pass_app
+from stream.commands.console import App, pass_app
 
 
 @click.command()
@@ -19,6 +19,6 @@ from stream.console import App, pass_app
 @click.pass_context
 def command(ctx: click.Context, app: App, port: int | None) -> None:
     """Serve the lag dashboard at /, /metrics, /livez and /readyz, until SIGTERM. It reads only, and joins no group."""
-    from stream import monitor  # noqa: PLC0415  its clients take a second to import
+    from stream.monitor import monitor  # noqa: PLC0415  its clients take a second to import
 
     ctx.exit(monitor.run(app.settings, port=port))

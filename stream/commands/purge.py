@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
-from stream.scope_options import database_option, scope_of, scope_options
+from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
+from stream.commands.options import database_option, scope_of, scope_options
 
 if TYPE_CHECKING:
-    from stream.verify_report import Appeals
+    from stream.verify.report import Appeals
 
 
 @click.group()
@@ -43,7 +43,7 @@ def appeals(
     Counts them by customer and type, beside what ClickHouse shows of them; retires what it shows; counts again. The
     same call goes on where an interrupted one ended. Exit code 1 when some are visible afterwards.
     """
-    from stream.purge import purge_appeals  # noqa: PLC0415  imported when it runs
+    from stream.verify.purge import purge_appeals  # noqa: PLC0415  imported when it runs
 
     done = purge_appeals(
         app.settings,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from stream.console import App, json_option, pass_app, print_json
-from stream.scope_options import database_option, scope_of, scope_options
+from stream.commands.console import App, json_option, pass_app, print_json
+from stream.commands.options import database_option, scope_of, scope_options
 
 
 @click.command()
@@ -41,8 +41,8 @@ def command(
     Beside the live worker, and without holes for readers. The work is done in chunks of 1,000; the same call goes on
     where an interrupted one ended. Rows of scorecards that are gone in Postgres are verify --repair's to find.
     """
-    from stream import reindex_job  # noqa: PLC0415  imported when it runs
     from stream.errors import UsageError  # noqa: PLC0415
+    from stream.reindex import job as reindex_job  # noqa: PLC0415  imported when it runs
 
     scope = scope_of(customers, start, end, kind=kind)
     windowed = bool(customers or start or end or kind != "all" or everything)

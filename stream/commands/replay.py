@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
+from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
 from stream.errors import UsageError
+from stream.replay.start_points import StartPoint, parse_moment, parse_offsets, time_text
 from stream.scope import parse_time
-from stream.start_points import StartPoint, parse_moment, parse_offsets, time_text
 
 if TYPE_CHECKING:
-    from stream.replay_plan import Plan
-    from stream.replay_start import Sample
+    from stream.replay.plan import Plan
+    from stream.replay.start import Sample
 
 processes_option = click.option(
     "--processes",
@@ -68,10 +68,10 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
 
     ^C or SIGTERM finishes the batches and commits; `replay resume NAME` goes on from there, also after kill -9.
     """
-    from stream import replay_start  # noqa: PLC0415  Kafka's clients take a while to import
-    from stream.lag_source import LagSource  # noqa: PLC0415
-    from stream.replay_plan import Filter  # noqa: PLC0415
-    from stream.replay_state import ReplayTopic  # noqa: PLC0415
+    from stream.kafka.broker import LagSource  # noqa: PLC0415
+    from stream.replay import start as replay_start  # noqa: PLC0415  Kafka's clients take a while to import
+    from stream.replay.plan import Filter  # noqa: PLC0415
+    from stream.replay.state import ReplayTopic  # noqa: PLC0415
 
     settings = app.settings
     wanted = Filter(
@@ -117,7 +117,7 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
 @click.pass_context
 def resume(ctx: click.Context, app: App, name: str, processes: int, rate: int | None, as_json: bool) -> None:
     """Go on with a replay that was stopped, killed or paused, from its committed offsets."""
-    from stream import replay  # noqa: PLC0415
+    from stream.replay import control as replay  # noqa: PLC0415
 
     replay.reopen(app.settings, name, rate=rate)
     _run(ctx, app, name, processes=processes, as_json=as_json)
@@ -140,7 +140,7 @@ def join(ctx: click.Context, app: App, name: str, processes: int, as_json: bool)
 @click.pass_context
 def member(ctx: click.Context, app: App, name: str) -> None:
     """One process of `start`, `resume` and `join`."""
-    from stream import replay  # noqa: PLC0415
+    from stream.replay import control as replay  # noqa: PLC0415
 
     ctx.exit(replay.run_member(app.settings, name))
 
@@ -166,7 +166,7 @@ def cancel(app: App, name: str) -> None:
 @pass_app
 def delete(app: App, name: str) -> None:
     """Forget a replay and its offsets; its name is free again. Rows stay, and so does a shadow database."""
-    from stream import replay  # noqa: PLC0415
+    from stream.replay import control as replay  # noqa: PLC0415
 
     replay.delete(app.settings, name)
     click.echo(f"replay {name}: deleted")
@@ -178,7 +178,7 @@ def delete(app: App, name: str) -> None:
 @pass_app
 def status(app: App, name: str, as_json: bool) -> None:
     """How far a replay is, from any host."""
-    from stream import replay  # noqa: PLC0415
+    from stream.replay import control as replay  # noqa: PLC0415
 
     (facts,) = replay.facts(app.settings, name)
     if as_json:
@@ -192,7 +192,7 @@ def status(app: App, name: str, as_json: bool) -> None:
 @pass_app
 def list_(app: App, as_json: bool) -> None:
     """All replays."""
-    from stream import replay  # noqa: PLC0415
+    from stream.replay import control as replay  # noqa: PLC0415
 
     found = replay.facts(app.settings)
     if as_json:
@@ -235,7 +235,7 @@ def _start_point(options: dict[str, Any]) -> StartPoint:
 
 
 def _run(ctx: click.Context, app: App, name: str, *, processes: int, as_json: bool) -> None:
-    from stream import replay  # noqa: PLC0415
+    from stream.replay import control as replay  # noqa: PLC0415
 
     settings = app.settings
     level = ctx.find_root().params.get("log_level")
@@ -252,13 +252,13 @@ def _run(ctx: click.Context, app: App, name: str, *, processes: int, as_json: bo
 
 
 def _want(app: App, name: str, wanted: Any) -> None:
-    from stream import replay  # noqa: PLC0415
+    from stream.replay import control as replay  # noqa: PLC0415
 
     click.echo(f"replay {name}: {replay.want(app.settings, name, wanted)}")
 
 
 def _show(facts: dict[str, Any]) -> None:
-    from stream.replay_progress import line  # noqa: PLC0415
+    from stream.replay.status import line  # noqa: PLC0415
 
     click.echo(f"replay {facts['name']}: {facts['state']}; {line(facts)}")
     if facts["error"] and facts["state"] != "done":
@@ -284,7 +284,7 @@ def _measured(topic: Any) -> float | None:
 
 
 def _show_plan(made: Plan, found: Sample, measured: float | None, *, as_json: bool) -> None:
-    from stream.replay_start import ASSUMED_PER_S  # noqa: PLC0415
+    from stream.replay.start import ASSUMED_PER_S  # noqa: PLC0415
 
     per_s = measured or ASSUMED_PER_S
     if made.rate:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from stream.console import App, json_option, pass_app, print_json, print_table
+from stream.commands.console import App, json_option, pass_app, print_json, print_table
 from stream.errors import UsageError
-from stream.start_points import StartPoint, parse_duration, parse_moment, parse_offsets
+from stream.replay.start_points import StartPoint, parse_duration, parse_moment, parse_offsets
 
 TABLES = ("chats", "scorecards", "scores")
 
@@ -30,8 +30,8 @@ def command(app: App, /, **options: Any) -> None:
 
     Processing messages again changes no row: each has its version. Shows from, to and messages for each partition.
     """
-    from stream import rewind  # noqa: PLC0415  Kafka's clients take a while to import
-    from stream.lag_source import LagSource  # noqa: PLC0415
+    from stream.kafka.broker import LagSource  # noqa: PLC0415
+    from stream.replay import rewind  # noqa: PLC0415  Kafka's clients take a while to import
 
     settings = app.settings
     point = _point(options)

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from stream import schema_apply
-from stream.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json, print_table
+from stream.clickhouse.schema import apply as schema_apply
+from stream.commands.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json, print_table
 
 database_option = click.option(
     "--database",

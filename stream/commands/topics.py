@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from stream import kafka_admin
-from stream.console import EXIT_DIFFERENCES, EXIT_OK, App, json_option, pass_app, print_json, print_table
-from stream.kafka_admin import Found
+from stream.commands.console import EXIT_DIFFERENCES, EXIT_OK, App, json_option, pass_app, print_json, print_table
+from stream.kafka import topics as kafka_admin
+from stream.kafka.topics import Found
 
 
 @click.group()

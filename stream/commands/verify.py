@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream.console import (
+from stream.commands.console import (
     EXIT_DIFFERENCES,
     EXIT_FAILED,
     EXIT_OK,
@@ -19,11 +19,11 @@ from stream.console import (
     print_json,
     print_table,
 )
-from stream.scope_options import database_option, scope_of, scope_options
+from stream.commands.options import database_option, scope_of, scope_options
 
 if TYPE_CHECKING:
-    from stream.verify import Verified
-    from stream.verify_watch import Outcome
+    from stream.verify.verifier import Verified
+    from stream.verify.watch import Outcome
 
 
 class Span(click.ParamType):
@@ -86,7 +86,7 @@ def command(
     opened. Exit code 3 when something differs, 1 when nothing can be said yet (the pipeline is behind, or rows change
     all the time).
     """
-    from stream.verify_watch import Options, verify, watch  # noqa: PLC0415  imported when it runs
+    from stream.verify.watch import Options, verify, watch  # noqa: PLC0415  imported when it runs
 
     scope = scope_of(customers, start, end, kind=kind, table=table)
     settings = app.settings
@@ -175,7 +175,7 @@ def _show_findings(last: Verified) -> None:
 
 
 def _line(outcome: Outcome) -> str:
-    from stream.verify import lsn_text  # noqa: PLC0415
+    from stream.verify.verifier import lsn_text  # noqa: PLC0415
 
     last = outcome.verified
     rows = ", ".join(f"{count:,} {table}" for table, count in last.rows.items())
@@ -195,8 +195,9 @@ def _line(outcome: Outcome) -> str:
 def _report(app: App, scope: Any, outcome: Outcome, database: str | None) -> dict[str, Any]:
     from dataclasses import asdict  # noqa: PLC0415
 
-    from stream import postgres, verify_report  # noqa: PLC0415
-    from stream.row_states import Shards, source_of  # noqa: PLC0415
+    from stream.postgres import places as postgres  # noqa: PLC0415
+    from stream.verify import report as verify_report  # noqa: PLC0415
+    from stream.verify.row_states import Shards, source_of  # noqa: PLC0415
 
     settings = app.settings
     last = outcome.verified

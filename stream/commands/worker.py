@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stream.console import App, pass_app
+from stream.commands.console import App, pass_app
 
 
 @click.command()
@@ -19,10 +19,10 @@ def command(ctx: click.Context, app: App, restart: bool) -> None:
     """
     settings = app.settings  # read before anything else: what is wrong is told here, at once
     if restart:
-        from stream import supervise  # noqa: PLC0415  the supervisor needs none of the rest
+        from stream.live import supervise  # noqa: PLC0415  the supervisor needs none of the rest
 
         assert ctx.parent is not None
         ctx.exit(supervise.run_worker(ctx.parent.params.get("log_level")))
-    from stream import worker  # noqa: PLC0415  Faust takes a second to import
+    from stream.live import worker  # noqa: PLC0415  Faust takes a second to import
 
     ctx.exit(worker.run(settings))

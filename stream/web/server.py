@@ -7,7 +7,7 @@
     /runbooks     what to do about each finding
     /api/state    what the dashboard shows, as of now
     /api/history  the course of the last hour
-    /api/process  this process alone, from its metrics (stream/process_state.py)
+    /api/process  this process alone, from its metrics (stream/web/process_state.py)
 
 Enters: functions that say how the process is. Leaves: answers to GET and HEAD. It changes nothing: other methods are
 refused. One thread for each connection, which is enough for a few browsers and scrapers.
@@ -32,12 +32,13 @@ from urllib.parse import parse_qs, urlsplit
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from stream import metrics, runbooks
+from stream import metrics
 from stream.config import WebSettings
 from stream.errors import UsageError
-from stream.health import Health, report
-from stream.process_state import process_state
-from stream.recent_problems import remember
+from stream.web import runbooks
+from stream.web.health import Health, report
+from stream.web.process_state import process_state
+from stream.web.recent_problems import remember
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from stream import schema_apply
-from stream.batch import Key, Writes
-from stream.clickhouse import ClickHouseTarget, connect
+from stream.clickhouse.schema import apply as schema_apply
+from stream.clickhouse.target import ClickHouseTarget, connect
 from stream.config import ClickHouseSettings
-from stream.reindex import Standing
+from stream.pipeline.reindex import Standing
+from stream.pipeline.writes import Key, Writes
 from stream.tables import TARGETS, Table
 from tests.fakes import OnCall, nothing
 

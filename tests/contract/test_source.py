@@ -10,13 +10,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from stream import postgres as postgres_module
 from stream.config import PostgresSettings
-from stream.placement import GONE, Place, State
-from stream.postgres import PostgresSource
+from stream.pipeline.placement import GONE, Place, State
+from stream.postgres import places as postgres_module
+from stream.postgres.places import PostgresSource
 from stream.tables import CHATS, SCORE, SCORECARD
+from testbed.universe import ROOT
 from tests.fakes import PRIMARY_KEY, TIMES, FakePostgres, iso
-from tests.universe import ROOT
 
 CARDS = [f"5c000000-0000-4000-8000-00000000000{n}" for n in range(9)]
 SCORES = [f"50000000-0000-4000-8000-00000000000{n}" for n in range(3)]

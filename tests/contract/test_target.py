@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from stream import config
-from stream.batch import Layout, Writes
-from stream.placement import Place, State
+from stream.pipeline.placement import Place, State
+from stream.pipeline.writes import Layout, Writes
 from stream.tables import SCORE, SCORECARD, Table
 from tests.contract.targets import RealTarget
 from tests.fakes import DAY_US, FakeClickHouse

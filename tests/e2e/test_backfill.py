@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from stream import backfill
+from stream.backfill import control as backfill
 from stream.config import load
-from tests import oracle
-from tests.replays import done, refused
-from tests.universe import SCORESTREAM, Universe, _with_database, wait_for
-from tests.workload import Workload
+from testbed import oracle
+from testbed.replays import done, refused
+from testbed.universe import SCORESTREAM, Universe, _with_database, wait_for
+from testbed.workload import Workload
 
 pytestmark = pytest.mark.stack
 

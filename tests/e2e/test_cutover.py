@@ -12,10 +12,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests import oracle
-from tests.replays import Running, differences, done, drop, facts, progress, refused
-from tests.universe import Universe, wait_for
-from tests.workload import Workload
+from testbed import oracle
+from testbed.replays import Running, differences, done, drop, facts, progress, refused
+from testbed.universe import Universe, wait_for
+from testbed.workload import Workload
 
 pytestmark = pytest.mark.stack
 SHADOW = "green"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tests import oracle
-from tests.universe import Universe, wait_for
-from tests.workload import Workload
+from testbed import oracle
+from testbed.universe import Universe, wait_for
+from testbed.workload import Workload
 
 pytestmark = pytest.mark.stack
 Body = dict[str, Any]

@@ -10,7 +10,7 @@ import pytest
 from devstack.stack import Stack
 from drills import drill
 from drills.compare import FINDINGS
-from tests.universe import Universe
+from testbed.universe import Universe
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 

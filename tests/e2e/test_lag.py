@@ -14,10 +14,10 @@ import urllib3
 from confluent_kafka import Producer
 
 from devstack.stack import Stack
-from tests import oracle
+from testbed import oracle
+from testbed.universe import wait_for
+from testbed.workload import Workload
 from tests.site import Site, free_port, site
-from tests.universe import wait_for
-from tests.workload import Workload
 
 pytestmark = pytest.mark.stack
 

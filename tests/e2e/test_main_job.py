@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import oracle
-from tests.universe import Universe, wait_for
-from tests.workload import Workload
+from testbed import oracle
+from testbed.universe import Universe, wait_for
+from testbed.workload import Workload
 
 pytestmark = pytest.mark.stack
 

@@ -12,9 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests import oracle
-from tests.universe import SCORESTREAM, Universe, wait_for
-from tests.workload import Workload
+from testbed import oracle
+from testbed.universe import SCORESTREAM, Universe, wait_for
+from testbed.workload import Workload
 
 pytestmark = pytest.mark.stack
 

@@ -12,12 +12,22 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
-from stream.lag_source import LagSource
+from stream.kafka.broker import LagSource
 from stream.tables import SOURCES
-from tests import oracle
-from tests.replays import Running, differences, done, drop, facts, progress, refused, settings_of, wait_until_published
-from tests.universe import Universe, wait_for
-from tests.workload import Workload
+from testbed import oracle
+from testbed.replays import (
+    Running,
+    differences,
+    done,
+    drop,
+    facts,
+    progress,
+    refused,
+    settings_of,
+    wait_until_published,
+)
+from testbed.universe import Universe, wait_for
+from testbed.workload import Workload
 
 pytestmark = pytest.mark.stack
 

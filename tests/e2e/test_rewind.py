@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from devstack.stack import Stack
-from tests.replays import done, refused
-from tests.universe import Universe, wait_for
-from tests.workload import Workload
+from testbed.replays import done, refused
+from testbed.universe import Universe, wait_for
+from testbed.workload import Workload
 
 pytestmark = pytest.mark.stack
 

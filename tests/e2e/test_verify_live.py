@@ -11,9 +11,9 @@ import pytest
 from confluent_kafka import Producer
 
 from devstack.stack import Stack
+from testbed.universe import Universe, wait_for
+from testbed.workload import Workload
 from tests.damage import Damage, altered
-from tests.universe import Universe, wait_for
-from tests.workload import Workload
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 

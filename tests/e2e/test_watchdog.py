@@ -21,8 +21,8 @@ import pytest
 
 from devstack.stack import Stack
 from drills.compare import lag
-from tests.universe import ROOT, Universe, Worker, wait_for
-from tests.workload import Workload
+from testbed.universe import ROOT, Universe, Worker, wait_for
+from testbed.workload import Workload
 
 pytestmark = pytest.mark.stack
 
@@ -33,7 +33,7 @@ SESSION_S = "6"  # one that ended so is missed by the group after so long
 
 def fetch_hangs(now: Callable[[], bool]) -> None:
     """Faust's fetcher never returns, and nobody notices: heartbeats go on."""
-    from stream.faust_transport import BatchConsumer
+    from stream.live.transport import BatchConsumer
 
     original = BatchConsumer.getmany
 
@@ -48,7 +48,7 @@ def fetch_hangs(now: Callable[[], bool]) -> None:
 
 def loop_hangs(now: Callable[[], bool]) -> None:
     """The event loop is blocked: nothing can be asked of the worker any more."""
-    from stream.faust_transport import BatchConsumer
+    from stream.live.transport import BatchConsumer
 
     original = BatchConsumer.getmany
 
@@ -63,7 +63,7 @@ def loop_hangs(now: Callable[[], bool]) -> None:
 
 def step_hangs(now: Callable[[], bool]) -> None:
     """A step of the pipeline never returns: its thread is lost."""
-    from stream.pipeline import Pipeline
+    from stream.pipeline.pipeline import Pipeline
 
     original = Pipeline.process
 
@@ -77,7 +77,7 @@ def step_hangs(now: Callable[[], bool]) -> None:
 
 def commits_hang(now: Callable[[], bool]) -> None:
     """Everything is processed, nothing is committed: the next worker would do all of it again."""
-    from stream.faust_transport import BatchConsumer
+    from stream.live.transport import BatchConsumer
 
     original = BatchConsumer._commit
 
@@ -93,8 +93,8 @@ SHOWN = {"fetch": "getmany", "loop": "getmany", "step": "thread index-scorecards
 
 def main(trigger: Path, *, once: bool) -> int:
     """The program: a supervisor of itself, or the worker (`once`)."""
-    from stream import supervise, watchdog, worker
     from stream.config import load
+    from stream.live import supervise, watchdog, worker
     from stream.logs import configure
 
     configure("info")

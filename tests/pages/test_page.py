@@ -14,14 +14,14 @@ import pytest
 from playwright.sync_api import Browser
 
 from stream.config import WebSettings
-from stream.diagnosis import findings, freshness, headline
-from stream.health import Health
-from stream.history import History
-from stream.monitor_state import state
-from stream.readings import Readings
+from stream.monitor.diagnosis import findings, freshness, headline
+from stream.monitor.document import state
+from stream.monitor.history import History
+from stream.monitor.readings import Readings
+from stream.web.health import Health
 from stream.web.server import Server, serve
 from tests.browser import SIZES, browser, page
-from tests.unit.situations import situations
+from tests.unit.monitor.situations import situations
 
 SHOWN = {
     "fresh": ("fresh", "Everything committed in Postgres is visible"),

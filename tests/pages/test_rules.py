@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
+from testbed.universe import ROOT
 from tests.programs import prometheus
-from tests.universe import ROOT
 
 FOLDER = ROOT / "monitoring" / "prometheus"
 

@@ -7,12 +7,15 @@ import sys
 
 import pytest
 
-from stream import cli, connector, kafka_admin, logs, schema_apply
+from stream import cli, logs
+from stream.clickhouse.schema import apply as schema_apply
 from stream.commands import connectors
 from stream.config import Settings
-from stream.connect import Fault, Status, Task
+from stream.connect import connector
+from stream.connect.rest import Fault, Status, Task
 from stream.errors import ConnectError, KafkaUnavailable
-from stream.kafka_admin import Found, wanted
+from stream.kafka import topics as kafka_admin
+from stream.kafka.topics import Found, wanted
 
 
 @pytest.fixture(autouse=True)

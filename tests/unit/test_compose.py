@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from stream import cli, config, connector
+from stream import cli, config
 from stream.config import Settings
+from stream.connect import connector
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text("utf-8")

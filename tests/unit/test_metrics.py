@@ -7,11 +7,12 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream import metrics_doc, runbooks
+from stream import metrics_doc
 from stream.metrics import MONITORED
-from stream.monitor_metrics import exposition, samples
-from stream.readings import Readings
-from tests.unit.situations import NOW, fresh, situations
+from stream.monitor.exposition import exposition, samples
+from stream.monitor.readings import Readings
+from stream.web import runbooks
+from tests.unit.monitor.situations import NOW, fresh, situations
 
 ROOT = Path(__file__).parent.parent.parent
 

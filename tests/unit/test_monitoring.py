@@ -10,7 +10,7 @@ import promql_parser
 import yaml
 
 from stream.metrics_doc import names
-from stream.runbooks import RUNBOOKS
+from stream.web.runbooks import RUNBOOKS
 
 MONITORING = Path(__file__).parent.parent.parent / "monitoring"
 RULES = MONITORING / "prometheus" / "scorestream.rules.yml"

@@ -1,0 +1,315 @@
+"""`scorestream backfill`: history that the log never had, read from Postgres by Debezium's incremental snapshots.
+
+Enters: settings and what to read. Leaves: signals, windows one after another; the rows come through Kafka like every
+other change. A read carries the order of the moment at which it was made, so what was committed later wins whatever
+comes first, and a read changes nothing that is newer (stream/pipeline/ordering.py). It removes nothing:
+`verify --repair` does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from stream.backfill import plan as backfill_plan
+from stream.backfill.drive import CORRELATION, Drive
+from stream.backfill.plan import Plan
+from stream.backfill.signals import Counts, Signals
+from stream.backfill.state import Backfill, BackfillTopic, Control, Notifications
+from stream.backfill.status import Status, status_of
+from stream.config import Settings
+from stream.connect.connector import SIGNAL, notifications_topic
+from stream.connect.rest import Connect
+from stream.errors import ConnectError, UsageError
+from stream.kafka.topics import ensure_topics
+from stream.progress import Progress
+from stream.scope import DAY_US
+
+RATE_PER_S = 15_000  # beside a live flow; docs/backfill.md has the measurements
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to read. `window_s` None = one window."""
+
+    name: str | None
+    customers: tuple[str, ...]
+    start_us: int | None
+    end_us: int | None
+    window_s: float | None
+    tables: tuple[str, ...]
+
+
+def plan(settings: Settings, request: Request) -> Plan:
+    """The windows and their rows, counted in Postgres now.
+
+    Raises:
+        UsageError: no such customer, an empty window, a name that cannot be, another backfill is under way, signals
+            would not reach the connector.
+        ConnectError: the connector does not run.
+    """
+    name = request.name or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    if not backfill_plan.NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name: up to 32 of a-z, 0-9, '.', '_', '-', a letter or digit first")
+    start_us, end_us = request.start_us, request.end_us
+    if start_us is not None and end_us is not None and start_us >= end_us:
+        raise UsageError("--from is not before --to: give an earlier --from or a later --to")
+    with Connect(settings.connect) as connect, Signals(settings) as signals, BackfillTopic(settings) as topic:
+        chunk = _check_connector(settings, connect)
+        signals.check()
+        _refuse_second(topic, name)  # before a long count; `start` asks again under the lock
+    with Counts(settings) as counts:
+        counts.check_customers(request.customers)
+        if request.window_s is not None and (start_us is None or end_us is None):
+            span = counts.span(request.customers)
+            if span is not None:
+                start_us = span[0] // DAY_US * DAY_US if start_us is None else start_us
+                end_us = max(-(-span[1] // DAY_US) * DAY_US, start_us + 1) if end_us is None else end_us
+            else:
+                start_us = end_us = 0
+        # An empty span has no windows; everything else has at least one.
+        empty = start_us == end_us == 0
+        of = () if empty else backfill_plan.windows(start_us, end_us, size_s=request.window_s)
+        rows = counts.rows(request.tables, of, request.customers) if of else {}
+    return Plan(
+        name=name,
+        customers=request.customers,
+        tables=tuple(table for table in backfill_plan.TABLES if table in request.tables),
+        windows=of,
+        steps=backfill_plan.steps(of, request.tables, rows),
+        chunk=chunk,
+        created_ms=int(time.time() * 1000),
+    )
+
+
+def start(settings: Settings, made: Plan, *, stopping: threading.Event, show: bool = True) -> Status:
+    """Run a plan to its end, in this process.
+
+    Raises:
+        UsageError: another backfill is under way, the name is taken, signals cannot reach the connector.
+        Stop, Retry: it could not go on; the text says how to.
+    """
+    ensure_topics(settings)
+    with BackfillTopic(settings) as topic, Signals(settings) as signals, Connect(settings.connect) as connect:
+        signals.check()
+        _take(settings, signals, topic, connect, own="")
+        _refuse_second(topic, made.name)
+        backfill = Backfill(made)
+        topic.put({f"{made.name}/plan": made, f"{made.name}/control": _order("run")})
+        return _drive(settings, backfill, topic=topic, signals=signals, connect=connect, stopping=stopping, show=show)
+
+
+def resume(settings: Settings, name: str | None, *, stopping: threading.Event, show: bool = True) -> Status | None:
+    """Go on with the first window that is not read; None when a process does already, which was told to go on.
+
+    Raises:
+        UsageError: there is none to go on with.
+        Stop, Retry: as `start`.
+    """
+    with BackfillTopic(settings) as topic, Signals(settings) as signals, Connect(settings.connect) as connect:
+        backfill = _chosen(topic, name)
+        own = backfill.plan.name
+        if backfill.result is not None:
+            raise UsageError(f"backfill {own} is done; `scorestream backfill start` makes another")
+        _check_connector(settings, connect)
+        signals.check()
+        topic.put({f"{own}/control": _order("run")})
+        if not signals.lock() and _wait_for_driver(topic, own):
+            signals.send(f"{own}/resume/{time.time_ns()}", "resume-snapshot", '{"type": "incremental"}')
+            return None
+        _take(settings, signals, topic, connect, own=own)
+        if _under_way(settings, connect, backfill):
+            signals.send(f"{own}/resume/{time.time_ns()}", "resume-snapshot", '{"type": "incremental"}')
+        return _drive(
+            settings, topic.get(own), topic=topic, signals=signals, connect=connect, stopping=stopping, show=show
+        )
+
+
+def pause(settings: Settings, name: str | None) -> str:
+    """Stop reading for a while, after the chunk under way; returns the backfill's name."""
+    with BackfillTopic(settings) as topic, Signals(settings) as signals:
+        backfill = _chosen(topic, name)
+        own = backfill.plan.name
+        if backfill.result is not None or backfill.control.wanted == "stop":
+            raise UsageError(f"backfill {own} is over; there is nothing to pause")
+        topic.put({f"{own}/control": _order("pause")})
+        signals.send(f"{own}/pause/{time.time_ns()}", "pause-snapshot", '{"type": "incremental"}')
+    return own
+
+
+def stop(settings: Settings, name: str | None) -> str:
+    """End it, after the chunk under way; what was read stays. Returns the backfill's name."""
+    with BackfillTopic(settings) as topic, Signals(settings) as signals, Connect(settings.connect) as connect:
+        backfill = _chosen(topic, name)
+        own = backfill.plan.name
+        if backfill.result is not None:
+            raise UsageError(f"backfill {own} is done; there is nothing to stop")
+        topic.put({f"{own}/control": _order("stop")})
+        if _under_way(settings, connect, backfill):
+            schema = settings.postgres.source_schema
+            data = backfill_plan.stop_snapshot(schema, backfill.plan.tables)
+            signals.send(f"{own}/stop/{time.time_ns()}", "stop-snapshot", data)
+    return own
+
+
+def status(settings: Settings, name: str | None) -> Status | None:
+    """How far a backfill is; without a name the newest. None: there is none at all.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    with BackfillTopic(settings) as topic:
+        held = topic.refresh()
+        if not held and name is None:
+            return None
+        return _status(settings, topic.get(name) if name else list(held.values())[-1])
+
+
+def _drive(
+    settings: Settings,
+    backfill: Backfill,
+    *,
+    topic: BackfillTopic,
+    signals: Signals,
+    connect: Connect,
+    stopping: threading.Event,
+    show: bool,
+) -> Status:
+    made = backfill.plan
+    with Counts(settings) as counts:
+        source = counts.source
+    offset = backfill.signal.offset if backfill.signal else 0
+    with (
+        _notifications(settings, offset) as notifications,
+        Progress(f"backfill {made.name}", total=made.rows, unit="rows", show=show) as progress,
+    ):
+        Drive(
+            settings,
+            backfill,
+            source=source,
+            topic=topic,
+            signals=signals,
+            connect=connect,
+            notifications=notifications,
+            progress=progress,
+            stopping=stopping,
+        ).run()
+    return _status(settings, topic.get(made.name))
+
+
+def _status(settings: Settings, backfill: Backfill) -> Status:
+    if backfill.signal is None:
+        return status_of(backfill, [])
+    with _notifications(settings, backfill.signal.offset) as notifications:
+        return status_of(backfill, notifications.all())
+
+
+@contextmanager
+def _notifications(settings: Settings, offset: int) -> Iterator[Notifications]:
+    found = Notifications(settings, offset=offset)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def _check_connector(settings: Settings, connect: Connect) -> int:
+    """Whether the connector runs and takes signals; returns the rows of one chunk."""
+    name, schema = settings.connect.connector, settings.postgres.source_schema
+    found, held = connect.status(name), connect.config(name)
+    if found is None or held is None:
+        raise UsageError(f"there is no connector {name}; `scorestream connectors apply` makes it")
+    if not found.running:
+        state = "; ".join(found.failures) or found.state
+        way = "restart" if found.failures else "resume"
+        raise ConnectError(f"connector {name} does not run ({state}): `scorestream connectors {way}`, then again")
+    wanted = {
+        "signal.data.collection": f"{schema}.{SIGNAL}",
+        "notification.sink.topic.name": notifications_topic(settings),
+    }
+    wrong = [key for key, value in wanted.items() if held.get(key) != value]
+    wrong += [
+        key
+        for key, value in (("signal.enabled.channels", "source"), ("notification.enabled.channels", "sink"))
+        if value not in held.get(key, "").split(",")
+    ]
+    if wrong:
+        raise UsageError(f"connector {name} takes no signals ({', '.join(wrong)}): `scorestream connectors apply`")
+    return int(held.get("incremental.snapshot.chunk.size", "1024"))
+
+
+def _refuse_second(topic: BackfillTopic, name: str) -> None:
+    held = topic.refresh()
+    if name in held:
+        raise UsageError(f"there is a backfill {name!r} already: choose another --name")
+    for other, backfill in held.items():
+        if backfill.result is None and backfill.control.wanted != "stop":
+            how = "is under way" if backfill.driven else "is not at its end"
+            raise UsageError(
+                f"backfill {other} {how}: `scorestream backfill status` shows it, "
+                f"`scorestream backfill resume {other}` goes on with it, `scorestream backfill stop {other}` ends it"
+            )
+
+
+def _take(settings: Settings, signals: Signals, topic: BackfillTopic, connect: Connect, *, own: str) -> None:
+    """Take the lock, and make sure that Debezium is not at somebody else's snapshot."""
+    if not signals.lock():
+        driven = [f"{b.plan.name} (process {b.driver.pid} on {b.driver.host})" for b in topic.refresh().values()
+                  if b.driven and b.driver is not None]  # fmt: skip
+        raise UsageError(
+            f"a backfill is under way: {', '.join(driven) or 'by another process'}; `scorestream backfill status` "
+            "shows it, `scorestream backfill stop` ends it"
+        )
+    running = connect.offsets(settings.connect.connector).get(CORRELATION)
+    if running is not None and not (own and str(running).startswith(own + "/")):
+        raise UsageError(
+            f"Debezium reads an incremental snapshot already, of signal {running}: wait for its end, or send "
+            'a signal stop-snapshot with {"type": "incremental"}'
+        )
+
+
+def _under_way(settings: Settings, connect: Connect, backfill: Backfill) -> bool:
+    """Whether Debezium reads, or is about to read, a step of this backfill."""
+    running = connect.offsets(settings.connect.connector).get(CORRELATION)
+    if running is not None:
+        return str(running).startswith(backfill.plan.name + "/")
+    signal = backfill.signal
+    return signal is not None and signal.step not in backfill.done
+
+
+def _chosen(topic: BackfillTopic, name: str | None) -> Backfill:
+    """The one of this name, or the newest that is not done."""
+    if name is not None:
+        return topic.get(name)
+    held = topic.refresh()
+    left = [each for each in held.values() if each.result is None]
+    if not left:
+        raise UsageError(
+            "no backfill is under way" + ("; all that were started are done" if held else ": none was ever started")
+        )
+    return left[-1]
+
+
+def _wait_for_driver(topic: BackfillTopic, name: str) -> bool:
+    """Whether the process that holds the lock is of this backfill: its heartbeat may be seconds away."""
+    return topic.get(name).driven
+
+
+def _order(wanted: str) -> Control:
+    return Control(wanted, int(time.time() * 1000))  # type: ignore[arg-type]
+
+
+def expected_s(made: Plan, rate_per_s: float = RATE_PER_S) -> float:
+    """How long a plan takes at a rate, and half a second for each signal."""
+    return made.rows / rate_per_s + 0.5 * len(made.steps)
+
+
+def known_tables(names: Sequence[str]) -> tuple[str, ...]:
+    """The tables of `--table`: scorecards and scores unless others are named."""
+    if not names:
+        return backfill_plan.TABLES[1:]
+    return backfill_plan.TABLES if "all" in names else tuple(dict.fromkeys(names))

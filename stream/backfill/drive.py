@@ -1,0 +1,289 @@
+"""Drives a backfill: sends one signal, waits for what Debezium tells of it, sends the next.
+
+Enters: a plan, and how far an earlier process has come. Leaves: signals, finished steps and a result in Kafka. When the
+process is killed Debezium ends the step under way by itself; whoever resumes finds that in the notifications. What
+Connect has committed says whether a snapshot is under way; from there it goes on after a restart.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from stream.backfill.notifications import News
+from stream.backfill.plan import Step, execute_snapshot, signal_id
+from stream.backfill.signals import Signals
+from stream.backfill.state import Backfill, BackfillTopic, Done, Driver, Notifications, Result, Signal
+from stream.config import Settings
+from stream.connect.rest import Connect
+from stream.errors import Retry, Stop
+from stream.progress import Progress
+from stream.verify.checksums import Source
+
+logger = logging.getLogger(__name__)
+
+CORRELATION = "incremental_snapshot_correlation_id"  # in the connector's offsets while a snapshot is under way
+_BEAT_S = 2.0
+_PAUSE_AGAIN_S = 5.0
+_QUIET_S = 10.0  # without news the connector is asked
+_LOSSES = 3  # of one step; then somebody should look
+_COMMITTED_S = 30.0
+
+
+class Stopped(Stop):
+    """The operator ended it, or the process; a resume goes on."""
+
+
+class Drive:
+    """One backfill in this process.
+
+    Args:
+        source: types of Postgres' columns, for the signals' conditions.
+        notifications: from the offset of the last signal on.
+        stopping: set by a signal to this process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        backfill: Backfill,
+        *,
+        source: Source,
+        topic: BackfillTopic,
+        signals: Signals,
+        connect: Connect,
+        notifications: Notifications,
+        progress: Progress,
+        stopping: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._backfill = backfill
+        self._plan = backfill.plan
+        self._source = source
+        self._topic = topic
+        self._signals = signals
+        self._connect = connect
+        self._progress = progress
+        self._stopping = stopping
+        self._clock = clock
+        self._notifications = notifications
+        self._news: dict[str, News] = {}
+        self._beat_at = self._pause_sent_at = float("-inf")
+        self._away_since: float | None = None
+
+    def run(self) -> int:
+        """Read what is left of the plan; returns the rows that were read in all.
+
+        Raises:
+            Stopped: by the operator or a signal to the process.
+            Stop: it cannot go on; the text says the way out.
+            Retry: Kafka, Postgres or Connect were away for longer than SCORESTREAM_RETRY_GIVE_UP_S.
+        """
+        name = self._plan.name
+        self._progress.start_at(sum(done.rows for done in self._backfill.done.values()))
+        try:
+            for step in self._plan.steps:
+                if step.number not in self._backfill.done:
+                    self._read(step)
+            rows = sum(done.rows for done in self._backfill.done.values())
+            self._patiently(lambda: self._topic.put({f"{name}/result": Result(rows, _now_ms())}))
+        finally:
+            self._leave()
+        return rows
+
+    def _read(self, step: Step) -> None:
+        """Send the step's signal, unless that was done before, and wait for its end."""
+        signal = self._backfill.signal
+        resumed = signal is not None and signal.step == step.number
+        attempt = signal.attempt if signal is not None and resumed else 0
+        if resumed:
+            self._patiently(self._catch_up)
+        lost = 0
+        while True:
+            self._wait_while_paused(step)
+            if attempt == 0 or self._news_of(step, attempt).aborted:
+                attempt += 1
+                self._patiently(partial(self._begin, step, attempt))
+            lsn = self._patiently(partial(self._send, step, attempt))
+            if self._await(step, attempt, lsn):
+                return
+            lost += 1
+            if lost >= _LOSSES:
+                raise Stop(
+                    f"{step}: Debezium lost the snapshot {lost} times; see Connect's log, then "
+                    f"`scorestream backfill resume {self._plan.name}`"
+                )
+            attempt += 1
+            self._patiently(partial(self._begin, step, attempt))
+
+    def _begin(self, step: Step, attempt: int) -> None:
+        signal = Signal(step.number, attempt, self._notifications.end(), _now_ms())
+        self._topic.put({f"{self._plan.name}/signal": signal})
+        self._backfill.signal = signal
+
+    def _send(self, step: Step, attempt: int) -> int:
+        data = execute_snapshot(self._source, step, self._plan.customers)
+        return self._signals.send(signal_id(self._plan.name, step, attempt), "execute-snapshot", data)
+
+    def _await(self, step: Step, attempt: int, lsn: int) -> bool:
+        """Wait until the step is read. False: Debezium no longer knows of it, and it must be sent again."""
+        name, own = self._plan.name, signal_id(self._plan.name, step, attempt)
+        before = self._progress.done
+        heard = looked = self._clock()
+        while True:
+            news = self._news_of(step, attempt)
+            if self._patiently(self._hear):
+                heard = self._clock()
+            rows = news.rows(chunk=self._plan.chunk, expected=step.rows)
+            self._progress.set(before + rows, note=str(step) + (", paused" if news.paused else ""))
+            if news.fault:
+                raise Stop(f"{step}: Debezium could not read the table ({news.fault}); see Connect's log")
+            if news.completed:
+                self._committed(own)
+                self._finish(step, news, rows)
+                return True
+            self._pulse(step)
+            if news.aborted:
+                raise Stop(f"{step}: the snapshot was stopped by somebody; `scorestream backfill resume {name}`")
+            if self._backfill.control.wanted == "pause":
+                if news.started_ms is not None and not news.paused:
+                    self._pause_again()
+                heard = self._clock()  # silence is what was asked for
+            now = self._clock()
+            if now - heard > _QUIET_S and now - looked > _QUIET_S:
+                looked = now
+                if not self._patiently(partial(self._under_way, own, lsn, started=news.started_ms is not None)):
+                    return False
+
+    def _finish(self, step: Step, news: News, rows: int) -> None:
+        done = Done(rows, news.seconds, _now_ms())
+        self._patiently(lambda: self._topic.put({f"{self._plan.name}/step/{step.number}": done}))
+        self._backfill.done[step.number] = done
+        logger.info("backfill step read", extra={"backfill": self._plan.name, "step": step.number, "rows": rows})
+
+    def _under_way(self, own: str, lsn: int, *, started: bool) -> bool:
+        """Whether Debezium may still come to it. Only asked when nothing was heard of it."""
+        connector = self._settings.connect.connector
+        status = self._connect.status(connector)
+        if status is None or not status.running:
+            state = "gone" if status is None else "; ".join(status.failures) or status.state
+            self._wait_for_connector(f"connector {connector} does not run ({state})")
+            return True
+        self._away_since = None
+        offsets = self._connect.offsets(connector)
+        if offsets.get(CORRELATION) is not None or int(offsets.get("lsn") or 0) <= lsn:
+            return True  # at work, or not there yet: one chunk's query may take minutes, and nothing is committed then
+        self._hear()
+        if own in self._news and self._news[own].completed:
+            return True
+        if not started:
+            raise Stop(
+                f"the connector took no notice of signal {own}: are {self._settings.postgres.source_schema}'s tables "
+                "and the signal table in the publication and in the connector's config? `scorestream connectors apply`"
+            )
+        return False
+
+    def _wait_for_connector(self, why: str) -> None:
+        now = self._clock()
+        self._away_since = now if self._away_since is None else self._away_since
+        if now - self._away_since > self._settings.retry.give_up_s:
+            raise Stop(f"{why}: start it, then `scorestream backfill resume {self._plan.name}`")
+        logger.warning("waiting for the connector", extra={"why": why})
+        self._progress.set(self._progress.done, note=f"waiting: {why}")
+
+    def _committed(self, own: str) -> None:
+        """The notification may be ahead of the last rows' transaction; go on when that has ended."""
+        deadline = self._clock() + _COMMITTED_S
+        connector = self._settings.connect.connector
+        while self._patiently(lambda: self._connect.offsets(connector)).get(CORRELATION) == own:
+            if self._clock() > deadline:
+                logger.warning("the last rows are not committed yet", extra={"signal": own})
+                return
+            self._stopping.wait(0.1)
+            if self._stopping.is_set():
+                return
+
+    def _catch_up(self) -> None:
+        for note in self._notifications.all():
+            self._news.setdefault(note.id, News()).add(note)
+
+    def _hear(self) -> bool:
+        notes = self._notifications.poll(0.3)
+        for note in notes:
+            self._news.setdefault(note.id, News()).add(note)
+        return any(note.id.startswith(self._plan.name + "/") for note in notes)
+
+    def _news_of(self, step: Step, attempt: int) -> News:
+        return self._news.setdefault(signal_id(self._plan.name, step, attempt), News())
+
+    def _wait_while_paused(self, step: Step) -> None:
+        while True:
+            self._pulse(step)
+            if self._backfill.control.wanted != "pause":
+                return
+            self._progress.set(self._progress.done, note=f"paused before {step}")
+            self._stopping.wait(0.5)
+
+    def _pulse(self, step: Step) -> None:
+        """Heartbeat, lock, orders; raises Stopped."""
+        name = self._plan.name
+        if self._stopping.is_set():
+            raise Stopped(
+                f"interrupted in {step}, which Debezium reads to its end; `scorestream backfill resume {name}` goes "
+                f"on, `scorestream backfill stop {name}` ends it"
+            )
+        if self._clock() - self._beat_at >= _BEAT_S:
+            self._beat_at = self._clock()
+            if not self._patiently(self._signals.holds):
+                raise Stopped(f"another process has taken over backfill {name}: `scorestream backfill status`")
+            self._patiently(lambda: self._topic.put({f"{name}/driver": _driver()}))
+        found = self._patiently(lambda: self._topic.get(name))
+        self._backfill.control = found.control
+        if found.control.wanted == "stop":
+            raise Stopped(f"stopped by the operator in {step}; `scorestream backfill resume {name}` goes on there")
+
+    def _pause_again(self) -> None:
+        """The order came when no snapshot was under way, or Connect has been restarted: it forgets pauses."""
+        if self._clock() - self._pause_sent_at < _PAUSE_AGAIN_S:
+            return
+        self._pause_sent_at = self._clock()
+        own = f"{self._plan.name}/pause/{_now_ms()}"
+        self._patiently(lambda: self._signals.send(own, "pause-snapshot", '{"type": "incremental"}'))
+
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        """Try again while Kafka, Postgres or Connect are away."""
+        retry, wait_s = self._settings.retry, self._settings.retry.initial_s
+        since = self._clock()
+        while True:
+            try:
+                return ask()
+            except Retry as error:
+                if self._clock() - since > retry.give_up_s:
+                    raise
+                if self._stopping.is_set():
+                    raise Stopped(f"interrupted; `scorestream backfill resume {self._plan.name}` goes on") from error
+                logger.warning("retry", extra={"error": str(error), "wait_s": round(wait_s, 1)})
+                self._progress.set(self._progress.done, note=f"waiting: {error}")
+            self._stopping.wait(wait_s)
+            wait_s = min(retry.max_s, wait_s * 2)
+
+    def _leave(self) -> None:
+        try:
+            self._topic.put({f"{self._plan.name}/driver": _driver(ended=True)})
+        except Retry as error:
+            logger.warning("the heartbeat's end was not written", extra={"error": str(error)})
+
+
+def _driver(*, ended: bool = False) -> Driver:
+    return Driver(socket.gethostname(), os.getpid(), _now_ms(), ended)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,188 @@
+"""stream/clickhouse/schema/*.sql -> DDL for a database; applying it to the shards; how far they are from it.
+
+Enters: settings, a database's name. Leaves: statements, and what each shard has. Every statement can run again; nothing
+is dropped. The same DDL serves for a shadow database.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from stream.clickhouse.target import connect, shard_error
+from stream.config import ClickHouseSettings
+from stream.errors import UsageError
+from stream.tables import SCORE, TARGETS, Table
+
+PARTITION_KEY = "toYYYYMM(event_time)"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_COMMENT = re.compile(r"--[^\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing of a shard that is not as stream/tables.py and the DDL have it."""
+
+    shard: int
+    name: str  # table or view, or table.column
+    fault: str
+
+
+def statements(database: str, cluster: str | None = None) -> list[str]:
+    """The DDL in the order it must run, without comments and trailing semicolons.
+
+    Args:
+        database: where the tables go; it is made if need be.
+        cluster: run it ON CLUSTER this, with Replicated tables; None: plain tables of one server.
+
+    Raises:
+        UsageError: the database's or cluster's name would need quoting.
+    """
+    for name in (database, *([cluster] if cluster else [])):
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{name!r} cannot be the name of a database or cluster: letters, digits and _ only")
+    found = []
+    for text in _files():
+        filled = _COMMENT.sub("", text)
+        for placeholder, value in (
+            ("{database}", database),
+            ("{on_cluster}", f" ON CLUSTER `{cluster}`" if cluster else ""),
+            ("{replicated}", "Replicated" if cluster else ""),
+        ):
+            filled = filled.replace(placeholder, value)
+        # No statement has a semicolon inside: a test splits and counts them.
+        found += [_tidy(part) for part in filled.split(";") if part.strip()]
+    return found
+
+
+def target_shards(settings: ClickHouseSettings) -> list[int]:
+    """The shards on which the DDL must run: the first when it spreads by itself (ON CLUSTER), otherwise all."""
+    return [0] if settings.cluster else list(range(len(settings.shards)))
+
+
+def apply(settings: ClickHouseSettings, *, database: str | None = None) -> Iterator[tuple[int, int]]:
+    """Run the DDL; yields (shard, statements run) as each shard is done.
+
+    Raises:
+        ClickHouseUnavailable: a shard does not answer.
+        ClickHouseRefused: a shard refused a statement.
+    """
+    ddl = statements(database or settings.database, settings.cluster)
+    for shard in target_shards(settings):
+        client = connect(settings, shard, database="")
+        try:
+            for statement in ddl:
+                _run(client.command, settings, shard, statement)
+        finally:
+            client.close()
+        yield shard, len(ddl)
+
+
+def status(settings: ClickHouseSettings, *, database: str | None = None) -> list[Difference]:
+    """All that differs on any shard; empty = the shards are as the DDL makes them.
+
+    Raises:
+        ClickHouseUnavailable: a shard does not answer.
+    """
+    found: list[Difference] = []
+    for shard in range(len(settings.shards)):
+        client = connect(settings, shard, database="")
+        try:
+            found += _differences(client, settings, shard, database or settings.database)
+        finally:
+            client.close()
+    return found
+
+
+def sorting_key(table: Table) -> str:
+    """The sort key of a target table, in ClickHouse's spelling."""
+    own = f", {table.id}" if table is SCORE else ""
+    return f"customer_id, scorecard_id{own}, {PARTITION_KEY}"
+
+
+def columns(table: Table) -> dict[str, str]:
+    """All columns of a target table -> their types."""
+    return dict(zip(table.insert_columns, table.insert_types, strict=True)) | {"_indexed_at": "DateTime64(3, 'UTC')"}
+
+
+def view_of(table: Table) -> str:
+    """Name of the view that readers query."""
+    return f"{table.target}_current"
+
+
+def _files() -> list[str]:
+    here = resources.files("stream.clickhouse.schema")
+    return [
+        entry.read_text("utf-8")
+        for entry in sorted(here.iterdir(), key=lambda e: e.name)
+        if entry.name.endswith(".sql")
+    ]
+
+
+def _tidy(statement: str) -> str:
+    return "\n".join(line.rstrip() for line in statement.strip().splitlines() if line.strip())
+
+
+def _run(call: Any, settings: ClickHouseSettings, shard: int, statement: str) -> Any:
+    try:
+        return call(statement)
+    except Exception as error:
+        raise shard_error(settings, shard, error) from error
+
+
+def _differences(client: Any, settings: ClickHouseSettings, shard: int, database: str) -> list[Difference]:
+    wanted = {table.target: table for table in TARGETS}
+    rows = _run(
+        client.query,
+        settings,
+        shard,
+        "SELECT name, engine, engine_full, partition_key, primary_key, sorting_key FROM system.tables "
+        f"WHERE database = '{database}'",
+    ).result_rows
+    present = {name: rest for name, *rest in rows}
+    held: dict[str, dict[str, str]] = {}
+    for table, column, kind in _run(
+        client.query, settings, shard, f"SELECT table, name, type FROM system.columns WHERE database = '{database}'"
+    ).result_rows:
+        held.setdefault(table, {})[column] = kind
+    found: list[Difference] = []
+    for name, table in wanted.items():
+        if name not in present:
+            found.append(Difference(shard, name, "missing"))
+        else:
+            found += [Difference(shard, name, fault) for fault in _table_faults(table, present[name])]
+            found += _column_faults(shard, name, columns(table), held.get(name, {}))
+        view = view_of(table)
+        if view not in present:
+            found.append(Difference(shard, view, "missing"))
+        else:
+            visible = {column.name: column.clickhouse_type for column in table.all_columns}
+            found += _column_faults(shard, view, visible, held.get(view, {}))
+    return found
+
+
+def _table_faults(table: Table, described: Sequence[str]) -> Iterator[str]:
+    engine, engine_full, partition, primary, sorting = described
+    # Replicated and Shared variants are the same engine with copies.
+    if not engine.endswith("ReplacingMergeTree") or "_version, _deleted)" not in engine_full:
+        yield f"engine {engine_full.partition(' PARTITION BY')[0]}, not ReplacingMergeTree(_version, _deleted)"
+    for what, has, wanted in (
+        ("partition key", partition, PARTITION_KEY),
+        ("primary key", primary, "customer_id, scorecard_id"),
+        ("sort key", sorting, sorting_key(table)),
+    ):
+        if has != wanted:
+            yield f"{what} {has or 'none'}, not {wanted}"
+
+
+def _column_faults(shard: int, name: str, wanted: dict[str, str], held: dict[str, str]) -> Iterator[Difference]:
+    for column, kind in wanted.items():
+        if column not in held:
+            yield Difference(shard, f"{name}.{column}", f"missing ({kind})")
+        elif held[column] != kind:
+            yield Difference(shard, f"{name}.{column}", f"type {held[column]}, not {kind}")
+    for column in held.keys() - wanted.keys():
+        yield Difference(shard, f"{name}.{column}", f"extra ({held[column]})")

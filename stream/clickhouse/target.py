@@ -1,0 +1,323 @@
+"""ClickHouse over HTTP (clickhouse-connect): one client for each shard.
+
+Enters: rows column by column, already split by shard. Leaves: nothing before all shards have acknowledged all rows.
+Never decides which shard a row belongs to.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
+from operator import methodcaller
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+import urllib3.exceptions
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from stream.clickhouse.together import Together
+from stream.config import ClickHouseSettings
+from stream.errors import ClickHouseRefused, ClickHouseUnavailable, WriteMismatch
+from stream.pipeline.placement import month_of
+from stream.pipeline.reindex import Standing
+from stream.pipeline.values import uuid_int
+from stream.pipeline.writes import Key, Writes
+from stream.tables import TARGETS, Table
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+_Columns = list[list[Any]]  # as in Writes
+_Asked = tuple[Sequence[str], Sequence[str] | None]  # scorecard ids, customers
+
+# Error codes that pass by themselves (ClickHouse, src/Common/ErrorCodes.cpp).
+_TRANSIENT = {
+    3: "UNEXPECTED_END_OF_FILE",
+    159: "TIMEOUT_EXCEEDED",
+    160: "TOO_SLOW",
+    164: "READONLY",
+    202: "TOO_MANY_SIMULTANEOUS_QUERIES",
+    203: "NO_FREE_CONNECTION",
+    209: "SOCKET_TIMEOUT",
+    210: "NETWORK_ERROR",
+    225: "NO_ZOOKEEPER",
+    236: "ABORTED",
+    241: "MEMORY_LIMIT_EXCEEDED",
+    242: "TABLE_IS_READ_ONLY",
+    243: "NOT_ENOUGH_SPACE",
+    252: "TOO_MANY_PARTS",
+    285: "TOO_FEW_LIVE_REPLICAS",
+    286: "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE",
+    319: "UNKNOWN_STATUS_OF_INSERT",
+    394: "QUERY_WAS_CANCELLED",
+    425: "SYSTEM_ERROR",
+    473: "DEADLOCK_AVOIDED",
+    999: "KEEPER_EXCEPTION",
+    1000: "POCO_EXCEPTION",
+    1001: "STD_EXCEPTION",
+    1002: "UNKNOWN_EXCEPTION",
+}
+_NO_SCHEMA = {60: "UNKNOWN_TABLE", 81: "UNKNOWN_DATABASE", 16: "NO_SUCH_COLUMN_IN_TABLE"}
+_SYSTEM = re.compile(r"\[Errno \d+\] [A-Za-z ]+")
+_LATE = re.compile(r"Read timed out\. \(read timeout=([\d.]+)\)")
+_CODE = re.compile(r"\bCode:\s*(\d+)")
+
+
+def connect(settings: ClickHouseSettings, shard: int, *, database: str | None = None) -> Any:
+    """A clickhouse-connect client of shard number `shard`; close it after use.
+
+    Args:
+        shard: index into `settings.shards`.
+        database: the session's database; default: the one of the settings. It need not exist when `""` is given.
+
+    Raises:
+        ClickHouseUnavailable: the shard does not answer.
+        ClickHouseRefused: it does, and refuses (a wrong password, say).
+    """
+    url = urlsplit(settings.shards[shard])
+    try:
+        return clickhouse_connect.get_client(
+            host=url.hostname or "127.0.0.1",
+            port=url.port or (8443 if url.scheme == "https" else 8123),
+            interface=url.scheme,
+            username=settings.user,
+            password=settings.password.get_secret_value(),
+            database=settings.database if database is None else database,
+            ca_cert=str(settings.ca_cert) if settings.ca_cert else None,
+            connect_timeout=10,
+            send_receive_timeout=settings.timeout_s,
+            compress=False if settings.compression == "none" else settings.compression,
+            native_codec="rust",
+            autogenerate_session_id=False,
+        )
+    except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
+        raise shard_error(settings, shard, error) from error
+
+
+def shard_error(
+    settings: ClickHouseSettings, shard: int, error: Exception
+) -> ClickHouseUnavailable | ClickHouseRefused:
+    """What an error of the client means; the text names the shard, and the way out where it is known."""
+    text = _cause(error)
+    where = f"ClickHouse shard {shard} ({settings.shards[shard]})"
+    code = error_code(error)
+    if code is None or code in _TRANSIENT:
+        return ClickHouseUnavailable(f"{where}: {text[:400]}")
+    hint = "; run `scorestream schema apply`" if code in _NO_SCHEMA else ""
+    return ClickHouseRefused(f"{where}: {text[:400]}{hint}")
+
+
+def _cause(error: Exception) -> str:
+    """The first line of what the server said; of a lost connection only the operating system's words."""
+    text = str(error).strip() or type(error).__name__
+    if late := _LATE.search(text):
+        return f"no answer within {late.group(1)} s"
+    system = _SYSTEM.search(text)
+    return f"no connection: {system.group(0)}" if system else text.splitlines()[0]
+
+
+def error_code(error: Exception) -> int | None:
+    """ClickHouse's own number of an error, when the server sent one."""
+    code = getattr(error, "code", None)
+    if isinstance(code, int):
+        return code
+    found = _CODE.search(str(error))
+    return int(found.group(1)) if found else None
+
+
+class ClickHouseTarget:
+    """Writes to all shards at once; the clients are made when first needed, and again after an error.
+
+    Several threads may share it: inserts into one table of one shard go one after another, those that wait go
+    together, and so do the look-ups on a shard. A part costs ClickHouse the same for ten rows as for a thousand.
+
+    Args:
+        database: another than the settings' one (a shadow database).
+        callers: how many threads share it.
+    """
+
+    def __init__(self, settings: ClickHouseSettings, *, database: str | None = None, callers: int = 1) -> None:
+        self._settings = settings
+        self._database = database or settings.database
+        self._clients: dict[tuple[int, str], Any] = {}  # (shard, what it is for) -> client; each for one call at a time
+        shards = range(len(settings.shards))
+        self._inserts: dict[tuple[int, str], Together[_Columns, None]] = {
+            (shard, table.target): Together(partial(self._insert, shard, table))
+            for shard in shards
+            for table in TARGETS
+        }
+        self._looks = [Together(partial(self._look_up, shard)) for shard in shards]
+        jobs = len(shards) * len(TARGETS) * callers
+        self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="shard")
+
+    def close(self) -> None:
+        """Close the clients."""
+        self._threads.shutdown(wait=True)
+        for shard, purpose in list(self._clients):
+            self._drop(shard, purpose)
+
+    def write(self, writes: Writes) -> None:
+        """Insert on all shards; returns when every one has acknowledged every row.
+
+        Raises:
+            ClickHouseUnavailable: a shard did not; some rows may be stored, and writing them again does no harm.
+            ClickHouseRefused: a shard refused for good.
+            WriteMismatch: a shard stored some of the rows that it was sent, or more.
+        """
+        self._all([partial(self._inserts[shard, table.target], columns) for shard, table, columns in writes])
+
+    def connect(self, table: Table) -> None:
+        """Make the clients for inserts into a table, which else the first insert waits for.
+
+        Raises:
+            ClickHouseUnavailable: a shard does not answer.
+            ClickHouseRefused: it does, and refuses.
+        """
+        self._all([partial(self._inserts[shard, table.target], []) for shard in range(len(self._settings.shards))])
+
+    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
+        """The rows of these scorecards that are visible on any shard, in any ClickHouse partition.
+
+        Args:
+            ids: scorecard ids.
+            customers: under which their rows may stand: the sort key starts with the customer. None: under any.
+        """
+        if not ids or (customers is not None and not customers):
+            return []
+        found = self._all([partial(look, (ids, customers)) for look in self._looks])
+        return [row for rows in found for row in rows]
+
+    def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:
+        """(scorecard id, customer id, version) of the rows of both tables that have one of these versions.
+
+        Reads the whole column of versions: no index has it.
+        """
+        if not versions:
+            return []
+        shards = range(len(self._settings.shards))
+        found = self._all([partial(self._written_on, shard, versions) for shard in shards])
+        return sorted({row for rows in found for row in rows})
+
+    def _written_on(self, shard: int, versions: Collection[int]) -> list[tuple[str, str, int]]:
+        # As text: a literal beyond 64 bits is a floating point number to ClickHouse.
+        query = " UNION ALL ".join(
+            f"SELECT DISTINCT toString(scorecard_id), toString(customer_id), _version "
+            f"FROM {self._database}.{table.target} WHERE NOT _deleted "
+            "AND _version IN (SELECT toUInt128(arrayJoin(%(versions)s)))"
+            for table in TARGETS
+        )
+        ask = methodcaller(
+            "query",
+            query,
+            parameters={"versions": [str(version) for version in versions]},
+            settings={"max_query_size": 16 << 20},
+        )
+        # A client of its own: that of the look-ups may have one under way, and each is for one call at a time.
+        return [tuple(row) for row in self._call(shard, "written", ask).result_rows]
+
+    def _look_up(self, shard: int, asked: Sequence[_Asked]) -> list[list[Standing]]:
+        if len(asked) == 1:
+            return [self._standing_on(shard, *asked[0])]
+        every = {scorecard_id for ids, _ in asked for scorecard_id in ids}
+        under = None if any(customers is None for _, customers in asked) else {c for _, own in asked for c in own or ()}
+        rows = self._standing_on(shard, every, under)
+        # A row under a customer that one did not ask for is no harm: it is one of that scorecard's all the same.
+        wanted = [{uuid_int(scorecard_id) for scorecard_id in ids} for ids, _ in asked]
+        return [[row for row in rows if row.key.scorecard_id in own] for own in wanted]
+
+    def _standing_on(self, shard: int, ids: Collection[str], customers: Collection[str] | None) -> list[Standing]:
+        # One query for both tables, and no FINAL: for some thousand rows by key it costs twice as much. Of equal
+        # versions ReplacingMergeTree keeps the row inserted last, and which that was cannot be seen: a row and a delete
+        # marker of one version count as a row. To mark it once more does no harm.
+        query = " UNION ALL ".join(
+            f"SELECT '{table.target}', toString(customer_id), scorecard_id, {table.id}, max(_version), "
+            "toUnixTimestamp64Micro((argMax((event_time, _deleted), (_version, 1 - _deleted)) AS newest).1) "
+            f"FROM {self._database}.{table.target} "
+            f"WHERE {'customer_id IN %(customers)s AND ' if customers is not None else ''}scorecard_id IN %(ids)s "
+            f"GROUP BY customer_id, scorecard_id, {table.id}, toYYYYMM(event_time) HAVING newest.2 = 0"
+            for table in TARGETS
+        )
+        ask = methodcaller(
+            "query",
+            query,
+            parameters={"customers": tuple(customers or ()), "ids": tuple(ids)},
+            settings={"max_query_size": 16 << 20, "max_threads": 1},
+        )
+        return [
+            Standing(Key(shard, target, customer_id, scorecard_id.int, own_id.int, month_of(time_us)), time_us, version)
+            for target, customer_id, scorecard_id, own_id, version, time_us in self._call(
+                shard, "look-ups", ask
+            ).result_rows
+        ]
+
+    def _insert(self, shard: int, table: Table, several: Sequence[_Columns]) -> list[None]:
+        parts = [columns for columns in several if columns]
+        if not parts:
+            self._call(shard, table.target, lambda _: None)
+            return [None] * len(several)
+        columns = list(parts[0])
+        if len(parts) > 1:
+            columns = [list(chain.from_iterable(same)) for same in zip(*parts, strict=True)]
+        rows = len(columns[0])
+        began = time.perf_counter()
+        try:
+            summary = self._call(
+                shard,
+                table.target,
+                lambda client: client.insert(
+                    table.target,
+                    columns,
+                    database=self._database,
+                    column_names=table.insert_columns,
+                    column_type_names=table.insert_types,
+                    column_oriented=True,
+                    # One thread: the blocks are sorted columns already, and a second thread only has to be woken.
+                    settings={"async_insert": 0, "insert_deduplicate": 0, "max_threads": 1},
+                ),
+            )
+        finally:
+            columns.clear()  # the client's InsertContext is a cycle, and would hold them until the collector looks
+        if rows and not summary.written_rows:
+            # Seen of inserts into a table that just then refuses parts, or changes its name: nothing is stored.
+            raise ClickHouseUnavailable(
+                f"ClickHouse shard {shard} ({self._settings.shards[shard]}) acknowledged none of {rows} rows for "
+                f"{self._database}.{table.target}"
+            )
+        if summary.written_rows != rows:
+            raise WriteMismatch(
+                f"ClickHouse shard {shard} ({self._settings.shards[shard]}): sent {rows} rows to "
+                f"{self._database}.{table.target}, it says that it stored {summary.written_rows}"
+            )
+        if self._settings.log_inserts:
+            took_ms = round((time.perf_counter() - began) * 1000, 1)
+            log.info("insert", extra={"shard": shard, "table": table.target, "rows": rows, "took_ms": took_ms})
+        return [None] * len(several)
+
+    def _call(self, shard: int, purpose: str, call: Callable[[Any], T]) -> T:
+        try:
+            client = self._clients.get((shard, purpose))
+            if client is None:
+                client = self._clients[shard, purpose] = connect(self._settings, shard, database="")
+            return call(client)
+        except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
+            self._drop(shard, purpose)
+            raise shard_error(self._settings, shard, error) from error
+
+    def _drop(self, shard: int, purpose: str) -> None:
+        client = self._clients.pop((shard, purpose), None)
+        if client is not None:
+            client.close()
+
+    def _all(self, jobs: list[Callable[[], T]]) -> list[T]:
+        """Run the jobs at the same time; the first error is raised when all have ended."""
+        if len(jobs) == 1:
+            return [jobs[0]()]
+        futures = [self._threads.submit(job) for job in jobs]
+        for future in futures:
+            future.exception()
+        return [future.result() for future in futures]

@@ -1,0 +1,100 @@
+"""Settings + connectors/scorestream-source.json -> the connector's config.
+
+The JSON is a whole, valid config with the default names in it, in Kafka Connect's own form, so it also serves without
+this package. Keys that the settings determine are overridden here; a test holds the file equal to the defaults.
+Pure but for reading the file: the REST interface is stream/connect/rest.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from stream.config import Settings
+from stream.errors import ConfigError, UsageError
+from stream.tables import HORIZON, SCORE, SCORECARD, SOURCES
+
+HEARTBEAT = "scorestream_heartbeat"  # tables of connectors/source/0002_cdc.sql
+SIGNAL = "scorestream_signal"
+
+DEFAULT_FILE = Path(__file__).resolve().parents[2] / "connectors" / "scorestream-source.json"
+
+_SECRET = re.compile(r"password|secret|token|jaas|credential|keystore\.key", re.IGNORECASE)
+_REFERENCE = re.compile(r"\$\{[A-Za-z0-9_.-]+:[^}]+\}")
+
+
+def is_secret(key: str) -> bool:
+    """Whether a config key's value must never be shown or stored in the clear."""
+    return bool(_SECRET.search(key)) and not key.startswith(("key.converter", "transforms.", "topic.creation."))
+
+
+def shown(key: str, value: str | None) -> str:
+    """A value fit for a terminal: secrets only where they are references."""
+    if value is None:
+        return "not set"
+    return "(hidden)" if is_secret(key) and not _REFERENCE.fullmatch(value) else value
+
+
+def notifications_topic(settings: Settings) -> str:
+    """Where Debezium reports the progress of its snapshots."""
+    return f"{settings.kafka.topic_prefix}.notifications"
+
+
+def config(settings: Settings) -> dict[str, str]:
+    """The whole config for `PUT /connectors/<name>/config`.
+
+    Raises:
+        ConfigError: the file is missing or not a connector's JSON.
+        UsageError: a secret stands in it in the clear: Connect would keep it in a topic that many can read.
+    """
+    path = settings.connect.config or DEFAULT_FILE
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        base = {str(key): str(value) for key, value in document["config"].items()}
+    except OSError as error:
+        raise ConfigError(
+            f"connector config {path}: {error.strerror}; name it in SCORESTREAM_CONNECT_CONFIG"
+        ) from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ConfigError(
+            f'connector config {path}: not JSON of the form {{"name": .., "config": {{..}}}}: {error}'
+        ) from error
+    merged = base | overrides(settings)
+    clear = [key for key, value in merged.items() if is_secret(key) and value and not _REFERENCE.search(value)]
+    if clear:
+        raise UsageError(
+            f"connector config {path}: {', '.join(clear)} must be a reference, as ${{env:NAME}} or ${{file:PATH:KEY}}"
+        )
+    return merged
+
+
+def overrides(settings: Settings) -> dict[str, str]:
+    """The keys that the settings determine."""
+    kafka, postgres = settings.kafka, settings.postgres
+    schema = postgres.source_schema
+    heartbeat = f"{schema}.{HEARTBEAT}"
+    # Kafka's and Debezium's names may hold dots, and both sides of these patterns are regular expressions.
+    topic = f"{re.escape(kafka.topic_prefix)}\\.{re.escape(schema)}\\."
+    return {
+        "topic.prefix": kafka.topic_prefix,
+        "slot.name": postgres.slot,
+        "publication.name": postgres.publication,
+        "table.include.list": ",".join([*(f"{schema}.{table}" for table in SOURCES), heartbeat]),
+        # A score that moves to another scorecard is then a delete in the one's partition and a create in the other's.
+        "message.key.columns": f"{re.escape(schema)}\\.{SCORE.source}:scorecard_id,{SCORE.id}",
+        "signal.data.collection": f"{schema}.{SIGNAL}",
+        "notification.sink.topic.name": notifications_topic(settings),
+        "heartbeat.action.query": (
+            f"WITH horizon AS (INSERT INTO {schema}.{HORIZON} DEFAULT VALUES ON CONFLICT (second) "
+            "DO UPDATE SET ended = excluded.ended, begun = excluded.begun) "
+            f"INSERT INTO {heartbeat} AS held (id) VALUES (1) ON CONFLICT (id) "
+            "DO UPDATE SET beat = held.beat + 1, at = now()"
+        ),
+        "transforms.byScorecard.partition.topic.num": str(kafka.partitions),
+        "predicates.ofScorecard.pattern": f"{topic}({SCORECARD.source}|{SCORE.source})",
+        "topic.creation.rows.include": f"{topic}({'|'.join(SOURCES)})",
+        "topic.creation.rows.partitions": str(kafka.partitions),
+        "topic.creation.rows.min.compaction.lag.ms": str(kafka.min_compaction_lag_s * 1000),
+        "topic.creation.default.replication.factor": str(kafka.replication_factor),
+    }

@@ -1,0 +1,236 @@
+"""Kafka Connect's REST interface: validate, create or update, status, restart, pause, resume, stop, delete.
+
+Enters: settings and a config. Leaves: what Connect said. Never makes up a config (stream/connect/connector.py does).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+import urllib3
+
+from stream.config import ConnectSettings
+from stream.errors import ConnectError, Retry
+
+_AGAIN = {409, 503}  # the workers are rebalancing or starting: the same request is right in a moment
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What Connect has against one field of a config; `value` is the one that was given."""
+
+    name: str
+    value: str | None
+    messages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task of a connector, as Connect sees it."""
+
+    id: int
+    state: str
+    worker: str
+    trace: str | None = None  # of the exception that ended it
+
+    @property
+    def cause(self) -> str | None:
+        """The last cause in the trace: it is what names the trouble, the outer ones only say that there is some."""
+        if not self.trace:
+            return None
+        lines = self.trace.strip().splitlines()
+        causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+        return causes[-1] if causes else lines[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """State of a connector and its tasks; `state` is Connect's word (RUNNING, PAUSED, STOPPED, FAILED, UNASSIGNED)."""
+
+    name: str
+    state: str
+    worker: str
+    tasks: tuple[Task, ...]
+    trace: str | None = None
+
+    @property
+    def running(self) -> bool:
+        """The connector and at least one task run, and no task has failed."""
+        return self.state == "RUNNING" and bool(self.tasks) and all(task.state == "RUNNING" for task in self.tasks)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """One line for each failed part."""
+        found = (
+            [f"connector: {self.trace.strip().splitlines()[0] if self.trace else ''}"] if self.state == "FAILED" else []
+        )
+        return (*found, *(f"task {task.id}: {task.cause or ''}" for task in self.tasks if task.state == "FAILED"))
+
+
+class Connect:
+    """A client of one Connect cluster. `with`-able.
+
+    Every method raises:
+        Retry: nobody answers, or the cluster is still busy with itself after `patience_s`.
+        ConnectError: Connect refused; the text holds its own words.
+    """
+
+    def __init__(
+        self,
+        settings: ConnectSettings,
+        *,
+        timeout_s: float = 30,
+        patience_s: float = 60,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._url = settings.url.rstrip("/")
+        self._patience_s = patience_s
+        self._clock = clock
+        self._sleep = sleep
+        headers = {"Accept": "application/json"}
+        if settings.username:
+            password = settings.password.get_secret_value() if settings.password else ""
+            headers |= urllib3.make_headers(basic_auth=f"{settings.username}:{password}")
+        self._pool = urllib3.PoolManager(
+            headers=headers,
+            timeout=urllib3.Timeout(connect=5, read=timeout_s),
+            retries=False,
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=str(settings.ca_cert) if settings.ca_cert else None,
+        )
+
+    def __enter__(self) -> Connect:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.clear()
+
+    def plugins(self) -> dict[str, str]:
+        """Connector classes that the workers have -> their versions."""
+        return {plugin["class"]: plugin.get("version", "") for plugin in self._call("GET", "/connector-plugins")}
+
+    def validate(self, config: Mapping[str, str], *, name: str) -> list[Fault]:
+        """Field by field, what Connect and Debezium have against a config; it also tries to log in to Postgres."""
+        kind = config["connector.class"].rpartition(".")[2]
+        answer = self._call("PUT", f"/connector-plugins/{quote(kind)}/config/validate", body={**config, "name": name})
+        faults = []
+        for entry in answer.get("configs", []):
+            value = entry["value"]
+            if value["errors"]:
+                faults.append(Fault(value["name"], config.get(value["name"]), tuple(value["errors"])))
+        return faults
+
+    def config(self, name: str) -> dict[str, str] | None:
+        """The config that Connect has, or None when there is no such connector."""
+        answer = self._call("GET", f"/connectors/{quote(name, safe='')}/config", missing_ok=True)
+        return None if answer is None else dict(answer)
+
+    def put(self, name: str, config: Mapping[str, str]) -> None:
+        """Create the connector, or give it another config (which restarts its tasks)."""
+        self._call("PUT", f"/connectors/{quote(name, safe='')}/config", body={**config, "name": name})
+
+    def status(self, name: str) -> Status | None:
+        """State of the connector and its tasks, or None when there is no such connector (or none yet)."""
+        answer = self._call("GET", f"/connectors/{quote(name, safe='')}/status", missing_ok=True)
+        if answer is None:
+            return None
+        connector = answer["connector"]
+        tasks = tuple(Task(task["id"], task["state"], task["worker_id"], task.get("trace")) for task in answer["tasks"])
+        return Status(answer["name"], connector["state"], connector["worker_id"], tasks, connector.get("trace"))
+
+    def change(self, name: str, to: Literal["pause", "resume", "stop"]) -> None:
+        """Pause, resume or stop; Connect answers before it is done."""
+        self._call("PUT", f"/connectors/{quote(name, safe='')}/{to}")
+
+    def restart(self, name: str, *, only_failed: bool) -> None:
+        """Restart the connector and its tasks, or those parts of it that failed."""
+        only = "true" if only_failed else "false"
+        self._call("POST", f"/connectors/{quote(name, safe='')}/restart?includeTasks=true&onlyFailed={only}")
+
+    def delete(self, name: str) -> bool:
+        """Delete the connector; its offsets, its slot and the topics stay. False: there was none."""
+        return self._call("DELETE", f"/connectors/{quote(name, safe='')}", missing_ok=True) is not None
+
+    def offsets(self, name: str) -> dict[str, Any]:
+        """How far a connector with one source has read, as it committed that itself; {} before it has."""
+        answer = self._call("GET", f"/connectors/{quote(name, safe='')}/offsets", missing_ok=True)
+        found = (answer or {}).get("offsets") or [{}]
+        return dict(found[0].get("offset") or {})
+
+    def reset_offsets(self, name: str) -> None:
+        """Forget how far a stopped connector has read: when it starts again it begins with a snapshot."""
+        self._call("DELETE", f"/connectors/{quote(name, safe='')}/offsets")
+
+    def wait(self, name: str, *, state: str = "RUNNING", timeout_s: float = 60, settle_s: float = 1) -> Status:
+        """Wait until the connector and all its tasks are in a state.
+
+        Args:
+            state: Connect's word: RUNNING, PAUSED or STOPPED.
+            timeout_s: limit of the wait.
+            settle_s: how long what is seen must hold; just after a change Connect still shows what was before it.
+
+        Raises:
+            ConnectError: a part failed (with its cause), or the time is over (with the state it is in).
+        """
+        start = since = self._clock()
+        before: Status | None = None
+        while True:
+            status = self.status(name)
+            now = self._clock()
+            if status != before:
+                before, since = status, now
+            if status is not None and now - since >= settle_s:
+                if status.running if state == "RUNNING" else _all_in(status, state):
+                    return status
+                if status.failures and state != "STOPPED":
+                    raise ConnectError(f"connector {name} failed: " + "; ".join(status.failures))
+            if now - start >= timeout_s:
+                raise ConnectError(f"connector {name} is not {state} after {timeout_s:g} s: it is {_in_words(status)}")
+            self._sleep(0.2)
+
+    def _call(self, method: str, path: str, *, body: object = None, missing_ok: bool = False) -> Any:
+        """One request. Returns the decoded answer ({} for an empty one), None for 404 where that is fine."""
+        deadline = self._clock() + self._patience_s
+        where = f"Kafka Connect at {self._url}"
+        while True:
+            try:
+                response = self._pool.request(method, self._url + path, json=body)
+            except urllib3.exceptions.HTTPError as error:
+                raise Retry(f"{where} does not answer: {error}") from error
+            if response.status == 404 and missing_ok:
+                return None
+            if response.status in _AGAIN and self._clock() < deadline:
+                self._sleep(0.5)
+                continue
+            words = _decode(response.data)
+            if response.status < 300:
+                return words if response.data else {}
+            text = words.get("message") if isinstance(words, dict) else None
+            text = text or response.data.decode("utf-8", "replace").strip()[:400] or response.reason or ""
+            kind = Retry if response.status in _AGAIN else ConnectError
+            raise kind(f"{where}: {method} {path.partition('?')[0]}: {response.status} {text}")
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _all_in(status: Status, state: str) -> bool:
+    # A stopped connector has no tasks; a paused one keeps them.
+    return status.state == state and all(task.state == state for task in status.tasks)
+
+
+def _in_words(status: Status | None) -> str:
+    if status is None:
+        return "not there"
+    tasks = ", ".join(f"task {task.id} {task.state}" for task in status.tasks) or "no tasks"
+    return f"{status.state} ({tasks})"

@@ -1,0 +1,277 @@
+"""Cutover: a replay's shadow tables take the place of the live ones, without a hole for readers; and back.
+
+    catch up -> verify -> catch up -> hold live's writes -> catch up to the end -> exchange -> let go -> tail
+
+The shadow must have all that live has shown at the moment of the exchange, or readers would see rows vanish. So live's
+inserts are refused for that moment (as "too many parts", which it retries): what it wrote before came from messages
+before the end that is then read from Kafka, and the shadow is brought to that end. docs/replay.md goes through what can
+happen in between. Both databases keep their names; the tables change theirs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from stream.config import Settings
+from stream.cutover.follower import Follower, ShadowCaughtUp
+from stream.cutover.shadow_tables import ShadowTables
+from stream.errors import ScorestreamError, UsageError
+from stream.kafka.offsets import TP
+from stream.replay.lanes import Lanes
+from stream.replay.state import Replay, ReplayTopic
+from stream.scope import Scope
+from stream.verify.verifier import Verified, Verifier
+
+log = logging.getLogger(__name__)
+
+_CUTOVER_LANE = -2
+_SHORT_S = 0.3  # a round of catching up that takes no longer is the last before writes are held back
+_LONGEST_S = 2.0  # so is one of up to so long when rounds get no shorter: live waits for that long then
+_SHORTER = 0.8  # of the round before, or it did not get shorter
+_REST_S = 1.0  # at least, before longer rounds are tried again
+_PATIENCE_S = 90.0
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Cut:
+    """What a cutover did."""
+
+    name: str
+    database: str
+    old: str  # the database in which the tables that were live before stand
+    back: bool
+    caught_up: int = 0  # messages
+    verified: Verified | None = None
+    held_s: float = 0.0  # for so long live's writes were held back
+    exchange_s: float = 0.0
+    tail: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "database": self.database,
+            "old": self.old,
+            "back": self.back,
+            "caught_up": self.caught_up,
+            "verified": None if self.verified is None else self.verified.clean,
+            "rows": None if self.verified is None else self.verified.rows,
+            "held_s": round(self.held_s, 3),
+            "exchange_s": round(self.exchange_s, 3),
+            "tail": self.tail,
+        }
+
+
+def cutover(settings: Settings, name: str, *, back: bool = False, wait: bool = True, say: Say = lambda _: None) -> Cut:
+    """Exchange the live tables and the shadow's.
+
+    Args:
+        back: the other way round, without verify: the old tables are caught up and take their place again.
+        wait: for the connector, before verify: Kafka must have all that Postgres had.
+
+    Raises:
+        UsageError: it cannot be done; the text says the way out. Nothing was exchanged.
+    """
+    with ReplayTopic(settings) as topic, _alone(settings, name):
+        replay = topic.get(name)
+        shadow = check(settings, replay, back=back)
+        with (
+            ShadowTables(settings.clickhouse, shadow) as tables,
+            Follower(settings, replay.plan, database=shadow) as follower,
+        ):
+            cut = Cut(name, settings.clickhouse.database, shadow, back)
+            for database in (cut.database, shadow):
+                tables.let_go(database)  # of a cutover that died
+            if _end_the_exchange(settings, tables, replay, cut, since=dict(follower.positions)):
+                _keep(topic, cut)
+                return cut
+            before = tables.uuids(cut.database)
+            topic.put({f"{name}/note/cutover": {"state": "begun", "back": back, "before": before}})
+            say("catching up to live")
+            _catch_up(follower, cut)
+            if not back:
+                say("comparing the shadow with Postgres")
+                cut.verified = _verify(settings, shadow, follower, wait=wait)
+                _refuse_differences(cut.verified, name, shadow)
+                _catch_up(follower, cut)
+            say("exchanging the tables")
+            reached = _exchange(tables, follower, cut, before)
+            _keep(topic, cut)
+        say("applying what came meanwhile")
+        _tail(settings, replay, reached, cut)
+    return cut
+
+
+def drop_old(settings: Settings, name: str) -> str:
+    """Drop the tables that a cutover replaced; returns their database.
+
+    Raises:
+        UsageError: there was no cutover, or it was taken back: the shadow's name would not hold the old tables.
+    """
+    with ReplayTopic(settings) as topic, _alone(settings, name):
+        replay = topic.get(name)
+        state = _state(replay)
+        if state != "done" or replay.plan.into is None:
+            raise UsageError(
+                f"replay {name} has no old tables to drop (cutover: {state}): they are there after `scorestream "
+                f"cutover {name}`"
+            )
+        with ShadowTables(settings.clickhouse, replay.plan.into) as tables:
+            tables.drop(replay.plan.into)
+        topic.put({f"{name}/note/cutover": {"state": "dropped", "at_ms": int(time.time() * 1000)}})
+        return replay.plan.into
+
+
+def check(settings: Settings, replay: Replay, *, back: bool) -> str:
+    """The shadow database, when an exchange makes sense.
+
+    Raises:
+        UsageError: it does not; the text says the way out.
+    """
+    plan, name, state = replay.plan, replay.name, _state(replay)
+    if plan.into is None:
+        raise UsageError(f"replay {name} wrote to the live tables: only one with --into DATABASE can be cut over")
+    if state == "dropped":
+        raise UsageError(f"replay {name} was cut over, and its old tables were dropped: start another replay")
+    if back:
+        if state != "done" and not (state == "begun" and replay.notes["cutover"].get("back")):
+            raise UsageError(f"replay {name} was not cut over (cutover: {state}), so there is no way back to take")
+        return plan.into
+    if state == "done":
+        raise UsageError(f"replay {name} is cut over already; `scorestream cutover {name} --back` takes it back")
+    if replay.state != "done":
+        raise UsageError(
+            f"replay {name} is {replay.state}, not done: `scorestream replay status {name}` says how far it is"
+        )
+    if not plan.whole:
+        raise UsageError(
+            f"replay {name} has only a part ({plan.start}, filtered or limited): readers would lose the rest. Replay "
+            "all of it, from --to-earliest, without filter and --until, into another database"
+        )
+    return plan.into
+
+
+def _state(replay: Replay) -> str:
+    return str(replay.notes.get("cutover", {}).get("state", "none"))
+
+
+def _keep(topic: ReplayTopic, cut: Cut) -> None:
+    note = {"state": "back" if cut.back else "done", "at_ms": int(time.time() * 1000), "cut": cut.as_json()}
+    topic.put({f"{cut.name}/note/cutover": note})
+
+
+def _catch_up(follower: Follower, cut: Cut) -> None:
+    """Round after round, until they get no shorter: the last one, with writes held back, takes as long.
+
+    Each works off what came in the one before. Rounds take the CPU from live, which is then late, and would be for as
+    long as they went on; so they end soon, or rest for as long as they took.
+
+    Raises:
+        ScorestreamError: the rounds stay long, since as much comes as is processed.
+    """
+    give_up_at, before_s = time.monotonic() + _PATIENCE_S, float("inf")
+    while True:
+        began, rested_s = time.monotonic(), follower.rested_s
+        cut.caught_up += follower.to(follower.ends())
+        took_s = time.monotonic() - began - (follower.rested_s - rested_s)  # with live held back it does not rest
+        log.info("caught up", extra={"took_s": took_s})
+        shortest = took_s > _SHORTER * before_s
+        if took_s <= _SHORT_S or (shortest and took_s <= _LONGEST_S):
+            return
+        if time.monotonic() > give_up_at:
+            raise ScorestreamError(
+                f"the shadow does not catch up: after {_PATIENCE_S:.0f} s what comes in a round still takes "
+                f"{took_s:.1f} s; nothing was exchanged. Run `scorestream cutover {cut.name}` again when less is "
+                "written"
+            )
+        if shortest:
+            time.sleep(max(_REST_S, took_s))
+        before_s = took_s
+
+
+def _verify(settings: Settings, shadow: str, follower: Follower, *, wait: bool) -> Verified:
+    caught_up = ShadowCaughtUp(settings, follower, wait=wait)
+    verifier = Verifier(settings, database=shadow, caught_up=caught_up)
+    try:
+        return verifier.run(Scope())
+    finally:
+        verifier.close()
+
+
+def _refuse_differences(found: Verified, name: str, shadow: str) -> None:
+    if found.clean:
+        return
+    if found.lagging:
+        raise UsageError(f"the shadow {shadow} cannot be verified: {found.lagging}; nothing was exchanged")
+    raise UsageError(
+        f"the shadow {shadow} differs from Postgres in {found.wrong:,} rows ({len(found.moving)} scorecards not "
+        f"comparable yet); nothing was exchanged. See `scorestream verify --database {shadow}`, repair it there "
+        f"(--repair), then `scorestream cutover {name}` again"
+    )
+
+
+def _exchange(tables: ShadowTables, follower: Follower, cut: Cut, before: dict[str, str]) -> dict[TP, int]:
+    """Hold back, catch up, exchange, let go; returns the positions up to which the new tables are complete."""
+    held_at = time.monotonic()
+    tables.hold(cut.database)
+    try:
+        # Read after live's writes are refused: what live has written, or will write there, came before these ends.
+        refused_s = time.monotonic() - held_at
+        cut.caught_up += follower.to(follower.ends(), at_once=True)
+        caught_up_s = time.monotonic() - held_at - refused_s
+        # Before the exchange: to begin too early is harmless, to begin too late leaves rows out.
+        follower.begin_next_at_live()
+        began = time.monotonic()
+        tables.exchange(before)
+        cut.exchange_s = time.monotonic() - began
+    finally:
+        # Under which name the held tables stand now depends on whether the exchange happened.
+        tables.let_go(cut.database)
+        cut.held_s = time.monotonic() - held_at
+        tables.let_go(cut.old)
+    # The rest of the time is the commit of where to follow from next, and letting go.
+    took = {"held_s": cut.held_s, "refused_s": refused_s, "caught_up_s": caught_up_s, "exchange_s": cut.exchange_s}
+    log.info("exchanged", extra=took)
+    return dict(follower.positions)
+
+
+def _tail(settings: Settings, replay: Replay, reached: dict[TP, int], cut: Cut) -> None:
+    """Deletes and changes of place that live processed across the exchange: it may have read the old tables."""
+    with Follower(settings, replay.plan, database=cut.database, kind="tail", since=reached) as tail:
+        cut.tail = tail.to(tail.ends())
+
+
+def _end_the_exchange(
+    settings: Settings, tables: ShadowTables, replay: Replay, cut: Cut, *, since: dict[TP, int]
+) -> bool:
+    """Where a cutover died between two shards: exchange the rest, then give the new tables all they may lack.
+
+    Args:
+        since: the group's committed offsets.
+    """
+    note = replay.notes.get("cutover", {})
+    if note.get("state") != "begun" or note.get("back") != cut.back:
+        return False
+    before = dict(note["before"])
+    if tables.uuids(cut.database) == before:
+        return False
+    began = time.monotonic()
+    tables.exchange(before)
+    cut.exchange_s = time.monotonic() - began
+    # The group's offsets are those of the replaced tables already, and stay; the new ones lack no more than those.
+    with Follower(settings, replay.plan, database=cut.database, since=since) as follower:
+        cut.caught_up += follower.to(follower.ends())
+    return True
+
+
+@contextmanager
+def _alone(settings: Settings, name: str) -> Iterator[None]:
+    with Lanes(settings.postgres, f"{settings.kafka.topic_prefix}/{name}") as lanes:
+        if not lanes.claim(_CUTOVER_LANE):
+            raise UsageError(f"a cutover of replay {name} is under way already")
+        yield

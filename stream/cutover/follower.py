@@ -1,0 +1,166 @@
+"""Follows the log into a shadow database, up to given ends, in this process; and knows when it has caught up.
+
+Enters: ends of the log. Leaves: all changes before them in ClickHouse, confirmed, and the committed offsets of the
+replay's group moved there. One process: what is left after a replay is little.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from stream.config import Settings
+from stream.kafka.broker import LagSource
+from stream.kafka.log_reader import LogReader, Stretch
+from stream.kafka.offsets import TP
+from stream.replay.plan import PassKind, Plan, table_of
+from stream.replay.throttle import Watch
+from stream.replay.work import Work, Worked
+from stream.tables import SOURCES
+from stream.verify.caught_up import CaughtUp
+
+_BATCH = 20_000
+_LOOK_S = 0.1
+_GENTLE_BATCH = 1_000  # messages whose queries live's need not wait for long
+_GENTLE_REST_S = 2.0  # at most, before each of them, while live is late
+
+
+class Follower:
+    """Reads with the replay's group; `with`-able, for one thread.
+
+    Args:
+        database: where the rows go.
+        since: where to begin, instead of at the committed offsets; then nothing is committed either.
+
+    Attributes:
+        rested_s: for so long it stood still, ever, to let live catch up.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        *,
+        database: str,
+        kind: PassKind = "follow",
+        since: Mapping[TP, int] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._kind: PassKind = kind
+        self._reader = LogReader(settings.kafka, group=plan.group, follows=True)
+        self._lag = LagSource(settings.kafka)
+        # What lies behind the end that is followed to is worked off by the next round, or by live after the exchange.
+        self._work = Work(
+            settings, plan, stopping=threading.Event(), database=database, in_order=kind == "follow" and since is None
+        )
+        self._watch = Watch(settings, database=database)
+        self.rested_s = 0.0
+        # One thread for each table, always the same: its clients are there after its first batch.
+        self._threads = {table: ThreadPoolExecutor(1, thread_name_prefix="follow") for table in SOURCES}
+        self._commits = since is None
+        self._tps = self._lag.partitions(map(settings.topic, SOURCES))
+        found = self._reader.committed(self._tps) if since is None else since
+        self.positions: dict[TP, int] = {tp: found.get(tp, 0) for tp in self._tps}
+        self._committed = dict(self.positions)
+        self._lag.committed(settings.kafka.group, self._tps)  # connects: not later, while live is held back
+
+    def ends(self) -> dict[TP, int]:
+        """The ends of the log now."""
+        return self._lag.ends(self._tps)
+
+    def to(self, ends: Mapping[TP, int], *, at_once: bool = False) -> int:
+        """Process everything up to these ends, and what has come after them by then; returns the number of messages.
+
+        Args:
+            at_once: while live is held back, as fast as it goes. Before that live has the same work to do, and comes
+                first: small batches, one table after another, and a rest where live is late.
+        """
+        most = _BATCH if at_once else _GENTLE_BATCH
+        spans = {tp: (self.positions[tp], end) for tp, end in ends.items() if end > self.positions.get(tp, end)}
+        self._reader.add(spans)
+        messages = 0
+        gathered: dict[str, list[Stretch]] = {}
+        waiting = 0
+        while self._reader.reading or waiting:
+            stretches = self._reader.read(most - waiting, timeout_s=0.02) if self._reader.reading else []
+            for stretch in stretches:
+                self.positions[stretch.tp] = stretch.end
+                if len(stretch):
+                    gathered.setdefault(table_of(stretch.topic), []).append(stretch)
+                    waiting += len(stretch)
+            if waiting and (waiting >= most or not stretches or not self._reader.reading):
+                if not at_once:
+                    self._rest()
+                jobs: list[Future[Worked]] = []
+                for table, held in gathered.items():
+                    jobs.append(self._threads[table].submit(self._work, table, held, self._kind))
+                    if not at_once:
+                        jobs.pop().result()
+                for job in jobs:
+                    job.result()
+                messages += waiting
+                gathered.clear()
+                waiting = 0
+                self._commit()
+        self._commit()
+        return messages
+
+    def begin_next_at_live(self) -> None:
+        """Have whoever follows next begin where live is now.
+
+        After an exchange the group follows the log into the tables that were live until then, and they have what live
+        has committed, not what this follower has processed.
+        """
+        committed = self._lag.committed(self._settings.kafka.group, self._tps)
+        starts = self._lag.starts([tp for tp in self._tps if tp not in committed])
+        self._reader.commit({tp: committed.get(tp, starts.get(tp, 0)) for tp in self._tps})
+
+    def _rest(self) -> None:
+        """Let live catch up, for a while."""
+        began = time.monotonic()
+        until = began + _GENTLE_REST_S
+        while self._watch.look(0).live_lag_s > self._settings.replay.live_lag_s and time.monotonic() < until:
+            time.sleep(_LOOK_S)
+        self.rested_s += time.monotonic() - began
+
+    def close(self) -> None:
+        self._watch.close()
+        for thread in self._threads.values():
+            thread.shutdown()
+        self._reader.close()
+        self._lag.close()
+        self._work.close()
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _commit(self) -> None:
+        moved = {tp: position for tp, position in self.positions.items() if position != self._committed.get(tp)}
+        if self._commits and moved:
+            self._reader.commit(moved)
+            self._committed |= moved
+
+
+class ShadowCaughtUp(CaughtUp):
+    """What verify waits for when it compares a shadow: that the follower has passed a moment.
+
+    Args:
+        wait: for the connector, until Kafka has everything up to the moment; without it, what Kafka has counts.
+    """
+
+    def __init__(self, settings: Settings, follower: Follower, *, wait: bool) -> None:
+        super().__init__(settings)
+        self._follower = follower
+        self._wait = wait
+
+    def _published(self, lsn: int) -> bool:
+        return super()._published(lsn) if self._wait else True
+
+    def _indexed(self, ends: dict[TP, int]) -> bool:
+        self._follower.to(ends)
+        return True

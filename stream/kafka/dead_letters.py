@@ -1,0 +1,157 @@
+"""The dead-letter topic, read and sent back: `scorestream dead-letters`.
+
+Redriving produces a letter's message to the topic that it came from, with its own key, value, headers and partition. It
+is processed like any other; when a newer change of the row was written since, ReplacingMergeTree ignores the old one.
+Redriven letters stay in the topic (it is a log); the group's committed offset says how far a redrive has come.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from stream.config import Settings
+from stream.errors import KafkaUnavailable, Refused
+from stream.kafka.client import MESSAGE_MAX_BYTES, client_options
+from stream.pipeline.dead_letter import DeadLetter, Message, parse
+
+_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A dead letter and where it lies."""
+
+    partition: int
+    offset: int
+    letter: DeadLetter
+
+    def as_json(self, *, with_value: bool = False) -> dict[str, Any]:
+        """For `--json`; the message's content only when asked for."""
+        at = self.letter.message
+        shown: dict[str, Any] = {
+            "offset": self.offset,
+            "reason": self.letter.reason,
+            "error": self.letter.error,
+            "topic": at.topic,
+            "partition": at.partition,
+            "source_offset": at.offset,
+            "time": _time(at.timestamp_ms),
+            "refused_at": _time(self.letter.refused_at_ms),
+            "bytes": len(at.value or b""),
+        }
+        if with_value:
+            shown["key"] = _text(at.key)
+            shown["value"] = _text(at.value)
+            shown["headers"] = [[name, _text(value)] for name, value in at.headers]
+        return shown
+
+
+def read(settings: Settings, *, reasons: Sequence[str] = (), topics: Sequence[str] = ()) -> Iterator[Kept]:
+    """All dead letters up to the present end, oldest first; those that match.
+
+    Raises:
+        KafkaUnavailable: no broker answered.
+    """
+    consumer = Consumer(
+        client_options(settings.kafka)
+        | {
+            "group.id": f"{settings.kafka.topic_prefix}-dead-letters",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.message.max.bytes": MESSAGE_MAX_BYTES,
+        }
+    )
+    try:
+        yield from _read(consumer, settings.dead_letter_topic, set(reasons), set(topics))
+    except KafkaException as error:
+        raise KafkaUnavailable(f"{settings.dead_letter_topic}: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+
+
+def _read(consumer: Consumer, topic: str, reasons: set[str], topics: set[str]) -> Iterator[Kept]:
+    there = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+    ends: dict[int, int] = {}
+    for partition in there.partitions:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
+        if high > low:
+            ends[partition] = high
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
+    while ends:
+        record = consumer.poll(_TIMEOUT_S)
+        if record is None:
+            raise KafkaUnavailable(f"{topic}: no message within {_TIMEOUT_S:.0f} s")
+        if record.error():
+            raise KafkaException(record.error())
+        if (kept := _kept(record)) is not None:
+            letter = kept.letter
+            if (not reasons or letter.reason in reasons) and (not topics or letter.message.topic in topics):
+                yield kept
+        if record.offset() + 1 >= ends.get(record.partition(), 0):
+            ends.pop(record.partition(), None)
+
+
+def redrive(settings: Settings, kept: Sequence[Kept]) -> int:
+    """Send letters' messages back to where they came from; returns how many the broker acknowledged.
+
+    Raises:
+        KafkaUnavailable: not all of them were.
+    """
+    producer = Producer(
+        client_options(settings.kafka) | {"enable.idempotence": True, "message.max.bytes": MESSAGE_MAX_BYTES}
+    )
+    failed: list[str] = []
+    for item in kept:
+        message = item.letter.message
+        producer.produce(
+            message.topic,
+            partition=message.partition,
+            key=message.key,
+            value=message.value,
+            headers=list(message.headers),
+            on_delivery=lambda error, _: failed.append(error.str()) if error is not None else None,
+        )
+        producer.poll(0)
+    left = producer.flush(_TIMEOUT_S)
+    if left or failed:
+        raise KafkaUnavailable(f"redrive: {failed[0] if failed else f'{left} messages were not acknowledged'}")
+    return len(kept)
+
+
+def _kept(record: Any) -> Kept | None:
+    message = Message(
+        topic=record.topic(),
+        partition=record.partition(),
+        offset=record.offset(),
+        timestamp_ms=record.timestamp()[1],
+        key=record.key(),
+        value=record.value(),
+        headers=tuple(record.headers() or ()),
+    )
+    try:
+        return Kept(record.partition(), record.offset(), parse(message))
+    except Refused:  # somebody else's message
+        return None
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _text(value: bytes | None) -> Any:
+    """JSON as it is, text as text, other bytes as hex."""
+    if value is None:
+        return None
+    try:
+        return json.loads(value)
+    except ValueError:
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return {"hex": value.hex()}

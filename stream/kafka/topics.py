@@ -1,0 +1,162 @@
+"""Topics: which there must be, with which options; making those that are missing. Changes none that is there.
+
+Enters: settings. Leaves: what was found and what was made. Never deletes a topic or alters one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from stream.config import Settings
+from stream.connect.connector import HEARTBEAT, SIGNAL, notifications_topic
+from stream.errors import KafkaUnavailable, UsageError
+from stream.kafka.client import client_options
+from stream.tables import SOURCES
+
+_DAY_MS = 86_400_000
+# A comment of some megabytes stands in an update twice, before and after; the dead letter adds headers to the message.
+_MAX_MESSAGE = 32 << 20
+_MAX_DEAD_LETTER = 33 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it must be. `options` are Kafka's topic configs; those of the broker hold for what is not named."""
+
+    name: str
+    partitions: int
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A wanted topic and what there is of it."""
+
+    topic: Topic
+    state: Literal["missing", "created", "present", "differs"]
+    partitions: int | None = None  # that it has
+    differences: tuple[str, ...] = field(default=())
+
+
+def wanted(settings: Settings) -> tuple[Topic, ...]:
+    """All topics of this configuration: the rows', and those that Debezium and the pipeline write beside them."""
+    compacted = {"cleanup.policy": "compact"}
+    rows = compacted | {
+        # Whoever is behind by less than this (a stopped worker, a rewind) still sees every single change.
+        "min.compaction.lag.ms": str(settings.kafka.min_compaction_lag_s * 1000),
+        "max.message.bytes": str(_MAX_MESSAGE),
+    }
+    kept = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(_MAX_DEAD_LETTER)}
+    passing = {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}
+    return (
+        *(Topic(settings.topic(table), settings.kafka.partitions, rows) for table in SOURCES),
+        Topic(settings.dead_letter_topic, 1, kept),  # until somebody has looked at them
+        Topic(notifications_topic(settings), 1, passing),
+        Topic(settings.topic(HEARTBEAT), 1, compacted),
+        Topic(settings.topic(SIGNAL), 1, passing),
+        # Debezium's own heartbeat messages; its name has a prefix of its own (topic.heartbeat.prefix).
+        Topic(f"__debezium-heartbeat.{settings.kafka.topic_prefix}", 1, compacted),
+    )
+
+
+def inspect(settings: Settings, *, timeout_s: float = 20) -> list[Found]:
+    """How the topics stand, in the order of `wanted`.
+
+    Raises:
+        KafkaUnavailable: no broker answered within the time.
+    """
+    return _inspect(_client(settings), settings, timeout_s)
+
+
+def ensure_topics(settings: Settings, *, timeout_s: float = 20) -> list[Found]:
+    """Make the topics that are missing; what is there stays as it is, and its differences are told.
+
+    Raises:
+        KafkaUnavailable: no broker answered within the time.
+        UsageError: the brokers refused to make one (its replication factor is above their number, or no permission).
+    """
+    client = _client(settings)
+    before = _inspect(client, settings, timeout_s)
+    missing = [found.topic for found in before if found.state == "missing"]
+    if not missing:
+        return before
+    _create(client, missing, settings.kafka.replication_factor, timeout_s)
+    made = {topic.name for topic in missing}
+    return [
+        Found(found.topic, "created", found.topic.partitions) if found.topic.name in made else found for found in before
+    ]
+
+
+def wrong_partitions(found: Iterable[Found]) -> list[str]:
+    """One line for each topic with another number of partitions than the settings say: nothing can work with those."""
+    return [
+        f"topic {each.topic.name} has {each.partitions} partitions, not {each.topic.partitions}"
+        for each in found
+        if each.partitions is not None and each.partitions != each.topic.partitions
+    ]
+
+
+def _client(settings: Settings) -> AdminClient:
+    # log_level: warnings and worse; at info librdkafka reports the end of every such short-lived client.
+    return AdminClient(client_options(settings.kafka) | {"log_level": 4})
+
+
+def _inspect(client: AdminClient, settings: Settings, timeout_s: float) -> list[Found]:
+    topics = wanted(settings)
+    try:
+        there = {name: len(each.partitions) for name, each in client.list_topics(timeout=timeout_s).topics.items()}
+        present = [topic for topic in topics if topic.name in there]
+        resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in present]
+        answers = client.describe_configs(resources, request_timeout=timeout_s) if resources else {}
+        options: dict[str, dict[str, Any]] = {resource.name: future.result() for resource, future in answers.items()}
+    except KafkaException as error:
+        raise _unavailable(settings, error) from error
+    result = []
+    for topic in topics:
+        if topic.name not in there:
+            result.append(Found(topic, "missing"))
+            continue
+        differences = []
+        if there[topic.name] != topic.partitions:
+            differences.append(f"partitions {there[topic.name]}, not {topic.partitions}")
+        for key, value in topic.options.items():
+            entry = options[topic.name].get(key)
+            if entry is not None and entry.value != value:
+                differences.append(f"{key} {entry.value}, not {value}")
+        result.append(Found(topic, "differs" if differences else "present", there[topic.name], tuple(differences)))
+    return result
+
+
+def _create(client: AdminClient, topics: list[Topic], replication_factor: int, timeout_s: float) -> None:
+    futures = client.create_topics(
+        [
+            NewTopic(
+                topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=replication_factor,
+                config=dict(topic.options),
+            )
+            for topic in topics
+        ],
+        operation_timeout=timeout_s,
+        request_timeout=timeout_s,
+    )
+    refused = []
+    for name, future in futures.items():
+        try:
+            future.result()
+        except KafkaException as error:
+            # Somebody else, Connect for one, made it in the meantime.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                refused.append(f"{name}: {error.args[0].str()}")
+    if refused:
+        raise UsageError("topics could not be made:\n" + "\n".join(f"  - {line}" for line in refused))
+
+
+def _unavailable(settings: Settings, error: KafkaException) -> KafkaUnavailable:
+    return KafkaUnavailable(f"Kafka at {settings.kafka.bootstrap_servers}: {error.args[0].str()}")

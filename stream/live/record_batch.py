@@ -1,0 +1,106 @@
+"""RecordBatch: the records that were fetched of one partition at once; and the order in which batches are delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from stream.kafka.offsets import TP
+from stream.pipeline.dead_letter import Message
+
+
+class RecordBatch:
+    """Records of one partition, in order, as they are in the log.
+
+    Attributes:
+        start, end: the positions in the log before and after them; end may lie beyond the last record's offset + 1.
+        fetched_at: time.monotonic() when they were taken from the fetched bytes.
+        generation: of the consumer group, then.
+        in_doubt: a predecessor that died may have begun to process these records.
+    """
+
+    __slots__ = (
+        "_keys",
+        "_values",
+        "end",
+        "fetched_at",
+        "generation",
+        "in_doubt",
+        "partition",
+        "records",
+        "size",
+        "start",
+        "topic",
+    )
+
+    def __init__(
+        self, tp: TP, records: Sequence[Any], *, start: int, end: int, size: int, generation: int, fetched_at: float
+    ) -> None:
+        self.topic, self.partition = tp
+        self.records = records
+        self.start = start
+        self.end = end
+        self.size = size
+        self.generation = generation
+        self.fetched_at = fetched_at
+        self.in_doubt = False
+        self._values: list[bytes | None] | None = None
+        self._keys: list[bytes | None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __repr__(self) -> str:
+        return f"<RecordBatch {self.topic}[{self.partition}] {self.start}..{self.end} records={len(self.records)}>"
+
+    @property
+    def tp(self) -> TP:
+        return TP(self.topic, self.partition)
+
+    @property
+    def first_offset(self) -> int:
+        return int(self.records[0].offset)
+
+    @property
+    def last_offset(self) -> int:
+        return int(self.records[-1].offset)
+
+    @property
+    def values(self) -> list[bytes | None]:
+        if self._values is None:
+            self._values = [record.value for record in self.records]
+        return self._values
+
+    @property
+    def keys(self) -> list[bytes | None]:
+        if self._keys is None:
+            self._keys = [record.key for record in self.records]
+        return self._keys
+
+    def message(self, index: int) -> Message:
+        """The message whole, for a dead letter."""
+        record = self.records[index]
+        return Message(
+            topic=self.topic,
+            partition=self.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            key=record.key,
+            value=record.value,
+            headers=tuple(record.headers),
+        )
+
+
+class BatchScheduler:
+    """Faust's ConsumerScheduler: what order fetched records are delivered in. By partition; each list stays whole."""
+
+    def iterate(self, records: Mapping[TP, Any]) -> Iterator[tuple[TP, Any]]:
+        """(partition, its records), topic by topic in turn, so that no topic waits for all partitions of another."""
+        by_topic: dict[str, list[tuple[TP, Any]]] = {}
+        for tp, fetched in records.items():
+            by_topic.setdefault(tp.topic, []).append((tp, fetched))
+        waiting = list(by_topic.values())
+        while waiting:
+            for fetched in waiting:
+                yield fetched.pop(0)
+            waiting = [fetched for fetched in waiting if fetched]

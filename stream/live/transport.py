@@ -1,0 +1,292 @@
+"""Kafka for Faust by the list: one Faust message is all records that were fetched of a partition, not one record.
+
+    aiokafka's fetcher --faust_fetch--> RecordBatch --BatchScheduler--> conductor --> queue of the agent
+                                                    Offsets <--fetched, done--> commit
+
+Faust spends about 100 us on every message of its own; a list of records is one such message. What differs from Faust's
+own aiokafka transport, beside that:
+
+- The offset to commit is the lowest one not done (stream/kafka/offsets.py), and reaches past control records.
+- Fetching stops by records and bytes that are under way for each topic. Faust would count its messages, and sleep for
+  a second when all partitions are full.
+- Waiting for batches under way, when partitions are revoked or the process ends, is bounded.
+- A partition that is given up with nothing under way is marked so, in the metadata of its committed offset. Without
+  that mark whoever takes it over learns which messages its predecessor may have begun (`RecordBatch.in_doubt`).
+
+Enters: bytes of topics. Leaves: RecordBatch. It never decodes a message, and commits nothing that is not acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, ClassVar, Final
+
+import faust
+from faust.transport import drivers
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP as FaustTP
+from faust.types import ConsumerMessage
+
+from stream.kafka.offsets import TP, Offsets, Progress
+from stream.live.fetch import BatchConsumerThread
+from stream.live.record_batch import RecordBatch
+
+log = logging.getLogger(__name__)
+
+SCHEME: Final = "batches"  # batches://host:port
+HELD_BYTES: Final = 64 << 20  # fetching of a topic stops when so much of it is under way
+HEARD: Final = 0.75  # of the session's timeout: for so long after a heartbeat the group has not given us up
+FULL_POLL_S: Final = 0.01  # how often the other topics are looked at while one is full
+
+
+class BatchSchema(faust.Schema):  # type: ignore[misc]
+    """Hands the batch over as it is: no serializer sees it."""
+
+    def compile(self, app: Any, **_options: Any) -> Any:
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
+            return app.create_event(None, message.value, None, message)
+
+        return decode
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer: what is delivered, what may be committed, when fetching stops."""
+
+    finish_s: float = 7.0  # how long batches under way are waited for
+    hold_messages: int = 20_000  # fetching of a topic stops when so many of its messages are under way
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.offsets = Offsets()
+        self.abandoned = False  # true when what is under way will not be acknowledged: do not wait for it
+        self._room = asyncio.Event()
+        self._ours: frozenset[TP] = frozenset()
+        self._since: dict[TP, int] = {}  # partition -> generation since which it is ours without a break
+        self._generation = -1
+        self._again: dict[TP, tuple[int, int]] = {}  # where a partition was fetched again, and how often
+        self._doubt: dict[TP, tuple[int, int]] = {}  # offset up to which a predecessor may have begun, messages left
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # What is delivered
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Fetch once and deliver; called by Faust in a loop."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        assigned = self._get_active_partitions()
+        full = {topic for topic in {tp.topic for tp in assigned} if self._is_full(topic)}
+        wanted = {tp for tp in assigned if tp.topic not in full}
+        fetched: Mapping[TP, RecordBatch] = {}
+        if wanted:
+            fetched = await self._getmany(wanted, 0 if full else timeout)
+        if not fetched:
+            if full or not wanted:
+                await self._wait_for_room(FULL_POLL_S if wanted else timeout)
+            else:
+                self._look_for_lost(wanted)
+            return
+        for tp, batch in self.scheduler.iterate(fetched):
+            # Revoked meanwhile: the partition's next owner starts from the committed offset.
+            if not self.flow_active or self.should_stop or batch.generation != self.app.consumer_generation_id:
+                break
+            if tp not in assigned:
+                continue
+            if not self._follows(tp, batch.start):
+                continue
+            last = batch.last_offset if batch.records else None
+            self.offsets.fetched(tp, start=batch.start, end=batch.end, last=last, messages=len(batch), size=batch.size)
+            if batch.records:
+                batch.in_doubt = self._in_doubt(tp, batch)
+                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+                yield tp, self._to_message(tp, batch)
+
+    def _is_full(self, topic: str) -> bool:
+        held = self.offsets.held(topic)
+        return held.messages >= self.hold_messages or held.size >= HELD_BYTES
+
+    async def _wait_for_room(self, timeout_s: float) -> None:
+        self._room.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._room.wait(), timeout_s)
+
+    def _follows(self, tp: TP, start: int) -> bool:
+        """False when records before `start` were taken from aiokafka and never delivered: fetch them again.
+
+        Faust cancels its fetcher now and then, also while it waits for records that are on their way.
+        """
+        expected = self._expected(tp)
+        if expected is None or start <= expected:
+            return True
+        at, tries = self._again.get(tp, (expected, 0))
+        self._again[tp] = (expected, tries + 1 if at == expected else 1)
+        if at == expected and tries == 3:  # it is no use: the log itself begins later now
+            log.error("messages are gone from the log topic=%s partition=%d from=%d to=%d", *tp, expected, start)
+            return True
+        log.warning("fetching again topic=%s partition=%d from=%d to=%d", *tp, expected, start)
+        self._thread.seek(driver.ensure_aiokafka_TP(tp), expected)
+        return False
+
+    def _look_for_lost(self, wanted: set[TP]) -> None:
+        """After a fetch that brought nothing: whatever aiokafka has given by now was delivered, or was lost."""
+        for tp in wanted:
+            position = self._thread.position_now(tp)
+            if position is not None and self._expected(tp) is not None and self._follows(tp, position):
+                self.offsets.fetched(tp, start=position, end=position, last=None)
+
+    def _expected(self, tp: TP) -> int | None:
+        """Where the partition's next batch must start; None when nobody knows yet."""
+        if (end := self.offsets.end(tp)) is not None:
+            return end
+        # Faust has sought the committed offset before it fetches; where nothing is committed, it begins anywhere.
+        committed: int | None = self._committed_offset[tp]
+        return self._thread.began_at(tp) if committed is None else committed
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        batch: RecordBatch = record
+        return ConsumerMessage(
+            batch.topic,
+            batch.partition,
+            batch.last_offset,
+            batch.records[-1].timestamp / 1000,
+            batch.records[-1].timestamp_type,
+            None,
+            None,
+            batch,
+            None,
+            0,
+            batch.size,
+            FaustTP(*tp),
+            generation_id=batch.generation,
+        )
+
+    # What may be committed
+
+    def ack(self, message: ConsumerMessage) -> bool:
+        """A batch is done. One of an earlier generation counts for nothing: its partition begins anew since."""
+        if message.generation_id != self.app.consumer_generation_id:
+            message.acked = True
+            self._unacked_messages.discard(message)
+            self._room.set()
+            return False
+        acked = bool(super().ack(message))
+        self._settle(message.tp)
+        self._room.set()
+        return acked
+
+    def _settle(self, tp: TP) -> None:
+        for last in self._acked.pop(tp, ()):
+            self.offsets.done(tp, last)
+        self._acked_index.pop(tp, None)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        for tp in self.offsets:
+            if topics is None or tp in topics or tp.topic in topics:
+                yield FaustTP(*tp)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        self._settle(tp)  # what Faust acknowledged without asking `ack`
+        return self.offsets.safe(tp)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: positions tell what was skipped, see stream/kafka/offsets.py."""
+
+    async def wait_empty(self) -> None:
+        """Wait until the batches that agents have taken are done, but not for ever; then commit."""
+        deadline = time.monotonic() + self.finish_s
+        while not self.abandoned and self._unacked_messages and (left := deadline - time.monotonic()) > 0:
+            await self._wait_for_room(min(left, 0.1))
+            self._clean_unacked_messages()
+        if self._unacked_messages and not self.abandoned:
+            log.warning("gave up waiting for batches under way batches=%d", len(self._unacked_messages))
+        self._unacked_messages.clear()
+        # A commit that is under way was put together before the last acknowledgement, and Faust would leave it at that.
+        while await self.maybe_wait_for_commit_to_finish():
+            pass
+        await self.commit_and_end_transactions()
+        settled = {tp: at for tp in self.offsets if (at := self.offsets.settled(tp)) is not None}
+        # Before the end of what a predecessor may have begun, the doubt is handed on.
+        await self._thread.commit_clean({tp: at for tp, at in settled.items() if not self._doubts(tp, at)})
+
+    # Whose partitions
+
+    def _doubts(self, tp: TP, offset: int) -> bool:
+        """Whether a predecessor may have begun what lies behind this offset."""
+        end, left = self._doubt.get(tp, (0, 0))
+        return offset < end and left > 0
+
+    def _in_doubt(self, tp: TP, batch: RecordBatch) -> bool:
+        if not self._doubts(tp, batch.start):
+            return False
+        # No worker has more than so many messages of a topic under way. Offsets won't do: compaction leaves gaps.
+        end, left = self._doubt[tp]
+        self._doubt[tp] = end, left - len(batch)
+        return True
+
+    async def perform_seek(self) -> None:
+        await super().perform_seek()
+        self._doubt = {tp: (end, self.hold_messages) for tp, end in (await self._thread.take_over()).items()}
+        if self._doubt:
+            log.info("taken over from a worker that died partitions=%d", len(self._doubt))
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await super().on_partitions_revoked(revoked)  # waits for what is under way, and commits
+        self.offsets.forget(revoked)
+        self._ours = frozenset()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        # A generation that we were not part of may have written to the partition.
+        known = self._since if generation_id == self._generation + 1 else {}
+        self._since = {TP(*tp): known.get(TP(*tp), generation_id) for tp in assigned}
+        self._ours = frozenset(self._since)
+        self._generation = generation_id
+        self._thread.heard()
+        self.offsets.forget(list(self.offsets))
+        self._again.clear()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def is_ours(self, tp: TP) -> bool:
+        """True when the partition is ours now, for all we know. From any thread."""
+        return tp in self._ours
+
+    def still_ours(self, batch: RecordBatch) -> bool:
+        """True when the partition has been ours ever since the batch was fetched. From any thread.
+
+        A process that was asleep, or cut off, does not know yet what it has lost; but it has not heard from its group.
+        """
+        heard = self._thread.silent_s < HEARD * self.app.conf.broker_session_timeout
+        return heard and batch.tp in self._ours and self._since[batch.tp] <= batch.generation
+
+    def progress(self) -> dict[TP, Progress]:
+        """How far each assigned partition is. From any thread; asks no broker."""
+        consumer = self._thread._consumer
+        subscription = None if consumer is None else consumer._subscription.subscription
+        assignment: Any = None if subscription is None else subscription.assignment
+        found: dict[TP, Progress] = {}
+        for tp in () if assignment is None else assignment.tps:
+            state = assignment.state_value(tp)
+            delivered = self.offsets.end(TP(*tp))
+            found[TP(*tp)] = Progress(
+                position=state._position if delivered is None else delivered,
+                committed=self._committed_offset.get(FaustTP(*tp)),
+                end=state.lso,
+                answered_at=None if state.timestamp is None else state.timestamp / 1000,
+                waiting=self.offsets.held(tp.topic).messages,
+            )
+        return found
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]
+    """For broker URLs `batches://host:port`."""
+
+    Consumer: ClassVar[type] = BatchConsumer
+
+
+def register() -> None:
+    """Teach Faust the URL scheme."""
+    drivers.TRANSPORTS.aliases[SCHEME] = f"{__name__}:{BatchTransport.__name__}"

@@ -1,0 +1,221 @@
+"""The live worker: Faust agents over record batches -> pipeline -> acknowledge; Faust commits what is acknowledged.
+
+One agent for each source table, each with a thread, a Postgres connection and ClickHouse clients of its own. Within an
+agent one batch is under way at a time, so that batches grow with the backlog.
+
+    fetch (Faust) -> take_batches -> [thread] pipeline.process -> ack -> commit (Faust, in between and at the end)
+
+A fourth agent carries the canary (stream/monitor/heartbeat.py). It acknowledges at once, and none of its errors counts.
+
+Nothing is acknowledged unless the pipeline returned. Faust would acknowledge a message whose agent raised, so no
+exception leaves an agent: the process ends instead, with a non-zero exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from stream import interpreter, metrics
+from stream.clickhouse.target import ClickHouseTarget
+from stream.config import Settings
+from stream.connect.connector import HEARTBEAT
+from stream.errors import ScorestreamError
+from stream.kafka.offsets import TP
+from stream.live import hops
+from stream.live.app import LiveApp, build_app
+from stream.live.record_batch import RecordBatch
+from stream.live.watchdog import Tries, Watchdog
+from stream.monitor.heartbeat import Heartbeats
+from stream.monitor.monitor import Monitor
+from stream.pipeline.dead_letter_guard import DeadLetterGuard
+from stream.pipeline.pipeline import Done, Prepared
+from stream.tables import CHATS, SOURCES, TARGETS
+from stream.web.health import Check, Health
+from stream.web.server import serve
+from stream.wiring import Clients
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 10.0  # the dashboard's sources are asked so often while nobody looks; less than diagnosis.STALE_S
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; returns the process's exit code."""
+    interpreter.prepare()
+    live = build_app(settings)
+    worker = LiveWorker(settings, live)
+    for table in SOURCES:
+        worker.add_agent(table)
+    worker.add_canary()
+    watchdog = Watchdog(settings, live, tries=worker.tries)
+    with ExitStack() as opened:
+        opened.callback(worker.close)
+        monitor = Monitor(settings, idle_s=IDLE_S) if settings.web.dashboard else None
+        server = opened.enter_context(
+            serve(
+                settings.web,
+                health=worker.health,
+                partitions=worker.partitions,
+                state=monitor.look if monitor is not None else None,
+                history=monitor.history if monitor is not None else None,
+                any_port=True,
+            )
+        )
+        if monitor is not None:
+            live.on_stopping(monitor.stop)
+            opened.callback(monitor.close, within_s=0.5)
+            monitor.start(also=server.own_url)
+        watchdog.start()
+        opened.callback(watchdog.close)
+        return live.run()
+
+
+class LiveWorker:
+    """The agents and what they write with."""
+
+    def __init__(self, settings: Settings, live: LiveApp) -> None:
+        self._settings = settings
+        self._live = live
+        self._stopping = threading.Event()
+        live.on_stopping(self._stopping.set)
+        live.on_assigned(self._on_assigned)
+        self._target = ClickHouseTarget(settings.clickhouse, callers=len(SOURCES))
+        self._indexers: list[TableIndexer] = []
+        self._heartbeats = Heartbeats(settings.clickhouse)
+        self._assigned: set[TP] | None = None
+
+    def add_agent(self, table: str) -> None:
+        """Index the changes of one source table."""
+        indexer = TableIndexer(self._settings, table, live=self._live, target=self._target, stopping=self._stopping)
+        self._indexers.append(indexer)
+        # A chat asks for work only where its scorecards were there before it: few do, and larger batches cost less.
+        self._live.add_agent(
+            self._settings.topic(table),
+            indexer.index,
+            prepare=indexer.prepare,
+            patience=5.0 if table == CHATS else 1.0,
+        )
+
+    def add_canary(self) -> None:
+        """Bring heartbeats to every shard. One worker does it: whoever holds the topic's one partition."""
+
+        async def carry(batches: Sequence[RecordBatch], _prepared: None) -> None:
+            self._heartbeats.offer([record.value for batch in batches for record in batch.records])
+
+        self._live.add_agent(self._settings.topic(HEARTBEAT), carry)
+
+    def tries(self) -> dict[str, int]:
+        """Topic -> tries in long batches, for the watchdog."""
+        return {self._settings.topic(indexer.table): indexer.tries.count for indexer in self._indexers}
+
+    def health(self) -> Health:
+        """Live while the process answers; ready once the group has given it partitions, and until it is to end."""
+        assigned = self._assigned
+        joined = Check("group", assigned is not None, "joined" if assigned is not None else "not joined yet")
+        ending = self._stopping.is_set()
+        return Health(
+            live=(Check("process", ok=True, reason="answers"),),
+            ready=(joined, Check("running", not ending, "ending" if ending else "indexing")),
+        )
+
+    def partitions(self) -> list[TP]:
+        """What the group has given to this worker, for its monitor."""
+        topics = {self._settings.topic(table) for table in SOURCES}
+        return sorted(tp for tp in self._assigned or () if tp.topic in topics)
+
+    def _on_assigned(self, partitions: set[TP]) -> None:
+        metrics.REBALANCES.labels("live").inc()
+        for table in SOURCES:
+            topic = self._settings.topic(table)
+            metrics.ASSIGNED.labels(topic).set(sum(tp.topic == topic for tp in partitions))
+        log.info("assigned", extra={"partitions": len(partitions)})
+        self._assigned = partitions
+
+    def close(self) -> None:
+        """Close all clients; no batch is under way any more."""
+        for indexer in self._indexers:
+            indexer.close()
+        self._heartbeats.close()
+        self._target.close()
+
+
+class TableIndexer:
+    """Processes the batches of one source table, in a thread of its own; in another it decodes the next ones."""
+
+    def __init__(
+        self, settings: Settings, table: str, *, live: LiveApp, target: ClickHouseTarget, stopping: threading.Event
+    ) -> None:
+        batch = settings.batch
+        self.table = table
+        self.tries = Tries(settings.watchdog.stall_s)
+        self._live = live
+        self._clients = Clients(settings, mode="live", stopping=stopping, target=target)
+        self._pipeline = self._clients.pipeline(table, retry=self.tries.watch(self._clients.retry), in_order=True)
+        self._guard = DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"index-{table}")
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix=f"ahead-{table}")
+        self._thread.submit(self._connect, target)  # while the group is joined; the first batch waits behind it
+
+    async def prepare(self, batches: Sequence[RecordBatch]) -> Prepared:
+        """Decode batches that were taken together, while others are being processed."""
+        return await asyncio.get_running_loop().run_in_executor(self._ahead, self._pipeline.prepare, batches)
+
+    async def index(self, batches: Sequence[RecordBatch], prepared: Prepared | None) -> None:
+        """Process batches that were taken together. Returns only when they may be acknowledged."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._process, batches, prepared)
+
+    def close(self) -> None:
+        self._ahead.shutdown(wait=True)
+        self._thread.shutdown(wait=True)
+        self._clients.close()
+
+    def _connect(self, target: ClickHouseTarget) -> None:
+        with suppress(ScorestreamError):  # whatever it is, the first batch meets it again, and knows what to do
+            self._clients.source.connect()
+            for table in TARGETS:
+                if table.source == self.table:
+                    target.connect(table)
+
+    def _process(self, batches: Sequence[RecordBatch], prepared: Prepared | None) -> None:
+        def still_mine() -> bool:
+            return all(map(self._live.still_ours, batches))
+
+        started = time.monotonic()
+        self.tries.batch()
+        again = any(batch.in_doubt for batch in batches)
+        done = self._pipeline.process(batches, prepared=prepared, still_mine=still_mine, again=again)
+        metrics.record(done, mode="live")
+        hops.observe(batches, mode="live")
+        _log(done, batches, took_s=time.monotonic() - started)
+        self._guard.add(
+            done.ledger.topic,
+            messages=sum(done.ledger.consumed.values()),
+            refused=sum(done.refused.values()),
+        )
+
+
+def _log(done: Done, batches: Sequence[RecordBatch], *, took_s: float) -> None:
+    """One line for each batch: what came, and what became of it."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    fields: dict[str, Any] = {
+        "topic": done.ledger.topic,
+        "partitions": len({batch.partition for batch in batches}),
+        "messages": sum(done.ledger.consumed.values()),
+        "rows": done.rows,
+        "took_ms": round(took_s * 1000),
+    }
+    fields |= {f"{stage}_ms": round(seconds * 1000) for stage, seconds in done.stages.items() if seconds >= 0.001}
+    fields |= {outcome.value: count for outcome, count in sorted(done.ledger.totals().items())}
+    if done.reindexed:
+        fields |= {"reindexed": done.reindexed, "moved": done.moved}
+    if done.commit_ms:
+        fields["lag_ms"] = max(0, int(time.time() * 1000) - min(done.commit_ms))
+    log.info("batch", extra=fields)

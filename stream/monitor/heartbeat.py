@@ -1,0 +1,169 @@
+"""Heartbeat messages -> the table `heartbeat` of every shard: the last stretch of the canary's way.
+
+    agent of the heartbeat topic --offer, acknowledged at once--> a thread for each shard --insert--> heartbeat
+
+Enters: raw values of the topic <prefix>.<schema>.scorestream_heartbeat. Leaves: the newest beat of each id on every
+shard. A message that is no beat is skipped: the canary carries nothing but itself. It never ends a worker and nobody
+waits for it: what fails is counted, told once, and tried again with the next beat, which comes within seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+import urllib3.exceptions
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from stream import metrics
+from stream.clickhouse.target import connect, shard_error
+from stream.config import ClickHouseSettings
+from stream.errors import ScorestreamError
+
+log = logging.getLogger(__name__)
+
+TABLE = "heartbeat"
+TIMEOUT_S = 5.0  # of one insert: then the next beat is there
+_NEWEST = 10  # values kept of a backlog: the topic has one partition, so the newest come last
+_CLOSE_S = 1.0
+
+
+class Beat(NamedTuple):
+    """One beat, as Postgres committed it."""
+
+    id: int
+    beat: int
+    at: datetime
+
+
+# Named, so that no insert asks for them first.
+_TYPES = ("Int16", "Int64", "DateTime64(6, 'UTC')")
+
+
+class _Row(msgspec.Struct):
+    id: int
+    beat: int
+    at: str
+
+
+class _Change(msgspec.Struct):
+    after: _Row | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Change)
+
+
+def beats(values: Iterable[bytes | None]) -> list[Beat]:
+    """The newest beat of each id among these messages."""
+    newest: dict[int, Beat] = {}
+    for value in values:
+        if value is None:
+            continue
+        try:
+            row = _DECODER.decode(value).after
+            at = datetime.fromisoformat(row.at).astimezone(UTC) if row is not None else None
+        except (msgspec.MsgspecError, ValueError):
+            continue
+        if row is not None and at is not None and (row.id not in newest or newest[row.id].beat < row.beat):
+            newest[row.id] = Beat(row.id, row.beat, at)
+    return list(newest.values())
+
+
+class Heartbeats:
+    """Carries beats to all shards. `offer` from any thread; `close` it."""
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        hasty = settings.model_copy(update={"timeout_s": min(TIMEOUT_S, settings.timeout_s)})
+        self._shards = [_Carrier(hasty, shard) for shard in range(len(settings.shards))]
+
+    def offer(self, values: Iterable[bytes | None]) -> None:
+        """Have these messages written. Returns at once and raises nothing; what still waits gives way to them."""
+        newest = list(values)[-_NEWEST:]
+        for carrier in self._shards:
+            carrier.offer(newest)
+
+    def close(self) -> None:
+        """Stop. An insert that hangs is not waited for."""
+        for carrier in self._shards:
+            carrier.stop()
+        for carrier in self._shards:
+            carrier.join()
+
+
+class _Carrier:
+    """The thread of one shard, so that a shard that hangs keeps no beat from the others."""
+
+    def __init__(self, settings: ClickHouseSettings, shard: int) -> None:
+        self._settings = settings
+        self._shard = shard
+        self._client: Any = None
+        self._failing = False
+        self._stopping = False
+        self._waiting: list[bytes | None] = []
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=f"heartbeat-{shard}", daemon=True)
+        self._thread.start()
+
+    def offer(self, values: list[bytes | None]) -> None:
+        with self._changed:
+            self._waiting = values
+            self._changed.notify()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+
+    def join(self) -> None:
+        self._thread.join(timeout=_CLOSE_S)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                if self._stopping:
+                    break
+                values, self._waiting = self._waiting, []
+            self._carry(values)
+        self._drop()
+
+    def _carry(self, values: list[bytes | None]) -> None:
+        try:
+            if not (found := beats(values)):
+                return
+            self._insert(found)
+        except ScorestreamError as error:
+            self._failed(str(error))
+        except Exception as error:
+            log.debug("heartbeat", exc_info=True)
+            self._failed(f"{type(error).__name__}: {error}")
+        else:
+            metrics.HEARTBEATS.labels(str(self._shard), "written").inc()
+            if self._failing:
+                log.info("heartbeats come through again shard=%d", self._shard)
+            self._failing = False
+
+    def _failed(self, cause: str) -> None:
+        metrics.HEARTBEATS.labels(str(self._shard), "failed").inc()
+        if not self._failing:
+            log.warning("heartbeat not written, trying again with the next shard=%d cause=%r", self._shard, cause)
+        self._failing = True
+
+    def _insert(self, found: list[Beat]) -> None:
+        """Raises ClickHouseUnavailable, ClickHouseRefused (the table is missing: `scorestream schema apply`)."""
+        try:
+            if self._client is None:
+                self._client = connect(self._settings, self._shard)
+            self._client.insert(TABLE, found, column_names=Beat._fields, column_type_names=_TYPES)
+        except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
+            self._drop()
+            raise shard_error(self._settings, self._shard, error) from error
+
+    def _drop(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()

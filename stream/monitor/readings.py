@@ -1,0 +1,128 @@
+"""What the monitor knows at one moment: the last answer of every source, and since when one does not answer.
+
+Plain values between those who read (stream/monitor/monitor.py) and those who conclude (diagnosis.py, monitor_state.py,
+monitor_metrics.py). Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from stream.connect.rest import Status
+from stream.kafka.broker import Retention
+from stream.kafka.groups import Group
+from stream.kafka.offsets import TP
+from stream.monitor.canary import Canary
+from stream.monitor.lag import Limits, PartitionLag
+from stream.monitor.sources.processes import Process
+from stream.monitor.sources.shards import Shard, Slot
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Generic[T]):
+    """The newest answer (`value`, at `at`), and the error since then, if there is one."""
+
+    name: str
+    value: T | None = None
+    at: float | None = None
+    error: str | None = None
+    error_since: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.at is not None and self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """The dead-letter topic: how many there are, how many came in the last hour, the newest ones."""
+
+    total: int
+    last_hour: int
+    newest_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """The live group. `empty_since`: since when it has no member."""
+
+    group: Group
+    empty_since: float | None
+    partitions: Mapping[TP, PartitionLag]
+    retention: Mapping[str, Retention]
+    dead_letters: DeadLetters | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A replay, as its topic and its group's offsets tell. `throttled_by` is empty at full speed."""
+
+    name: str
+    state: str
+    stage: str
+    total: int
+    done: int
+    failed: int
+    per_s: float
+    eta_s: float | None
+    throttled_by: str
+    processes: int
+    into: str | None
+    created: float
+    moved_at: float | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """All of it."""
+
+    now: float
+    started: float
+    limits: Limits
+    group: str
+    connector: str
+    slot_name: str
+    kafka: Source[Kafka]
+    slot: Source[Slot]
+    connect: Source[Status | None]
+    shards: tuple[Source[Shard], ...]
+    canary: Canary
+    processes: tuple[Process, ...] = ()
+    replays: tuple[Replay, ...] = ()
+    urls: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def partitions(self) -> Mapping[TP, PartitionLag]:
+        return self.kafka.value.partitions if self.kafka.value is not None else {}
+
+
+def short(topic: str) -> str:
+    """`scorestream.app.scores` -> `scores`."""
+    return topic.rpartition(".")[2]
+
+
+def duration(seconds: float) -> str:
+    """40 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 and seconds != whole else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def size(count: float) -> str:
+    """Bytes in words: 12.3 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,199 @@
+"""The screen of `scorestream lag`: the monitor's state document -> text. Asks a running monitor, or looks itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, Self
+
+import urllib3
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from stream.config import Settings
+from stream.errors import KafkaUnavailable
+from stream.monitor.monitor import Monitor
+from stream.monitor.readings import duration, size
+
+_COLOURS = {"fresh": "green", "busy": "yellow", "late": "yellow", "stuck": "red", "unknown": "magenta"}
+_VERDICTS = {"OK": "green", "WARN": "yellow", "STALL": "red", "STOP": "red", "REWIND": "cyan"}
+_HOT = 15
+
+
+class Looker:
+    """Where the document comes from. `steady`: keep looking, so that rates and verdicts have a past."""
+
+    def __init__(self, settings: Settings, *, ask_monitor: bool, steady: bool) -> None:
+        self._settings = settings
+        self._ask = ask_monitor
+        self._steady = steady
+        self._monitor: Monitor | None = None
+        host = settings.web.host if settings.web.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+        # A monitor, or else the worker of this host, which has a monitor in it: both know the past.
+        self._urls = [f"http://{host}:{port}/api/state" for port in (settings.monitor.port, settings.web.port)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._monitor is not None:
+            self._monitor.close()
+
+    def look(self) -> dict[str, Any]:
+        """Raises KafkaUnavailable when nobody knows."""
+        for url in self._urls if self._ask and self._monitor is None else ():
+            if (found := self._told_by(url)) is not None:
+                return found
+        if self._monitor is None:
+            self._monitor = Monitor(self._settings)
+            self._monitor.once()
+            time.sleep(1.0)  # two looks make a rate
+            if self._steady:
+                self._monitor.start()
+        found = self._monitor.state(fresh=True) if self._steady else self._monitor.once()
+        kafka = self._monitor.kafka.source
+        if kafka.at is None:
+            raise KafkaUnavailable(kafka.error or "Kafka does not answer")
+        return found | {"from": "this command"}
+
+    def _told_by(self, url: str) -> dict[str, Any] | None:
+        try:
+            answer = urllib3.request("GET", url, timeout=3.0, retries=False)
+            found: dict[str, Any] = json.loads(answer.data)
+        except (urllib3.exceptions.HTTPError, ValueError, OSError):
+            return None
+        # Another installation's monitor may listen there, and a worker without a dashboard tells no state.
+        if answer.status != 200 or found.get("group") != self._settings.kafka.group:
+            return None
+        mine = {self._settings.kafka.topic_prefix + "."}
+        same = all(any(t["topic"].startswith(p) for p in mine) for t in found["topics"])
+        return found | {"from": url} if same and found["topics"] else None
+
+
+def watch_screen(looker: Looker, *, every_s: float, everything: bool) -> dict[str, Any]:
+    """Until Ctrl-C; returns the last document."""
+    found = looker.look()
+    with Live(_page(found, everything=everything), console=Console(), screen=Console().is_terminal) as live:
+        try:
+            while True:
+                time.sleep(every_s)
+                found = looker.look()
+                live.update(_page(found, everything=everything), refresh=True)
+        except KeyboardInterrupt:
+            return found
+
+
+def screen(found: dict[str, Any], *, everything: bool) -> None:
+    """Print it once."""
+    Console(soft_wrap=True).print(_page(found, everything=everything))
+
+
+def _page(found: dict[str, Any], *, everything: bool) -> Group:
+    head = found["headline"]
+    colour = _COLOURS[head["level"]]
+    parts: list[Any] = [
+        Text.assemble((f"{head['title'].upper()}  ", f"bold {colour}"), head["sentence"]),
+    ]
+    for each in found["findings"]:
+        if each["id"] != head["id"] or each["sentence"] != head["sentence"]:
+            mark = f"  because of {each['because']}: " if each["because"] else f"{each['level']}: "
+            parts.append(Text(mark + each["sentence"], style="dim" if each["because"] else ""))
+    parts += [Text(""), _topics(found), Text(""), _partitions(found, everything=everything), Text("")]
+    parts += [Text(line) for line in _lines(found)]
+    return Group(*parts)
+
+
+def _table(*columns: str, numbers: int = 0) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="right" if 0 < index <= numbers else "left", no_wrap=True)
+    return table
+
+
+def _topics(found: dict[str, Any]) -> Table:
+    table = _table("topic", "messages", "seconds", "in/s", "done/s", "drained in", "verdict", numbers=5)
+    for each in found["topics"]:
+        verdict = Text(each["verdict"], style=_VERDICTS[each["verdict"]])
+        table.add_row(
+            each["short"],
+            f"{each['messages']:,}",
+            _seconds(each["seconds"]),
+            _rate(each["produced_per_s"]),
+            _rate(each["consumed_per_s"]),
+            _drain(each),
+            verdict,
+        )
+    return table
+
+
+def _partitions(found: dict[str, Any], *, everything: bool) -> Table | Text:
+    rows = found["partitions"]
+    shown = rows if everything else [r for r in rows if r["messages"] or r["rewound"] or r["verdict"] != "OK"]
+    shown = sorted(shown, key=lambda r: (r["verdict"] == "OK", -(r["seconds"] or 0), -r["messages"]))
+    if not shown:
+        return Text(f"all {len(rows)} partitions: nothing waits", style="dim")
+    table = _table(
+        "partition", "messages", "seconds", "committed", "end", "change/s", "verdict", "for", "held by", numbers=5
+    )
+    for r in shown if everything else shown[:_HOT]:
+        table.add_row(
+            f"{r['short']}-{r['partition']}",
+            f"{r['messages']:,}",
+            _seconds(r["seconds"]),
+            "none" if r["committed"] is None else f"{r['committed']:,}",
+            f"{r['end']:,}",
+            "" if r["velocity"] is None else f"{r['velocity']:+,.0f}",
+            Text(r["verdict"], style=_VERDICTS[r["verdict"]]),
+            duration(max(0.0, found["now"] - r["since"])),
+            "not known" if r["holder"] is None else r["holder"] or "nobody",
+        )
+    return table
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    connect, slot, canary, letters = found["connect"], found["slot"], found["canary"], found["dead_letters"]
+    tasks = ", ".join(f"task {task['id']} {task['state']}" for task in connect.get("tasks", [])) or "no tasks"
+    lines = [
+        f"connector  {connect['name']}: "
+        + (connect["error"] or (f"{connect['state']} ({tasks})" if connect["there"] else "not there")),
+        f"slot       {slot['name']}: "
+        + (
+            slot["error"]
+            or (
+                f"{'active' if slot['active'] else 'inactive'}, {size(slot['lag_bytes'])} behind, "
+                f"{size(slot['retained_bytes'])} of WAL kept, {slot['wal_status']}"
+                if slot["there"]
+                else "not there"
+            )
+        ),
+    ]
+    lines += [f"shard {number}    " + (shard["error"] or "answers") for number, shard in enumerate(found["shards"])]
+    trip = canary["round_trip_s"]
+    lines.append(f"canary     {canary['state']}" + (f", the way took {trip:.2f} s" if trip is not None else ""))
+    members = found["members"]
+    lines.append(f"group      {found['group']}: {members['state'] or 'not known'}, {len(members['members'])} workers")
+    for each in found["replays"]:
+        share = 100 * each["done"] / each["total"] if each["total"] else 100
+        left = f", {duration(each['eta_s'])} left" if each["eta_s"] else ""
+        lines.append(f"replay     {each['name']}: {each['state']}, {share:.0f} %, {each['per_s']:,.0f}/s{left}")
+    if letters is not None:
+        lines.append(
+            f"dead letters  {letters['total']:,}, {letters['last_hour']:,} of them seen to come in the last hour"
+        )
+    return lines
+
+
+def _seconds(value: float | None) -> str:
+    return "?" if value is None else "0" if value == 0 else duration(value)
+
+
+def _rate(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _drain(topic: dict[str, Any]) -> str:
+    if not topic["messages"] and not topic["rewound"]:
+        return ""
+    return "never" if topic["drain_s"] is None else duration(topic["drain_s"])

@@ -1,0 +1,88 @@
+"""One look at the live group in Kafka after the other: offsets, members, ages, dead letters -> readings.Kafka.
+
+Enters: settings. Leaves: plain values. It remembers the past of each partition (stream/monitor/lag.py), and
+writes nowhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from stream.config import Settings
+from stream.kafka.broker import LagSource, Offsets, Retention
+from stream.kafka.offsets import TP
+from stream.monitor.lag import Limits, Look, PartitionLag, Track
+from stream.monitor.readings import DeadLetters, Kafka
+from stream.tables import SOURCES
+
+_PARTITIONS_S = 30.0  # partitions, log starts and retention are asked for so often
+
+
+class KafkaReader:
+    """One look at the live group after the other."""
+
+    def __init__(self, settings: Settings, limits: Limits, reached: dict[TP, int]) -> None:
+        self._settings = settings
+        self._source = LagSource(settings.kafka)
+        self._limits = limits
+        self._topics = [settings.topic(table) for table in SOURCES]
+        self._reached = reached
+        self.tracks: dict[TP, Track] = {}
+        self._partitions: list[TP] = []
+        self._retention: dict[str, Retention] = {}
+        self._refreshed = float("-inf")
+        self._empty_since: float | None = None
+        self._letters: deque[tuple[float, int]] = deque()
+        self._letter_tps: list[TP] = []
+
+    def read(self) -> Kafka:
+        """Raises KafkaUnavailable."""
+        source, group_name = self._source, self._settings.kafka.group
+        refresh = time.monotonic() - self._refreshed > _PARTITIONS_S or not self._partitions
+        if refresh:
+            self._partitions = source.partitions(self._topics)
+            self._letter_tps = source.partitions([self._settings.dead_letter_topic])
+            self._retention = source.retention(sorted({tp.topic for tp in self._partitions}))
+        offsets: dict[TP, Offsets] = {}
+        if self._partitions:  # those of the dead letters in the same request: each request costs the monitor CPU
+            asked = [*self._partitions, *self._letter_tps]
+            offsets = source.offsets(group_name, asked, refresh_starts=refresh)
+        if refresh:
+            self._refreshed = time.monotonic()
+        letters = [kept for tp in self._letter_tps if (kept := offsets.pop(tp, None)) is not None]
+        wanted = {}
+        for tp, each in offsets.items():
+            track = self.tracks.get(tp)
+            if track is None:
+                track = self.tracks[tp] = Track(self._limits, reached=self._reached.get(tp))
+            at = track.next_offset(start=each.start, end=each.end, committed=each.committed)
+            wanted[tp] = (at, each.end)
+        following = source.next_messages(wanted)
+        group = source.group(group_name)
+        holders = group.holders()
+        now = time.time()
+        self._empty_since = None if group.members else self._empty_since or now
+        lags: dict[TP, PartitionLag] = {}
+        for tp, each in offsets.items():
+            member = holders.get(tp)
+            waiting, next_at = following[tp]
+            rebalancing = group.members and not holders
+            holder = f"{member.host} ({member.client_id})" if member else None if rebalancing else ""
+            lags[tp] = self.tracks[tp].add(Look(now, each.start, each.end, each.committed, waiting, next_at, holder))
+        return Kafka(group, self._empty_since, lags, self._retention, self._count_letters(letters, now))
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _count_letters(self, letters: list[Offsets], now: float) -> DeadLetters | None:
+        if not letters:
+            return None
+        total = sum(each.end - each.start for each in letters)
+        if not self._letters or self._letters[-1][1] != total:
+            self._letters.append((now, total))
+        # The newest that is older than an hour stays: it says how many there were then.
+        while len(self._letters) > 1 and self._letters[1][0] < now - 3600:
+            self._letters.popleft()
+        came = max(0, total - self._letters[0][1])
+        return DeadLetters(total, came, self._letters[-1][0] if came else None)

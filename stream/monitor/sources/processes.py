@@ -1,0 +1,209 @@
+"""The other processes (workers, replays, verify --watch), as their web servers tell: GET /api/process.
+
+Enters: URLs. Leaves: for each address what it said, or why it did not; rates and quantiles over the last minute, from
+two looks at counters. A process that is gone is remembered for a while: it may be what an operator looks for.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import urllib3
+
+WINDOW_S = 60.0
+FORGET_S = 3600.0  # after so long without an answer
+_RESOLVE_S = 30.0
+
+Labels = dict[str, str]
+
+
+class Document(msgspec.Struct):
+    """What a process says of itself (stream/web/process_state.py)."""
+
+    role: str
+    host: str
+    pid: int
+    started: float
+    now: float
+    samples: dict[str, list[tuple[Labels, float | None]]]
+    problems: list[dict[str, Any]] = []
+    partitions: list[tuple[str, int]] = []
+
+
+_DECODER = msgspec.json.Decoder(Document)
+
+
+@dataclass(slots=True)
+class Process:
+    """One address. `document` is the newest, also when it does not answer any more."""
+
+    url: str
+    document: Document | None = None
+    answered_at: float | None = None
+    error: str | None = None
+    silent_since: float | None = None
+    looks: deque[tuple[float, Document]] = field(default_factory=deque)
+
+    @property
+    def up(self) -> bool:
+        return self.error is None and self.document is not None
+
+    def take(self, now: float, document: Document) -> None:
+        """A new look. A restarted process begins anew: its counters do."""
+        if self.document is not None and self.document.started != document.started:
+            self.looks.clear()
+        self.document, self.answered_at, self.error, self.silent_since = document, now, None, None
+        self.looks.append((now, document))
+        while self.looks[0][0] < now - WINDOW_S:
+            self.looks.popleft()
+
+
+class ProcessSource:
+    """Asks all addresses of the URLs. For one thread; `close` it."""
+
+    def __init__(self, urls: Sequence[str], *, timeout_s: float = 1.5) -> None:
+        self._urls = list(urls)
+        self._pool = urllib3.PoolManager(timeout=timeout_s, retries=False, maxsize=1)
+        self._found: dict[str, Process] = {}
+        self._addresses: list[str] = []
+        self._resolved_at = float("-inf")
+
+    def add(self, url: str) -> None:
+        """Ask this one, too."""
+        self._urls.append(url)
+
+    def read(self, now: float) -> list[Process]:
+        """All processes known, those that answer first, each once. Raises nothing: silence is an answer."""
+        if time.monotonic() - self._resolved_at > _RESOLVE_S or not self._addresses:
+            self._addresses = addresses(self._urls)
+            self._resolved_at = time.monotonic()
+        for url in self._addresses:
+            process = self._found.setdefault(url, Process(url))
+            try:
+                answer = self._pool.request("GET", url + "/api/process")
+                if answer.status != 200:
+                    raise ValueError(f"status {answer.status}")
+                process.take(now, _DECODER.decode(answer.data))
+            except (urllib3.exceptions.HTTPError, msgspec.MsgspecError, ValueError, OSError) as error:
+                process.error = _short(error)
+                process.silent_since = process.silent_since or now
+        for url, process in list(self._found.items()):
+            if url not in self._addresses and process.error is None:
+                process.error, process.silent_since = "not in DNS any more", now
+            if process.silent_since is not None and now - process.silent_since > FORGET_S:
+                del self._found[url]
+        # Never seen and silent: nothing is known of it, not even that there should be one.
+        known = [process for process in self._found.values() if process.document is not None]
+        ordered = sorted(known, key=lambda process: (not process.up, process.url))
+        # A process may answer at two addresses: its own, and that of its name.
+        return list({_identity(process): process for process in reversed(ordered)}.values())[::-1]
+
+    def close(self) -> None:
+        self._pool.clear()
+
+
+def _identity(process: Process) -> tuple[str, int, float]:
+    document = process.document
+    assert document is not None
+    return document.host, document.pid, document.started
+
+
+def addresses(urls: Iterable[str]) -> list[str]:
+    """Every URL with each address of its host; one that cannot be resolved is left out."""
+    found: dict[str, None] = {}
+    for url in urls:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        if parts.scheme == "https":  # the certificate is for the name
+            found[url.rstrip("/")] = None
+            continue
+        try:
+            resolved = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        except OSError:
+            continue
+        for *_, address in resolved:
+            host = f"[{address[0]}]" if ":" in str(address[0]) else address[0]
+            found[f"{parts.scheme}://{host}:{port}"] = None
+    return list(found)
+
+
+def total(processes: Iterable[Process], name: str, **labels: str) -> float:
+    """A sample of the newest documents, summed."""
+    return sum(_sum(process.document, name, labels) for process in processes if process.document is not None)
+
+
+def by_label(processes: Iterable[Process], name: str, label: str, **labels: str) -> dict[str, float]:
+    """The same for each value of one label."""
+    found: dict[str, float] = {}
+    for process in processes:
+        for own, value in process.document.samples.get(name, []) if process.document is not None else []:
+            if value is not None and _matches(own, labels):
+                found[own.get(label, "")] = found.get(own.get(label, ""), 0.0) + value
+    return found
+
+
+def rate(processes: Iterable[Process], name: str, **labels: str) -> float | None:
+    """Change for each second over the last minute, of the processes that answer; None when nothing is known yet."""
+    found = None
+    for process in processes:
+        if process.up and len(process.looks) > 1:
+            (t0, before), (t1, after) = process.looks[0], process.looks[-1]
+            step = max(0.0, _sum(after, name, labels) - _sum(before, name, labels)) / (t1 - t0)
+            found = (found or 0.0) + step
+    return found
+
+
+def quantiles(
+    processes: Iterable[Process], name: str, wanted: Sequence[float] = (0.5, 0.99), **labels: str
+) -> list[float] | None:
+    """Quantiles of a histogram over the last minute; None when nothing was observed."""
+    counts: dict[float, float] = {}
+    for process in processes:
+        if not process.up or len(process.looks) < 2:
+            continue
+        for sign, (_, document) in ((1, process.looks[-1]), (-1, process.looks[0])):
+            for own, value in document.samples.get(name + "_bucket", []):
+                if value is not None and _matches(own, labels):
+                    edge = float(own["le"])
+                    counts[edge] = counts.get(edge, 0.0) + sign * value
+    edges = sorted(counts)
+    if not edges or counts[edges[-1]] <= 0:
+        return None
+    return [_quantile(edges, counts, share) for share in wanted]
+
+
+def _quantile(edges: list[float], counts: dict[float, float], share: float) -> float:
+    """Linear within a bucket, as Prometheus' histogram_quantile does it."""
+    rank = share * counts[edges[-1]]
+    low, below = 0.0, 0.0
+    for edge in edges:
+        if counts[edge] >= rank:
+            if edge == float("inf"):
+                return low
+            inside = counts[edge] - below
+            return low + (edge - low) * ((rank - below) / inside if inside else 1.0)
+        low, below = edge, counts[edge]
+    return low
+
+
+def _sum(document: Document, name: str, labels: Labels) -> float:
+    return sum(value for own, value in document.samples.get(name, []) if value is not None and _matches(own, labels))
+
+
+def _matches(own: Labels, wanted: Labels) -> bool:
+    return all(own.get(name) == value for name, value in wanted.items())
+
+
+def _short(error: Exception) -> str:
+    text = str(error)
+    for word in ("refused", "timed out", "reset"):
+        if word in text:
+            return f"connection {word}" if word != "timed out" else "timed out"
+    return text[:120]

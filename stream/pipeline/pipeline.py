@@ -1,0 +1,517 @@
+"""decode -> place -> write -> confirm: one pipeline, whoever drives it. The caller commits offsets, afterwards.
+
+    Fetched --decode--> changes --look up--> places --plan--> writes --> ClickHouse
+                 \\-> dead letters                \\-> reindex of what changes its place
+    confirm: look the places up again; whatever moved meanwhile is reindexed, until nothing has
+
+Enters: messages of one source table. Leaves: rows in ClickHouse, dead letters in Kafka, and a Ledger. It never commits,
+and it keeps nothing between batches: a batch may be processed by anyone, at any time, twice.
+Plain synchronous code. Stops with the errors of stream/errors.py; what can be retried is retried by `retry`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, TypeVar
+
+from stream.errors import Refused
+from stream.pipeline.dead_letter import DeadLetter, Message
+from stream.pipeline.envelope import DELETE, Decoded, Decoder, Envelope
+from stream.pipeline.ledger import Ledger, Outcome
+from stream.pipeline.placement import GONE, Place, State, month_of, own_row_changed
+from stream.pipeline.plan import (
+    Plan,
+    moved_conversations,
+    plan_scorecards,
+    plan_scores,
+    plan_upserts,
+    scorecard_ids,
+    versions_of,
+)
+from stream.pipeline.reindex import Snapshot, Standing, plan_reindex
+from stream.pipeline.upserts import UpsertDecoder, Upserts
+from stream.pipeline.values import Bad, convert, uuid_int
+from stream.pipeline.writes import Layout, Writes
+from stream.tables import CHATS, SCORE, SCORECARD
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+REINDEX_CHUNK = 1_000  # scorecards read, compared and written together: bounds memory when a customer is deleted
+
+
+class Fetched(Protocol):
+    """Messages of one partition, as a driver has them."""
+
+    topic: str
+    partition: int
+
+    @property
+    def values(self) -> Sequence[bytes | None]: ...
+    @property
+    def keys(self) -> Sequence[bytes | None]: ...
+    def message(self, index: int) -> Message:
+        """The message whole, for a dead letter."""
+        ...
+
+
+class Source(Protocol):
+    """Postgres, for what changes do not carry. Raises PostgresUnavailable."""
+
+    def places(self, ids: Sequence[str]) -> dict[str, Place]:
+        """The present place of each scorecard; those not in Postgres are missing."""
+        ...
+
+    def moved(self, expected: Mapping[str, Place], looked: Mapping[str, Place]) -> dict[str, Place]:
+        """The present places of the scorecards that are not where they are expected; GONE is one.
+
+        `looked`: what `places` has returned before, which may save a look at what has not been written since.
+        """
+        ...
+
+    def scorecards_of(self, conversations: Sequence[str]) -> list[tuple[str, str, bool]]:
+        """(conversation id, scorecard id, covered) of all scorecards of these conversations.
+
+        `covered`: last written, with all scores, by the conversation's own transaction or by ones that began after it.
+        """
+        ...
+
+    def snapshot(self, ids: Sequence[str]) -> Snapshot:
+        """These scorecards with their scores, as of one moment."""
+        ...
+
+
+class Target(Protocol):
+    """ClickHouse. Raises ClickHouseUnavailable, WriteMismatch."""
+
+    def write(self, writes: Writes) -> None:
+        """Returns when all shards have acknowledged all rows."""
+        ...
+
+    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
+        """The rows of these scorecards that are visible on any shard, in any ClickHouse partition.
+
+        `customers`: under which they may stand; None: under any, which costs more.
+        """
+        ...
+
+    def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:
+        """(scorecard id, customer id, version) of the rows of both tables that stand with one of these versions.
+
+        Reads whole columns: for what a predecessor that died may have left.
+        """
+        ...
+
+
+class DeadLetters(Protocol):
+    """The dead-letter topic. Raises KafkaUnavailable."""
+
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Returns when the broker has acknowledged them all."""
+        ...
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of a batch."""
+
+    ledger: Ledger
+    refused: dict[str, int] = field(default_factory=dict)  # dead letters by reason
+    rows: int = 0
+    reindexed: int = 0
+    moved: int = 0  # scorecards whose place changed between look-up and confirm
+    commit_ms: list[int] = field(default_factory=list)  # commit times in Postgres of the changes
+    stages: dict[str, float] = field(default_factory=dict)  # seconds
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A batch, decoded: what needs no other system, and may be done ahead."""
+
+    upserts: Upserts | None  # the whole batch, when nothing in it needs a decision of its own: nearly every one
+    messages: list[Decoded]  # else
+    seconds: float
+
+
+class Retrying(Protocol):
+    """Calls a step until it succeeds; lets through what must stop the process."""
+
+    def __call__(self, step: Callable[[], T], /) -> T: ...
+
+
+def no_retry(step: Callable[[], T], /) -> T:
+    """Call the step once."""
+    return step()
+
+
+class Pipeline:
+    """Processes batches of one source table.
+
+    Args:
+        keep: a replay's filter: changes of scorecards whose place it refuses are ignored.
+        in_order: whoever calls processes the batches of a partition one after another, as they are in the log. What a
+            scorecard's own row has become by the end of a batch of scorecards is then left to its own later message.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        *,
+        source: Source,
+        target: Target,
+        dead_letters: DeadLetters,
+        layout: Layout,
+        epoch: int = 0,
+        retry: Retrying = no_retry,
+        keep: Callable[[Place], bool] | None = None,
+        in_order: bool = False,
+    ) -> None:
+        self.table = table
+        self._decoder = Decoder(table, epoch=epoch)
+        self._upserts_of = UpsertDecoder(table, epoch=epoch).decode if table != CHATS else None
+        self._source = source
+        self._target = target
+        self._dead_letters = dead_letters
+        self._layout = layout
+        self._retry = retry
+        self._keep = keep
+        self._leaves_own = in_order and table == SCORECARD.source
+
+    def prepare(self, fetched: Sequence[Fetched]) -> Prepared:
+        """Decode messages of this pipeline's table. For any thread."""
+        began = time.perf_counter()
+        upserts = self._upserts(fetched)
+        messages = [] if upserts is not None else [item for part in fetched for item in self._decode(part)]
+        return Prepared(upserts, messages, time.perf_counter() - began)
+
+    def process(
+        self,
+        fetched: Sequence[Fetched],
+        *,
+        prepared: Prepared | None = None,
+        still_mine: Callable[[], bool] = lambda: True,
+        again: bool = False,
+    ) -> Done:
+        """Process messages of this pipeline's table; on return their offsets may be committed.
+
+        Args:
+            prepared: what `prepare` made of them, when it was asked before.
+            still_mine: asked at the end; when a worker has lost the partitions meanwhile (or was asleep for so long
+                that it may have), what it wrote is reindexed, since the new owner may have retired it already.
+            again: these messages may have been processed before by somebody who died before he could confirm. What he
+                wrote to a place that the scorecard had left since, and that was retired by then, is looked for.
+        """
+        prepared = prepared or self.prepare(fetched)
+        clock = _Stages(decode=prepared.seconds)
+        upserts, messages = prepared.upserts, prepared.messages
+        at = [index for index, item in enumerate(messages) if isinstance(item, Envelope)]
+        changes: list[Envelope] = [messages[index] for index in at]  # type: ignore[misc]
+        done = Done(Ledger(fetched[0].topic if fetched else self.table))
+        done.commit_ms = [change.source.ts_ms for change in changes] if upserts is None else upserts.commit_ms
+        plan = (
+            self._index_chats(changes, done, clock, still_mine, again=again)
+            if self.table == CHATS
+            else self._index(changes if upserts is None else upserts, done, clock, still_mine, again=again)
+        )
+        refused: dict[int, Refused] = {}
+        outcomes = plan.outcomes
+        if upserts is None:
+            outcomes = [Outcome.TOMBSTONE if item is None else None for item in messages]
+            refused = {index: item for index, item in enumerate(messages) if isinstance(item, Refused)}
+            for index, outcome in zip(at, plan.outcomes, strict=True):
+                outcomes[index] = outcome
+            refused |= {at[index]: why for index, why in plan.refused.items()}
+        self._close(fetched, outcomes, refused, done)
+        clock.mark("close")
+        done.stages = clock.seconds
+        return done
+
+    def reindex(
+        self,
+        versions: Mapping[str, int],
+        customers: set[str],
+        done: Done | None = None,
+        *,
+        beside: Writes | None = None,
+    ) -> dict[str, Place]:
+        """Make ClickHouse equal to Postgres for these scorecards, and return the places that it used.
+
+        Args:
+            versions: scorecard id -> version to write at.
+            customers: under which rows may stand, beside their present ones.
+            beside: rows that are written in the same inserts.
+        """
+        places: dict[str, Place] = {}
+        writes = beside or Writes()
+        ids = list(versions)
+        for start in range(0, len(ids), REINDEX_CHUNK):
+            chunk = ids[start : start + REINDEX_CHUNK]
+            snapshot = self._retry(partial(self._source.snapshot, chunk))
+            under = sorted((customers | {place.customer_id for place in snapshot.places.values()}) - {""})
+            standing = self._retry(partial(self._target.standing, chunk, under))
+            plan = plan_reindex({i: versions[i] for i in chunk}, snapshot, standing, self._layout)
+            for scorecard_id, why in plan.refused:
+                log.warning("reindex skipped a row scorecard=%s cause=%r", scorecard_id, str(why))
+            writes.update(plan.markers)
+            writes.update(plan.rows)
+            if writes:
+                self._retry(partial(self._target.write, writes))
+            if done is not None:
+                done.rows += writes.rows
+            writes = Writes()
+            places |= {scorecard_id: snapshot.places.get(scorecard_id, GONE) for scorecard_id in chunk}
+        if done is not None:
+            done.reindexed += len(ids)
+        return places
+
+    def _undo(self, versions: dict[str, int], customers: set[str], done: Done, *, lost: bool, again: bool) -> None:
+        """Reindex what was written too late, after whoever processed a change of place had retired what stood then.
+
+        A worker that has lost its partitions reindexes its own writes; one that takes messages over after a crash looks
+        for rows that its predecessor left where they no longer belong.
+        """
+        if lost:
+            log.warning("lost the partitions in a batch table=%s scorecards=%d: reindexing", self.table, len(versions))
+        elif again and versions:
+            strays = self._strays(list(versions))
+            versions = {scorecard_id: versions[scorecard_id] for scorecard_id, _ in strays}
+            customers |= {customer_id for _, customer_id in strays}
+        else:
+            return
+        if versions:
+            self._confirm_places(self.reindex(versions, customers, done), versions, customers, done)
+
+    def _strays(self, ids: Sequence[str]) -> set[tuple[str, str]]:
+        """(scorecard id, customer id) of rows that stand where they do not belong, under whichever customer."""
+        standing = self._retry(partial(self._target.standing, ids, None))
+        by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in ids}
+        stands = {(by_int[row.key.scorecard_id], row.key.customer_id, row.key.shard, row.key.month) for row in standing}
+        # Looked up afterwards: what moved in between is reindexed once too often, never too seldom.
+        places = self._retry(partial(self._source.places, ids))
+        for scorecard_id, place in places.items():
+            if place.state == State.VISIBLE and place.event_time_us is not None:
+                at = place.event_time_us
+                stands.discard((scorecard_id, place.customer_id, self._layout.shard(at), month_of(at)))
+        return {(scorecard_id, customer_id) for scorecard_id, customer_id, *_ in stands}
+
+    def _upserts(self, fetched: Sequence[Fetched]) -> Upserts | None:
+        """The batch as columns, when nothing in it needs a decision of its own: nearly every one of scores."""
+        if self._upserts_of is None or any(None in part.keys for part in fetched):
+            return None
+        return self._upserts_of([value for part in fetched for value in part.values])
+
+    def _decode(self, part: Fetched) -> list[Decoded]:
+        """Decode, and refuse what has no key: the topics are keyed by primary key, so it is not Debezium's."""
+        out = self._decoder.decode(part.values)
+        keys = part.keys
+        if None in keys:
+            for index, key in enumerate(keys):
+                if key is None and out[index] is not None:
+                    out[index] = Refused("null_key", "the message has no key")
+        return out
+
+    def _index(
+        self,
+        changes: list[Envelope] | Upserts,
+        done: Done,
+        clock: _Stages,
+        still_mine: Callable[[], bool],
+        *,
+        again: bool,
+    ) -> Plan:
+        ids = scorecard_ids(changes)
+        places: Mapping[str, Place] = self._retry(partial(self._source.places, ids)) if ids else {}
+        clock.mark("look_up")
+        if self._keep is not None:
+            ids = [scorecard_id for scorecard_id in ids if self._keep(places.get(scorecard_id, GONE))]
+        if isinstance(changes, Upserts):
+            plan = plan_upserts(changes, places, self._layout, wanted=ids)
+        else:
+            plan = self._plan_kept(changes, places, set(ids))
+        clock.mark("plan")
+        used = {i: places.get(i, GONE) for i in ids}
+        if plan.reindex:
+            used |= self.reindex(plan.reindex, plan.customers, done, beside=plan.writes)
+        elif plan.writes:
+            self._retry(partial(self._target.write, plan.writes))
+            done.rows += plan.writes.rows
+        clock.mark("write")
+        plan.customers |= {place.customer_id for place in used.values()}
+        self._confirm(used, places, changes, plan.customers, done)
+        if (lost := not still_mine()) or again:
+            versions = versions_of(changes)
+            self._undo({i: versions[i] for i in ids}, plan.customers, done, lost=lost, again=again)
+        clock.mark("confirm")
+        return plan
+
+    def _plan_kept(self, changes: list[Envelope], places: Mapping[str, Place], wanted: set[str]) -> Plan:
+        """Plan for the changes of the wanted scorecards only; the others are ignored."""
+        planner = plan_scores if self.table == SCORE.source else plan_scorecards
+        if self._keep is None:
+            return planner(changes, places, self._layout)
+        kept = [(i, own) for i, change in enumerate(changes) if (own := _wanted_part(change, wanted)) is not None]
+        at = [i for i, _ in kept]
+        part = planner([change for _, change in kept], places, self._layout)
+        whole = Plan(outcomes=[Outcome.IGNORED] * len(changes), writes=part.writes, reindex=part.reindex)
+        whole.customers = part.customers
+        for position, index in enumerate(at):
+            whole.outcomes[index] = part.outcomes[position]
+        whole.refused = {at[position]: why for position, why in part.refused.items()}
+        return whole
+
+    def _index_chats(
+        self, changes: list[Envelope], done: Done, clock: _Stages, still_mine: Callable[[], bool], *, again: bool
+    ) -> Plan:
+        plan = Plan(outcomes=[Outcome.IGNORED] * len(changes))
+        bad: Bad = {}
+        convert("time", "started_at", [None if c.after is None else c.after.started_at for c in changes], bad)
+        plan.refused = bad
+        conversations = moved_conversations(changes)
+        found: list[tuple[str, str, bool]] = []
+        if conversations:
+            found = self._retry(partial(self._source.scorecards_of, list(conversations)))
+        clock.mark("look_up")
+        indexed = set()
+        for conversation_id, scorecard_id, covered in found:
+            moved = conversations[conversation_id]
+            # What was written with the conversation or later is indexed by its own messages, which find it.
+            if not (covered and moved.arrived):
+                plan.reindex_at(scorecard_id, moved.version)
+                indexed.add(conversation_id)
+        for index, change in enumerate(changes):
+            row = change.before if change.op == DELETE else change.after
+            if index in bad:
+                plan.outcomes[index] = None
+            elif row.conversation_id in indexed:
+                plan.outcomes[index] = Outcome.RETIRED if change.op == DELETE else Outcome.WRITTEN
+        if plan.reindex:
+            places = self.reindex(plan.reindex, set(), done)
+            customers = {place.customer_id for place in places.values()}
+            clock.mark("write")
+            self._confirm_places(places, plan.reindex, customers, done)
+            self._undo(plan.reindex, customers, done, lost=not still_mine(), again=again)
+        if again:
+            self._undo_left(changes, plan.reindex, done)
+        clock.mark("confirm")
+        return plan
+
+    def _undo_left(self, changes: Sequence[Envelope], known: Mapping[str, int], done: Done) -> None:
+        """Reindex what somebody who died wrote for these conversations, and what is theirs no more.
+
+        A scorecard that was deleted or given to another conversation just then is named by no message of theirs. But
+        what was written for a conversation's change has that change's version, which no other row has.
+        """
+        versions: dict[str, int] = {}
+        customers: set[str] = set()
+        for scorecard_id, customer_id, version in self._retry(
+            partial(self._target.written, {change.version for change in changes})
+        ):
+            if scorecard_id not in known:
+                versions[scorecard_id] = max(version, versions.get(scorecard_id, 0))
+                customers.add(customer_id)
+        if versions:
+            self._confirm_places(self.reindex(versions, customers, done), versions, customers, done)
+
+    def _confirm(
+        self,
+        used: dict[str, Place],
+        looked: Mapping[str, Place],
+        changes: list[Envelope] | Upserts,
+        customers: set[str],
+        done: Done,
+    ) -> None:
+        """Reindex the scorecards that are not in the places used. `looked`: from which most of those come."""
+        if not used:
+            return
+        now = self._retry(partial(self._source.moved, used, looked))
+        moved = list(now)
+        if self._leaves_own:
+            # That change was committed after our first look, so its message lies behind ours in the partition, and
+            # will find all that we have written: it costs no round of its own here.
+            moved = [i for i in now if not own_row_changed(used[i], now[i])]
+        if moved:
+            versions = versions_of(changes)
+            self._settle({i: versions[i] for i in moved}, used, now, customers, done)
+
+    def _confirm_places(
+        self, places: dict[str, Place], versions: Mapping[str, int], customers: set[str], done: Done
+    ) -> None:
+        now = self._retry(partial(self._source.places, list(places)))
+        moved = {i: versions[i] for i, place in places.items() if now.get(i, GONE) != place}
+        if moved:
+            self._settle(moved, places, now, customers, done)
+
+    def _settle(
+        self,
+        versions: dict[str, int],
+        places: dict[str, Place],
+        now: dict[str, Place],
+        customers: set[str],
+        done: Done,
+    ) -> None:
+        """Reindex what moved, until it stands still. Customers that it meets on the way are added to `customers`."""
+        while versions:
+            done.moved += len(versions)
+            customers |= {where.get(i, GONE).customer_id for where in (places, now) for i in versions}
+            places = self.reindex(versions, customers, done)
+            now = self._retry(partial(self._source.places, list(places)))
+            versions = {i: versions[i] for i in versions if now.get(i, GONE) != places[i]}
+
+    def _close(
+        self, fetched: Sequence[Fetched], outcomes: list[Outcome | None], refused: dict[int, Refused], done: Done
+    ) -> None:
+        """Produce the dead letters, and account for every message."""
+        now_ms = int(time.time() * 1000)
+        letters: list[DeadLetter] = []
+        start = 0
+        for part in fetched:
+            end = start + len(part.values)
+            for index in sorted(index for index in refused if start <= index < end):
+                letters.append(DeadLetter.of(part.message(index - start), refused[index], now_ms=now_ms))
+                outcomes[index] = Outcome.DEAD_LETTER
+            known = [outcome for outcome in outcomes[start:end] if outcome is not None]
+            done.ledger.add(part.partition, known, consumed=len(part.values))
+            start = end
+        if letters:
+            self._retry(partial(self._dead_letters.send, letters))
+        for letter in letters:
+            done.refused[letter.reason] = done.refused.get(letter.reason, 0) + 1
+            at = letter.message
+            log.warning(
+                "dead letter topic=%s partition=%d offset=%d reason=%s cause=%r",
+                at.topic, at.partition, at.offset, letter.reason, letter.error[:200],
+            )  # fmt: skip
+        done.ledger.check()
+
+
+def _wanted_part(change: Envelope, wanted: set[str]) -> Envelope | None:
+    """What a change means for the wanted scorecards; None: nothing. Of a score that moves, one of the two may be."""
+    before, after = change.before, change.after
+    if change.op == DELETE:
+        return change if before.scorecard_id in wanted else None
+    if before is None or not before.scorecard_id or before.scorecard_id == after.scorecard_id:
+        return change if after.scorecard_id in wanted else None
+    if after.scorecard_id in wanted:
+        if before.scorecard_id not in wanted:
+            before.scorecard_id = after.scorecard_id  # it leaves a scorecard that is not to be touched
+        return change
+    if before.scorecard_id not in wanted:
+        return None
+    return type(change)(op=DELETE, source=change.source, before=before, version=change.version)
+
+
+class _Stages:
+    """Seconds spent in each stage of a batch; those of the first were measured before."""
+
+    def __init__(self, **before: float) -> None:
+        self.seconds: dict[str, float] = before
+        self._since = time.perf_counter()
+
+    def mark(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        self._since = now

@@ -1,0 +1,100 @@
+"""Reindex: what makes ClickHouse equal to Postgres for some scorecards, whatever stands there.
+
+Enters: the scorecards and their scores as they are in Postgres (one snapshot), the rows that stand in ClickHouse, and
+the version to write at. Leaves: rows for the present place, and delete markers for what stands with a version up to
+that one anywhere else. Whatever is newer arrives as its own change. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from stream.errors import Refused
+from stream.pipeline.placement import GONE, Place, State
+from stream.pipeline.values import Bad, convert, uuid_int
+from stream.pipeline.writes import Key, Layout, Writes
+from stream.tables import SCORE, SCORECARD, TARGETS, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Scorecards as they are in Postgres at one moment.
+
+    Rows are (scorecard id, values in the order of `Table.columns`): UUIDs as text, times as int microseconds.
+    """
+
+    places: Mapping[str, Place]
+    rows: Mapping[str, Sequence[tuple[Any, ...]]]  # by target table
+
+
+class Standing(NamedTuple):
+    """A row that ClickHouse shows."""
+
+    key: Key
+    event_time_us: int
+    version: int
+
+
+@dataclass(slots=True)
+class Reindex:
+    """What to write; markers and rows go together, so that a row on the move is not gone or there twice for long."""
+
+    markers: Writes = field(default_factory=Writes)
+    rows: Writes = field(default_factory=Writes)
+    refused: list[tuple[str, Refused]] = field(default_factory=list)  # (scorecard id, why)
+
+
+def plan_reindex(
+    versions: Mapping[str, int], snapshot: Snapshot, standing: Iterable[Standing], layout: Layout
+) -> Reindex:
+    """What to write so that the scorecards of `versions` stand as `snapshot` has them."""
+    out = Reindex()
+    kept: set[Key] = set()
+    for table in TARGETS:
+        kept |= _rows_of(table, snapshot, versions, out=out, layout=layout)
+    by_int = {uuid_int(scorecard_id): version for scorecard_id, version in versions.items()}
+    tables = {table.target: table for table in TARGETS}
+    for row in standing:
+        version = by_int[row.key.scorecard_id]
+        if row.version <= version and row.key not in kept:
+            values = {
+                "customer_id": row.key.customer_id,
+                "scorecard_id": row.key.scorecard_id,
+                "event_time": row.event_time_us,
+                tables[row.key.table].id: row.key.row_id,
+            }
+            out.markers.add_marker(tables[row.key.table], row.key.shard, values, version=version)
+    return out
+
+
+def _rows_of(
+    table: Table, snapshot: Snapshot, versions: Mapping[str, int], *, out: Reindex, layout: Layout
+) -> set[Key]:
+    """Add the rows that are to be shown; returns their keys, also of those that could not be converted."""
+    shown = [row for row in snapshot.rows[table.target] if snapshot.places.get(row[0], GONE).state == State.VISIBLE]
+    if not shown:
+        return set()
+    bad: Bad = {}
+    scorecards, *columns = (list(column) for column in zip(*shown, strict=True))
+    columns = [convert(c.kind, c.name, values, bad) for c, values in zip(table.columns, columns, strict=True)]
+    ids = convert("uuid", "scorecard_id", scorecards, {})
+    row_ids = ids if table is SCORECARD else columns[[c.name for c in SCORE.columns].index(SCORE.id)]
+    places = [snapshot.places[scorecard_id] for scorecard_id in scorecards]
+    kept = {
+        layout.key(table, place, scorecard_id=scorecard, row_id=row_id)
+        for place, scorecard, row_id in zip(places, ids, row_ids, strict=True)
+    }
+    out.refused += [(scorecards[at], why) for at, why in bad.items()]
+    good = [at for at in range(len(shown)) if at not in bad]
+    if good:
+        out.rows.add_placed(
+            table,
+            layout,
+            places=[places[at] for at in good],
+            scorecards=[ids[at] for at in good],
+            columns=[[column[at] for at in good] for column in columns],
+            versions=[versions[scorecards[at]] for at in good],
+        )
+    return kept

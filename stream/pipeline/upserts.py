@@ -1,0 +1,140 @@
+"""Messages of scores or scorecards -> columns: the short way for a batch in which none needs a decision of its own.
+
+Enters: the values of messages. Leaves: Upserts, whose columns are checked and converted, or None when some message is
+anything but a plain upsert (a delete, a move, a tombstone, whatever is refused): then the whole batch goes the long
+way, stream/pipeline/envelope.py and stream/pipeline/plan.py, which knows all of that.
+
+The structs live for a thousand messages and not for the batch: what is read of them is still in the processor's cache,
+and memory holds the columns only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from msgspec.structs import astuple
+
+from stream.errors import Refused
+from stream.pipeline import moves
+from stream.pipeline.envelope import EXTRA, FAULTS, UPDATE, Envelope, upsert_type
+from stream.pipeline.ordering import versions
+from stream.pipeline.values import UNAVAILABLE, Bad, are_uuids, convert
+from stream.tables import SCORE, SCORECARD, Table
+
+_CHUNK = 1_000
+_SCORE_ID = [column.name for column in SCORE.columns].index(SCORE.id)
+_TABLES = {table.source: table for table in (SCORE, SCORECARD)}
+
+
+@dataclass(slots=True)
+class Upserts:
+    """Upserts of one table, each of which has all columns and stays in its place. One item a message.
+
+    `stays`: a score with its scorecard; a scorecard with its customer, kind, conversation, and time where that decides.
+    `newest`: False for those that a later message of the batch supersedes; None: there are none.
+    """
+
+    table: Table
+    scorecards: list[str] = field(default_factory=list)
+    columns: list[list[Any]] = field(default_factory=list)  # as in Table.columns
+    versions: list[int] = field(default_factory=list)
+    commit_ms: list[int] = field(default_factory=list)
+    newest: list[bool] | None = None
+
+    def __len__(self) -> int:
+        return len(self.scorecards)
+
+    def highest(self) -> dict[str, int]:
+        """The highest version among the changes of each scorecard, or of its scores."""
+        found: dict[str, int] = {}
+        for scorecard_id, version in zip(self.scorecards, self.versions, strict=True):
+            if found.get(scorecard_id, -1) < version:
+                found[scorecard_id] = version
+        return found
+
+
+class UpsertDecoder:
+    """Decodes messages of the topic of scores or of scorecards."""
+
+    def __init__(self, table: str, *, epoch: int = 0) -> None:
+        self._table = _TABLES[table]
+        self._epoch = epoch
+        self._decode: Callable[[Any], Envelope] = msgspec.json.Decoder(upsert_type(table)).decode
+        self._extra = [column.name for column in EXTRA[table]]  # come before the table's own columns
+        self._texts = [at for at, column in enumerate(self._table.columns) if column.kind == "text"]
+        self._stays = _stays if self._table is SCORE else moves.stays
+
+    def decode(self, values: Sequence[bytes | None]) -> Upserts | None:
+        """None: some message needs a decision of its own."""
+        found = Upserts(self._table, columns=[[] for _ in self._table.columns])
+        for start in range(0, len(values), _CHUNK):
+            try:
+                if not self._add(found, values[start : start + _CHUNK]):
+                    return None
+            except (*FAULTS, Refused, TypeError):  # a tombstone is no bytes
+                return None
+        cards = set(found.scorecards)
+        if not are_uuids(list(cards)):
+            return None
+        if self._table is SCORE:
+            ids: list[Any] = found.columns[_SCORE_ID]
+            if len(set(ids)) < len(found):
+                found.newest = _newest(list(zip(ids, found.scorecards, strict=True)), found.versions)
+        elif len(cards) < len(found):
+            found.newest = _newest(found.scorecards, found.versions)
+        return found
+
+    def _add(self, found: Upserts, values: Sequence[bytes | None]) -> bool:
+        changes = list(map(self._decode, values))
+        if not self._are_plain(changes):
+            return False
+        taken = list(map(list, zip(*[astuple(change.after) for change in changes], strict=True)))
+        extra = dict(zip(self._extra, taken, strict=False))
+        columns = taken[len(extra) :]
+        if any(UNAVAILABLE in columns[at] for at in self._texts):
+            return False
+        if any(moves.kind_of(kind) == "unknown" for kind in set(extra.get("scorecard_type", ()))):
+            return False
+        bad: Bad = {}
+        for column, held, more in zip(self._table.columns, found.columns, columns, strict=True):
+            held.extend(convert(column.kind, column.name, more, bad))
+        if bad:
+            return False
+        found.scorecards += extra["scorecard_id"]
+        sources = [change.source for change in changes]
+        found.versions += versions(list(map(attrgetter("sequence"), sources)), epoch=self._epoch)
+        found.commit_ms += map(attrgetter("ts_ms"), sources)
+        return True
+
+    def _are_plain(self, changes: Sequence[Envelope]) -> bool:
+        stays = self._stays
+        for change in changes:
+            if (before := change.before) is None:
+                if change.op == UPDATE and self._table is not SCORE:
+                    return False
+            elif not stays(before, change.after):
+                return False
+        return True
+
+
+def _newest(keys: Sequence[Any], of: Sequence[int]) -> list[bool]:
+    """Which messages are the newest of their row; the later of equal ones is."""
+    latest: dict[Any, int] = {}
+    for index, key in enumerate(keys):
+        held = latest.get(key)
+        if held is None or of[held] <= of[index]:
+            latest[key] = index
+    newest = [False] * len(keys)
+    for index in latest.values():
+        newest[index] = True
+    return newest
+
+
+def _stays(before: Any, after: Any) -> bool:
+    """Whether both images have the same ids; a before-image that is not full may lack them."""
+    card, score = before.scorecard_id, before.score_id
+    return (card == after.scorecard_id or not card) and (score == after.score_id or not score)

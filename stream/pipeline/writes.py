@@ -1,0 +1,117 @@
+"""Column-wise rows for each shard and table: what one insert takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from stream.pipeline.placement import Place, month_of, shard_of
+from stream.tables import TARGETS, Column, Table
+
+# What a delete marker holds in columns that are no part of the sort key or the ClickHouse partition.
+_BLANK: dict[str, Any] = {"uuid": 0, "text": "", "time": 0, "float": 0.0, "int": 0, "bool": False}
+
+
+class Key(NamedTuple):
+    """Which stored rows collapse into one: sort key and shard. `row_id` is the score's id, or the scorecard's."""
+
+    shard: int
+    table: str
+    customer_id: str
+    scorecard_id: int
+    row_id: int
+    month: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How event times spread over shards."""
+
+    shards: int
+    bucket_days: int
+
+    def shard(self, event_time_us: int) -> int:
+        return shard_of(event_time_us, shards=self.shards, bucket_days=self.bucket_days)
+
+    def key(self, table: Table, place: Place, *, scorecard_id: int, row_id: int) -> Key:
+        """Key of a row in its place, which has an event time."""
+        at = _known(place.event_time_us)
+        return Key(self.shard(at), table.target, place.customer_id, scorecard_id, row_id, month_of(at))
+
+
+class Writes:
+    """Rows to insert, column by column, for each shard and table."""
+
+    def __init__(self) -> None:
+        self._columns: dict[tuple[int, str], list[list[Any]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._columns)
+
+    def __iter__(self) -> Iterator[tuple[int, Table, list[list[Any]]]]:
+        """(shard, table, columns in the order of `Table.insert_columns`), in a fixed order."""
+        for shard, target in sorted(self._columns):
+            yield shard, _TABLES[target], self._columns[shard, target]
+
+    @property
+    def rows(self) -> int:
+        return sum(len(columns[0]) for columns in self._columns.values())
+
+    def add(self, table: Table, shard: int, columns: Sequence[list[Any]]) -> None:
+        """Rows of one shard; `columns` as in `Table.insert_columns`. The lists become this object's own."""
+        if not columns[0]:
+            return
+        held = self._columns.setdefault((shard, table.target), [])
+        if not held:
+            held.extend(columns)
+            return
+        for mine, more in zip(held, columns, strict=True):
+            mine.extend(more)
+
+    def update(self, other: Writes) -> None:
+        """Take over the rows of another; the other must not be used any more."""
+        for shard, table, columns in other:
+            self.add(table, shard, columns)
+
+    def add_placed(
+        self,
+        table: Table,
+        layout: Layout,
+        *,
+        places: Sequence[Place],
+        scorecards: list[int],
+        columns: Sequence[list[Any]],
+        versions: list[int],
+    ) -> None:
+        """Visible rows, each to the shard of its place. `columns` as in `Table.columns`, all of one length."""
+        _, customers, times, kinds = zip(*places, strict=True)
+        shard_of_time = {time: layout.shard(_known(time)) for time in set(times)}
+        shards = [shard_of_time[time] for time in times]
+        columns = [list(customers), scorecards, list(times), list(kinds), *columns, versions]
+        if len(set(shards)) == 1:
+            self.add(table, shards[0], [*columns, [0] * len(shards)])
+            return
+        for shard in sorted(set(shards)):
+            pick = itemgetter(*(chosen := [at for at, own in enumerate(shards) if own == shard]))
+            picked = [[pick(column)] for column in columns] if len(chosen) == 1 else map(list, map(pick, columns))
+            self.add(table, shard, [*picked, [0] * len(chosen)])
+
+    def add_marker(self, table: Table, shard: int, values: dict[str, Any], *, version: int) -> None:
+        """A delete marker: `values` has the columns of the sort key, and the event time."""
+        row = [[values.get(c.name, _blank(c))] for c in table.all_columns]
+        self.add(table, shard, [*row, [version], [1]])
+
+
+def _known(event_time_us: int | None) -> int:
+    if event_time_us is None:
+        raise ValueError("a place without event time holds no rows")
+    return event_time_us
+
+
+def _blank(column: Column) -> Any:
+    return None if column.nullable else _BLANK[column.kind]
+
+
+_TABLES: dict[str, Table] = {table.target: table for table in TARGETS}

@@ -1,0 +1,298 @@
+"""Postgres (psycopg): look-ups of places, and rows for a reindex.
+
+Enters: ids. Leaves: places and rows, as they are in Postgres now. One query for each batch, whatever its size; results
+are matched by position, so that the ids' spelling does not matter. Reads only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import IsolationLevel
+
+from stream.config import PostgresSettings
+from stream.errors import PostgresRefused, PostgresUnavailable
+from stream.pipeline.placement import GONE, Place, place_of
+from stream.pipeline.reindex import Snapshot
+from stream.postgres import row_versions
+from stream.postgres.row_versions import Seen
+from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table
+
+# What passes by itself: connection loss, restarts, timeouts, cancelled by a replica's recovery, out of connections.
+_TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
+
+_EPOCH_US = 946_684_800_000_000  # 2000, from which Postgres counts
+_INFINITE = {2**63 - 1, -(2**63)}
+
+
+def connect(settings: PostgresSettings) -> psycopg.Connection[Any]:
+    """A read-only connection in autocommit.
+
+    Raises:
+        PostgresUnavailable: no connection; the text names host and user, never the password.
+    """
+    options: dict[str, Any] = {"autocommit": True, "connect_timeout": 10, "application_name": "scorestream"}
+    if settings.password is not None:
+        options["password"] = settings.password.get_secret_value()
+    try:
+        connection = psycopg.connect(settings.dsn, **options)
+    except psycopg.OperationalError as error:
+        raise PostgresUnavailable(f"cannot connect to Postgres: {str(error).splitlines()[0]}") from error
+    except psycopg.Error as error:
+        raise PostgresRefused(f"cannot connect to Postgres: {error}") from error
+    connection.read_only = True
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    connection.execute(f"SET statement_timeout = {int(settings.statement_timeout_s * 1000)}")
+    connection.execute("SET timezone = 'UTC'")
+    return connection
+
+
+class PostgresSource:
+    """Look-ups over one connection, opened at the first one and again after a loss. Not for several threads."""
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        self._settings = settings
+        self._connection: psycopg.Connection[Any] | None = None
+        self._sql: _Statements | None = None
+
+    def close(self) -> None:
+        """Close the connection; the next look-up opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def connect(self) -> None:
+        """Open the connection now; else the first look-up does."""
+        with self._reading():
+            pass
+
+    def places(self, ids: Sequence[str]) -> dict[str, Place]:
+        """The present place of each scorecard; those not in Postgres are missing."""
+        with self._reading() as (connection, sql):
+            return _places(connection, sql, ids)
+
+    def owners(self, ids: Sequence[str]) -> dict[str, str]:
+        """The customer of each scorecard, without a look at its conversation; those not in Postgres are missing."""
+        with self._reading() as (connection, sql):
+            return {ids[at - 1]: customer_id for at, customer_id in _rows(connection, sql.owners, ids)}
+
+    def moved(self, expected: Mapping[str, Place], looked: Mapping[str, Place]) -> dict[str, Place]:
+        """The present places of the scorecards that are not where they are expected.
+
+        Where `looked`, which `places` returned, has what is expected, and nobody has written the rows since, no look-up
+        is needed.
+        """
+        with self._reading() as (connection, sql):
+            still: set[str] = set()
+            if isinstance(looked, _Looked) and looked.connection is connection and sql.changed is not None:
+                known, seen = looked.seen(expected)
+                still = set(known) - {known[at] for at in row_versions.changed(connection, sql.changed, seen)}
+            rest = [scorecard_id for scorecard_id in expected if scorecard_id not in still]
+            now = _places(connection, sql, rest)
+        return {i: now.get(i, GONE) for i in rest if now.get(i, GONE) != expected[i]}
+
+    def scorecards_of(self, conversations: Sequence[str]) -> list[tuple[str, str, bool]]:
+        """(conversation id as given, scorecard id, covered) of all scorecards of these conversations.
+
+        `covered`: the transactions that wrote the scorecard and all its scores as they are wrote the conversation too,
+        or began after that was visible: whoever processes their changes looks up later still, and finds it. The order
+        of transaction ids is not that of commits; a horizon between the two (connectors/source/0002_cdc.sql) is what
+        tells. Ids are 32 bits: of a row that nobody wrote for 4,000,000,000 transactions nothing can be said for sure.
+        """
+        with self._reading() as (connection, sql):
+            rows = _rows(connection, sql.scorecards_of, conversations)
+            return [(conversations[at - 1], scorecard_id, covered) for at, scorecard_id, covered in rows]
+
+    def snapshot(self, ids: Sequence[str]) -> Snapshot:
+        """These scorecards and their scores as of one moment: one REPEATABLE READ transaction."""
+        with self._reading() as (connection, sql), connection.transaction():
+            places = _places(connection, sql, ids)
+            rows = {
+                table.target: [(ids[at - 1], *values) for at, *values in _rows(connection, sql.rows[table.target], ids)]
+                for table in TARGETS
+            }
+        return Snapshot(places, rows)
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[psycopg.Connection[Any], _Statements]]:
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = connect(self._settings)
+            if self._sql is None:
+                self._sql = _Statements(self._connection, self._settings.source_schema)
+            yield self._connection, self._sql
+        except _TRANSIENT as error:
+            self.close()
+            raise PostgresUnavailable(f"Postgres look-up failed: {str(error).splitlines()[0]}") from error
+        except psycopg.Error as error:
+            self.close()
+            raise PostgresRefused(f"Postgres refused a look-up: {str(error).splitlines()[0]}") from error
+
+
+class _Looked(dict[str, Place]):
+    """Places, with the row versions that they were read from."""
+
+    def __init__(self, connection: psycopg.Connection[Any], ids: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+        super().__init__({ids[row[0] - 1]: _place(*row[1:5]) for row in rows})
+        self.connection = connection  # row versions of another server may be others
+        self._ids = ids
+        self._rows = rows
+
+    def seen(self, expected: Mapping[str, Place]) -> tuple[list[str], list[Seen]]:
+        """The scorecards that are expected where they were, and the row versions which that came from."""
+        ids, seen = [], []
+        for row in self._rows:
+            scorecard_id = self._ids[row[0] - 1]
+            place = self[scorecard_id]
+            version = row[5:]
+            # What waits for its conversation has no row of it yet, and that one has come no row version tells.
+            if (version[2] is not None or place.is_process) and expected.get(scorecard_id) == place:
+                ids.append(scorecard_id)
+                seen.append(version)
+        return ids, seen
+
+
+def _places(connection: psycopg.Connection[Any], sql: _Statements, ids: Sequence[str]) -> _Looked:
+    return _Looked(connection, ids, _rows(connection, sql.places, ids))
+
+
+def _place(customer_id: str, kind: int | None, process: bool, time: bytes | None) -> Place:
+    time_us = None
+    if time is not None and (sent := int.from_bytes(time, "big", signed=True)) not in _INFINITE:
+        time_us = sent + _EPOCH_US
+    return place_of(customer_id=customer_id, scorecard_type=kind, process=process, event_time_us=time_us)
+
+
+def _rows(connection: psycopg.Connection[Any], query: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
+    # One array literal costs a tenth of what adapting a list of UUIDs does. Ids were checked to be UUIDs; quotes in an
+    # id of another kind are escaped all the same.
+    if not ids:
+        return []
+    quoted = ids if _are_bare(ids) else map(_quoted, ids)
+    literal = "{" + ",".join(quoted) + "}"
+    with connection.cursor(binary=True) as cursor:
+        row_versions.load_as_sent(cursor.adapters)
+        return cursor.execute(query.encode(), (literal,), prepare=True).fetchall()
+
+
+def _are_bare(texts: Sequence[str]) -> bool:
+    """Whether these need no quotes in an array literal, as UUIDs do not."""
+    return all(texts) and "".join(texts).replace("-", "").isalnum()
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+class _Statements:
+    """The look-ups' SQL, for the types that the source's columns have: ids may be uuid or text there."""
+
+    def __init__(self, connection: psycopg.Connection[Any], schema: str) -> None:
+        types = _column_types(connection, schema)
+        scorecards, scores, chats = (f"{_name(schema)}.{_name(t)}" for t in (SCORECARD.source, SCORE.source, CHATS))
+        card_type = types[SCORECARD.source, "scorecard_id"]
+        link_type, chat_type = types[SCORECARD.source, "conversation_id"], types[CHATS, "conversation_id"]
+        link = "s.conversation_id"
+        if link_type != chat_type:  # cast the scorecard's side, so that the chats' index still serves
+            link = f"NULLIF(s.conversation_id::text, '')::{chat_type}"
+        process = "(s.conversation_id IS NULL OR s.conversation_id::text = '')"
+        wanted = f"unnest(%s::{card_type}[]) WITH ORDINALITY AS w(id, n)"
+        time = f"CASE WHEN {process} THEN s.scorecard_time ELSE c.started_at END"
+        self.places = f"""
+            SELECT w.n, s.customer_id::text, s.scorecard_type::int, {process}, ({time})::timestamptz,
+                {row_versions.COLUMNS}
+            FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id
+            LEFT JOIN {chats} c ON c.conversation_id = {link}"""
+        self.owners = f"SELECT w.n, s.customer_id::text FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id"
+        plain = _are_plain(connection, schema, (SCORECARD.source, CHATS))
+        self.changed = row_versions.CHANGED.format(scorecards=scorecards, chats=chats) if plain else None
+        horizon = "SELECT NULL::bigint"
+        if _readable(connection, schema, HORIZON):
+            table = f"{_name(schema)}.{_name(HORIZON)}"
+            horizon = f"SELECT begun FROM {table} WHERE ended > {_xid('c')} ORDER BY ended, begun LIMIT 1"
+        self.scorecards_of = f"""
+            SELECT w.n, s.scorecard_id::text, coalesce((s.xmin = c.xmin OR {_xid("s")} >= h.begun) AND NOT EXISTS (
+                SELECT FROM {scores} x WHERE x.scorecard_id = s.scorecard_id
+                AND x.xmin <> c.xmin AND coalesce({_xid("x")} < h.begun, true)), false)
+            FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint) AS now(xid),
+                unnest(%s::{link_type}[]) WITH ORDINALITY AS w(id, n)
+            JOIN {scorecards} s ON s.conversation_id = w.id
+            LEFT JOIN {chats} c ON c.conversation_id = {link}
+            LEFT JOIN LATERAL ({horizon}) AS h(begun) ON true"""
+        self.rows = {
+            table.target: f"""
+            SELECT w.n, {", ".join(_column(column) for column in table.columns)}
+            FROM {wanted} JOIN {source} s ON s.scorecard_id = w.id"""
+            for table, source in ((SCORECARD, scorecards), (SCORE, scores))
+        }
+
+
+def _column_types(connection: psycopg.Connection[Any], schema: str) -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {
+        (table, column): kind
+        for table, column, kind in connection.execute(
+            "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a "
+            "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = %s AND a.attnum > 0 AND NOT a.attisdropped",
+            (schema,),
+        )
+    }
+    missing = [f"{table}.{column}" for table, column in required_columns() if (table, column) not in found]
+    if missing:
+        raise PostgresRefused(
+            f"Postgres: schema {schema!r} lacks {', '.join(missing)} (see connectors/source/0001_tables.sql)"
+        )
+    return found
+
+
+def _are_plain(connection: psycopg.Connection[Any], schema: str, tables: Sequence[str]) -> bool:
+    """Whether each of these is one table, without partitions or tables that inherit from it."""
+    row = connection.execute(
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind = 'r' AND NOT c.relhassubclass",
+        (schema, list(tables)),
+    ).fetchone()
+    return row is not None and row[0] == len(tables)
+
+
+def _readable(connection: psycopg.Connection[Any], schema: str, table: str) -> bool:
+    """Whether the table is there and may be read."""
+    row = connection.execute(
+        "SELECT has_table_privilege(c.oid, 'SELECT') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = %s",
+        (schema, table),
+    ).fetchone()
+    return row is not None and row[0]
+
+
+def required_columns() -> list[tuple[str, str]]:
+    """(table, column) of everything that the look-ups read."""
+    own: list[tuple[Table, tuple[str, ...]]] = [
+        (SCORECARD, ("scorecard_id", "customer_id", "scorecard_type")),
+        (SCORE, ("scorecard_id",)),
+    ]
+    copied = [(table.source, name) for table, extra in own for name in (*extra, *(c.name for c in table.columns))]
+    return [*copied, (CHATS, "conversation_id"), (CHATS, "started_at")]
+
+
+def _column(column: Column) -> str:
+    name = f"s.{_name(column.name)}"
+    casts = {"uuid": f"{name}::text", "text": f"{name}::text", "float": f"{name}::float8", "int": f"{name}::int"}
+    return _micros(name) if column.kind == "time" else casts.get(column.kind, name)
+
+
+def _xid(alias: str) -> str:
+    """The id of the transaction that wrote a row, in 64 bits: the newest with these 32 that is not above now.xid."""
+    return f"(now.xid - ((now.xid - {alias}.xmin::text::bigint) & 4294967295))"
+
+
+def _micros(expression: str) -> str:
+    # Infinite times are NULL here: their own message is a dead letter.
+    return f"CASE WHEN isfinite({expression}) THEN (extract(epoch FROM {expression}) * 1000000)::bigint END"
+
+
+def _name(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'

@@ -1,0 +1,119 @@
+"""What Postgres must have before the connector starts: every fault at once, each with the SQL that mends it.
+
+Enters: a connection as any role that may connect; the catalogs are open to all. Leaves: Faults. Reads only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import psycopg
+
+from stream.config import PostgresSettings
+from stream.connect.connector import HEARTBEAT, SIGNAL
+from stream.tables import HORIZON, SCORE, SCORECARD, SOURCES
+from stream.verify.checksums import quoted
+
+_INDEXED = ((SCORECARD.source, "conversation_id"), (SCORE.source, SCORECARD.id))
+_TRUNCATE = "scorestream_truncate"  # the trigger of connectors/source/0002_cdc.sql
+
+
+class Fault(NamedTuple):
+    """`must`: nothing is right without; the others are slow, or leave rows to verify."""
+
+    must: bool
+    what: str
+    sql: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.sql}"
+
+
+def faults(connection: psycopg.Connection[Any], settings: PostgresSettings) -> list[Fault]:
+    """What is missing. Raises psycopg's errors."""
+    level = connection.execute("SHOW wal_level").fetchone()
+    found = []
+    if level is None or level[0] != "logical":
+        found.append(Fault(True, "wal_level is not logical", "ALTER SYSTEM SET wal_level = 'logical'; and restart"))
+    tables = _tables(connection, settings.source_schema)
+    for table in (*SOURCES, SIGNAL, HEARTBEAT, HORIZON):
+        if table not in tables:
+            found.append(
+                Fault(True, f"no table {settings.source_schema}.{table}", "run connectors/source/0002_cdc.sql")
+            )
+    there = {table: how for table, how in tables.items() if table in SOURCES}
+    for table, identity in there.items():
+        if identity != "f":
+            sql = f"ALTER TABLE {_name(settings, table)} REPLICA IDENTITY FULL;"
+            found.append(Fault(True, f"{table} has no whole before-images", sql))
+    found += _unpublished(connection, settings, sorted(set(tables) - {HORIZON}))
+    found += _untold_truncates(connection, settings, list(there))
+    found += _without_index(connection, settings, list(there))
+    return found
+
+
+def _tables(connection: psycopg.Connection[Any], schema: str) -> dict[str, str]:
+    """Name -> replica identity: d(efault), f(ull), i(ndex), n(othing)."""
+    rows = connection.execute(
+        "SELECT c.relname, c.relreplident::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = ANY(%s)",
+        (schema, [*SOURCES, SIGNAL, HEARTBEAT, HORIZON]),
+    )
+    return dict(rows.fetchall())
+
+
+def _unpublished(connection: psycopg.Connection[Any], settings: PostgresSettings, tables: list[str]) -> Iterator[Fault]:
+    publication = settings.publication
+    row = connection.execute(
+        "SELECT pubinsert AND pubupdate AND pubdelete FROM pg_publication WHERE pubname = %s", (publication,)
+    ).fetchone()
+    if row is None:
+        yield Fault(True, f"no publication {publication}", "run connectors/source/0002_cdc.sql")
+        return
+    if not row[0]:
+        sql = f"ALTER PUBLICATION {quoted(publication)} SET (publish = 'insert, update, delete');"
+        yield Fault(True, f"publication {publication} leaves out operations", sql)
+    published = connection.execute(
+        "SELECT tablename FROM pg_publication_tables WHERE pubname = %s AND schemaname = %s",
+        (publication, settings.source_schema),
+    )
+    for table in sorted(set(tables) - {name for (name,) in published}):
+        sql = f"ALTER PUBLICATION {quoted(publication)} ADD TABLE {_name(settings, table)};"
+        yield Fault(True, f"publication {publication} leaves out {table}", sql)
+
+
+def _untold_truncates(
+    connection: psycopg.Connection[Any], settings: PostgresSettings, tables: list[str]
+) -> Iterator[Fault]:
+    rows = connection.execute(
+        "SELECT c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND t.tgname = %s AND t.tgenabled <> 'D'",
+        (settings.source_schema, _TRUNCATE),
+    )
+    for table in sorted(set(tables) - {name for (name,) in rows}):
+        what = f"a TRUNCATE of {table} would leave its rows in ClickHouse (no trigger {_TRUNCATE})"
+        yield Fault(False, what, "run connectors/source/0002_cdc.sql, or verify --repair after one")
+
+
+def _without_index(
+    connection: psycopg.Connection[Any], settings: PostgresSettings, tables: list[str]
+) -> Iterator[Fault]:
+    for table, column in _INDEXED:
+        if table not in tables:
+            continue
+        row = connection.execute(
+            "SELECT 1 FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid "
+            "JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] "
+            "WHERE n.nspname = %s AND c.relname = %s AND a.attname = %s AND i.indisvalid AND i.indpred IS NULL",
+            (settings.source_schema, table, column),
+        ).fetchone()
+        if row is None:
+            sql = f"CREATE INDEX CONCURRENTLY ON {_name(settings, table)} ({quoted(column)});"
+            yield Fault(False, f"each reindex reads all of {table}", sql)
+
+
+def _name(settings: PostgresSettings, table: str) -> str:
+    return f"{quoted(settings.source_schema)}.{quoted(table)}"

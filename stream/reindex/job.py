@@ -1,0 +1,190 @@
+"""Reindex many scorecards: ids from a list, or by pages from Postgres; chunk after chunk, with progress, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from stream.config import Settings
+from stream.errors import UsageError
+from stream.pipeline.placement import GONE, State
+from stream.pipeline.values import uuid_int, uuid_text
+from stream.postgres import places as postgres
+from stream.progress import Progress
+from stream.reindex.job_state import JobFile, JobState
+from stream.reindex.now import ReindexNow
+from stream.scope import Scope
+from stream.tables import SCORECARD, TARGETS
+from stream.verify.checksums import Source
+from stream.verify.report import pages
+from stream.verify.row_states import postgres_errors, source_of
+
+CHUNK = 1_000
+# A scorecard whose place is one of these was retired; it is not shown.
+_RETIRED = {State.APPEAL, State.WAITING, State.GONE}
+
+
+@dataclass(slots=True)
+class Reindexing:
+    """What a job did. `failed`: scorecards with a row that ClickHouse cannot hold (counted in `reindexed`, too)."""
+
+    total: int
+    reindexed: int = 0
+    failed: int = 0
+    shown: int = 0
+    retired: int = 0
+    resumed_at: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "total": self.total,
+            "reindexed": self.reindexed,
+            "failed": self.failed,
+            "shown": self.shown,
+            "not_shown": self.retired,
+            "resumed_at": self.resumed_at,
+        }
+
+
+def read_ids(path: Path) -> list[str]:
+    """The ids in a file, one to a line; empty lines and what follows a # are left out.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is not a UUID.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if text:
+            try:
+                found.append(canonical(text))
+            except UsageError as error:
+                raise UsageError(f"{path}:{number}: {error}") from error
+    return list(dict.fromkeys(found))
+
+
+def canonical(text: str) -> str:
+    """A UUID as Postgres writes it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return uuid_text(uuid_int(text.strip()))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+@postgres_errors()
+def reindex_ids(
+    settings: Settings, ids: Sequence[str], *, database: str | None = None, show: bool = True
+) -> Reindexing:
+    """Reindex these scorecards; a list of more than a chunk is resumed where an earlier run of it ended."""
+    digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    job = JobFile(settings.state_dir, "reindex", {"ids": digest, "database": _database(settings, database)})
+    state = job.load() or JobState(total=len(ids))
+    left = list(ids[state.done :])
+    chunks = (left[at : at + CHUNK] for at in range(0, len(left), CHUNK))
+    return _run(settings, job, state, ((chunk, set()) for chunk in chunks), database=database, show=show)
+
+
+@postgres_errors()
+def reindex_scope(
+    settings: Settings, scope: Scope, *, database: str | None = None, restart: bool = False, show: bool = True
+) -> Reindexing:
+    """Reindex all scorecards that Postgres has in the scope, appeals too (they are retired)."""
+    about = {"scope": scope.as_json(), "database": _database(settings, database)}
+    job = JobFile(settings.state_dir, "reindex", about)
+    connection = postgres.connect(settings.postgres)
+    try:
+        connection.execute("SET statement_timeout = 0")
+        source = source_of(connection, settings.postgres.source_schema)
+        state = None if restart else job.load()
+        state = state or JobState(total=count(connection, source, scope))
+        more, values = scope.postgres(customer=source.customer, time=source.time, process=source.process)
+        found = pages(connection, source, more or ["TRUE"], values, after=state.after)
+        chunks = (([row[0] for row in page], {row[1] for row in page}) for page in found)
+        return _run(settings, job, state, chunks, database=database, show=show)
+    finally:
+        connection.close()
+
+
+def count(connection: psycopg.Connection[Any], source: Source, scope: Scope) -> int:
+    """Scorecards of any state in the scope."""
+    more, values = scope.postgres(customer=source.customer, time=source.time, process=source.process)
+    row = connection.execute(
+        f"SELECT count(*) FROM {source.joined(SCORECARD)} WHERE {' AND '.join(more or ['TRUE'])}".encode(), values
+    ).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+@postgres_errors()
+def count_scope(settings: Settings, scope: Scope) -> int:
+    """The same over a connection of its own, for a dry run."""
+    connection = postgres.connect(settings.postgres)
+    try:
+        connection.execute("SET statement_timeout = 0")
+        return count(connection, source_of(connection, settings.postgres.source_schema), scope)
+    finally:
+        connection.close()
+
+
+def faulty(connection: psycopg.Connection[Any], source: Source, ids: Sequence[str]) -> int:
+    """How many of these scorecards have a row that ClickHouse cannot hold."""
+    kind = source.types[SCORECARD.source, "scorecard_id"]
+    found: set[str] = set()
+    for table in TARGETS:
+        query = (
+            f"SELECT DISTINCT s.scorecard_id::text FROM {source.joined(table)} "
+            f"WHERE s.scorecard_id = ANY(%s::{kind}[]) AND {source.faults_of(table)} <> ''"
+        )
+        found |= {row[0] for row in connection.execute(query.encode(), (list(ids),))}
+    return len(found)
+
+
+def _run(
+    settings: Settings,
+    job: JobFile,
+    state: JobState,
+    chunks: Iterator[tuple[list[str], set[str]]],
+    *,
+    database: str | None,
+    show: bool,
+) -> Reindexing:
+    result = Reindexing(total=state.total, reindexed=state.done, failed=state.failed, resumed_at=state.done)
+    connection = postgres.connect(settings.postgres)
+    try:
+        source = source_of(connection, settings.postgres.source_schema)
+        with (
+            ReindexNow(settings, database=database) as reindex,
+            Progress("reindex", total=state.total, unit="scorecards", show=show) as progress,
+        ):
+            progress.start_at(state.done, failed=state.failed)
+            for ids, customers in chunks:
+                done = reindex(ids, customers)
+                failed = faulty(connection, source, ids)
+                retired = sum(done.places.get(i, GONE).state in _RETIRED for i in ids)
+                result.retired += retired
+                result.shown += len(ids) - retired
+                result.reindexed += len(ids)
+                result.failed += failed
+                state.after, state.done, state.failed = ids[-1], result.reindexed, result.failed
+                job.save(state)
+                progress.add(len(ids), failed=failed)
+    finally:
+        connection.close()
+    job.remove()
+    return result
+
+
+def _database(settings: Settings, database: str | None) -> str:
+    return database or settings.clickhouse.database

@@ -1,0 +1,263 @@
+"""Reindex chosen scorecards as Postgres has them now: what verify --repair, reindex and purge do.
+
+    version to write at -> Pipeline.reindex -> confirm (places again, until nothing moved) -> rows of the future
+
+Which version. It must win over what stands, and lose against every change that the snapshot does not hold. The WAL's
+present LSN would be too high: Debezium's order names a transaction by the commit *before* it, so the next transaction
+after the snapshot may carry a lower one. The highest version that ClickHouse holds is right: its change was processed,
+hence was committed before the snapshot is taken, and every transaction that the snapshot does not hold committed after
+it, with a first LSN at least as great as that commit. In an empty ClickHouse it is 0, and all that live writes wins.
+
+Rows of the future. A row altered by hand may stand with a version that no change can have yet (above the WAL's present
+LSN). It would win over the above, so that row alone is written again at its own version: of equal ones the later insert
+is shown. It goes on winning over real changes, until their versions pass it or its copies are deleted in ClickHouse;
+verify finds that again each time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+
+from stream import metrics
+from stream.clickhouse.target import ClickHouseTarget, connect, shard_error
+from stream.config import Settings
+from stream.pipeline.dead_letter import DeadLetter
+from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
+from stream.pipeline.pipeline import REINDEX_CHUNK, Pipeline
+from stream.pipeline.placement import GONE, Place, month_of
+from stream.pipeline.reindex import Standing, plan_reindex
+from stream.pipeline.values import uuid_int
+from stream.pipeline.writes import Key, Writes
+from stream.postgres import places as postgres
+from stream.postgres.places import PostgresSource
+from stream.retry import Retrier
+from stream.tables import SCORECARD, TARGETS
+from stream.verify.checksums import Source
+from stream.verify.row_states import as_stored, postgres_errors, source_of
+from stream.wiring import layout
+
+log = logging.getLogger(__name__)
+
+# On a replica "now" is what it has replayed. The insert position, because with synchronous_commit = off a transaction
+# is visible before its commit record is written.
+LSN_NOW = (
+    "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END "
+    "- '0/0'::pg_lsn)::bigint"
+)
+_CONFIRM_TRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """What became of some scorecards. Rows that ClickHouse cannot hold are dead letters, logged and left out."""
+
+    places: Mapping[str, Place]
+    moved: int  # whose place changed meanwhile; they were reindexed again
+    future: int  # rows that stood with a version of the future
+
+
+class ReindexNow:
+    """Owns its clients; `with`-able, for one thread.
+
+    Args:
+        database: another than the settings' ClickHouse database.
+    """
+
+    def __init__(self, settings: Settings, *, database: str | None = None) -> None:
+        self._settings = settings
+        self._database = database or settings.clickhouse.database
+        self._source = PostgresSource(settings.postgres)
+        self._target = ClickHouseTarget(settings.clickhouse, database=self._database)
+        self._retry = Retrier(
+            settings.retry,
+            stopping=threading.Event(),
+            on_retry=lambda error: metrics.RETRIES.labels("reindex", error).inc(),
+        )
+        self._layout = layout(settings)
+        self._pipeline = Pipeline(
+            SCORECARD.source,
+            source=self._source,
+            target=self._target,
+            dead_letters=_NoDeadLetters(),
+            layout=self._layout,
+            retry=self._retry,
+        )
+        self._shards: dict[int, Any] = {}
+        self._connection: psycopg.Connection[Any] | None = None
+        self._schema: Source | None = None
+        self._floor: int | None = None
+
+    def __call__(self, ids: Sequence[str], customers: Iterable[str]) -> Reindexed:
+        """Reindex scorecards, in chunks.
+
+        Args:
+            ids: canonical UUIDs.
+            customers: under which rows of them may stand, besides the one that Postgres names.
+        """
+        places: dict[str, Place] = {}
+        moved = future = 0
+        for start in range(0, len(ids), REINDEX_CHUNK):
+            done = self._chunk(ids[start : start + REINDEX_CHUNK], set(customers))
+            places |= done.places
+            moved += done.moved
+            future += done.future
+        return Reindexed(places, moved, future)
+
+    def _chunk(self, ids: Sequence[str], customers: set[str]) -> Reindexed:
+        asked = ids
+        ids = self._retry(lambda: self._spelled(asked))
+        by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in ids}
+        before = self._retry(lambda: self._source.places(ids))
+        under = customers | {place.customer_id for place in before.values()}
+        now = self._retry(self._version_now)
+        standing = self._retry(lambda: self._highest(ids, under))
+        floor = self._version_floor(now)
+        versions = dict.fromkeys(ids, floor)
+        for key, version in standing.items():
+            scorecard_id = by_int[key.scorecard_id]
+            if version <= now and versions[scorecard_id] < version:
+                versions[scorecard_id] = version
+        places = self._pipeline.reindex(versions, under)
+        moved = self._confirm(versions, places, under)
+        future = {key: version for key, version in standing.items() if version > now}
+        if future:
+            self._rewrite(future, under, by_int)
+        return Reindexed({i: places[spelled] for i, spelled in zip(asked, ids, strict=True)}, moved, len(future))
+
+    def _confirm(self, versions: dict[str, int], places: dict[str, Place], under: set[str]) -> int:
+        """As the pipeline does: what moved between snapshot and write is reindexed, until nothing has."""
+        moved = 0
+        left = versions
+        for _ in range(_CONFIRM_TRIES):
+            asked = list(left)
+            now = self._retry(lambda asked=asked: self._source.places(asked))  # type: ignore[misc]
+            left = {i: version for i, version in left.items() if now.get(i, GONE) != places[i]}
+            if not left:
+                return moved
+            moved += len(left)
+            under = under | {places[i].customer_id for i in left} | {now.get(i, GONE).customer_id for i in left}
+            places |= self._pipeline.reindex(left, under - {""})
+        log.warning("places did not come to rest scorecards=%d", len(left))
+        return moved
+
+    def _rewrite(self, future: dict[Key, int], customers: set[str], by_int: Mapping[int, str]) -> None:
+        """Write rows of the future again, each at its own version: the row, or a marker where none belongs."""
+        for version in sorted(set(future.values())):
+            keys = {key for key, held in future.items() if held == version}
+            ids = sorted({by_int[key.scorecard_id] for key in keys})
+            log.warning("rows stand with a version of the future version=%d rows=%d", version, len(keys))
+            snapshot = self._retry(lambda ids=ids: self._source.snapshot(ids))  # type: ignore[misc]
+            shown = self._retry(
+                lambda ids=ids: self._target.standing(ids, sorted(customers))  # type: ignore[misc]
+            )
+            plan = plan_reindex(dict.fromkeys(ids, version), snapshot, shown, self._layout)
+            for writes in (only(plan.markers, keys), only(plan.rows, keys)):
+                if writes:
+                    self._retry(lambda writes=writes: self._target.write(writes))  # type: ignore[misc]
+
+    def standing(self, ids: Sequence[str], customers: Sequence[str]) -> list[Standing]:
+        """What any shard shows of these scorecards."""
+        return self._retry(lambda: self._target.standing(ids, customers))
+
+    def _spelled(self, ids: Sequence[str]) -> list[str]:
+        with postgres_errors():
+            connection = self._reader()
+            if self._schema is None:
+                self._schema = source_of(connection, self._settings.postgres.source_schema)
+            return as_stored(connection, self._schema, ids)
+
+    def _reader(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = postgres.connect(self._settings.postgres)
+        return self._connection
+
+    def _version_now(self) -> int:
+        """No change that is committed already has a higher version."""
+        with postgres_errors():
+            row = self._reader().execute(LSN_NOW).fetchone()
+        lsn = int(row[0]) if row is not None else 0
+        return self._settings.version_epoch << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX
+
+    def _version_floor(self, now: int) -> int:
+        """The highest version that ClickHouse holds, read once: versions above `now` were made by hand."""
+        if self._floor is None:
+            found = [0]
+            for shard in range(len(self._settings.clickhouse.shards)):
+                for table in TARGETS:
+                    name = f"{self._database}.{table.target}"
+                    query = f"SELECT max(_version) FROM {name} WHERE _version <= toUInt128('{now}')"
+                    found += [int(version) for (version,) in self._ask(shard, query)]
+            self._floor = max(self._settings.version_epoch << EPOCH_SHIFT, *found)
+        return self._floor
+
+    def _highest(self, ids: Sequence[str], customers: set[str]) -> dict[Key, int]:
+        """The highest version of each sort key on each shard, delete markers included."""
+        found: dict[Key, int] = {}
+        if not customers - {""}:
+            return found
+        values = {"customers": tuple(customers - {""}), "ids": tuple(ids)}
+        for shard in range(len(self._settings.clickhouse.shards)):
+            for table in TARGETS:
+                query = (
+                    f"SELECT toString(customer_id), scorecard_id, {table.id} AS row_id, toYYYYMM(event_time) AS month, "
+                    f"max(_version) FROM {self._database}.{table.target} "
+                    "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s "
+                    "GROUP BY customer_id, scorecard_id, row_id, month"
+                )
+                for customer, scorecard, row, month, version in self._ask(shard, query, values):
+                    found[Key(shard, table.target, customer, scorecard.int, row.int, month)] = version
+        return found
+
+    def _ask(self, shard: int, query: str, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        try:
+            if shard not in self._shards:
+                self._shards[shard] = connect(self._settings.clickhouse, shard, database="")
+            result = self._shards[shard].query(query, parameters=values, settings={"max_query_size": 16 << 20})
+        except Exception as error:
+            raise shard_error(self._settings.clickhouse, shard, error) from error
+        rows: Sequence[Sequence[Any]] = result.result_rows
+        return rows
+
+    def close(self) -> None:
+        self._source.close()
+        self._target.close()
+        for client in self._shards.values():
+            client.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+class _NoDeadLetters:
+    """A reindex has no messages, so it refuses none."""
+
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        raise AssertionError(f"{len(letters)} dead letters in a reindex")
+
+
+def only(writes: Writes, keys: set[Key]) -> Writes:
+    """Of these writes those with one of these keys."""
+    kept = Writes()
+    for shard, table, columns in writes:
+        names = table.insert_columns
+        customers, scorecards, times = (columns[names.index(n)] for n in ("customer_id", "scorecard_id", "event_time"))
+        rows = columns[names.index(table.id)]
+        chosen = [
+            at
+            for at in range(len(rows))
+            if Key(shard, table.target, customers[at], scorecards[at], rows[at], month_of(times[at])) in keys
+        ]
+        kept.add(table, shard, [[column[at] for at in chosen] for column in columns])
+    return kept

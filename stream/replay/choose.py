@@ -1,0 +1,213 @@
+"""Which messages of a batch a replay hands to the pipeline. The others cost a slim decode and one look-up.
+
+Enters: keys or values of messages. Leaves: indexes. Only ids are read here, so that dropping nine customers of ten is
+much faster than indexing them. What cannot be decoded is handed on: the pipeline knows how to refuse it. Pure, but for
+the look-up that is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from stream.pipeline.envelope import DELETE, READ, UPDATE
+from stream.pipeline.placement import GONE, Place
+from stream.pipeline.values import are_uuids
+from stream.replay.plan import Filter
+from stream.tables import CHATS, SCORE, SCORECARD
+
+Chooser = Callable[[Sequence[str]], set[str]]  # scorecard ids -> those of them that are wanted
+
+
+class Source(Protocol):
+    """Postgres, as in stream/postgres/places.py."""
+
+    def places(self, ids: Sequence[str]) -> Mapping[str, Place]: ...
+    def owners(self, ids: Sequence[str]) -> Mapping[str, str]: ...
+
+
+def chooser(wanted: Filter, source: Source) -> Chooser | None:
+    """Which scorecards a filter wants, by one look-up; those that are gone, too. None: all."""
+    keep = wanted.keep()
+    if keep is None:
+        return None
+    if not wanted.names_customers_only:
+
+        def in_place(ids: Sequence[str]) -> set[str]:
+            known = source.places(ids)
+            return {scorecard_id for scorecard_id in ids if keep(known.get(scorecard_id, GONE))}
+
+        return in_place
+    customers = frozenset(wanted.customers)
+
+    def of_owner(ids: Sequence[str]) -> set[str]:
+        known = source.owners(ids)
+        return {scorecard_id for scorecard_id in ids if scorecard_id not in known or known[scorecard_id] in customers}
+
+    return of_owner
+
+
+class _Ids(msgspec.Struct, gc=False):
+    """What all source rows have, or may have, that decides a place."""
+
+    scorecard_id: str | None = None
+    customer_id: str | None = None
+    conversation_id: str | None = None
+    scorecard_type: int | None = None
+    scorecard_time: str | int | None = None
+    started_at: str | int | None = None
+
+
+class _Origin(msgspec.Struct, gc=False):
+    snapshot: str | bool | None = None
+
+
+class _Slim(msgspec.Struct, gc=False):
+    op: str
+    after: _Ids | None = None
+    before: _Ids | None = None
+    source: _Origin | None = None
+
+
+class _Score(msgspec.Struct, gc=False):
+    scorecard_id: str | None = None
+
+
+class _SlimScore(msgspec.Struct, gc=False):
+    after: _Score | None = None
+    before: _Score | None = None
+
+
+class _Named(msgspec.Struct, gc=False):
+    scorecard_id: str
+
+
+class _SlimUpsert(msgspec.Struct, gc=False):
+    after: _Named
+    before: _Score | None = None
+
+
+_decode = msgspec.json.Decoder(_Slim).decode
+_decode_upsert = msgspec.json.Decoder(_SlimUpsert).decode
+_decode_score = msgspec.json.Decoder(_SlimScore).decode
+# Columns whose change may move rows.
+_DECIDE = {
+    CHATS: ("customer_id", "started_at"),
+    SCORECARD.source: ("customer_id", "scorecard_type", "scorecard_time", "conversation_id"),
+    SCORE.source: ("scorecard_id",),
+}
+# A score's key, as Debezium writes it: always the same but for two UUIDs.
+_KEY = b'{"scorecard_id":"%s","score_id":"%s"}' % (36 * b"?", 36 * b"?")
+_KEY_CHARS = len(_KEY)
+_KEY_FRAME = [(at, char) for at, char in enumerate(_KEY) if char != ord("?")]
+_ID = slice(_KEY.index(b"?"), _KEY.index(b"?") + 36)
+_FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
+
+
+def by_key(keys: Sequence[bytes | None], choose: Chooser) -> list[int] | None:
+    """Indexes of the scores whose scorecard is wanted, by their keys; None: some key has another form than Debezium's.
+
+    A score that moves to another scorecard changes its key, so a message is about one scorecard only.
+    """
+    if None in keys or set(map(len, keys)) != {_KEY_CHARS}:  # type: ignore[arg-type]
+        return None
+    joined = b"".join(keys)  # type: ignore[arg-type]
+    if any(joined[at::_KEY_CHARS] != bytes([char]) * len(keys) for at, char in _KEY_FRAME):
+        return None
+    own = [key[_ID] for key in keys]  # type: ignore[index]
+    texts = {raw: raw.decode("latin-1") for raw in dict.fromkeys(own)}
+    if not are_uuids(list(texts.values())):
+        return None
+    chosen = choose(list(texts.values()))
+    kept = {raw for raw, scorecard_id in texts.items() if scorecard_id in chosen}
+    return [index for index, raw in enumerate(own) if raw in kept]
+
+
+def by_filter(table: str, values: Sequence[bytes | None], wanted: Filter, choose: Chooser) -> list[int]:
+    """Indexes of the messages whose scorecard is wanted, and of those that cannot be decoded.
+
+    Args:
+        choose: of this filter; asked once, for the scorecards that are not ruled out by their own message.
+    """
+    if table == CHATS:
+        return [index for index, value in enumerate(values) if _of_customers(value, wanted.customers)]
+    if table == SCORE.source and (own := _scorecards_of(values)) is not None:
+        kept = choose(list(dict.fromkeys(own)))
+        return [index for index, scorecard_id in enumerate(own) if scorecard_id in kept]
+    ids: dict[str, list[int]] = {}
+    found: list[int] = []
+    for index, value in enumerate(values):
+        if value is None:
+            continue
+        try:
+            change = _decode_score(value) if table == SCORE.source else _decode(value)
+        except _FAULTS:
+            found.append(index)
+            continue
+        rows = [row for row in (change.after, change.before) if row is not None and row.scorecard_id]
+        if not rows:
+            found.append(index)
+        elif table == SCORE.source or not wanted.customers or _names(rows, wanted.customers):
+            for row in rows:
+                ids.setdefault(row.scorecard_id or "", []).append(index)
+    for scorecard_id in choose(list(ids)) if ids else ():
+        found += ids[scorecard_id]
+    return sorted(set(found))
+
+
+def _scorecards_of(values: Sequence[bytes | None]) -> list[str] | None:
+    """The scorecard of each score, when all are upserts that name one and stay with it: nearly every batch."""
+    try:
+        changes = list(map(_decode_upsert, values))  # type: ignore[arg-type]
+    except (*_FAULTS, TypeError):  # a tombstone is no bytes
+        return None
+    own = [change.after.scorecard_id for change in changes]
+    moved = any(
+        change.before is not None and change.before.scorecard_id != change.after.scorecard_id for change in changes
+    )
+    return None if moved or "" in own else own
+
+
+def by_place(table: str, values: Sequence[bytes | None], customers: Sequence[str] = ()) -> list[int]:
+    """Indexes of the deletes and the changes of place: what a tail pass applies."""
+    return [index for index, value in enumerate(values) if _moves(table, value) and _of_customers(value, customers)]
+
+
+def _moves(table: str, value: bytes | None) -> bool:
+    if value is None:
+        return False
+    try:
+        change = _decode(value)
+    except _FAULTS:
+        return False  # the live worker makes a dead letter of it
+    if change.op == DELETE:
+        return True
+    if change.op != UPDATE:
+        # A chat that arrives gives its scorecards their place; one of the initial snapshot is older than they are.
+        incremental = change.source is not None and change.source.snapshot == "incremental"
+        return table == CHATS and (change.op != READ or incremental)
+    return change.before is None or _differ(change.before, change.after, *_DECIDE[table])
+
+
+def _differ(before: Any, after: Any, *names: str) -> bool:
+    return after is None or any(getattr(before, name) != getattr(after, name) for name in names)
+
+
+def _names(rows: Sequence[Any], customers: Sequence[str]) -> bool:
+    return any(row.customer_id in customers for row in rows)
+
+
+def _of_customers(value: bytes | None, customers: Sequence[str]) -> bool:
+    """Whether a message names one of the customers, or none at all: a score does not say whose it is."""
+    if value is None:
+        return False
+    if not customers:
+        return True
+    try:
+        change = _decode(value)
+    except _FAULTS:
+        return True
+    rows = [row for row in (change.after, change.before) if row is not None and row.customer_id]
+    return not rows or _names(rows, customers)

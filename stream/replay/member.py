@@ -1,0 +1,386 @@
+"""One process of a replay: claims lanes, reads them, has batches processed, commits, and starts the next pass.
+
+    Lanes (Postgres locks) -> LogReader -> batches for each table -> Work (threads) -> Offsets -> commit
+                                                                                \\-> heartbeat to the replays' topic
+
+Reading, decoding, look-ups and writing overlap: librdkafka reads ahead, and `threads` batches are under way at a time.
+Offsets are committed only as far as everything before them is done, whichever batch ends first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from stream import metrics
+from stream.config import Settings
+from stream.errors import PostgresUnavailable, Retry, ScorestreamError
+from stream.kafka.broker import LagSource
+from stream.kafka.log_reader import LogReader, Stretch
+from stream.kafka.offsets import TP, Offsets
+from stream.pipeline.dead_letter_guard import DeadLetterGuard
+from stream.replay.lanes import ADVANCE, Lanes
+from stream.replay.plan import Heartbeat, Pass, Result, Span, table_of
+from stream.replay.state import Replay, ReplayTopic
+from stream.replay.throttle import Limits, Throttle, Watch
+from stream.replay.work import Work, Worked
+from stream.retry import Retrier
+from stream.tables import SOURCES
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+HEARTBEAT_S = 1.0
+COMMIT_S = 0.5
+READ_AHEAD_LANES = 2  # lanes that are read at a time
+_BATCH_BYTES = 24 << 20  # a batch closes at so many bytes, too
+_POLL_S = 0.05
+_WAIT_S = 0.3  # between two tries to get a lane, when others have them all
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Messages of one table that are gathered for the pipeline."""
+
+    stretches: list[Stretch] = field(default_factory=list)
+    messages: int = 0
+    size: int = 0
+
+    def add(self, stretch: Stretch) -> None:
+        self.stretches.append(stretch)
+        self.messages += len(stretch)
+        self.size += stretch.size
+
+
+class Member:
+    """One process's part in a replay.
+
+    Args:
+        stopping: set to end after the batches under way.
+        parent: pid of the process that started this one: when it is gone, this one ends.
+    """
+
+    def __init__(self, settings: Settings, name: str, *, stopping: threading.Event, parent: int | None = None) -> None:
+        self._settings = settings
+        self._name = name
+        self._stopping = stopping
+        self._parent = parent
+        self._stack = contextlib.ExitStack()
+        self._topic = self._stack.enter_context(ReplayTopic(settings))
+        self._replay: Replay = self._topic.get(name)
+        plan = self._plan = self._replay.plan
+        self._passing = len(self._replay.passes)
+        self._pass: Pass = [plan.main, *self._replay.passes][-1]
+        self._reader = self._stack.enter_context(LogReader(settings.kafka, group=plan.group))
+        self._lanes = self._stack.enter_context(Lanes(settings.postgres, f"{settings.kafka.topic_prefix}/{name}"))
+        self._lag = LagSource(settings.kafka)
+        self._stack.callback(self._lag.close)
+        self._watch = Watch(settings, database=plan.into)
+        self._stack.callback(self._watch.close)
+        own = settings.replay
+        self._limits = Limits(own.live_lag_s, own.max_parts, own.errors_per_minute, own.least_per_s)
+        self._throttle = Throttle(self._limits, ceiling_per_s=plan.rate)
+        self._giving_up = threading.Event()  # ends retries of batches under way when this process fails
+        self._retry = Retrier(
+            settings.retry,
+            stopping=self._giving_up,
+            on_retry=lambda error: metrics.RETRIES.labels("replay", error).inc(),
+        )
+        self._work = Work(settings, plan, stopping=self._giving_up, still_mine=self._still_mine)
+        self._stack.callback(self._work.close)
+        self._threads = ThreadPoolExecutor(own.threads, thread_name_prefix="replay")
+        self._guard = DeadLetterGuard(share=settings.batch.dead_letter_share, window=settings.batch.dead_letter_window)
+        self._offsets = Offsets()
+        self._ends: dict[int, dict[TP, int]] = {}  # lane -> its partitions and their ends
+        self._done: set[int] = set()  # lanes of this pass that are known to be done
+        self._gathered: dict[str, _Batch] = {}
+        self._under_way: dict[Future[Worked], list[Stretch]] = {}
+        self._stored: dict[TP, int] = {}
+        self._committed_at = self._beat_at = self._claimed_at = float("-inf")
+        self._counts: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._rates: list[tuple[float, int]] = [(time.monotonic(), 0)]
+        self._beat = Heartbeat(
+            member=uuid.uuid4().hex[:12],
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            at_ms=0,
+            began_ms=_now_ms(),
+        )
+
+    def run(self) -> str:
+        """Work until the replay ends, is paused or cancelled, or this process is to stop; returns the replay's state.
+
+        Raises:
+            ScorestreamError: this process cannot go on; what it had not finished is not committed.
+        """
+        try:
+            while not self._ends_now():
+                self._step()
+            self._finish()
+        except BaseException as error:
+            self._beat.error = str(error)[:1000]
+            self._giving_up.set()
+            self._threads.shutdown(wait=True, cancel_futures=True)
+            with contextlib.suppress(ScorestreamError):
+                self._say(ended=True)
+            raise
+        else:
+            self._say(ended=True)
+        finally:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+            self._stack.close()
+        return self._replay.state
+
+    def _ends_now(self) -> bool:
+        if self._parent is not None and os.getppid() != self._parent:
+            self._stopping.set()
+        return self._stopping.is_set() or self._replay.result is not None or self._replay.control.wanted != "running"
+
+    def _step(self) -> None:
+        self._look_around()
+        self._claim()
+        room = self._throttle.room(10_000)
+        if room == 0 or (self._busy and any(map(self._is_full, self._gathered.values()))):
+            self._collect(timeout_s=_POLL_S)
+            if room == 0:
+                self._stopping.wait(_POLL_S)
+            return
+        if self._reader.reading:
+            stretches = self._reader.read(room, timeout_s=_POLL_S)
+            self._gather(stretches)
+            self._throttle.took(sum(map(len, stretches)))
+            idle = not stretches
+        else:
+            idle = True
+        self._submit(everything=idle)
+        self._collect(timeout_s=_POLL_S if idle else 0.0)
+        if idle and not self._under_way and not self._ends:
+            self._next()
+
+    def _gather(self, stretches: Sequence[Stretch]) -> None:
+        for stretch in stretches:
+            last = stretch.last_offset
+            self._offsets.fetched(stretch.tp, start=stretch.start, end=stretch.end, last=last)
+            if last is not None:
+                self._gathered.setdefault(table_of(stretch.topic), _Batch()).add(stretch)
+
+    @property
+    def _busy(self) -> bool:
+        return len(self._under_way) >= (1 if self._watch.live_runs else self._settings.replay.threads)
+
+    def _is_full(self, batch: _Batch) -> bool:
+        at_most = self._throttle.batch(self._settings.replay.batch_messages)
+        return batch.messages >= at_most or batch.size >= _BATCH_BYTES
+
+    def _submit(self, *, everything: bool) -> None:
+        for table, batch in list(self._gathered.items()):
+            if not self._busy and (everything or self._is_full(batch)):
+                del self._gathered[table]
+                future = self._threads.submit(self._work, table, batch.stretches, self._pass.kind)
+                self._under_way[future] = batch.stretches
+
+    def _collect(self, *, timeout_s: float) -> None:
+        """Take note of the batches that are done, and commit now and then."""
+        if self._under_way:
+            finished, _ = wait(self._under_way, timeout=timeout_s, return_when=FIRST_COMPLETED)
+            for future in finished:
+                stretches = self._under_way.pop(future)
+                self._count(stretches[0].topic, future.result())
+                for stretch in stretches:
+                    assert stretch.last_offset is not None
+                    self._offsets.done(stretch.tp, stretch.last_offset)
+        ended = [
+            lane
+            for lane, ends in self._ends.items()
+            if all((self._offsets.safe(tp) or 0) >= end for tp, end in ends.items())
+        ]
+        if ended or time.monotonic() - self._committed_at >= COMMIT_S:
+            self._commit()
+        for lane in ended:
+            self._offsets.forget(self._ends.pop(lane))
+            self._done.add(lane)
+            self._release(lane)
+
+    def _commit(self) -> None:
+        self._committed_at = time.monotonic()
+        safe = {tp: offset for tp in self._offsets if (offset := self._offsets.safe(tp)) is not None}
+        moved = {tp: offset for tp, offset in safe.items() if self._stored.get(tp) != offset}
+        if moved:
+            self._again(lambda: self._reader.commit(moved))
+            self._stored |= moved
+
+    def _claim(self) -> None:
+        """Get another lane when few are left to read."""
+        lanes = {tp.partition for tp in self._reader.reading}
+        if len(lanes) >= READ_AHEAD_LANES or time.monotonic() - self._claimed_at < _WAIT_S:
+            return
+        for lane, spans in sorted(self._pass.lanes().items(), key=lambda item: -sum(s.messages for s in item[1])):
+            if lane in self._done or lane in self._ends or not self._again(partial(self._lanes.claim, lane)):
+                continue
+            if self._begin(lane, spans):
+                return
+            self._done.add(lane)
+            self._release(lane)
+        self._claimed_at = time.monotonic()  # none is free
+
+    def _begin(self, lane: int, spans: Sequence[Span]) -> bool:
+        """Read what is left of a lane; False when nothing is."""
+        committed = self._again(lambda: self._reader.committed([span.tp for span in spans]))
+        left = Pass(self._pass.kind, tuple(spans)).undone(committed).get(lane)
+        if not left:
+            return False
+        self._ends[lane] = {span.tp: span.end for span in left}
+        self._reader.add({span.tp: (span.start, span.end) for span in left})
+        return True
+
+    def _next(self) -> None:
+        """No lane is to be had: wait for the others, or start the next pass when all are done."""
+        spans = self._pass.spans
+        committed = self._again(lambda: self._reader.committed([span.tp for span in spans]))
+        left = self._pass.undone(committed)
+        if left:
+            self._done -= left.keys()  # someone else's, who may have died
+            self._stopping.wait(_WAIT_S)
+            self._claimed_at = float("-inf")
+            return
+        if not self._again(lambda: self._lanes.claim(ADVANCE)):
+            self._stopping.wait(_WAIT_S)
+        else:
+            self._again(self._refresh)
+            if self._replay.result is None and self._passing == len(self._replay.passes):
+                self._again(self._advance)
+            self._release(ADVANCE)
+        self._again(self._refresh)
+
+    def _advance(self) -> None:
+        ends = self._lag.ends(self._lag.partitions(map(self._settings.topic, SOURCES)))
+        following = self._plan.next_pass([self._plan.main, *self._replay.passes], ends)
+        if following is None:
+            self._topic.put({f"{self._name}/result": Result("done", _now_ms())})
+        else:
+            log.info("pass", extra={"kind": following.kind, "messages": following.messages})
+            self._topic.put({f"{self._name}/pass/{self._passing + 1}": following})
+
+    def _refresh(self) -> None:
+        self._replay = self._topic.get(self._name)
+        if len(self._replay.passes) > self._passing:
+            self._passing = len(self._replay.passes)
+            self._pass = self._replay.passes[-1]
+            self._done.clear()
+            self._claimed_at = float("-inf")
+
+    def _look_around(self) -> None:
+        """How live is; and every second what the operator wants, whether our locks are still there, and how we are."""
+        if self._watch.due():
+            ceiling = self._replay.rate
+            rate = None if ceiling is None else ceiling / max(1, len(self._replay.alive()))
+            self._throttle.look(self._watch.look(_retries()), present_per_s=self._per_s(), ceiling_per_s=rate)
+        if time.monotonic() - self._beat_at < HEARTBEAT_S:
+            return
+        self._beat_at = time.monotonic()
+        try:
+            self._refresh()
+            self._drop(self._lanes.check())
+            self._say()
+        except Retry as error:
+            log.warning("retry cause=%r", str(error))
+
+    def _release(self, lane: int) -> None:
+        with contextlib.suppress(PostgresUnavailable):  # then the connection is gone, and the lock with it
+            self._lanes.release(lane)
+
+    def _drop(self, lost: set[int]) -> None:
+        """Lanes that another process may have by now: what is under way of them is finished, and not committed."""
+        for lane in lost - {ADVANCE}:
+            log.warning("lost a lane lane=%d", lane)
+            tps = self._ends.pop(lane, {})
+            self._reader.drop(tps)
+            self._offsets.forget(tps)
+            for batch in self._gathered.values():
+                batch.stretches = [stretch for stretch in batch.stretches if stretch.tp not in tps]
+                batch.messages = sum(map(len, batch.stretches))
+        self._gathered = {table: batch for table, batch in self._gathered.items() if batch.stretches}
+
+    def _still_mine(self, stretches: Sequence[Stretch]) -> bool:
+        return {stretch.partition for stretch in stretches} <= self._lanes.held
+
+    def _count(self, topic: str, worked: Worked) -> None:
+        self._counts.update(
+            messages=worked.messages, matched=worked.matched, failed=worked.dead_letters, rows=worked.rows
+        )
+        self._outcomes.update(worked.outcomes)
+        self._guard.add(topic, messages=worked.matched, refused=worked.dead_letters)
+        log.debug("batch", extra={"topic": topic, "messages": worked.messages, **worked.stages})
+
+    def _per_s(self) -> float:
+        now, done = time.monotonic(), self._counts["messages"]
+        self._rates.append((now, done))
+        while now - self._rates[0][0] > 5 and len(self._rates) > 2:
+            self._rates.pop(0)
+        since, before = self._rates[0]
+        return (done - before) / (now - since) if now > since else 0.0
+
+    def _say(self, *, ended: bool = False) -> None:
+        beat = self._beat
+        beat.at_ms = _now_ms()
+        beat.passing = self._passing
+        beat.lanes = [] if ended else sorted(self._ends)
+        beat.total = self._pass.messages
+        beat.failed = self._counts["failed"]
+        beat.reindexed = self._counts["messages"] - beat.failed
+        beat.matched = self._counts["matched"]
+        beat.rows = self._counts["rows"]
+        beat.outcomes = dict(self._outcomes)
+        beat.dropped = self._outcomes["dropped"]
+        beat.per_s = 0.0 if ended else round(self._per_s(), 1)
+        beat.allowed_per_s = self._throttle.allowed_per_s
+        beat.throttled_by = "" if ended else self._throttle.why
+        beat.rss_mb = _rss_mb()
+        beat.ended = ended
+        self._topic.put({f"{self._name}/member/{beat.member}": beat})
+
+    def _finish(self) -> None:
+        """Asked to end: finish what is under way, commit it, leave the rest."""
+        while self._under_way:
+            self._collect(timeout_s=1.0)
+        self._commit()
+
+    def _again(self, step: Callable[[], T]) -> T:
+        """Until it succeeds, as all steps of the pipeline are."""
+        return self._retry(step)
+
+
+def _retries() -> int:
+    """How many steps of this process had to be tried again, ever."""
+    return int(
+        sum(
+            sample.value
+            for metric in metrics.RETRIES.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total")
+        )
+    )
+
+
+def _rss_mb() -> float:
+    """The most memory that was ever resident, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3  # bytes there, kilobytes elsewhere
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,213 @@
+"""What a replay is to do: its plan, its passes, its filter. Values that are kept in Kafka as JSON. Pure.
+
+main    all changes of the chosen tables from the start to the end that was captured (or is given)
+tail    deletes and changes of place from there to the end as it is when the main pass is done: the replay may have
+        written an old change into a place that its row has left, or lost, since (docs/design.md, ghost stories)
+follow  into a shadow instead: all changes of all tables, since nobody else writes there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+from stream.kafka.offsets import TP
+from stream.pipeline.placement import Place, State
+from stream.scope import Kind
+from stream.tables import CHATS, SCORE, SCORECARD, SOURCES
+
+PassKind = Literal["main", "tail", "follow"]
+Wanted = Literal["running", "paused", "cancelled"]
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Offsets [start, end) of a partition."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+
+    @property
+    def tp(self) -> TP:
+        return TP(self.topic, self.partition)
+
+    @property
+    def messages(self) -> int:
+        """At most: transaction markers and compacted gaps count, too."""
+        return max(0, self.end - self.start)
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """Which scorecards are replayed; nothing given = all. Times are microseconds of event time, `end_us` exclusive."""
+
+    customers: tuple[str, ...] = ()
+    start_us: int | None = None
+    end_us: int | None = None
+    kind: Kind = "all"
+
+    @property
+    def is_empty(self) -> bool:
+        return self == Filter()
+
+    @property
+    def names_customers_only(self) -> bool:
+        return bool(self.customers) and self == self.of_customers()
+
+    def keep(self) -> Callable[[Place], bool] | None:
+        """Whether changes of a scorecard in this place are wanted; None when all are.
+
+        One that is gone from Postgres is wanted: nothing of it is written, and its delete retires what stands.
+        """
+        if self.is_empty:
+            return None
+        customers = frozenset(self.customers)
+        start, end, kind = self.start_us, self.end_us, self.kind
+
+        def wanted(place: Place) -> bool:
+            if place.state is State.GONE:
+                return True
+            if customers and place.customer_id not in customers:
+                return False
+            if kind != "all" and place.is_process != (kind == "process"):
+                return False
+            at = place.event_time_us
+            if start is None and end is None:
+                return True
+            return at is not None and (start is None or at >= start) and (end is None or at < end)
+
+        return wanted
+
+    def of_customers(self) -> Filter:
+        """The same without time and kind: a scorecard that left the window must leave its old place, too."""
+        return Filter(customers=self.customers)
+
+
+class Pass(msgspec.Struct, frozen=True):
+    """One way through a part of the log."""
+
+    kind: PassKind
+    spans: tuple[Span, ...]
+
+    @property
+    def messages(self) -> int:
+        return sum(span.messages for span in self.spans)
+
+    def lanes(self) -> dict[int, list[Span]]:
+        """Spans by partition number: a lane is what one process works on, equal numbers of all topics together."""
+        found: dict[int, list[Span]] = {}
+        for span in self.spans:
+            if span.messages:
+                found.setdefault(span.partition, []).append(span)
+        return found
+
+    def undone(self, committed: Mapping[TP, int]) -> dict[int, list[Span]]:
+        """What is left of each lane after these committed offsets; finished lanes are missing."""
+        left: dict[int, list[Span]] = {}
+        for lane, spans in self.lanes().items():
+            rest = [
+                Span(s.topic, s.partition, max(s.start, committed.get(s.tp, s.start)), s.end)
+                for s in spans
+                if committed.get(s.tp, s.start) < s.end
+            ]
+            if rest:
+                left[lane] = rest
+        return left
+
+    def done(self, committed: Mapping[TP, int]) -> int:
+        """Messages that are behind the committed offsets."""
+        return sum(min(max(committed.get(s.tp, s.start) - s.start, 0), s.messages) for s in self.spans if s.messages)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What was asked for, and what the log looked like then. It never changes.
+
+    Attributes:
+        ends: of all partitions of all source topics, when the replay began.
+        start: in the words of the command line.
+    """
+
+    name: str
+    group: str
+    created_ms: int
+    tables: tuple[str, ...]
+    main: Pass
+    ends: tuple[Span, ...]  # of each partition [0, end)
+    filter: Filter = Filter()
+    into: str | None = None
+    rate: int | None = None
+    start: str = "to-earliest"
+    whole: bool = True  # from the earliest offset to the captured end, all tables, no filter
+
+    def next_pass(self, done: Iterable[Pass], ends: Mapping[TP, int]) -> Pass | None:
+        """What follows the finished passes, given the ends of the log now; None: nothing, the replay is done."""
+        finished = list(done)
+        if len(finished) > 1:
+            return None
+        reached = {span.tp: span.end for span in self.ends}
+        reached |= {span.tp: span.end for span in finished[0].spans}
+        spans = [Span(*tp, reached.get(tp, 0), end) for tp, end in sorted(ends.items())]
+        spans = [span for span in spans if span.messages]
+        if not spans:
+            return None
+        return Pass("tail" if self.into is None else "follow", tuple(spans))
+
+
+class Control(msgspec.Struct, frozen=True):
+    """What the operator wants."""
+
+    wanted: Wanted = "running"
+    at_ms: int = 0
+    rate: int | None = None  # instead of the plan's; 0 = no ceiling any more
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How a replay ended."""
+
+    state: Literal["done", "failed"]
+    at_ms: int
+    error: str = ""
+
+
+class Heartbeat(msgspec.Struct, kw_only=True):
+    """What a process says of itself, every few seconds. Counts are since it began."""
+
+    member: str
+    host: str
+    pid: int
+    at_ms: int
+    began_ms: int
+    passing: int = 0  # number of its present pass
+    lanes: list[int] = []
+    total: int = 0  # messages of the present pass, of all processes
+    reindexed: int = 0  # messages that are done, and were not refused
+    failed: int = 0  # dead letters
+    matched: int = 0  # messages that the filter (or the tail) let through
+    dropped: int = 0  # of these, changes of appeals
+    rows: int = 0
+    outcomes: dict[str, int] = {}
+    per_s: float = 0.0
+    rss_mb: float = 0.0  # peak
+    allowed_per_s: float | None = None
+    throttled_by: str = ""
+    ended: bool = False
+    error: str = ""
+
+
+def default_tables() -> tuple[str, ...]:
+    """The tables of a main pass: chats only say where scorecards belong, and that is looked up in Postgres."""
+    return (SCORECARD.source, SCORE.source)
+
+
+def table_of(topic: str) -> str:
+    """The source table of a topic."""
+    table = topic.rpartition(".")[2]
+    assert table in SOURCES
+    return table
+
+
+def order_of(table: str) -> int:
+    """Chats and scorecards first: a batch of scores then finds what it hangs on."""
+    return (CHATS, SCORECARD.source, SCORE.source).index(table)

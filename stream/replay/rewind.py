@@ -1,0 +1,91 @@
+"""Rewind: moves the committed offsets of the live group, back or forward. It processes nothing.
+
+Enters: a start point in Kafka's words. Leaves: what would move, for each partition; and, when told to, the new offsets.
+Only while no worker is a member of the group: a member would overwrite them with its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stream.config import Settings
+from stream.errors import UsageError
+from stream.kafka.broker import LagSource
+from stream.kafka.log_reader import LogReader
+from stream.kafka.offsets import TP
+from stream.replay.start_points import StartPoint, bounds, check_offsets, resolve
+from stream.tables import SOURCES
+
+_WAIT_S = 5.0  # a worker that has just ended is still in the group for a moment
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One partition: from the committed offset (None: there was none) to another."""
+
+    tp: TP
+    before: int | None
+    after: int
+    end: int
+
+    @property
+    def messages(self) -> int:
+        """Messages that will be processed again; negative = that will be skipped. Counts transaction markers."""
+        return (self.end if self.before is None else self.before) - self.after
+
+
+def plan(settings: Settings, lag: LagSource, point: StartPoint, *, tables: Sequence[str] = SOURCES) -> list[Move]:
+    """What would move, in the order of topic and partition.
+
+    Raises:
+        UsageError: the log no longer has what stood there.
+    """
+    known = bounds(settings, lag, tables, group=settings.kafka.group)
+    check_offsets(settings, point, known)
+    chosen = resolve(settings, lag, point, known)
+    return [
+        Move(tp, known.committed.get(tp), after, known.ends[tp])
+        for tp, after in sorted(chosen.items())
+        if after != known.committed.get(tp)
+    ]
+
+
+def execute(settings: Settings, lag: LagSource, moves: Sequence[Move], *, wait_s: float = _WAIT_S) -> None:
+    """Commit the new offsets.
+
+    Raises:
+        UsageError: the group has members.
+    """
+    check_idle(settings, lag, wait_s=wait_s)
+    with LogReader(settings.kafka, group=settings.kafka.group) as reader:
+        reader.commit({move.tp: move.after for move in moves})
+
+
+def check_idle(settings: Settings, lag: LagSource, *, wait_s: float = 0.0) -> None:
+    """Raises UsageError while the live group has members, after waiting for them to leave."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        group = lag.group(settings.kafka.group)
+        if not group.members:
+            return
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.5)
+    hosts = ", ".join(sorted({f"{member.client_id} on {member.host}" for member in group.members}))
+    raise UsageError(
+        f"group {settings.kafka.group} has {len(group.members)} active members ({hosts}): stop the workers, then run "
+        f"this again (a worker that was killed stays a member for {settings.kafka.session_timeout_s:g} s)"
+    )
+
+
+def undo(settings: Settings, moves: Sequence[Move]) -> str:
+    """The command that moves back what was moved; empty where nothing was committed before."""
+    prefix = f"{settings.kafka.topic_prefix}.{settings.postgres.source_schema}."
+    parts = [
+        f"{move.tp.topic.removeprefix(prefix)}:{move.tp.partition}={move.before}"
+        for move in moves
+        if move.before is not None
+    ]
+    return f"scorestream rewind --to-offset {','.join(parts)} --execute" if parts else ""

@@ -1,0 +1,223 @@
+"""What was asked for -> a replay's plan, checked against the log, Postgres and ClickHouse; and a look at it before.
+
+Enters: a Request. Leaves: a Plan, kept in Kafka with its group's first offsets committed. It processes nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+
+from stream.clickhouse.schema import apply as schema_apply
+from stream.clickhouse.target import connect, shard_error
+from stream.config import Settings
+from stream.errors import PostgresUnavailable, UsageError
+from stream.kafka.broker import LagSource
+from stream.kafka.log_reader import LogReader, offsets_at
+from stream.kafka.offsets import TP
+from stream.postgres import places as postgres
+from stream.postgres.places import PostgresSource
+from stream.replay.choose import by_filter, chooser
+from stream.replay.plan import Filter, Pass, Plan, Span, default_tables, order_of, table_of
+from stream.replay.start_points import LogBounds, StartPoint, bounds, check_offsets, resolve, time_text
+from stream.replay.state import ReplayTopic, group_of
+from stream.tables import SOURCES, TARGETS, TEMPLATES
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SAMPLE = 4_000  # messages looked at by a dry run
+ASSUMED_PER_S = 80_000  # where no replay was ever measured (docs/replay.md)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asks for."""
+
+    name: str
+    start: StartPoint
+    until_ms: int | None = None
+    filter: Filter = field(default_factory=Filter)
+    tables: tuple[str, ...] = ()
+    into: str | None = None
+    rate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a dry run found out by looking at some messages."""
+
+    messages: int
+    matched: int
+    bytes_each: dict[str, float]  # by topic
+
+
+def plan(settings: Settings, lag: LagSource, request: Request) -> Plan:
+    """The plan of a request.
+
+    Raises:
+        UsageError: it asks for what cannot be; the text says the way out.
+    """
+    if not _NAME.fullmatch(request.name):
+        raise UsageError(f"{request.name!r} cannot be a replay's name: letters, digits, dots, dashes, at most 100")
+    if request.into == settings.clickhouse.database:
+        raise UsageError(f"--into {request.into} is the live database; without --into a replay writes there")
+    _check_customers(settings, request.filter.customers)
+    tables = tuple(sorted(request.tables or default_tables(), key=order_of))
+    known = bounds(settings, lag, SOURCES, group=settings.kafka.group)
+    topics = {settings.topic(table) for table in tables}
+    chosen = LogBounds(*({tp: o for tp, o in held.items() if tp.topic in topics} for held in _each(known)))
+    check_offsets(settings, request.start, chosen)
+    starts = resolve(settings, lag, request.start, chosen)
+    ends = _ends(settings, request, chosen)
+    if request.until_ms is not None and request.start.at_ms is not None and request.start.at_ms >= request.until_ms:
+        raise UsageError(
+            f"the start {time_text(request.start.at_ms)} is not before the end {time_text(request.until_ms)}: "
+            "give an earlier --to-datetime or a later --until"
+        )
+    if request.start.offsets and any(chosen.ends.values()) and all(starts[tp] > ends[tp] for tp in starts):
+        raise UsageError("the start is after the end in every partition: choose lower offsets, or a later --until")
+    spans = tuple(Span(*tp, min(start, ends[tp]), ends[tp]) for tp, start in sorted(starts.items(), key=_order))
+    whole = (
+        request.start.earliest
+        and not any(chosen.starts.values())
+        and request.until_ms is None
+        and request.filter.is_empty
+        and set(tables) >= set(default_tables())
+    )
+    return Plan(
+        name=request.name,
+        group=group_of(settings, request.name),
+        created_ms=int(time.time() * 1000),
+        tables=tables,
+        main=Pass("main", spans),
+        ends=tuple(Span(*tp, 0, end) for tp, end in sorted(known.ends.items())),
+        filter=request.filter,
+        into=request.into,
+        rate=request.rate,
+        start=request.start.text,
+        whole=whole,
+    )
+
+
+def create(settings: Settings, topic: ReplayTopic, made: Plan) -> None:
+    """Keep the plan: from now on the replay exists, and any process may work on it.
+
+    Raises:
+        UsageError: the name is taken, or the shadow database is not empty.
+    """
+    check_name(topic, made.name)
+    if made.into is not None:
+        prepare_shadow(settings, made.into)
+    begun = {span.tp: span.end for span in made.ends}  # of what the main pass does not read
+    begun |= {span.tp: span.start for span in made.main.spans}
+    with LogReader(settings.kafka, group=made.group) as reader:
+        reader.commit(begun)
+    topic.put({f"{made.name}/plan": made})
+
+
+def check_name(topic: ReplayTopic, name: str) -> None:
+    """Raises UsageError when there is a replay of this name."""
+    if (held := topic.refresh().get(name)) is not None:
+        resumable = held.state in ("paused", "stopped")
+        go_on = f"`scorestream replay resume {name}` to go on with it, or " if resumable else ""
+        raise UsageError(
+            f"there is a replay {name!r} already ({held.state}): choose another name, or {go_on}"
+            f"`scorestream replay delete {name}` first"
+        )
+
+
+def prepare_shadow(settings: Settings, database: str) -> None:
+    """Make the shadow's tables on every shard.
+
+    Raises:
+        UsageError: there are rows in it already.
+    """
+    for _ in schema_apply.apply(settings.clickhouse, database=database):
+        pass
+    if rows := rows_in(settings, database):
+        raise UsageError(
+            f"database {database} holds {rows:,} rows already: replay into another one, or drop it on every shard"
+        )
+
+
+def rows_in(settings: Settings, database: str) -> int:
+    """Stored rows of the target tables, all versions, on all shards."""
+    tables = ", ".join(f"'{table.target}'" for table in TARGETS)
+    total = 0
+    for shard in range(len(settings.clickhouse.shards)):
+        client = connect(settings.clickhouse, shard, database="")
+        try:
+            total += client.query(
+                f"SELECT sum(rows) FROM system.parts WHERE active AND database = '{database}' AND table IN ({tables})"
+            ).result_rows[0][0]
+        except Exception as error:
+            raise shard_error(settings.clickhouse, shard, error) from error
+        finally:
+            client.close()
+    return total
+
+
+def sample(settings: Settings, made: Plan) -> Sample:
+    """Look at some messages of the main pass, from the middle of each partition: how large, how many match."""
+    source = PostgresSource(settings.postgres)
+    choose = chooser(made.filter, source)
+    spans = [span for span in made.main.spans if span.messages]
+    each = max(20, _SAMPLE // max(1, len(spans)))
+    seen = matched = 0
+    sizes: dict[str, list[int]] = {}
+    with LogReader(settings.kafka, group=f"{made.group}-sample") as reader:
+        reader.add({s.tp: (at := s.start + max(0, s.messages - each) // 2, min(s.end, at + each)) for s in spans})
+        deadline = time.monotonic() + 10
+        while reader.reading and time.monotonic() < deadline:
+            for stretch in reader.read(_SAMPLE, timeout_s=0.2):
+                sizes.setdefault(stretch.topic, []).extend(len(value) for value in stretch.values if value is not None)
+                seen += len(stretch)
+                if choose is None:
+                    matched += len(stretch)
+                else:
+                    matched += len(by_filter(table_of(stretch.topic), stretch.values, made.filter, choose))
+    source.close()
+    return Sample(seen, matched, {topic: sum(found) / len(found) for topic, found in sizes.items() if found})
+
+
+def _ends(settings: Settings, request: Request, known: LogBounds) -> dict[TP, int]:
+    if request.until_ms is None:
+        return dict(known.ends)
+    found = offsets_at(settings.kafka, list(known.ends), request.until_ms)
+    return {tp: min(end, found.get(tp, end)) for tp, end in known.ends.items()}
+
+
+def _check_customers(settings: Settings, customers: Sequence[str]) -> None:
+    """Customers without a template or a scorecard are misspelt."""
+    if not customers:
+        return
+    schema = settings.postgres.source_schema
+    try:
+        with postgres.connect(settings.postgres) as connection:
+            rows = connection.execute(f'SELECT DISTINCT customer_id::text FROM "{schema}"."{TEMPLATES}"').fetchall()
+            there = {row[0] for row in rows}
+            for customer in customers:
+                if customer in there:
+                    continue
+                found = connection.execute(
+                    f'SELECT 1 FROM "{schema}".scorecards WHERE customer_id::text = %s LIMIT 1', (customer,)
+                ).fetchone()
+                if found is None:
+                    near = difflib.get_close_matches(customer, there, n=3)
+                    hint = f"did you mean {' or '.join(near)}?" if near else "ids are compared letter by letter"
+                    raise UsageError(f"there is no customer {customer!r} in Postgres; {hint}")
+    except psycopg.OperationalError as error:
+        raise PostgresUnavailable(f"Postgres: {str(error).splitlines()[0]}") from error
+
+
+def _each(known: LogBounds) -> tuple[dict[TP, int], ...]:
+    return dict(known.starts), dict(known.ends), dict(known.committed)
+
+
+def _order(item: tuple[TP, int]) -> tuple[int, int]:
+    tp, _ = item
+    return order_of(table_of(tp.topic)), tp.partition

@@ -1,0 +1,199 @@
+"""Where to start in the log, in Kafka's own words: to-earliest, to-latest, to-datetime, to-offset, shift-by.
+
+Enters: what the command line says, and what the log has. Leaves: an offset for each partition. Shared by replay and
+rewind.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from stream.config import Settings
+from stream.errors import UsageError
+from stream.kafka.broker import LagSource
+from stream.kafka.log_reader import offsets_at
+from stream.kafka.offsets import TP
+from stream.scope import parse_time
+from stream.tables import SOURCES
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+_ISO_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class StartPoint:
+    """Exactly one of these is set. Times are milliseconds since 1970."""
+
+    earliest: bool = False
+    latest: bool = False
+    at_ms: int | None = None
+    offsets: tuple[tuple[str, int | None, int], ...] = ()  # (table or "", partition or None for all, offset)
+    shift_by: int | None = None
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        if self.earliest:
+            return "to-earliest"
+        if self.latest:
+            return "to-latest"
+        if self.at_ms is not None:
+            return f"to-datetime {time_text(self.at_ms)}"
+        if self.shift_by is not None:
+            return f"shift-by {self.shift_by:+,}"
+        parts = (f"{table}:{partition}={offset}" if table else str(offset) for table, partition, offset in self.offsets)
+        return "to-offset " + ",".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """The log's partitions: what they still have, and what a group has committed."""
+
+    starts: Mapping[TP, int]
+    ends: Mapping[TP, int]
+    committed: Mapping[TP, int]
+
+
+def bounds(settings: Settings, lag: LagSource, tables: Sequence[str], *, group: str) -> LogBounds:
+    """Bounds of the topics of these tables.
+
+    Raises:
+        UsageError: a topic is not there.
+    """
+    topics = [settings.topic(table) for table in tables]
+    tps = lag.partitions(topics)
+    if missing := sorted(set(topics) - {tp.topic for tp in tps}):
+        raise UsageError(f"there is no topic {', '.join(missing)}; run `scorestream topics apply`")
+    ends = lag.ends(tps)
+    return LogBounds(lag.starts(tps), ends, lag.committed(group, tps))
+
+
+def resolve(settings: Settings, lag: LagSource, point: StartPoint, known: LogBounds) -> dict[TP, int]:
+    """The offset of each partition that a start point names.
+
+    Raises:
+        UsageError: the log no longer has what stood there.
+    """
+    if point.earliest:
+        return dict(known.starts)
+    if point.latest:
+        return dict(known.ends)
+    if point.at_ms is not None:
+        return _at(settings, lag, point.at_ms, known)
+    found: dict[TP, int] = {}
+    for tp, end in known.ends.items():
+        if point.shift_by is not None:
+            base = known.committed.get(tp)
+            found[tp] = known.starts[tp] if base is None else min(end, max(0, base + point.shift_by))
+        else:
+            found[tp] = min(end, _chosen(settings, point, tp, default=known.committed.get(tp, end)))
+    gone = [tp for tp, offset in sorted(found.items()) if offset < known.starts[tp]]
+    if gone:
+        tp = gone[0]
+        raise UsageError(
+            f"{tp.topic}-{tp.partition} starts at offset {known.starts[tp]:,}: offset {found[tp]:,} is gone by "
+            f"retention{_others(gone)}. {_WAY_OUT}"
+        )
+    return found
+
+
+def check_offsets(settings: Settings, point: StartPoint, known: LogBounds) -> None:
+    """Raises UsageError when an explicit offset names a partition that there is not, or lies beyond the log's end."""
+    for table, partition, offset in point.offsets:
+        if table and TP(settings.topic(table), partition or 0) not in known.ends:
+            there = sum(tp.topic == settings.topic(table) for tp in known.ends)
+            has = f"{table} has 0 to {there - 1}" if there else f"--table leaves {table} out"
+            raise UsageError(f"--to-offset {table}:{partition}: there is no such partition; {has}")
+        beyond = [
+            tp
+            for tp, end in sorted(known.ends.items())
+            if offset > end and (not table or tp == TP(settings.topic(table), partition or 0))
+        ]
+        if beyond and (table or len(beyond) == len(known.ends)):
+            raise UsageError(
+                f"offset {offset:,} is after the end of {beyond[0].topic}-{beyond[0].partition}, which is "
+                f"{known.ends[beyond[0]]:,}: give that or a lower one"
+            )
+
+
+def parse_moment(text: str, *, now_ms: int | None = None) -> int:
+    """Milliseconds since 1970 of a time; also `now`.
+
+    Raises:
+        UsageError: it is no time, or lies in the future.
+    """
+    now_ms = int(time.time() * 1000) if now_ms is None else now_ms
+    found = now_ms if text == "now" else parse_time(text) // 1000
+    if found > now_ms:
+        raise UsageError(f"{text} is in the future: give a time that has passed (UTC unless it names a zone)")
+    return found
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `90s`, `10m`, `2h30m`, `1d`, or ISO 8601 (`PT10M`).
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = _ISO_DURATION.fullmatch(text) if text.startswith("P") else _DURATION.fullmatch(text)
+    if match is None or not any(match.groups()):
+        raise UsageError(f"{text!r} is no duration: write 90s, 10m, 2h30m, 1d or PT10M")
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def parse_offsets(texts: Sequence[str]) -> tuple[tuple[str, int | None, int], ...]:
+    """`1000` for all partitions, or `TABLE:PARTITION=OFFSET`, several by commas or options.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    found: list[tuple[str, int | None, int]] = []
+    for text in ",".join(texts).split(","):
+        match = re.fullmatch(r"(?:([a-z]+):(\d+)=)?(\d+)", text.strip())
+        if match is None or (match[1] and match[1] not in SOURCES):
+            raise UsageError(f"--to-offset {text!r} is neither a number nor TABLE:PARTITION=OFFSET")
+        found.append((match[1] or "", None if match[2] is None else int(match[2]), int(match[3])))
+    return tuple(found)
+
+
+def time_text(ms: int) -> str:
+    """ISO 8601, UTC, seconds."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_WAY_OUT = (
+    "Run `scorestream backfill start` for what is gone (it reads Postgres), or start at what the log still has "
+    "(--to-earliest)"
+)
+
+
+def _at(settings: Settings, lag: LagSource, at_ms: int, known: LogBounds) -> dict[TP, int]:
+    cut = {tp: (start, known.ends[tp]) for tp, start in known.starts.items() if start > 0}
+    first = lag.next_messages(cut) if cut else {}
+    gone = [tp for tp, following in sorted(first.items()) if following.at is not None and following.at * 1000 > at_ms]
+    if gone:
+        tp = gone[0]
+        begins = time_text(int((first[tp].at or 0) * 1000))
+        raise UsageError(
+            f"the log of {tp.topic}-{tp.partition} starts at {begins} (offset {known.starts[tp]:,}): what came between "
+            f"{time_text(at_ms)} and then is gone by retention{_others(gone)}. {_WAY_OUT}"
+        )
+    found = offsets_at(settings.kafka, list(known.ends), at_ms)
+    return {tp: min(found.get(tp, end), end) for tp, end in known.ends.items()}
+
+
+def _chosen(settings: Settings, point: StartPoint, tp: TP, *, default: int) -> int:
+    chosen = default
+    for table, partition, offset in point.offsets:
+        if not table or TP(settings.topic(table), partition or 0) == tp:
+            chosen = offset
+    return chosen
+
+
+def _others(gone: Sequence[TP]) -> str:
+    return f" (and {len(gone) - 1} partitions more)" if len(gone) > 1 else ""

@@ -1,0 +1,141 @@
+"""One batch of a replay: select -> pipeline. Each thread has clients of its own.
+
+Enters: stretches of one topic, and which pass it is. Leaves: what became of them, when all of it is in ClickHouse and
+confirmed. Commits nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate, chain
+
+from stream import metrics
+from stream.config import Settings
+from stream.kafka.log_reader import Stretch
+from stream.pipeline.ledger import Outcome
+from stream.pipeline.pipeline import Pipeline
+from stream.replay.choose import by_filter, by_key, by_place, chooser
+from stream.replay.plan import PassKind, Plan
+from stream.tables import SCORE
+from stream.wiring import Clients
+
+
+@dataclass(slots=True)
+class Worked:
+    """What became of a batch."""
+
+    messages: int
+    matched: int = 0
+    dead_letters: int = 0
+    rows: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)  # seconds
+
+
+class Work:
+    """Processes batches, from several threads at once; `close` it when none is under way.
+
+    Args:
+        database: where the rows go; None = the settings' database.
+        in_order: as in Pipeline.
+        still_mine: asked at the end of each batch (see Pipeline.process).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        *,
+        stopping: threading.Event,
+        still_mine: Callable[[Sequence[Stretch]], bool] = lambda _: True,
+        database: str | None = None,
+        in_order: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._stopping = stopping
+        self._still_mine = still_mine
+        self._database = database if database is not None else plan.into
+        self._in_order = in_order
+        self._own = threading.local()
+        self._all: list[Clients] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, table: str, stretches: Sequence[Stretch], kind: PassKind) -> Worked:
+        """Process messages of one table. On return their offsets may be committed."""
+        clients = self._clients()
+        whole = sum(len(stretch) for stretch in stretches)
+        worked = Worked(whole)
+        chosen = self._select(clients, table, stretches, kind)
+        worked.matched = sum(len(stretch) for stretch in chosen)
+        if worked.matched:
+            done = self._pipeline(clients, table, kind).process(chosen, still_mine=partial(self._still_mine, stretches))
+            metrics.record(done, mode="replay")
+            worked.dead_letters = sum(done.refused.values())
+            worked.rows = done.rows
+            worked.outcomes = {outcome.value: count for outcome, count in done.ledger.totals().items()}
+            worked.stages = done.stages
+        if whole > worked.matched:
+            ignored = Outcome.IGNORED.value
+            worked.outcomes[ignored] = worked.outcomes.get(ignored, 0) + whole - worked.matched
+            topic = stretches[0].topic
+            metrics.CONSUMED.labels("replay", topic).inc(whole - worked.matched)
+            metrics.OUTCOME.labels("replay", topic, ignored).inc(whole - worked.matched)
+        return worked
+
+    def close(self) -> None:
+        for clients in self._all:
+            clients.close()
+
+    def _select(self, clients: Clients, table: str, stretches: Sequence[Stretch], kind: PassKind) -> Sequence[Stretch]:
+        wanted = self._plan.filter
+        if kind == "tail":
+            values = list(chain.from_iterable(stretch.values for stretch in stretches))
+            return subset(stretches, by_place(table, values, wanted.customers))
+        if (choose := chooser(wanted, clients.source)) is None:
+            return stretches
+
+        def chosen(ids: Sequence[str]) -> set[str]:
+            return clients.retry(lambda: choose(ids))
+
+        if table == SCORE.source:
+            keys = list(chain.from_iterable(stretch.keys for stretch in stretches))
+            if (indexes := by_key(keys, chosen)) is not None:
+                return subset(stretches, indexes)
+        values = list(chain.from_iterable(stretch.values for stretch in stretches))
+        return subset(stretches, by_filter(table, values, wanted, chosen))
+
+    def _pipeline(self, clients: Clients, table: str, kind: PassKind) -> Pipeline:
+        pipelines: dict[tuple[str, bool], Pipeline] = self._own.pipelines
+        key = table, kind == "tail"
+        if key not in pipelines:
+            wanted = self._plan.filter
+            if kind == "tail":
+                # Scorecards and chats name their customer, and were selected by it: one that left the filter must
+                # leave its old place, too. Scores do not name it.
+                wanted = wanted.of_customers() if table == SCORE.source else type(wanted)()
+            pipelines[key] = clients.pipeline(table, keep=wanted.keep(), in_order=self._in_order)
+        return pipelines[key]
+
+    def _clients(self) -> Clients:
+        if not hasattr(self._own, "clients"):
+            self._own.clients = Clients(self._settings, mode="replay", stopping=self._stopping, database=self._database)
+            self._own.pipelines = {}
+            with self._lock:
+                self._all.append(self._own.clients)
+        clients: Clients = self._own.clients
+        return clients
+
+
+def subset(stretches: Sequence[Stretch], indexes: Sequence[int]) -> list[Stretch]:
+    """The chosen messages, counted over all stretches; stretches without any are left out."""
+    starts = [0, *accumulate(len(stretch) for stretch in stretches)]
+    chosen: dict[int, list[int]] = {}
+    for index in indexes:
+        at = bisect_right(starts, index) - 1
+        chosen.setdefault(at, []).append(index - starts[at])
+    return [stretches[at].only(wanted) for at, wanted in chosen.items()]

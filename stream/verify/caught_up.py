@@ -1,0 +1,102 @@
+"""Has the pipeline passed a moment of Postgres' WAL? Only then can ClickHouse be compared with Postgres as of it.
+
+    LSN of a snapshot -> Debezium's slot is past it -> ends of the topics -> the live group has committed them
+
+The connector's heartbeat moves the slot every few seconds, also when nothing happens. Nothing is written or committed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from stream.config import Settings
+from stream.errors import PostgresUnavailable, UsageError
+from stream.kafka.broker import LagSource
+from stream.kafka.offsets import TP
+from stream.postgres import places as postgres
+from stream.tables import SOURCES
+
+_POLL_S = 0.2
+
+
+class CaughtUp:
+    """Waits until everything up to an LSN is indexed. `close` it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lag = LagSource(settings.kafka)
+        self._connection = postgres.connect(settings.postgres)
+        self._passed = -1
+        self.why = ""  # what it waits for, or waited for when the time was over
+
+    def wait(self, lsn: int, *, timeout_s: float, on_wait: Callable[[str], None] = lambda _: None) -> bool:
+        """True when all changes that were committed before `lsn` are indexed; False when they were not in time.
+
+        Raises:
+            UsageError: there is no replication slot: nothing will ever pass.
+        """
+        if lsn <= self._passed:
+            return True
+        deadline = time.monotonic() + timeout_s
+        ends: dict[TP, int] | None = None
+        while True:
+            if ends is None and self._published(lsn):
+                tps = self._lag.partitions(map(self._settings.topic, SOURCES))
+                if not tps:
+                    raise UsageError("the topics are not there; run `scorestream connectors apply`")
+                ends = self._lag.ends(tps)
+            if ends is not None and self._indexed(ends):
+                self._passed = lsn
+                self.why = ""
+                return True
+            on_wait(self.why)
+            if time.monotonic() > deadline:
+                return False
+            threading.Event().wait(_POLL_S)
+
+    def _published(self, lsn: int) -> bool:
+        """Debezium has everything before `lsn` in Kafka."""
+        slot = self._settings.postgres.slot
+        try:
+            row = self._connection.execute(
+                "SELECT (confirmed_flush_lsn - '0/0'::pg_lsn)::bigint, active FROM pg_replication_slots "
+                "WHERE slot_name = %s",
+                (slot,),
+            ).fetchone()
+        except psycopg.OperationalError as error:
+            raise PostgresUnavailable(f"Postgres: {str(error).splitlines()[0]}") from error
+        if row is None:
+            raise UsageError(
+                f"there is no replication slot {slot!r}, so nothing says how far the pipeline is; run `scorestream "
+                "connectors apply`, or compare without waiting (--no-wait)"
+            )
+        confirmed, active = row
+        if confirmed is not None and confirmed >= lsn:
+            return True
+        behind = lsn - (confirmed or 0)
+        self.why = f"the connector is {behind:,} bytes of WAL behind" + ("" if active else ", and does not run")
+        return False
+
+    def _indexed(self, ends: dict[TP, int]) -> bool:
+        """The live group has committed all messages before `ends`; transaction markers at the end don't count."""
+        committed = self._lag.committed(self._settings.kafka.group, list(ends))
+        starts = self._lag.starts([tp for tp in ends if tp not in committed])
+        behind = {
+            tp: (committed.get(tp, starts.get(tp, 0)), end)
+            for tp, end in ends.items()
+            if committed.get(tp, starts.get(tp, 0)) < end
+        }
+        waiting = [tp for tp, following in self._lag.next_messages(behind).items() if following.waiting]
+        if not waiting:
+            return True
+        messages = sum(behind[tp][1] - behind[tp][0] for tp in waiting)
+        self.why = f"the live workers are {messages:,} messages behind on {len(waiting)} partitions"
+        return False
+
+    def close(self) -> None:
+        self._lag.close()
+        self._connection.close()

@@ -1,0 +1,106 @@
+"""Purge: retire the appeals that an earlier indexer left in ClickHouse, and their scores.
+
+Which scorecards are appeals is known to Postgres only: ids come from there by pages, ClickHouse is asked what it shows
+of them, and what it shows is reindexed, which for an appeal means retired. At the end all are looked at once more.
+Rows without a version (0, as of an indexer that had none) are retired like others: of equal versions the later counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream.config import Settings
+from stream.postgres import places as postgres
+from stream.progress import Progress
+from stream.reindex.job_state import JobFile, JobState
+from stream.reindex.now import ReindexNow
+from stream.scope import Scope
+from stream.verify.report import Appeals, appeal_ids, appeals, visible
+from stream.verify.row_states import Shards, postgres_errors, source_of
+
+
+@dataclass(slots=True)
+class Purged:
+    """`before`: as it was found; `after`: as it is now, empty after a dry run."""
+
+    total: int
+    before: list[Appeals]
+    after: list[Appeals] = field(default_factory=list)
+    retired: int = 0  # scorecards that ClickHouse showed
+    resumed_at: int = 0
+    dry_run: bool = False
+
+    @property
+    def visible_before(self) -> int:
+        return sum(each.visible + each.visible_scores for each in self.before)
+
+    @property
+    def visible_after(self) -> int:
+        return sum(each.visible + each.visible_scores for each in self.after)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "dry_run": self.dry_run,
+            "total": self.total,
+            "reindexed": self.retired,
+            "failed": 0 if self.dry_run else sum(each.visible for each in self.after),
+            "resumed_at": self.resumed_at,
+            "visible_before": self.visible_before,
+            "visible_after": None if self.dry_run else self.visible_after,
+            "customers": [each.as_json() for each in self.before],
+        }
+
+
+@postgres_errors()
+def purge_appeals(
+    settings: Settings,
+    scope: Scope,
+    *,
+    database: str | None = None,
+    dry_run: bool = False,
+    restart: bool = False,
+    show: bool = True,
+    on_found: Callable[[list[Appeals]], None] = lambda _: None,
+) -> Purged:
+    """Count the appeals of the scope and what ClickHouse shows of them; unless `dry_run`, retire that.
+
+    Args:
+        on_found: told the counts before anything is written.
+    """
+    name = database or settings.clickhouse.database
+    job = JobFile(settings.state_dir, "purge", {"scope": scope.as_json(), "database": name})
+    connection = postgres.connect(settings.postgres)
+    shards = Shards(settings.clickhouse, name)
+    try:
+        connection.execute("SET statement_timeout = 0")
+        source = source_of(connection, settings.postgres.source_schema)
+        before = appeals(connection, source, shards, scope, lasting=False)
+        on_found(before)
+        total = sum(sum(each.by_type.values()) for each in before)
+        result = Purged(total, before, dry_run=dry_run)
+        if dry_run:
+            return result
+        state = (None if restart else job.load()) or JobState(total=total)
+        result.resumed_at = state.done
+        with (
+            ReindexNow(settings, database=database) as reindex,
+            Progress("purge", total=total, unit="appeals", show=show) as progress,
+        ):
+            progress.start_at(state.done)
+            for page in appeal_ids(connection, source, scope, after=state.after):
+                customers = {customer for _, customer, _ in page}
+                shown = {i for _, _, i, _ in visible(shards, [i for i, _, _ in page], customers)}
+                if shown:
+                    reindex(sorted(shown), customers)
+                result.retired += len(shown)
+                state.after, state.done = page[-1][0], state.done + len(page)
+                job.save(state)
+                progress.add(len(page))
+        result.after = appeals(connection, source, shards, scope)
+    finally:
+        shards.close()
+        connection.close()
+    job.remove()
+    return result

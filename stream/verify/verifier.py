@@ -1,0 +1,353 @@
+"""Postgres against ClickHouse: cells, then the scorecards of cells that differ, then their rows, each with a reason.
+
+    snapshot of Postgres, its LSN -> its cells -> wait until the pipeline has passed the LSN -> cells of the shards
+    differing cells -> scorecards that differ -> rows: missing, extra, stale; or "not comparable yet" when they move
+
+The snapshot stays open, so that every later look at Postgres is one at the moment which the pipeline has passed. A row
+that differs is compared with Postgres as it is *now*, too: when it changed since, it is looked at again, a few times.
+Leaves: a Verified. It writes nothing; what is to be repaired is handed to `on_chunk`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import psycopg
+
+from stream.config import Settings
+from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
+from stream.pipeline.values import uuid_text
+from stream.pipeline.writes import Key
+from stream.postgres import places as postgres
+from stream.reindex.now import LSN_NOW
+from stream.scope import Scope, day_text
+from stream.verify import cells
+from stream.verify.caught_up import CaughtUp
+from stream.verify.cells import Cell, Cells, Different, Suspect
+from stream.verify.checksums import Source
+from stream.verify.dead_letter_index import DeadLetterIndex
+from stream.verify.findings import Finding, compare
+from stream.verify.progress import Stages
+from stream.verify.row_states import InPostgres, Shards, in_postgres, patient, postgres_errors, source_of
+from stream.wiring import layout
+
+CHUNK = 1_000  # scorecards looked at together
+LOOKS = 5  # at a row that moves, before it is told as not comparable
+_LOOK_WAIT_S = 0.3  # before the second look, doubled each time
+_FEW_S = 15.0  # limit of the wait for the pipeline at each further look
+_MAX_MOVING = 100_000
+
+OnChunk = Callable[[list[str], set[str]], None]
+
+
+@dataclass(slots=True)
+class Verified:
+    """The result of one comparison."""
+
+    scope: Scope
+    database: str
+    lsn: int = 0
+    cells: int = 0
+    postgres: Cells = field(default_factory=dict)
+    shards: list[Cells] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)  # by table, in Postgres
+    different: list[Different] = field(default_factory=list)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (table, what) -> rows
+    findings: list[Finding] = field(default_factory=list)  # the first `limit` of them
+    not_opened: int = 0  # differing cells beyond the limit were not gone through
+    moving: list[str] = field(default_factory=list)  # scorecards that changed all the time
+    lagging: str = ""  # why nothing can be said of what differs
+    seconds: float = 0.0
+
+    @property
+    def wrong(self) -> int:
+        """Rows that are not as they should be."""
+        return sum(self.counts.values())
+
+    @property
+    def clean(self) -> bool:
+        return not (self.wrong or self.not_opened or self.moving or self.lagging)
+
+    @property
+    def wrong_cells(self) -> set[Cell]:
+        return {each.cell for each in self.different}
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "database": self.database,
+            "scope": self.scope.as_json(),
+            "lsn": lsn_text(self.lsn),
+            "clean": self.clean,
+            "cells": self.cells,
+            "rows": self.rows,
+            "different_cells": [
+                {
+                    "table": each.cell.table,
+                    "customer_id": each.cell.customer_id,
+                    "day": day_text(each.cell.day),
+                    "kind": "process" if each.cell.is_process else "conversation",
+                    "shard": each.shard,
+                    "postgres_rows": each.postgres.rows,
+                    "clickhouse_rows": each.clickhouse.rows,
+                }
+                for each in self.different[:1_000]
+            ],
+            "missing": sum(n for (_, what), n in self.counts.items() if what == "missing"),
+            "extra": sum(n for (_, what), n in self.counts.items() if what == "extra"),
+            "stale": sum(n for (_, what), n in self.counts.items() if what == "stale"),
+            "findings": [each.as_json() for each in self.findings],
+            "cells_not_opened": self.not_opened,
+            "not_comparable_yet": self.lagging or self.moving,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+class Verifier:
+    """Compares; owns its clients, `close` it.
+
+    Args:
+        database: another than the settings' ClickHouse database.
+        wait: wait for the pipeline; without it (no Kafka) what differs is looked at again a few times only.
+        timeout_s: limit of that wait.
+        caught_up: waits for another than the live pipeline (a shadow's); closed with this.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        database: str | None = None,
+        wait: bool = True,
+        timeout_s: float = 60,
+        caught_up: CaughtUp | None = None,
+    ) -> None:
+        self._settings = settings
+        self._database = database or settings.clickhouse.database
+        self._timeout_s = timeout_s
+        self._layout = layout(settings)
+        self._caught_up = caught_up or (CaughtUp(settings) if wait else None)
+        self._shards = Shards(settings.clickhouse, self._database)
+        self._letters = DeadLetterIndex(settings if wait else None)
+
+    def run(
+        self, scope: Scope, *, limit: int | None = 1_000, on_chunk: OnChunk | None = None, stages: Stages | None = None
+    ) -> Verified:
+        """One comparison.
+
+        Args:
+            limit: findings that are kept; beyond it differing cells are counted, not opened. None = open them all.
+            on_chunk: given the scorecards with findings, up to 1,000 at a time, and the customers they were seen under.
+        """
+        began = time.monotonic()
+        result = Verified(scope, self._database)
+        stages = stages or Stages(show=False)
+        try:
+            with postgres_errors(), self._connect() as snapshot, self._connect() as present:
+                source = source_of(snapshot, self._settings.postgres.source_schema)
+                with snapshot.transaction():
+                    self._compare(result, snapshot, present, source, limit=limit, on_chunk=on_chunk, stages=stages)
+        finally:
+            stages.close()
+        result.seconds = time.monotonic() - began
+        return result
+
+    def caught_up(self) -> bool:
+        """Wait some seconds for what Postgres has committed by now; False when the pipeline is not there then."""
+        with self._connect() as connection:
+            lsn = _lsn(connection)
+        return self._passed(lsn, _FEW_S, None)
+
+    def _compare(
+        self,
+        result: Verified,
+        snapshot: psycopg.Connection[Any],
+        present: psycopg.Connection[Any],
+        source: Source,
+        *,
+        limit: int | None,
+        on_chunk: OnChunk | None,
+        stages: Stages,
+    ) -> None:
+        scope = result.scope
+        result.lsn = _lsn(snapshot)
+        stages.plan(snapshot, source, scope)
+        wanted = cells.postgres_cells(snapshot, source, scope, stages.postgres)
+        for cell, content in wanted.items():
+            result.rows[cell.table] = result.rows.get(cell.table, 0) + content.rows
+        in_time = self._passed(result.lsn, self._timeout_s, stages)
+        held = cells.clickhouse_cells(patient(self._settings.clickhouse), self._database, scope, stages.clickhouse)
+        result.postgres, result.shards = wanted, held
+        result.cells = len(wanted.keys() | {cell for shard in held for cell in shard})
+        result.different = cells.differing(wanted, held, self._layout)
+        if not result.different:
+            return
+        if not in_time:
+            result.lagging = self._caught_up.why if self._caught_up is not None else ""
+            return
+        found = cells.suspects(
+            snapshot,
+            source,
+            patient(self._settings.clickhouse),
+            database=self._database,
+            scope=scope,
+            layout=self._layout,
+            cells=sorted({each.cell for each in result.different}),
+        )
+        moving: dict[str, set[str]] = {}
+        for chunk in _chunks(found, CHUNK):
+            stages.opening(result.wrong)
+            self._look(chunk, result, snapshot, present, source, moving=moving, limit=limit, on_chunk=on_chunk)
+            if limit is not None and result.wrong >= limit:
+                result.not_opened = len(result.wrong_cells)
+                break
+        for chunk in _chunks(moving.items(), CHUNK):
+            self._look_again(dict(chunk), result, present, source, limit=limit, on_chunk=on_chunk)
+
+    def _look(
+        self,
+        chunk: list[Suspect],
+        result: Verified,
+        snapshot: psycopg.Connection[Any],
+        present: psycopg.Connection[Any],
+        source: Source,
+        *,
+        moving: dict[str, set[str]],
+        limit: int | None,
+        on_chunk: OnChunk | None,
+    ) -> None:
+        """Compare scorecards with the snapshot, which the pipeline has passed; set aside those that changed since."""
+        ids = {uuid_text(int(each.scorecard_id, 16)): set(each.customers) for each in chunk}
+        then = in_postgres(snapshot, source, list(ids))
+        findings, versions = self._findings(then, ids, result.scope)
+        if not findings:
+            return
+        differing = sorted({finding.scorecard_id for finding in findings})
+        now = in_postgres(present, source, differing)
+        recent = self._recent(versions, after=result.lsn, until=_lsn(present))
+        changed = {i for i in differing if i in recent or _of(then, i) != _of(now, i)}
+        for scorecard_id in changed:
+            if len(moving) < _MAX_MOVING:
+                moving[scorecard_id] = ids[scorecard_id]
+        self._tell([f for f in findings if f.scorecard_id not in changed], ids, result, limit, on_chunk)
+
+    def _look_again(
+        self,
+        ids: dict[str, set[str]],
+        result: Verified,
+        present: psycopg.Connection[Any],
+        source: Source,
+        *,
+        limit: int | None,
+        on_chunk: OnChunk | None,
+    ) -> None:
+        """Scorecards that move: read Postgres, wait for the pipeline, read ClickHouse, read Postgres again."""
+        for look in range(LOOKS):
+            if look:
+                threading.Event().wait(_LOOK_WAIT_S * 2 ** (look - 1))
+            with present.transaction():
+                before = in_postgres(present, source, list(ids))
+                lsn = _lsn(present)
+            passed = self._passed(lsn, _FEW_S, None)
+            findings, versions = self._findings(before, ids, result.scope)
+            differing = sorted({finding.scorecard_id for finding in findings})
+            if not differing:
+                return
+            after = in_postgres(present, source, differing)
+            recent = self._recent(versions, after=lsn, until=_lsn(present))
+            still = {i for i in differing if passed and i not in recent and _of(before, i) == _of(after, i)}
+            self._tell([f for f in findings if f.scorecard_id in still], ids, result, limit, on_chunk)
+            ids = {i: ids[i] for i in differing if i not in still}
+            if not ids:
+                return
+        result.moving += sorted(ids)
+
+    def _findings(
+        self, postgres_has: InPostgres, ids: dict[str, set[str]], scope: Scope
+    ) -> tuple[list[Finding], dict[Key, int]]:
+        """What is wrong, and the highest version of each sort key of those scorecards."""
+        customers = {customer for seen in ids.values() for customer in seen}
+        customers |= {card.place.customer_id for card in postgres_has.cards.values()}
+        under = sorted(customers - {""})
+        shown = self._shards.shown(list(ids), under)
+        wanted = {table.target for table in scope.tables}
+        findings = compare(postgres_has, shown, self._layout, highest={}, dead_letters={})
+        highest = self._shards.highest(sorted({f.scorecard_id for f in findings}), under)
+        if any(f.what != "extra" for f in findings):
+            findings = compare(postgres_has, shown, self._layout, highest=highest, dead_letters=self._letters.by_row())
+        versions = {key: version for key, (version, _) in highest.items()}
+        return [finding for finding in findings if finding.table in wanted], versions
+
+    def _recent(self, versions: dict[Key, int], *, after: int, until: int) -> set[str]:
+        """The scorecards of which ClickHouse holds a change from between these two LSNs.
+
+        Postgres may look the same at both, when a row came and went in between. Later versions than `until` no change
+        can have: such rows were made by hand, and are findings.
+        """
+        low, high = (self._settings.version_epoch << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX for lsn in (after, until))
+        return {uuid_text(key.scorecard_id) for key, version in versions.items() if low < version <= high}
+
+    def _tell(
+        self,
+        findings: list[Finding],
+        ids: dict[str, set[str]],
+        result: Verified,
+        limit: int | None,
+        on_chunk: OnChunk | None,
+    ) -> None:
+        for finding in findings:
+            result.counts[finding.table, finding.what] += 1
+        room = max(0, (1_000 if limit is None else limit) - len(result.findings))
+        result.findings += findings[:room]
+        if findings and on_chunk is not None:
+            found = sorted({finding.scorecard_id for finding in findings})
+            customers = {customer for i in found for customer in ids[i]}
+            on_chunk(found, customers | {finding.customer_id for finding in findings})
+
+    def _passed(self, lsn: int, timeout_s: float, stages: Stages | None) -> bool:
+        if self._caught_up is None:
+            return True
+        on_wait = stages.waiting if stages is not None else (lambda _: None)
+        return self._caught_up.wait(lsn, timeout_s=timeout_s, on_wait=on_wait)
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        connection = postgres.connect(self._settings.postgres)
+        # A comparison reads everything once; the limit of a look-up is not for it.
+        connection.execute("SET statement_timeout = 0")
+        connection.execute("SET work_mem = '64MB'")
+        connection.execute("SET parallel_setup_cost = 0")
+        connection.execute("SET parallel_tuple_cost = 0")
+        connection.execute("SET jit = off")
+        return connection
+
+    def close(self) -> None:
+        self._shards.close()
+        if self._caught_up is not None:
+            self._caught_up.close()
+
+
+def lsn_text(lsn: int) -> str:
+    """An LSN as Postgres writes it."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+def _lsn(connection: psycopg.Connection[Any]) -> int:
+    row = connection.execute(LSN_NOW).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def _of(states: InPostgres, scorecard_id: str) -> tuple[Any, Any]:
+    """All that Postgres has of one scorecard."""
+    number = int(scorecard_id.replace("-", ""), 16)
+    return states.cards.get(number), {i: row for i, row in states.rows.items() if row.scorecard_id == number}
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,84 @@
+"""Builds a pipeline with its clients from the settings: what the entry points share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from stream import metrics
+from stream.clickhouse.target import ClickHouseTarget
+from stream.config import Settings
+from stream.kafka.client import DeadLetterProducer
+from stream.pipeline.pipeline import Pipeline, Retrying
+from stream.pipeline.placement import Place
+from stream.pipeline.writes import Layout
+from stream.postgres.places import PostgresSource
+from stream.retry import Retrier
+
+
+def layout(settings: Settings) -> Layout:
+    """How event times spread over the configured shards."""
+    return Layout(len(settings.clickhouse.shards), settings.clickhouse.shard_bucket_days)
+
+
+class Clients:
+    """A Postgres connection, clients of all shards, a producer: for one thread.
+
+    Args:
+        mode: live or replay, the label of its metrics.
+        database: another than the settings' ClickHouse database (a shadow).
+        target: the clients of the shards, when several threads share them; whoever made it closes it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        mode: str,
+        stopping: threading.Event,
+        database: str | None = None,
+        target: ClickHouseTarget | None = None,
+    ) -> None:
+        self._settings = settings
+        self._own_target = target is None
+        self.source = PostgresSource(settings.postgres)
+        self.target = target or ClickHouseTarget(settings.clickhouse, database=database)
+        self.dead_letters = DeadLetterProducer(settings.kafka, settings.dead_letter_topic)
+        self.retry = Retrier(
+            settings.retry, stopping=stopping, on_retry=lambda error: metrics.RETRIES.labels(mode, error).inc()
+        )
+
+    def pipeline(
+        self,
+        table: str,
+        *,
+        keep: Callable[[Place], bool] | None = None,
+        retry: Retrying | None = None,
+        in_order: bool = False,
+    ) -> Pipeline:
+        """A pipeline for one source table over these clients."""
+        return Pipeline(
+            table,
+            source=self.source,
+            target=self.target,
+            dead_letters=self.dead_letters,
+            layout=layout(self._settings),
+            epoch=self._settings.version_epoch,
+            retry=retry or self.retry,
+            keep=keep,
+            in_order=in_order,
+        )
+
+    def close(self) -> None:
+        self.source.close()
+        if self._own_target:
+            self.target.close()
+        self.dead_letters.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()

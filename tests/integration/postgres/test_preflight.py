@@ -1,0 +1,54 @@
+"""What Postgres lacks is told before the connector starts, all of it at once, with the SQL that mends it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.universe import Universe
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
+    made = Universe(stack_env, tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_every_fault_of_the_source_is_told_at_once_and_its_sql_mends_it(universe: Universe) -> None:
+    with universe.postgres() as connection:
+        # given a source that lacks this and that
+        connection.execute("ALTER TABLE app.scores REPLICA IDENTITY DEFAULT")
+        connection.execute("ALTER PUBLICATION scorestream DROP TABLE app.chats")
+        connection.execute("ALTER PUBLICATION scorestream SET (publish = 'insert, update')")
+        connection.execute("ALTER TABLE app.scorecards DISABLE TRIGGER scorestream_truncate")
+        connection.execute("DROP INDEX app.scores_scorecard_id")
+        # when the connector is applied, even only tried
+        done = universe.run("connectors", "apply", "--dry-run", check=False)
+        # then what makes it wrong is an error, the rest a warning, and nothing else is told
+        told = done.stderr.splitlines()
+        assert done.returncode == 2
+        assert sum(line.startswith("error: ") for line in told) == 3, told
+        assert sum(line.startswith("warning: ") for line in told) == 2, told
+        assert any("TRUNCATE of scorecards" in line for line in told)
+        # and once the SQL of each was run, it is applied without a word of them
+        for statement in re.findall(r": ((?:ALTER|CREATE) .+;)$", done.stderr, re.MULTILINE):
+            connection.execute(statement)
+        again = universe.run("connectors", "apply", "--dry-run")
+        assert [line for line in again.stderr.splitlines() if "TRUNCATE" not in line and "valid;" not in line] == []
+
+
+def test_without_the_source_sql_each_table_is_named(universe: Universe) -> None:
+    with universe.postgres() as connection:
+        connection.execute("DROP PUBLICATION scorestream; DROP TABLE app.scorestream_signal")
+    done = universe.run("connectors", "apply", check=False)
+    assert done.returncode == 2
+    assert "error: no table app.scorestream_signal: run connectors/source/0002_cdc.sql" in done.stderr
+    assert "error: no publication scorestream: run connectors/source/0002_cdc.sql" in done.stderr

@@ -1,0 +1,94 @@
+"""What an acknowledged insert means: all rows, none (try again), or another number (stop)."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stream.clickhouse.target import ClickHouseTarget
+from stream.config import ClickHouseSettings
+from stream.errors import ClickHouseUnavailable, WriteMismatch
+from stream.pipeline.writes import Writes
+from stream.tables import SCORE
+
+
+class Shard:
+    """A clickhouse-connect client whose inserts acknowledge so many rows, one answer after the other."""
+
+    def __init__(self, *answers: int) -> None:
+        self.answers = list(answers)
+
+    def insert(self, *_: Any, **__: Any) -> Any:
+        return SimpleNamespace(written_rows=self.answers.pop(0))
+
+    def close(self) -> None:
+        pass
+
+
+def target_with(shard: Shard) -> ClickHouseTarget:
+    target = ClickHouseTarget(ClickHouseSettings(shards=("http://127.0.0.1:1",)))
+    target._clients[0, SCORE.target] = shard
+    return target
+
+
+def two_rows() -> Writes:
+    writes = Writes()
+    for score in (1, 2):
+        values = {"customer_id": "acme", "scorecard_id": 1, "event_time": 0, "score_id": score}
+        writes.add_marker(SCORE, 0, values, version=1)
+    return writes
+
+
+def test_an_insert_that_stored_nothing_is_tried_again():
+    # given a table that is exchanged while the insert runs: acknowledged, and nothing stored
+    target = target_with(Shard(0, 2))
+    with pytest.raises(ClickHouseUnavailable, match="none of 2 rows"):
+        target.write(two_rows())
+    # then the same client takes it the next time
+    target.write(two_rows())
+
+
+@pytest.mark.parametrize("stored", [1, 3])
+def test_another_number_of_rows_stops_the_process(stored):
+    with pytest.raises(WriteMismatch, match=f"sent 2 rows .* stored {stored}"):
+        target_with(Shard(stored)).write(two_rows())
+
+
+def test_clients_for_inserts_can_be_made_before_the_first(monkeypatch):
+    made = []
+
+    def connect(_settings: Any, shard: int, **_: Any) -> Shard:
+        made.append(shard)
+        return Shard(2, 2)
+
+    monkeypatch.setattr("stream.clickhouse.target.connect", connect)
+    target = ClickHouseTarget(ClickHouseSettings(shards=("http://127.0.0.1:1", "http://127.0.0.1:2")))
+    target.connect(SCORE)
+    assert sorted(made) == [0, 1]
+    # then an insert uses what is there, also one that waited behind such a call
+    target.write(two_rows())
+    rows = next(columns for _, _, columns in two_rows())
+    assert target._insert(0, SCORE, [[], rows, []]) == [None, None, None]
+    assert sorted(made) == [0, 1]
+
+
+def test_a_shard_that_is_away_is_told_when_connecting_beforehand():
+    target = ClickHouseTarget(ClickHouseSettings(shards=("http://127.0.0.1:1",)))
+    with pytest.raises(ClickHouseUnavailable, match="shard 0"):
+        target.connect(SCORE)
+
+
+def test_an_insert_does_not_import_pandas():
+    code = (
+        "import sys\n"
+        "from stream import clickhouse, interpreter\n"
+        "interpreter.prepare()\n"
+        "from clickhouse_connect.driver.insert import InsertContext\n"
+        "from clickhouse_connect.datatypes.registry import get_from_name\n"
+        "InsertContext('t', ['n'], [get_from_name('Int64')], [[1, 2]], column_oriented=True)\n"
+        "assert not {'pandas', 'pyarrow', 'numpy'} & set(sys.modules), 'imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

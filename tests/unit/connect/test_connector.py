@@ -1,0 +1,159 @@
+"""The connector's config: the JSON is right as it is, and follows the settings."""
+
+import json
+import re
+
+import pytest
+
+from stream.config import Settings
+from stream.connect import connector
+from stream.errors import ConfigError, UsageError
+from stream.tables import SOURCES
+
+DOCUMENT = json.loads(connector.DEFAULT_FILE.read_text("utf-8"))
+
+
+def settings(**sections):
+    return Settings(**sections)
+
+
+def test_the_file_is_what_the_default_settings_make():
+    assert DOCUMENT["name"] == Settings().connect.connector
+    assert DOCUMENT["config"] == connector.config(Settings())
+
+
+def test_every_value_is_text_as_connect_stores_it():
+    # Connect answers with text; anything else would make every apply look like a change.
+    assert all(isinstance(value, str) for value in DOCUMENT["config"].values())
+
+
+def test_secrets_and_addresses_are_references():
+    config = DOCUMENT["config"]
+    for key in ("hostname", "port", "user", "password", "dbname"):
+        assert re.fullmatch(r"\$\{env:SCORESTREAM_CDC_[A-Z]+\}", config[f"database.{key}"])
+
+
+def test_settings_reach_every_key_that_names_what_they_rename():
+    renamed = settings(
+        postgres={"source_schema": "qa", "slot": "s2", "publication": "p2"},
+        kafka={"topic_prefix": "eu.one", "partitions": 4, "replication_factor": 3, "min_compaction_lag_s": 60},
+    )
+
+    config = connector.config(renamed)
+
+    # Nothing of the defaults is left, in any value, but the names of tables and columns that are fixed.
+    left = {key: value for key, value in config.items() if re.search(r"\bapp\b|scorestream(?!_)|\b16\b", value)}
+    assert left == {}
+    assert config["table.include.list"] == "qa.chats,qa.scorecards,qa.scores,qa.scorestream_heartbeat"
+    assert config["topic.creation.rows.min.compaction.lag.ms"] == "60000"
+    assert config["topic.creation.default.replication.factor"] == "3"
+    for table in SOURCES:
+        assert re.fullmatch(config["topic.creation.rows.include"], renamed.topic(table))
+    routed = [
+        table for table in SOURCES if re.fullmatch(config["predicates.ofScorecard.pattern"], renamed.topic(table))
+    ]
+    assert routed == ["scorecards", "scores"]
+    assert not re.fullmatch(config["predicates.ofScorecard.pattern"], "euXone.qa.scores")
+
+
+def test_a_password_in_the_clear_is_refused_and_not_repeated(tmp_path):
+    document = {"name": "x", "config": DOCUMENT["config"] | {"database.password": "hunter2"}}
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(document))
+
+    with pytest.raises(UsageError, match=r"database\.password") as caught:
+        connector.config(settings(connect={"config": path}))
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"config": 3}'])
+def test_a_file_that_is_no_connector_is_a_config_error(tmp_path, text):
+    path = tmp_path / "c.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"c\.json"):
+        connector.config(settings(connect={"config": path}))
+
+
+def test_a_missing_file_names_the_setting(tmp_path):
+    with pytest.raises(ConfigError, match="SCORESTREAM_CONNECT_CONFIG"):
+        connector.config(settings(connect={"config": tmp_path / "none.json"}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("database.password", "hunter2", "(hidden)"),
+        ("database.password", "${env:X}", "${env:X}"),
+        ("database.password", "a${env:X}", "(hidden)"),
+        ("producer.override.sasl.jaas.config", "x", "(hidden)"),
+        ("key.converter", "x.JsonConverter", "x.JsonConverter"),
+        ("slot.name", None, "not set"),
+    ],
+)
+def test_what_is_shown_of_a_value(key, value, shown):
+    assert connector.shown(key, value) == shown
+
+
+SOURCE_SQL = connector.DEFAULT_FILE.parent / "source"
+
+
+def cdc_sql():
+    return re.sub(r"--[^\n]*", "", (SOURCE_SQL / "0002_cdc.sql").read_text("utf-8"))
+
+
+def test_the_publication_holds_what_the_connector_captures():
+    published = re.search(r"ALTER PUBLICATION (\w+) SET TABLE\s+(.+?);", cdc_sql(), flags=re.DOTALL)
+    config = DOCUMENT["config"]
+    assert published[1] == config["publication.name"]
+    tables = {name.strip() for name in published[2].split(",")}
+    assert tables == {*config["table.include.list"].split(","), config["signal.data.collection"]}
+
+
+def test_replica_identity_is_full_for_all_source_tables():
+    listed = re.search(r"ARRAY\[(.+?)\]::regclass", cdc_sql())[1]
+    assert {name.strip(" '") for name in listed.split(",")} == {f"app.{table}" for table in SOURCES}
+
+
+def test_a_truncate_never_reaches_a_compacted_topic():
+    # Its message has no key: the broker refuses it and the task fails for good.
+    assert DOCUMENT["config"]["skipped.operations"] == "t"
+    assert "publish = 'insert, update, delete'" in cdc_sql()
+
+
+def test_a_truncate_deletes_first():
+    sql = cdc_sql()
+    listed = re.search(r"truncated IN ARRAY ARRAY\[(.+?)\]::regclass", sql)[1]
+    assert {name.strip(" '") for name in listed.split(",")} == {f"app.{table}" for table in SOURCES}
+    assert "BEFORE TRUNCATE" in sql
+
+
+def test_scores_are_keyed_by_what_their_partition_depends_on():
+    # A score that moves to another scorecard is then deleted in the partition that it leaves.
+    key = DOCUMENT["config"]["message.key.columns"]
+    table, _, columns = key.partition(":")
+    assert re.fullmatch(table, "app.scores")
+    assert not re.fullmatch(table, "app.scorecards")
+    assert columns.split(",") == ["scorecard_id", "score_id"]
+
+
+def test_no_tombstones_are_sent_to_partitions_of_other_keys():
+    assert DOCUMENT["config"]["tombstones.on.delete"] == "false"
+
+
+def test_batches_stay_unsent_until_the_transaction_commits():
+    # Else the producer may commit before it has sent the offsets, and then stands still (connectors/README.md).
+    config = DOCUMENT["config"]
+    assert config["exactly.once.support"] == "required"  # without transactions nothing would flush
+    assert config["transaction.boundary"] == "poll"
+    assert int(config["producer.override.linger.ms"]) >= 1_000
+
+
+def test_the_roles_get_no_more_than_they_need():
+    grants = re.findall(r"GRANT (.+?) ON (.+?) TO (\w+);", re.sub(r"\s+", " ", cdc_sql()))
+    captured = ", ".join(f"app.{table}" for table in SOURCES)
+    assert ("SELECT", captured, "scorestream_cdc") in grants
+    assert {rights for rights, _, role in grants if role == "scorestream_reader"} == {"USAGE", "SELECT"}
+    writable = [tables for rights, tables, _ in grants if "INSERT" in rights]
+    assert writable == ["app.scorestream_signal, app.scorestream_heartbeat, app.scorestream_horizon"]
+    assert "PASSWORD" not in cdc_sql()

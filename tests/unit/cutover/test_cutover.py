@@ -1,0 +1,151 @@
+"""When a cutover makes sense, when it is refused, and in which order an exchange goes."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from stream.config import Settings
+from stream.cutover.cutover import Cut, _catch_up, _exchange, check
+from stream.errors import ClickHouseUnavailable, ScorestreamError, UsageError
+from stream.replay.plan import Pass, Plan, Result
+from stream.replay.state import Replay
+
+SETTINGS = Settings()
+
+
+def replay(*, into="green", whole=True, state="done", note=None, back=False):
+    plan = Plan(
+        name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", ()), ends=(), into=into, whole=whole
+    )
+    result = Result("done", 1) if state == "done" else None
+    notes = {} if note is None else {"cutover": {"state": note, "back": back}}
+    return Replay(plan, result=result, notes=notes)
+
+
+def test_a_whole_finished_shadow_can_be_cut_over():
+    assert check(SETTINGS, replay(), back=False) == "green"
+    assert check(SETTINGS, replay(note="back"), back=False) == "green"
+    assert check(SETTINGS, replay(note="begun"), back=False) == "green"  # the one before died
+    assert check(SETTINGS, replay(note="done"), back=True) == "green"
+    assert check(SETTINGS, replay(note="begun", back=True), back=True) == "green"
+
+
+@pytest.mark.parametrize(
+    ("held", "back", "says"),
+    [
+        (replay(into=None), False, "only one with --into"),
+        (replay(state="stopped"), False, "is stopped, not done"),
+        (replay(whole=False), False, "only a part"),
+        (replay(note="done"), False, "cut over already"),
+        (replay(note="dropped"), False, "were dropped"),
+        (replay(note="dropped"), True, "were dropped"),
+        (replay(), True, "was not cut over"),
+        (replay(note="back"), True, "was not cut over"),
+        (replay(note="begun"), True, "was not cut over"),
+    ],
+)
+def test_what_is_refused_says_why(held, back, says):
+    with pytest.raises(UsageError, match=says):
+        check(SETTINGS, held, back=back)
+
+
+class Steps:
+    """Tables and follower in one, which write down what is asked of them."""
+
+    def __init__(self, *, fails_at=""):
+        self.done = []
+        self.positions = {}
+        self._fails_at = fails_at
+
+    def __getattr__(self, name):
+        def step(*arguments, **_options):
+            self.done.append((name, *(a for a in arguments if isinstance(a, str))))
+            if name == self._fails_at:
+                raise ClickHouseUnavailable("away")
+            return 0
+
+        return step
+
+
+def test_the_replaced_tables_are_followed_from_where_live_was_before_the_exchange():
+    # given tables that live has filled up to what it has committed, and no further
+    steps = Steps()
+    _exchange(steps, steps, Cut("r", "live", "green", back=False), {})
+    # then the group begins there next, and that is settled before names change: a crash in between loses nothing
+    assert steps.done == [
+        ("hold", "live"),
+        ("ends",),
+        ("to",),
+        ("begin_next_at_live",),
+        ("exchange",),
+        ("let_go", "live"),
+        ("let_go", "green"),
+    ]
+
+
+@pytest.mark.parametrize("step", ["to", "begin_next_at_live", "exchange"])
+def test_whatever_fails_live_is_let_go(step):
+    steps = Steps(fails_at=step)
+    with pytest.raises(ClickHouseUnavailable):
+        _exchange(steps, steps, Cut("r", "live", "green", back=False), {})
+    assert steps.done[-2:] == [("let_go", "live"), ("let_go", "green")]
+
+
+class Rounds:
+    """A follower whose rounds take so long, by a clock of its own; the last one again and again."""
+
+    def __init__(self, monkeypatch, *took_s, rests_s=0.0):
+        self._left, self.now = list(took_s), 0.0
+        self._rests_s, self.rested_s = rests_s, 0.0  # in each round, for live's sake
+        self.done = 0
+        self.rested: list[float] = []
+        monkeypatch.setattr(
+            "stream.cutover.cutover.time", SimpleNamespace(monotonic=lambda: self.now, sleep=self._rest)
+        )
+
+    def _rest(self, seconds):
+        self.rested.append(seconds)
+        self.now += seconds
+
+    def ends(self):
+        return {}
+
+    def to(self, _):
+        self.now += self._left.pop(0) if len(self._left) > 1 else self._left[0]
+        self.now += self._rests_s
+        self.rested_s += self._rests_s
+        self.done += 1
+        return 10
+
+
+def test_catching_up_ends_with_the_first_round_that_is_short(monkeypatch):
+    rounds, cut = Rounds(monkeypatch, 12.0, 3.0, 0.5, 0.1, 9.0), Cut("r", "live", "green", back=False)
+    _catch_up(rounds, cut)
+    assert (rounds.done, cut.caught_up) == (4, 40)
+
+
+def test_rounds_that_get_no_shorter_will_do_when_live_can_wait_for_one(monkeypatch):
+    rounds = Rounds(monkeypatch, 9.0, 2.0, 1.2, 1.1, 0.1)
+    _catch_up(rounds, Cut("r", "live", "green", back=False))
+    assert (rounds.done, rounds.rested) == (4, [])
+
+
+def test_long_rounds_that_get_no_shorter_leave_live_its_time(monkeypatch):
+    rounds = Rounds(monkeypatch, 5.0, 4.5, 3.0, 2.5, 1.0, 0.9)
+    _catch_up(rounds, Cut("r", "live", "green", back=False))
+    assert (rounds.done, rounds.rested) == (6, [4.5, 2.5])
+
+
+def test_what_a_round_rests_for_lives_sake_is_not_its_length(monkeypatch):
+    # given rounds that rest for longer than live can be held back, which they will not do then
+    rounds = Rounds(monkeypatch, 3.0, 0.2, rests_s=5.0)
+    _catch_up(rounds, Cut("r", "live", "green", back=False))
+    assert rounds.done == 2
+
+
+def test_a_shadow_that_does_not_catch_up_is_refused_with_the_way_out(monkeypatch):
+    rounds = Rounds(monkeypatch, 6.0)
+    with pytest.raises(
+        ScorestreamError, match=r"still takes 6.0 s; nothing was exchanged. Run `scorestream cutover r`"
+    ):
+        _catch_up(rounds, Cut("r", "live", "green", back=False))

@@ -1,0 +1,25 @@
+"""A worker connects while it joins the group, and not when the first batch waits for it."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stream.config import Settings
+from stream.live.worker import TableIndexer
+from stream.tables import CHATS, SCORE, SCORECARD, Table
+
+
+@pytest.mark.parametrize(("table", "inserts"), [(SCORE.source, [SCORE]), (SCORECARD.source, [SCORECARD]), (CHATS, [])])
+def test_it_connects_before_there_is_a_batch(table: str, inserts: list[Table], monkeypatch: pytest.MonkeyPatch) -> None:
+    connected: list[Any] = []
+    source = SimpleNamespace(connect=lambda: connected.append("postgres"), close=lambda: None)
+    target: Any = SimpleNamespace(connect=connected.append)
+    live: Any = SimpleNamespace()
+    monkeypatch.setattr("stream.wiring.PostgresSource", lambda _: source)
+    indexer = TableIndexer(Settings(), table, live=live, target=target, stopping=threading.Event())
+    indexer.close()  # waits for what its thread has begun
+    assert connected == ["postgres", *inserts]

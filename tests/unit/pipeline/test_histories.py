@@ -1,0 +1,104 @@
+"""C1 to C4 over random histories with every fault (tests/model.py); and the model notices when the code is broken."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream.pipeline import envelope, moves, pipeline
+from stream.pipeline import plan as transform
+from stream.pipeline.ordering import LSN_MAX, version
+from stream.pipeline.placement import State
+from stream.pipeline.reindex import Reindex, plan_reindex
+from tests.model import Violation, World, run_seed
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Any:
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**40))
+def test_every_history_ends_with_clickhouse_equal_to_postgres(seed: int) -> None:
+    run_seed(seed)
+
+
+def _run_seeds(count: int) -> None:
+    for seed in range(count):
+        run_seed(seed)
+
+
+def _raw_lsn(sequence: str | None, *, epoch: int = 0) -> int:
+    return version(sequence, epoch=epoch) & LSN_MAX
+
+
+def _no_confirm(*_: Any, **__: Any) -> None:
+    return None
+
+
+def _without_markers(*args: Any) -> Reindex:
+    plan = plan_reindex(*args)
+    plan.markers = type(plan.markers)()
+    return plan
+
+
+def _no_mark(*_: Any) -> bool:
+    return True
+
+
+def _scores_of_appeals_kept(changes: Any, places: Any, layout: Any) -> Any:
+    appeals = {i: p for i, p in places.items() if p.state == State.APPEAL and p.event_time_us is not None}
+    visible = {i: place._replace(state=State.VISIBLE) for i, place in appeals.items()}
+    return transform.plan_scores(changes, places | visible, layout)
+
+
+def _commit_first(fetch: Callable[[World], None]) -> Callable[[World], None]:
+    """Offsets are committed when their messages are fetched."""
+
+    def fetch_and_commit(world: World) -> None:
+        fetch(world)
+        for worker in world.workers:
+            for table, batch in worker.batches.items():
+                for part in batch.parts:
+                    world.committed[table, part.partition] = part.messages[-1].offset + 1
+
+    return fetch_and_commit
+
+
+MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "version by the row's LSN alone": lambda m: m.setattr(envelope, "version", _raw_lsn),
+    "commit before write": lambda m: m.setattr(World, "_fetch", _commit_first(World._fetch)),
+    "scores of appeals are kept": lambda m: m.setattr(pipeline, "plan_scores", _scores_of_appeals_kept),
+    "no confirm": lambda m: m.setattr(pipeline.Pipeline, "_confirm", _no_confirm),
+    "nothing is retired": lambda m: m.setattr(pipeline, "plan_reindex", _without_markers),
+    "deletes of scores are not marked": lambda m: m.setattr(transform, "_mark", _no_mark),
+    "changes of place are not noticed": lambda m: (
+        m.setattr(transform, "changes_place", lambda _: False),
+        m.setattr(moves, "stays", lambda *_: True),
+    ),
+    "chats that arrive late are ignored": lambda m: m.setattr(pipeline, "moved_conversations", lambda _: {}),
+}
+
+
+@pytest.mark.parametrize("name", list(MUTATIONS))
+def test_a_broken_pipeline_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    MUTATIONS[name](monkeypatch)
+    with pytest.raises((Violation, AssertionError, KeyError)):
+        _run_seeds(400)
+
+
+def test_appeals_that_are_kept_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stream.pipeline import placement
+
+    monkeypatch.setattr(placement, "APPEALS", frozenset())
+    monkeypatch.setattr(placement, "ORDINARY", frozenset({None, 0, 1, 2, 3}))
+    with pytest.raises((Violation, AssertionError)):
+        _run_seeds(200)
