@@ -248,6 +248,11 @@ class Settings(BaseSettings):
         return f"{self.kafka.topic_prefix}.{self.postgres.source_schema}.{table}"
 
     @property
+    def notifications_topic(self) -> str:
+        """Name of the topic in which Debezium reports the progress of its snapshots."""
+        return f"{self.kafka.topic_prefix}.notifications"
+
+    @property
     def dead_letter_topic(self) -> str:
         """Name of the topic for refused messages."""
         return self.kafka.dead_letter_topic or f"{self.kafka.topic_prefix}.dead-letters"

@@ -19,6 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from stream.times import span
+
 _RATE_WINDOW_S = 30
 
 
@@ -142,9 +144,3 @@ class Progress:
 
     def _write(self, text: str) -> None:
         print(f"{self.name}: {text}", file=self._stream, flush=True)
-
-
-def span(seconds: float) -> str:
-    """`0:03:25`, for times left and taken."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

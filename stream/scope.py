@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from stream.errors import UsageError
 from stream.tables import TARGETS, Table
+from stream.times import moment
 
-DAY_US = 86_400_000_000
 Kind = Literal["all", "process", "conversation"]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +58,3 @@ class Scope:
             "kind": self.kind,
             "tables": [table.target for table in self.tables],
         }
-
-
-def moment(micros: int) -> datetime:
-    """A UTC datetime."""
-    return _EPOCH + timedelta(microseconds=micros)
-
-
-def day_text(day: int) -> str:
-    """`2026-01-31` of a number of days since 1970."""
-    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
-
-
-def parse_time(text: str, *, end: bool = False) -> int:
-    """Microseconds since 1970 of an ISO date or time (UTC where it names no zone); a date as an end includes its day.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is neither a date (2026-01-31) nor a time (2026-01-31T12:00:00)") from error
-    value = value if value.tzinfo else value.replace(tzinfo=UTC)
-    if end and len(text) <= len("2026-01-31"):
-        value += timedelta(days=1)
-    since = value - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

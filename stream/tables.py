@@ -106,6 +106,8 @@ SCORE = Table(
 )
 
 CHATS = "chats"
+HEARTBEAT = "scorestream_heartbeat"  # tables of connectors/source/0002_cdc.sql
+SIGNAL = "scorestream_signal"
 HORIZON = "scorestream_horizon"  # which transactions had ended, second by second; connectors/source/0002_cdc.sql
 TARGETS: tuple[Table, ...] = (SCORECARD, SCORE)
 SOURCES: tuple[str, ...] = (CHATS, SCORECARD.source, SCORE.source)

@@ -22,12 +22,12 @@ from stream.backfill.signals import Counts, Signals
 from stream.backfill.state import Backfill, BackfillTopic, Control, Notifications
 from stream.backfill.status import Status, status_of
 from stream.config import Settings
-from stream.connect.connector import SIGNAL, notifications_topic
 from stream.connect.rest import Connect
 from stream.errors import ConnectError, UsageError
 from stream.kafka.topics import ensure_topics
 from stream.progress import Progress
-from stream.scope import DAY_US
+from stream.tables import SIGNAL
+from stream.times import DAY_US
 
 RATE_PER_S = 15_000  # beside a live flow; docs/backfill.md has the measurements
 
@@ -229,7 +229,7 @@ def _check_connector(settings: Settings, connect: Connect) -> int:
         raise ConnectError(f"connector {name} does not run ({state}): `scorestream connectors {way}`, then again")
     wanted = {
         "signal.data.collection": f"{schema}.{SIGNAL}",
-        "notification.sink.topic.name": notifications_topic(settings),
+        "notification.sink.topic.name": settings.notifications_topic,
     }
     wrong = [key for key, value in wanted.items() if held.get(key) != value]
     wrong += [

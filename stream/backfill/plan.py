@@ -13,10 +13,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stream.connect.connector import SIGNAL
 from stream.errors import UsageError
-from stream.scope import moment
-from stream.tables import CHATS, SCORE, SCORECARD
+from stream.tables import CHATS, SCORE, SCORECARD, SIGNAL
+from stream.times import moment
 from stream.verify.checksums import Source, quoted
 
 TABLES = (CHATS, SCORECARD.source, SCORE.source)  # in the order in which a window reads them

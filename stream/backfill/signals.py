@@ -16,12 +16,11 @@ from psycopg import errors as pg
 
 from stream.backfill.plan import Window, count_query, signal_table
 from stream.config import Settings
-from stream.connect.connector import SIGNAL
 from stream.errors import PostgresRefused, PostgresUnavailable, UsageError
 from stream.pipeline.placement import TIME_MAX_US, TIME_MIN_US
 from stream.postgres import places as postgres
-from stream.scope import moment
-from stream.tables import CHATS, SCORECARD
+from stream.tables import CHATS, SCORECARD, SIGNAL
+from stream.times import moment
 from stream.verify.checksums import Source
 from stream.verify.row_states import source_of
 

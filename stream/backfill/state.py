@@ -20,7 +20,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from stream.backfill.notifications import Notification, parse
 from stream.backfill.plan import Plan
 from stream.config import Settings
-from stream.connect.connector import notifications_topic
 from stream.errors import KafkaUnavailable, UsageError
 from stream.kafka.client import client_options
 
@@ -155,7 +154,7 @@ class Notifications:
     """Debezium's notifications of incremental snapshots, from an offset on."""
 
     def __init__(self, settings: Settings, *, offset: int) -> None:
-        self._tail = Tail(settings, notifications_topic(settings), offset=offset)
+        self._tail = Tail(settings, settings.notifications_topic, offset=offset)
 
     def end(self) -> int:
         return self._tail.end()

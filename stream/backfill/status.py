@@ -9,7 +9,7 @@ from typing import Any, Literal
 from stream.backfill.notifications import News, Notification
 from stream.backfill.plan import Plan, Step, signal_id
 from stream.backfill.state import Backfill
-from stream.scope import moment
+from stream.times import moment
 
 State = Literal["running", "pausing", "paused", "stopped", "interrupted", "done"]
 

@@ -86,7 +86,7 @@ def start(
     event time in Postgres.
     """
     from stream.backfill import control as backfill  # noqa: PLC0415
-    from stream.scope import parse_time  # noqa: PLC0415
+    from stream.times import parse_time  # noqa: PLC0415
 
     settings = app.settings
     made = backfill.plan(
@@ -182,7 +182,7 @@ def _say(order: str, name: str, *, as_json: bool) -> None:
 
 
 def _show_plan(made: Plan, expected_s: float, *, as_json: bool) -> None:
-    from stream.progress import span  # noqa: PLC0415
+    from stream.times import span  # noqa: PLC0415
 
     counts = {(step.window.number, step.table): step.rows for step in made.steps}
     if as_json:
@@ -222,7 +222,7 @@ def _show_end(found: Status, *, as_json: bool) -> None:
 
 
 def _show(found: Status, *, as_json: bool) -> None:
-    from stream.progress import span  # noqa: PLC0415
+    from stream.times import span  # noqa: PLC0415
 
     if as_json:
         print_json(found.as_json())

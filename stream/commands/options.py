@@ -53,8 +53,9 @@ def scope_of(
         UsageError: a time is none, or the window is empty.
     """
     from stream.errors import UsageError  # noqa: PLC0415  --help imports nothing of this
-    from stream.scope import Scope, parse_time  # noqa: PLC0415
+    from stream.scope import Scope  # noqa: PLC0415
     from stream.tables import TARGETS  # noqa: PLC0415
+    from stream.times import parse_time  # noqa: PLC0415
 
     start_us = None if start is None else parse_time(start)
     end_us = None if end is None else parse_time(end, end=True)

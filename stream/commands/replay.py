@@ -8,8 +8,8 @@ import click
 
 from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
 from stream.errors import UsageError
-from stream.replay.start_points import StartPoint, parse_moment, parse_offsets, time_text
-from stream.scope import parse_time
+from stream.replay.start_points import StartPoint, parse_offsets
+from stream.times import parse_moment, parse_time, time_text
 
 if TYPE_CHECKING:
     from stream.replay.plan import Plan

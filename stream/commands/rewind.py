@@ -9,7 +9,8 @@ import click
 
 from stream.commands.console import App, json_option, pass_app, print_json, print_table
 from stream.errors import UsageError
-from stream.replay.start_points import StartPoint, parse_duration, parse_moment, parse_offsets
+from stream.replay.start_points import StartPoint, parse_offsets
+from stream.times import parse_duration, parse_moment
 
 TABLES = ("chats", "scorecards", "scores")
 

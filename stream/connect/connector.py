@@ -13,10 +13,7 @@ from pathlib import Path
 
 from stream.config import Settings
 from stream.errors import ConfigError, UsageError
-from stream.tables import HORIZON, SCORE, SCORECARD, SOURCES
-
-HEARTBEAT = "scorestream_heartbeat"  # tables of connectors/source/0002_cdc.sql
-SIGNAL = "scorestream_signal"
+from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES
 
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "connectors" / "scorestream-source.json"
 
@@ -34,11 +31,6 @@ def shown(key: str, value: str | None) -> str:
     if value is None:
         return "not set"
     return "(hidden)" if is_secret(key) and not _REFERENCE.fullmatch(value) else value
-
-
-def notifications_topic(settings: Settings) -> str:
-    """Where Debezium reports the progress of its snapshots."""
-    return f"{settings.kafka.topic_prefix}.notifications"
 
 
 def config(settings: Settings) -> dict[str, str]:
@@ -84,7 +76,7 @@ def overrides(settings: Settings) -> dict[str, str]:
         # A score that moves to another scorecard is then a delete in the one's partition and a create in the other's.
         "message.key.columns": f"{re.escape(schema)}\\.{SCORE.source}:scorecard_id,{SCORE.id}",
         "signal.data.collection": f"{schema}.{SIGNAL}",
-        "notification.sink.topic.name": notifications_topic(settings),
+        "notification.sink.topic.name": settings.notifications_topic,
         "heartbeat.action.query": (
             f"WITH horizon AS (INSERT INTO {schema}.{HORIZON} DEFAULT VALUES ON CONFLICT (second) "
             "DO UPDATE SET ended = excluded.ended, begun = excluded.begun) "

@@ -13,10 +13,9 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from stream.config import Settings
-from stream.connect.connector import HEARTBEAT, SIGNAL, notifications_topic
 from stream.errors import KafkaUnavailable, UsageError
 from stream.kafka.client import client_options
-from stream.tables import SOURCES
+from stream.tables import HEARTBEAT, SIGNAL, SOURCES
 
 _DAY_MS = 86_400_000
 # A comment of some megabytes stands in an update twice, before and after; the dead letter adds headers to the message.
@@ -56,7 +55,7 @@ def wanted(settings: Settings) -> tuple[Topic, ...]:
     return (
         *(Topic(settings.topic(table), settings.kafka.partitions, rows) for table in SOURCES),
         Topic(settings.dead_letter_topic, 1, kept),  # until somebody has looked at them
-        Topic(notifications_topic(settings), 1, passing),
+        Topic(settings.notifications_topic, 1, passing),
         Topic(settings.topic(HEARTBEAT), 1, compacted),
         Topic(settings.topic(SIGNAL), 1, passing),
         # Debezium's own heartbeat messages; its name has a prefix of its own (topic.heartbeat.prefix).

@@ -25,7 +25,6 @@ from typing import Any
 from stream import interpreter, metrics
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
-from stream.connect.connector import HEARTBEAT
 from stream.errors import ScorestreamError
 from stream.kafka.offsets import TP
 from stream.live import hops
@@ -36,7 +35,7 @@ from stream.monitor.heartbeat import Heartbeats
 from stream.monitor.monitor import Monitor
 from stream.pipeline.dead_letter_guard import DeadLetterGuard
 from stream.pipeline.pipeline import Done, Prepared
-from stream.tables import CHATS, SOURCES, TARGETS
+from stream.tables import CHATS, HEARTBEAT, SOURCES, TARGETS
 from stream.web.health import Check, Health
 from stream.web.server import serve
 from stream.wiring import Clients

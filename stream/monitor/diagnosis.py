@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from stream.kafka.offsets import TP
 from stream.monitor.canary import SILENT_S
 from stream.monitor.lag import PartitionLag, Verdict
-from stream.monitor.readings import Kafka, Readings, duration, short, size
+from stream.monitor.readings import Kafka, Readings, short
 from stream.monitor.sources.processes import Process, by_label, total
+from stream.times import duration, size
 
 PAGE, TICKET, NOTE = "page", "ticket", "note"
 _GRAVITY = {PAGE: 0, TICKET: 1, NOTE: 2}

@@ -15,7 +15,7 @@ from rich.text import Text
 from stream.config import Settings
 from stream.errors import KafkaUnavailable
 from stream.monitor.monitor import Monitor
-from stream.monitor.readings import duration, size
+from stream.times import duration, size
 
 _COLOURS = {"fresh": "green", "busy": "yellow", "late": "yellow", "stuck": "red", "unknown": "magenta"}
 _VERDICTS = {"OK": "green", "WARN": "yellow", "STALL": "red", "STOP": "red", "REWIND": "cyan"}

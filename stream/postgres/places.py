@@ -20,11 +20,11 @@ from stream.pipeline.reindex import Snapshot
 from stream.postgres import row_versions
 from stream.postgres.row_versions import Seen
 from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table
+from stream.times import POSTGRES_EPOCH_US
 
 # What passes by itself: connection loss, restarts, timeouts, cancelled by a replica's recovery, out of connections.
 _TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
 
-_EPOCH_US = 946_684_800_000_000  # 2000, from which Postgres counts
 _INFINITE = {2**63 - 1, -(2**63)}
 
 
@@ -162,7 +162,7 @@ def _places(connection: psycopg.Connection[Any], sql: _Statements, ids: Sequence
 def _place(customer_id: str, kind: int | None, process: bool, time: bytes | None) -> Place:
     time_us = None
     if time is not None and (sent := int.from_bytes(time, "big", signed=True)) not in _INFINITE:
-        time_us = sent + _EPOCH_US
+        time_us = sent + POSTGRES_EPOCH_US
     return place_of(customer_id=customer_id, scorecard_type=kind, process=process, event_time_us=time_us)
 
 

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from stream.config import PostgresSettings
-from stream.connect.connector import HEARTBEAT, SIGNAL
-from stream.tables import HORIZON, SCORE, SCORECARD, SOURCES
+from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES
 from stream.verify.checksums import quoted
 
 _INDEXED = ((SCORECARD.source, "conversation_id"), (SCORE.source, SCORECARD.id))

@@ -24,9 +24,10 @@ from stream.postgres import places as postgres
 from stream.postgres.places import PostgresSource
 from stream.replay.choose import by_filter, chooser
 from stream.replay.plan import Filter, Pass, Plan, Span, default_tables, order_of, table_of
-from stream.replay.start_points import LogBounds, StartPoint, bounds, check_offsets, resolve, time_text
+from stream.replay.start_points import LogBounds, StartPoint, bounds, check_offsets, resolve
 from stream.replay.state import ReplayTopic, group_of
 from stream.tables import SOURCES, TARGETS, TEMPLATES
+from stream.times import time_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SAMPLE = 4_000  # messages looked at by a dry run

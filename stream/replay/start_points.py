@@ -7,21 +7,16 @@ rewind.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.broker import LagSource
 from stream.kafka.log_reader import offsets_at
 from stream.kafka.offsets import TP
-from stream.scope import parse_time
 from stream.tables import SOURCES
-
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
-_ISO_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
+from stream.times import time_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,32 +115,6 @@ def check_offsets(settings: Settings, point: StartPoint, known: LogBounds) -> No
             )
 
 
-def parse_moment(text: str, *, now_ms: int | None = None) -> int:
-    """Milliseconds since 1970 of a time; also `now`.
-
-    Raises:
-        UsageError: it is no time, or lies in the future.
-    """
-    now_ms = int(time.time() * 1000) if now_ms is None else now_ms
-    found = now_ms if text == "now" else parse_time(text) // 1000
-    if found > now_ms:
-        raise UsageError(f"{text} is in the future: give a time that has passed (UTC unless it names a zone)")
-    return found
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of `90s`, `10m`, `2h30m`, `1d`, or ISO 8601 (`PT10M`).
-
-    Raises:
-        UsageError: it is none.
-    """
-    match = _ISO_DURATION.fullmatch(text) if text.startswith("P") else _DURATION.fullmatch(text)
-    if match is None or not any(match.groups()):
-        raise UsageError(f"{text!r} is no duration: write 90s, 10m, 2h30m, 1d or PT10M")
-    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-
-
 def parse_offsets(texts: Sequence[str]) -> tuple[tuple[str, int | None, int], ...]:
     """`1000` for all partitions, or `TABLE:PARTITION=OFFSET`, several by commas or options.
 
@@ -159,11 +128,6 @@ def parse_offsets(texts: Sequence[str]) -> tuple[tuple[str, int | None, int], ..
             raise UsageError(f"--to-offset {text!r} is neither a number nor TABLE:PARTITION=OFFSET")
         found.append((match[1] or "", None if match[2] is None else int(match[2]), int(match[3])))
     return tuple(found)
-
-
-def time_text(ms: int) -> str:
-    """ISO 8601, UTC, seconds."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _WAY_OUT = (

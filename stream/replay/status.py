@@ -16,10 +16,9 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from stream.kafka.offsets import TP
-from stream.progress import span
 from stream.replay.plan import Pass
-from stream.replay.start_points import time_text
 from stream.replay.state import Replay
+from stream.times import span, time_text
 
 _LINE_S = 5.0
 _WINDOW_S = 20.0

@@ -18,8 +18,9 @@ import psycopg
 from stream.clickhouse.target import connect, shard_error
 from stream.config import ClickHouseSettings
 from stream.pipeline.writes import Layout
-from stream.scope import DAY_US, Scope
+from stream.scope import Scope
 from stream.tables import Table
+from stream.times import DAY_US
 from stream.verify.checksums import MODULUS, TARGET_DAY, Source, target_hash
 
 POSTGRES = -1  # "shard" of what Postgres has

@@ -17,11 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.pipeline.placement import APPEALS, ORDINARY, TIME_MAX_US, TIME_MIN_US
-from stream.scope import moment
 from stream.tables import CHATS, SCORE, SCORECARD, Column, Table
+from stream.times import POSTGRES_EPOCH_US, moment
 
 MODULUS = 1 << 64
-_2000_US = 946_684_800_000_000  # Postgres counts times from 2000-01-01
 _UUID = "^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"
 _TIMES = {"timestamptz": "timestamptz_send", "timestamp": "timestamp_send"}
 
@@ -151,7 +150,7 @@ def target_bytes(column: Column) -> str:
         case "uuid":
             plain = f"UUIDToNum({name})"
         case "time":
-            plain = f"reverse(reinterpretAsFixedString(toUnixTimestamp64Micro({name}) - {_2000_US}))"
+            plain = f"reverse(reinterpretAsFixedString(toUnixTimestamp64Micro({name}) - {POSTGRES_EPOCH_US}))"
         case "float":
             plain = f"reverse(reinterpretAsFixedString({name}))"
         case "int":

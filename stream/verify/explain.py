@@ -18,8 +18,8 @@ from stream.pipeline.values import uuid_text
 from stream.pipeline.writes import Layout
 from stream.postgres import places as postgres
 from stream.reindex.now import LSN_NOW
-from stream.scope import moment
 from stream.tables import SCORE, SCORECARD, TARGETS
+from stream.times import moment
 from stream.verify.caught_up import CaughtUp
 from stream.verify.dead_letter_index import DeadLetterIndex
 from stream.verify.findings import APPEAL_NAMES, Finding, compare, not_shown

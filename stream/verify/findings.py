@@ -14,8 +14,8 @@ from typing import Any, Literal
 from stream.pipeline.placement import APPEALS, ORDINARY, State
 from stream.pipeline.values import uuid_text
 from stream.pipeline.writes import Key, Layout
-from stream.scope import DAY_US, day_text, moment
 from stream.tables import TARGETS
+from stream.times import DAY_US, day_text, moment
 from stream.verify.row_states import Card, InPostgres, RowId, SourceRow, TargetRow, columns_that_differ
 
 APPEAL_NAMES = {1: "original replica", 2: "request", 3: "resolve"}

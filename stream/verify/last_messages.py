@@ -22,8 +22,8 @@ from stream.kafka.broker import LagSource
 from stream.kafka.client import MESSAGE_MAX_BYTES, arrived, client_options
 from stream.kafka.offsets import TP
 from stream.pipeline.ordering import version
-from stream.scope import moment
 from stream.tables import SCORE, SCORECARD
+from stream.times import moment
 
 _TIMEOUT_S = 20.0
 _SHOWN = 50  # messages kept of what was found

@@ -14,8 +14,9 @@ from typing import Any
 import psycopg
 
 from stream.pipeline.placement import APPEALS
-from stream.scope import Scope, day_text
+from stream.scope import Scope
 from stream.tables import SCORE, SCORECARD, TEMPLATES
+from stream.times import day_text
 from stream.verify.cells import Cells
 from stream.verify.checksums import Source, quoted
 from stream.verify.row_states import Shards

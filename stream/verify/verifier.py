@@ -26,7 +26,8 @@ from stream.pipeline.values import uuid_text
 from stream.pipeline.writes import Key
 from stream.postgres import places as postgres
 from stream.reindex.now import LSN_NOW
-from stream.scope import Scope, day_text
+from stream.scope import Scope
+from stream.times import day_text
 from stream.verify import cells
 from stream.verify.caught_up import CaughtUp
 from stream.verify.cells import Cell, Cells, Different, Suspect

@@ -15,11 +15,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from stream.clickhouse import target as clickhouse
 from stream.config import ClickHouseSettings, PostgresSettings
-from stream.connect.connector import HEARTBEAT
 from stream.errors import ClickHouseRefused, PostgresUnavailable
 from stream.monitor.canary import Seen
 from stream.monitor.heartbeat import TABLE as HEARTBEAT_TABLE
 from stream.postgres import places as postgres
+from stream.tables import HEARTBEAT
 
 _SLOT = """
 SELECT active, wal_status, safe_wal_size, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,

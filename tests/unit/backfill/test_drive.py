@@ -17,7 +17,7 @@ from stream.config import RetrySettings, Settings
 from stream.connect.rest import Status, Task
 from stream.errors import PostgresUnavailable, Stop
 from stream.progress import Progress
-from stream.scope import DAY_US
+from stream.times import DAY_US
 from stream.verify.checksums import Source
 
 SOURCE = Source("app", {("scorecards", "conversation_id"): "text", ("chats", "conversation_id"): "text"})

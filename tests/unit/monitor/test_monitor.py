@@ -14,7 +14,8 @@ from stream.monitor.document import state
 from stream.monitor.heartbeat import beats
 from stream.monitor.history import History
 from stream.monitor.lag import Limits, Look, Track
-from stream.monitor.readings import Source, duration
+from stream.monitor.readings import Source
+from stream.times import duration
 from stream.web.runbooks import RUNBOOKS
 from tests.unit.monitor.situations import NOW, fresh, situations
 

@@ -8,15 +8,8 @@ from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.offsets import TP
 from stream.replay.rewind import Move, check_idle, undo
-from stream.replay.start_points import (
-    LogBounds,
-    StartPoint,
-    check_offsets,
-    parse_duration,
-    parse_moment,
-    parse_offsets,
-    resolve,
-)
+from stream.replay.start_points import LogBounds, StartPoint, check_offsets, parse_offsets, resolve
+from stream.times import parse_duration, parse_moment
 
 A, B = TP("scorestream.app.scores", 0), TP("scorestream.app.scores", 1)
 KNOWN = LogBounds(starts={A: 0, B: 10}, ends={A: 100, B: 50}, committed={A: 80})

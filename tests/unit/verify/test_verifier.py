@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from stream.errors import UsageError
 from stream.pipeline.placement import month_of, place_of
 from stream.pipeline.writes import Key, Layout, Writes
-from stream.progress import Progress, span
+from stream.progress import Progress
 from stream.reindex.job_state import JobFile, JobState
 from stream.reindex.now import only
-from stream.scope import DAY_US, Scope, day_text, parse_time
+from stream.scope import Scope
 from stream.tables import SCORE, SCORECARD
+from stream.times import DAY_US, day_text, parse_time, span
 from stream.verify.cells import Cell, Content, differing
 from stream.verify.dead_letter_index import row_of_key
 from stream.verify.explain import Explanation, verdict
