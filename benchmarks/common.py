@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from demo.rig import Rig
 from stream import __version__
-from stream.clickhouse.target import connect
+from stream.clickhouse.shards import connect
 from stream.config import ClickHouseSettings, Settings
 from stream.connect.rest import Connect
 from stream.kafka.client import client_options

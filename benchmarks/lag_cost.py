@@ -34,7 +34,7 @@ import urllib3
 
 from benchmarks.common import RESULTS, Group, Offsets, last_stored, machine, say
 from devstack.stack import Stack
-from stream.clickhouse.target import connect
+from stream.clickhouse.shards import connect
 from stream.config import Settings
 from stream.tables import TARGETS
 from testbed.replays import settings_of, wait_until_published

@@ -29,7 +29,7 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks.common import RESULTS, machine, say
 from benchmarks.replay_load import CUSTOMERS, Load, load
 from devstack.stack import Stack
-from stream.clickhouse.target import connect
+from stream.clickhouse.shards import connect
 from stream.config import RetrySettings, Settings
 from stream.config import load as settings_of
 from stream.kafka.broker import LagSource

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from stream.clickhouse.target import connect
+from stream.clickhouse.shards import connect
 from stream.config import ClickHouseSettings
 from stream.tables import SCORE, SCORECARD, TARGETS, Column, Table
 

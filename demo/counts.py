@@ -9,7 +9,7 @@ import psycopg
 
 from demo.compare import DEFINING, FROM
 from demo.customers import IDS
-from stream.clickhouse.target import connect
+from stream.clickhouse.shards import connect
 from stream.config import ClickHouseSettings
 from stream.tables import TARGETS
 

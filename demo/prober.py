@@ -18,7 +18,7 @@ from typing import Any
 
 from demo.acks import Acks
 from demo.changes import Seen
-from stream.clickhouse.target import connect
+from stream.clickhouse.shards import connect
 from stream.config import ClickHouseSettings
 from stream.pipeline.placement import month_of, shard_of
 

@@ -10,9 +10,10 @@ from typing import Self
 from stream import metrics
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
-from stream.kafka.client import DeadLetterProducer
-from stream.pipeline.pipeline import Pipeline, Retrying
+from stream.kafka.dead_letters import DeadLetterProducer
+from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.placement import Place
+from stream.pipeline.ports import Retrying
 from stream.pipeline.writes import Layout
 from stream.postgres.places import PostgresSource
 from stream.retry import Retrier

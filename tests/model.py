@@ -28,8 +28,8 @@ from uuid import UUID
 from stream.errors import ClickHouseUnavailable, PostgresUnavailable, Retry
 from stream.pipeline.dead_letter import Message
 from stream.pipeline.envelope import Decoder, Envelope
+from stream.pipeline.moves import is_for_tail
 from stream.pipeline.pipeline import Done, Pipeline
-from stream.pipeline.plan import is_for_tail
 from stream.pipeline.writes import Layout
 from stream.tables import CHATS, SOURCES, TARGETS
 from tests.fakes import (

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from stream.backfill import plan as backfill_plan
+from stream.backfill.counts import Counts
 from stream.backfill.drive import CORRELATION, Drive
+from stream.backfill.notifications import Notifications
 from stream.backfill.plan import Plan
-from stream.backfill.signals import Counts, Signals
-from stream.backfill.state import Backfill, BackfillTopic, Control, Notifications
+from stream.backfill.signals import Signals
+from stream.backfill.state import Backfill, BackfillTopic, Control
 from stream.backfill.status import Status, status_of
 from stream.config import Settings
 from stream.connect.rest import Connect

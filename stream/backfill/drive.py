@@ -16,15 +16,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from stream.backfill.notifications import News
+from stream.backfill.notifications import News, Notifications
 from stream.backfill.plan import Step, execute_snapshot, signal_id
 from stream.backfill.signals import Signals
-from stream.backfill.state import Backfill, BackfillTopic, Done, Driver, Notifications, Result, Signal
+from stream.backfill.state import Backfill, BackfillTopic, Done, Driver, Result, Signal
 from stream.config import Settings
 from stream.connect.rest import Connect
 from stream.errors import Retry, Stop
+from stream.postgres.defining_query import Source
 from stream.progress import Progress
-from stream.verify.checksums import Source
 
 logger = logging.getLogger(__name__)
 

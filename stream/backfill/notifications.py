@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from stream.config import Settings
+from stream.kafka.state_topic import Tail
+
 INCREMENTAL = "Incremental Snapshot"
 _GOOD = {"SUCCEEDED", "EMPTY"}
 
@@ -90,3 +93,22 @@ class News:
     def seconds(self) -> float:
         """From the start to the last that was told."""
         return 0.0 if self.started_ms is None else max(0, self.last_ms - self.started_ms) / 1000
+
+
+class Notifications:
+    """Debezium's notifications of incremental snapshots, from an offset on."""
+
+    def __init__(self, settings: Settings, *, offset: int) -> None:
+        self._tail = Tail(settings, settings.notifications_topic, offset=offset)
+
+    def end(self) -> int:
+        return self._tail.end()
+
+    def poll(self, timeout_s: float) -> list[Notification]:
+        return [note for message in self._tail.poll(timeout_s) if (note := parse(message.value())) is not None]
+
+    def all(self) -> list[Notification]:
+        return [note for message in self._tail.all() if (note := parse(message.value())) is not None]
+
+    def close(self) -> None:
+        self._tail.close()

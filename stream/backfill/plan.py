@@ -14,9 +14,10 @@ from collections.abc import Sequence
 import msgspec
 
 from stream.errors import UsageError
+from stream.postgres.connection import quoted
+from stream.postgres.defining_query import Source
 from stream.tables import CHATS, SCORE, SCORECARD, SIGNAL
 from stream.times import moment
-from stream.verify.checksums import Source, quoted
 
 TABLES = (CHATS, SCORECARD.source, SCORE.source)  # in the order in which a window reads them
 MAX_WINDOWS = 5_000

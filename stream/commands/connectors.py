@@ -11,7 +11,7 @@ from stream.connect import connector
 from stream.connect.rest import Connect, Fault, Status
 from stream.errors import PostgresUnavailable, UsageError
 from stream.kafka import topics as kafka_admin
-from stream.postgres import places as postgres
+from stream.postgres import connection as postgres
 from stream.postgres import preflight
 
 wait_option = click.option(

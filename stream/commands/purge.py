@@ -10,7 +10,7 @@ from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, pri
 from stream.commands.options import database_option, scope_of, scope_options
 
 if TYPE_CHECKING:
-    from stream.verify.report import Appeals
+    from stream.verify.appeals import Appeals
 
 
 @click.group()

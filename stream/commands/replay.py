@@ -140,9 +140,9 @@ def join(ctx: click.Context, app: App, name: str, processes: int, as_json: bool)
 @click.pass_context
 def member(ctx: click.Context, app: App, name: str) -> None:
     """One process of `start`, `resume` and `join`."""
-    from stream.replay import control as replay  # noqa: PLC0415
+    from stream.replay import processes  # noqa: PLC0415
 
-    ctx.exit(replay.run_member(app.settings, name))
+    ctx.exit(processes.run_member(app.settings, name))
 
 
 @command.command()
@@ -236,10 +236,11 @@ def _start_point(options: dict[str, Any]) -> StartPoint:
 
 def _run(ctx: click.Context, app: App, name: str, *, processes: int, as_json: bool) -> None:
     from stream.replay import control as replay  # noqa: PLC0415
+    from stream.replay import processes as family  # noqa: PLC0415
 
     settings = app.settings
     level = ctx.find_root().params.get("log_level")
-    state = replay.run(settings, name, processes=processes, log_level=level)
+    state = family.run(settings, name, processes=processes, log_level=level)
     (facts,) = replay.facts(settings, name)
     if as_json:
         print_json(facts)

@@ -22,8 +22,8 @@ from stream.commands.console import (
 from stream.commands.options import database_option, scope_of, scope_options
 
 if TYPE_CHECKING:
-    from stream.verify.verifier import Verified
-    from stream.verify.watch import Outcome
+    from stream.verify.repair import Outcome
+    from stream.verify.verified import Verified
 
 
 class Span(click.ParamType):
@@ -86,7 +86,8 @@ def command(
     opened. Exit code 3 when something differs, 1 when nothing can be said yet (the pipeline is behind, or rows change
     all the time).
     """
-    from stream.verify.watch import Options, verify, watch  # noqa: PLC0415  imported when it runs
+    from stream.verify.repair import Options, verify  # noqa: PLC0415  imported when it runs
+    from stream.verify.watch import watch  # noqa: PLC0415  imported when it runs
 
     scope = scope_of(customers, start, end, kind=kind, table=table)
     settings = app.settings
@@ -175,7 +176,7 @@ def _show_findings(last: Verified) -> None:
 
 
 def _line(outcome: Outcome) -> str:
-    from stream.verify.verifier import lsn_text  # noqa: PLC0415
+    from stream.pipeline.ordering import lsn_text  # noqa: PLC0415
 
     last = outcome.verified
     rows = ", ".join(f"{count:,} {table}" for table, count in last.rows.items())
@@ -195,9 +196,10 @@ def _line(outcome: Outcome) -> str:
 def _report(app: App, scope: Any, outcome: Outcome, database: str | None) -> dict[str, Any]:
     from dataclasses import asdict  # noqa: PLC0415
 
-    from stream.postgres import places as postgres  # noqa: PLC0415
+    from stream.postgres import connection as postgres  # noqa: PLC0415
+    from stream.postgres.defining_query import source_of  # noqa: PLC0415
     from stream.verify import report as verify_report  # noqa: PLC0415
-    from stream.verify.row_states import Shards, source_of  # noqa: PLC0415
+    from stream.verify.row_states import Shards  # noqa: PLC0415
 
     settings = app.settings
     last = outcome.verified

@@ -25,7 +25,8 @@ from stream.kafka.offsets import TP
 from stream.replay.lanes import Lanes
 from stream.replay.state import Replay, ReplayTopic
 from stream.scope import Scope
-from stream.verify.verifier import Verified, Verifier
+from stream.verify.verified import Verified
+from stream.verify.verifier import Verifier
 
 log = logging.getLogger(__name__)
 

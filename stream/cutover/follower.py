@@ -15,8 +15,8 @@ from stream.config import Settings
 from stream.kafka.broker import LagSource
 from stream.kafka.log_reader import LogReader, Stretch
 from stream.kafka.offsets import TP
+from stream.replay.live_watch import Watch
 from stream.replay.plan import PassKind, Plan, table_of
-from stream.replay.throttle import Watch
 from stream.replay.work import Work, Worked
 from stream.tables import SOURCES
 from stream.verify.caught_up import CaughtUp

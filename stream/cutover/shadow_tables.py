@@ -12,7 +12,7 @@ from operator import methodcaller
 from typing import Any, TypeVar
 
 from stream.clickhouse.schema import apply as schema_apply
-from stream.clickhouse.target import connect, shard_error
+from stream.clickhouse.shards import connect, shard_error
 from stream.config import ClickHouseSettings
 from stream.tables import TARGETS
 

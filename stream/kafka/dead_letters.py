@@ -8,14 +8,14 @@ Redriven letters stay in the topic (it is a log); the group's committed offset s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from stream.config import Settings
+from stream.config import KafkaSettings, Settings
 from stream.errors import KafkaUnavailable, Refused
 from stream.kafka.client import MESSAGE_MAX_BYTES, client_options
 from stream.pipeline.dead_letter import DeadLetter, Message, parse
@@ -155,3 +155,61 @@ def _text(value: bytes | None) -> Any:
             return value.decode()
         except UnicodeDecodeError:
             return {"hex": value.hex()}
+
+
+class DeadLetterProducer:
+    """Produces dead letters and waits until the broker has them."""
+
+    def __init__(self, settings: KafkaSettings, topic: str, *, timeout_s: float = 30) -> None:
+        self._topic = topic
+        self._timeout_s = timeout_s
+        self._producer = Producer(
+            client_options(settings)
+            | {
+                "enable.idempotence": True,
+                "compression.type": "lz4",
+                "message.max.bytes": MESSAGE_MAX_BYTES,
+                "delivery.timeout.ms": int(timeout_s * 1000),
+            }
+        )
+
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Returns when the broker has acknowledged all of them.
+
+        Raises:
+            KafkaUnavailable: it has not, in time; sending again may leave duplicates, never a gap.
+        """
+        failed: list[str] = []
+
+        def delivered(error: KafkaError | None, _message: object) -> None:
+            if error is not None:
+                failed.append(error.str())
+
+        for letter in letters:
+            self._produce(letter, delivered)
+        left = self._producer.flush(self._timeout_s)
+        if left or failed:
+            cause = failed[0] if failed else f"{left} not acknowledged within {self._timeout_s:.0f} s"
+            raise KafkaUnavailable(f"dead letters to {self._topic}: {cause}")
+
+    def _produce(self, letter: DeadLetter, delivered: Callable[[KafkaError | None, object], None]) -> None:
+        message = letter.message
+        while True:
+            try:
+                self._producer.produce(
+                    self._topic,
+                    key=message.key,
+                    value=message.value,
+                    headers=list(letter.headers),
+                    on_delivery=delivered,
+                )
+            except BufferError:  # the queue is full: let it drain
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                raise KafkaUnavailable(f"dead letters to {self._topic}: {error}") from error
+            else:
+                return
+
+    def close(self) -> None:
+        """Nothing is left to send: `send` waits."""
+        self._producer.flush(self._timeout_s)

@@ -11,18 +11,13 @@ slept (SIGSTOP, a paused machine) does not count either.
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import logging
 import os
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from types import FrameType
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from stream import metrics
 from stream.config import Settings
@@ -30,111 +25,14 @@ from stream.errors import KafkaUnavailable, Stalled
 from stream.kafka.broker import LagSource
 from stream.kafka.offsets import TP, Progress
 from stream.live.app import LiveApp
-from stream.pipeline.pipeline import Retrying
+from stream.live.stacks import stacks
+from stream.live.stalls import GROUP, Seen, Stalls, see
 from stream.tables import SOURCES
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 LOOK_S: Final = 5.0  # most time between two looks
 EXIT_S: Final = 15.0  # so long the worker may take to end by itself; a little more than LiveApp's own limit
-GROUP: Final = TP("", -1)  # stands for the worker as a whole while it has no assignment
-_FRAMES = 24
-
-
-class Tries:
-    """Counts the tries of steps in long batches: what tells a batch that retries an outage from one that hangs.
-
-    Args:
-        limit_s: the watchdog's limit; a batch is long when it has been under way for a quarter of it.
-    """
-
-    def __init__(self, limit_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.count = 0
-        self._long_s = limit_s / 4
-        self._clock = clock
-        self._began = clock()
-
-    def batch(self) -> None:
-        """A batch begins."""
-        self._began = self._clock()
-
-    def watch(self, retry: Retrying) -> Retrying:
-        """The same retrier; each try of a step is counted. Short batches count by their offsets."""
-
-        def watched(step: Callable[[], T], /) -> T:
-            def tried() -> T:
-                if self._clock() - self._began > self._long_s:
-                    self.count += 1
-                return step()
-
-            return retry(tried)
-
-        return watched
-
-
-class Seen(NamedTuple):
-    """A partition at one look. `position`: next to deliver; `committed`: next to process; `tries`: of its table."""
-
-    position: int | None
-    committed: int | None
-    end: int
-    tries: int
-
-    @property
-    def waiting(self) -> int:
-        return max(0, self.end - (self.committed or 0))
-
-
-@dataclass(slots=True)
-class _Still:
-    seen: Seen
-    for_s: float = 0.0
-
-
-class Stalls:
-    """How long each partition has not moved although messages wait. Knows no clock."""
-
-    def __init__(self) -> None:
-        self._still: dict[TP, _Still] = {}
-
-    def look(self, seen: Mapping[TP, Seen], *, elapsed_s: float) -> dict[TP, float]:
-        """Seconds without progress of the partitions where something waits.
-
-        Args:
-            seen: all partitions that are ours now.
-            elapsed_s: since the last look, as far as it counts.
-        """
-        still: dict[TP, _Still] = {}
-        for tp, now in seen.items():
-            if not now.waiting:
-                continue
-            held = self._still.get(tp)
-            # More messages are no progress: all but the end must have stood.
-            same = held is not None and held.seen._replace(end=0) == now._replace(end=0)
-            still[tp] = _Still(now, held.for_s + elapsed_s if held is not None and same else 0.0)
-        self._still = still
-        return {tp: held.for_s for tp, held in still.items()}
-
-    def forget(self) -> None:
-        """Nothing is known: all begins anew."""
-        self._still = {}
-
-
-def see(
-    progress: Mapping[TP, Progress], ends: Mapping[TP, int], committed: Mapping[TP, int], tries: Mapping[str, int]
-) -> dict[TP, Seen]:
-    """What the worker and the brokers say, put together.
-
-    Args:
-        committed: of the group, as the brokers have it: Faust takes a commit for done also when it failed.
-        tries: topic -> count.
-    """
-    return {
-        tp: Seen(how.position, committed.get(tp), ends[tp], tries.get(tp.topic, 0))
-        for tp, how in progress.items()
-        if tp in ends
-    }
 
 
 class Watchdog:
@@ -244,43 +142,4 @@ def _sentence(stalled: Mapping[TP, float], limit_s: float) -> str:
     return (
         f"no progress for {max(stalled.values()):.0f} s with messages waiting in {len(stalled)} partitions "
         f"({some}{', ...' if len(stalled) > 5 else ''}; limit {limit_s:g} s)"
-    )
-
-
-def stacks(loops: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
-    """(name, frames) of all threads, and of all tasks of these loops; the innermost frame first, one line each."""
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
-    found = [
-        (f"thread {names.get(ident, ident)}", _frames([(f, n) for f, n in traceback.walk_stack(frame)]))
-        for ident, frame in sys._current_frames().items()
-    ]
-    for name, loop in loops:
-        if loop is not None:
-            tasks = sorted(asyncio.all_tasks(loop), key=asyncio.Task.get_name)
-            found += [(f"task {name}/{_title(task)}", _frames(_awaited(task.get_coro()))) for task in tasks]
-    return found
-
-
-def _title(task: asyncio.Task[Any]) -> str:
-    return getattr(task.get_coro(), "__qualname__", "") or task.get_name()
-
-
-def _awaited(awaited: Any) -> list[tuple[FrameType, int]]:
-    """The frames of a coroutine and of all that it waits for in turn; Task.get_stack tells the outermost only."""
-    frames: list[tuple[FrameType, int]] = []
-    while awaited is not None:
-        kind = next((kind for kind in ("cr", "ag", "gi") if hasattr(awaited, f"{kind}_frame")), None)
-        if kind is not None:
-            if (frame := getattr(awaited, f"{kind}_frame")) is not None:
-                frames.insert(0, (frame, frame.f_lineno))
-            awaited = getattr(awaited, "gi_yieldfrom" if kind == "gi" else f"{kind}_await")
-        else:  # a step of an async generator does not say whose it is
-            awaited = next((held for held in gc.get_referents(awaited) if hasattr(held, "ag_frame")), None)
-    return frames
-
-
-def _frames(frames: Sequence[tuple[FrameType, int]]) -> str:
-    return " < ".join(
-        f"{os.path.basename(frame.f_code.co_filename)}:{line} {frame.f_code.co_name}"
-        for frame, line in frames[:_FRAMES]
     )

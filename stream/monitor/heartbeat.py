@@ -20,7 +20,7 @@ import urllib3.exceptions
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from stream import metrics
-from stream.clickhouse.target import connect, shard_error
+from stream.clickhouse.shards import connect, shard_error
 from stream.config import ClickHouseSettings
 from stream.errors import ScorestreamError
 

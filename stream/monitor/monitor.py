@@ -31,7 +31,8 @@ from stream.monitor.sources.kafka import KafkaReader
 from stream.monitor.sources.poller import Pace, Poller
 from stream.monitor.sources.processes import Process, ProcessSource
 from stream.monitor.sources.replays import ReplaySource
-from stream.monitor.sources.shards import Shard, ShardSource, Slot, SlotSource
+from stream.monitor.sources.shards import Shard, ShardSource
+from stream.monitor.sources.slot import Slot, SlotSource
 from stream.web.health import Check, Health
 from stream.web.server import serve
 

@@ -17,7 +17,8 @@ from stream.kafka.offsets import TP
 from stream.monitor.canary import Canary
 from stream.monitor.lag import Limits, PartitionLag
 from stream.monitor.sources.processes import Process
-from stream.monitor.sources.shards import Shard, Slot
+from stream.monitor.sources.shards import Shard
+from stream.monitor.sources.slot import Slot
 
 T = TypeVar("T")
 

@@ -76,3 +76,8 @@ def commit_lsn(version_: int) -> int:
 def lsn(version_: int) -> int:
     """The LSN in a version."""
     return version_ & LSN_MAX
+
+
+def lsn_text(lsn: int) -> str:
+    """An LSN as Postgres writes it."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"

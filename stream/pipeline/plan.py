@@ -13,14 +13,14 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from stream.errors import Refused
-from stream.pipeline.envelope import CREATE, DELETE, READ, UPDATE, Envelope
+from stream.pipeline.envelope import DELETE, Envelope
 from stream.pipeline.ledger import Outcome
 from stream.pipeline.moves import changes_place, into_appeal, kind_of
 from stream.pipeline.placement import GONE, Place, State
 from stream.pipeline.upserts import Upserts
 from stream.pipeline.values import UNAVAILABLE, Bad, convert, uuid_int, uuid_ints
 from stream.pipeline.writes import Layout, Writes
-from stream.tables import CHATS, SCORE, SCORECARD, Table
+from stream.tables import SCORE, SCORECARD, Table
 
 # A score that moves may come as a delete and a create of one version: each is the newest of its own scorecard's score.
 _SCORE_KEY = attrgetter("score_id", "scorecard_id")
@@ -228,50 +228,6 @@ def _moved(changes: Sequence[Envelope], plan: Plan) -> set[str]:
             plan.refused[index] = Refused("unknown_type", f"scorecard_type {kind} is none of NULL, 0, 1, 2, 3")
             moved.add(change.after.scorecard_id)
     return moved
-
-
-@dataclass(slots=True)
-class Moved:
-    """A conversation whose scorecards must be reindexed. `arrived`: all that happened is that it was inserted."""
-
-    version: int
-    arrived: bool
-
-
-def moved_conversations(changes: Sequence[Envelope]) -> dict[str, Moved]:
-    """Conversations whose scorecards must be reindexed, and the version to do it at.
-
-    That is: arrived, gone, or with another start. A chat of the initial snapshot needs nothing, because its scorecards
-    are in the same snapshot; one of an incremental snapshot was asked for.
-    """
-    found: dict[str, Moved] = {}
-    for change in changes:
-        if change.op == READ and not change.is_incremental:
-            continue
-        if change.op == UPDATE and _same_start(change.before, change.after):
-            continue
-        for row in (change.before, change.after):
-            if row is not None and row.conversation_id:
-                moved = found.setdefault(row.conversation_id, Moved(0, arrived=True))
-                moved.version = max(moved.version, change.version)
-                moved.arrived = moved.arrived and change.op == CREATE
-    return found
-
-
-def is_for_tail(table: str, change: Envelope) -> bool:
-    """Whether the tail pass of a replay applies it: deletes and changes of place, never a row of its own."""
-    if table == CHATS:
-        return bool(moved_conversations([change]))
-    return change.op == DELETE or (table == SCORECARD.source and changes_place(change))
-
-
-def _same_start(before: Any, after: Any) -> bool:
-    return (
-        before is not None
-        and before.conversation_id == after.conversation_id
-        and before.customer_id  # else the before-image is not full, and says nothing of the start
-        and before.started_at == after.started_at
-    )
 
 
 def _row(change: Envelope) -> Any:

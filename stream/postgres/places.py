@@ -11,43 +11,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import IsolationLevel
 
 from stream.config import PostgresSettings
 from stream.errors import PostgresRefused, PostgresUnavailable
 from stream.pipeline.placement import GONE, Place, place_of
 from stream.pipeline.reindex import Snapshot
 from stream.postgres import row_versions
+from stream.postgres.connection import _TRANSIENT, connect
 from stream.postgres.row_versions import Seen
 from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table
 from stream.times import POSTGRES_EPOCH_US
 
-# What passes by itself: connection loss, restarts, timeouts, cancelled by a replica's recovery, out of connections.
-_TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
-
 _INFINITE = {2**63 - 1, -(2**63)}
-
-
-def connect(settings: PostgresSettings) -> psycopg.Connection[Any]:
-    """A read-only connection in autocommit.
-
-    Raises:
-        PostgresUnavailable: no connection; the text names host and user, never the password.
-    """
-    options: dict[str, Any] = {"autocommit": True, "connect_timeout": 10, "application_name": "scorestream"}
-    if settings.password is not None:
-        options["password"] = settings.password.get_secret_value()
-    try:
-        connection = psycopg.connect(settings.dsn, **options)
-    except psycopg.OperationalError as error:
-        raise PostgresUnavailable(f"cannot connect to Postgres: {str(error).splitlines()[0]}") from error
-    except psycopg.Error as error:
-        raise PostgresRefused(f"cannot connect to Postgres: {error}") from error
-    connection.read_only = True
-    connection.isolation_level = IsolationLevel.REPEATABLE_READ
-    connection.execute(f"SET statement_timeout = {int(settings.statement_timeout_s * 1000)}")
-    connection.execute("SET timezone = 'UTC'")
-    return connection
 
 
 class PostgresSource:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import psycopg
 
 from stream.config import PostgresSettings
+from stream.postgres.connection import quoted
 from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES
-from stream.verify.checksums import quoted
 
 _INDEXED = ((SCORECARD.source, "conversation_id"), (SCORE.source, SCORECARD.id))
 _TRUNCATE = "scorestream_truncate"  # the trigger of connectors/source/0002_cdc.sql

@@ -14,15 +14,15 @@ from stream.config import Settings
 from stream.errors import UsageError
 from stream.pipeline.placement import GONE, State
 from stream.pipeline.values import uuid_int, uuid_text
-from stream.postgres import places as postgres
+from stream.postgres import connection as postgres
+from stream.postgres.connection import postgres_errors
+from stream.postgres.defining_query import Source, source_of
+from stream.postgres.pages import pages
 from stream.progress import Progress
 from stream.reindex.job_state import JobFile, JobState
 from stream.reindex.now import ReindexNow
 from stream.scope import Scope
 from stream.tables import SCORECARD, TARGETS
-from stream.verify.checksums import Source
-from stream.verify.report import pages
-from stream.verify.row_states import postgres_errors, source_of
 
 CHUNK = 1_000
 # A scorecard whose place is one of these was retired; it is not shown.

@@ -26,7 +26,8 @@ from typing import Any, Self
 import psycopg
 
 from stream import metrics
-from stream.clickhouse.target import ClickHouseTarget, connect, shard_error
+from stream.clickhouse.shards import connect, shard_error
+from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
 from stream.pipeline.dead_letter import DeadLetter
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
@@ -35,22 +36,16 @@ from stream.pipeline.placement import GONE, Place, month_of
 from stream.pipeline.reindex import Standing, plan_reindex
 from stream.pipeline.values import uuid_int
 from stream.pipeline.writes import Key, Writes
-from stream.postgres import places as postgres
+from stream.postgres import connection as postgres
+from stream.postgres.connection import LSN_NOW, postgres_errors
+from stream.postgres.defining_query import Source, as_stored, source_of
 from stream.postgres.places import PostgresSource
 from stream.retry import Retrier
 from stream.tables import SCORECARD, TARGETS
-from stream.verify.checksums import Source
-from stream.verify.row_states import as_stored, postgres_errors, source_of
 from stream.wiring import layout
 
 log = logging.getLogger(__name__)
 
-# On a replica "now" is what it has replayed. The insert position, because with synchronous_commit = off a transaction
-# is visible before its commit record is written.
-LSN_NOW = (
-    "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END "
-    "- '0/0'::pg_lsn)::bigint"
-)
 _CONFIRM_TRIES = 20
 
 

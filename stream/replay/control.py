@@ -8,12 +8,7 @@ Whoever starts processes may die at any time: others go on, and `resume` goes on
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,78 +18,16 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stream import interpreter
 from stream.config import Settings
-from stream.errors import KafkaUnavailable, Retry, ScorestreamError, UsageError
+from stream.errors import KafkaUnavailable, UsageError
 from stream.kafka.broker import LagSource
 from stream.kafka.client import client_options
-from stream.replay.member import Member
 from stream.replay.plan import Control, Wanted
+from stream.replay.processes import ENDED
 from stream.replay.state import Replay, ReplayTopic, group_of
-from stream.replay.status import Display, present_pass, summary
-from stream.web.health import Check, Health
-from stream.web.server import serve
+from stream.replay.status import present_pass, summary
 
 log = logging.getLogger(__name__)
-
-_LOOK_S = 0.5
-_RESPAWNS = 20  # of processes that were killed
-ENDED = frozenset({"done", "failed", "cancelled"})
-
-
-def run_member(settings: Settings, name: str) -> int:
-    """One process's work, here and now, until SIGTERM or the end; returns the exit code."""
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, max(settings.replay.nice, os.getpriority(os.PRIO_PROCESS, 0)))
-    interpreter.prepare()  # before the clients' threads take arenas of their own
-    member = Member(settings, name, stopping=stopping, parent=os.getppid())
-    web = settings.web.model_copy(update={"port": settings.replay.port})
-    health = Health(live=(Check("process", ok=True, reason="answers"),))
-    # Several processes of one host: the first has the port.
-    with serve(web, health=lambda: health, role="replay", any_port=True):
-        state = member.run()
-    log.info("member ended", extra={"replay": name, "state": state})
-    return 0
-
-
-def run(settings: Settings, name: str, *, processes: int, log_level: str | None = None, show: bool = True) -> str:
-    """Start processes and show progress until the replay ends, is paused, or SIGTERM; returns the replay's state.
-
-    Raises:
-        ScorestreamError: the processes failed.
-    """
-    with ReplayTopic(settings) as topic, _lag(settings) as lag, _signals() as stopping:
-        _check_open(topic.get(name))
-        family = _Family(name, log_level, nice=settings.replay.nice)
-        try:
-            for _ in range(processes):
-                family.spawn()
-            with Display(name) as display:
-                while family.alive():
-                    stopping.wait(_LOOK_S)
-                    if stopping.is_set():
-                        family.stop()
-                    family.mend(stopping=stopping.is_set())
-                    if show:
-                        _show(topic, lag, name, display)
-        finally:
-            family.stop()
-            family.wait()
-        if family.failed:
-            raise ScorestreamError(
-                f"a process of replay {name} ended with exit code {family.failed}; what it had not finished is not "
-                f"committed. Mend the cause above, then `scorestream replay resume {name}`"
-            )
-        replay = topic.get(name)
-        for _ in range(10):  # the last heartbeats
-            if replay.result is not None or not replay.alive():
-                break
-            threading.Event().wait(0.1)
-            replay = topic.get(name)
-        return replay.state
 
 
 def facts(settings: Settings, name: str | None = None) -> list[dict[str, Any]]:
@@ -103,7 +36,7 @@ def facts(settings: Settings, name: str | None = None) -> list[dict[str, Any]]:
     Raises:
         UsageError: there is none of this name.
     """
-    with ReplayTopic(settings) as topic, _lag(settings) as lag:
+    with ReplayTopic(settings) as topic, lag_source(settings) as lag:
         replays = [topic.get(name)] if name is not None else list(topic.refresh().values())
         return [
             summary(each, lag.committed(each.plan.group, [s.tp for s in present_pass(each).spans])) for each in replays
@@ -118,7 +51,7 @@ def want(settings: Settings, name: str, wanted: Wanted, *, timeout_s: float = 30
     """
     with ReplayTopic(settings) as topic:
         replay = topic.get(name)
-        _check_open(replay)
+        check_open(replay)
         topic.put({f"{name}/control": Control(wanted, int(time.time() * 1000), replay.control.rate)})
         deadline = time.monotonic() + timeout_s
         while wanted != "running" and topic.get(name).alive() and time.monotonic() < deadline:
@@ -134,7 +67,7 @@ def reopen(settings: Settings, name: str, *, rate: int | None = None) -> None:
     """
     with ReplayTopic(settings) as topic:
         replay = topic.get(name)
-        _check_open(replay)
+        check_open(replay)
         if replay.control.wanted != "running" or rate is not None:
             rate = replay.control.rate if rate is None else rate
             topic.put({f"{name}/control": Control("running", int(time.time() * 1000), rate)})
@@ -163,7 +96,7 @@ def delete(settings: Settings, name: str) -> None:
             raise KafkaUnavailable(f"group {group}: {error.args[0].str()}") from error
 
 
-def _check_open(replay: Replay) -> None:
+def check_open(replay: Replay) -> None:
     if replay.state in ENDED:
         raise UsageError(
             f"replay {replay.name} is {replay.state}: start another, under another name, or `scorestream replay delete "
@@ -171,79 +104,10 @@ def _check_open(replay: Replay) -> None:
         )
 
 
-def _show(topic: ReplayTopic, lag: LagSource, name: str, display: Display) -> None:
-    try:
-        replay = topic.get(name)
-        tps = [span.tp for span in present_pass(replay).spans]
-        display.show(summary(replay, lag.committed(replay.plan.group, tps)))
-    except Retry as error:
-        log.warning("retry cause=%r", str(error))
-
-
-class _Family:
-    """The processes that this one started."""
-
-    def __init__(self, name: str, log_level: str | None, *, nice: int) -> None:
-        self._nice = nice
-        level = ["--log-level", log_level] if log_level else []
-        self._command = [sys.executable, "-m", "stream.cli", *level, "replay", "member", name]
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._respawns = 0
-        self.failed = 0
-
-    def spawn(self) -> None:
-        process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)  # noqa: S603  our own program
-        with contextlib.suppress(OSError):  # it stands back while it starts, too
-            os.setpriority(os.PRIO_PROCESS, process.pid, max(self._nice, os.getpriority(os.PRIO_PROCESS, 0)))
-        self._processes.append(process)
-
-    def alive(self) -> bool:
-        return any(process.poll() is None for process in self._processes)
-
-    def mend(self, *, stopping: bool) -> None:
-        """Start another for one that was killed; stop all when one failed."""
-        for process in list(self._processes):
-            code = process.poll()
-            if code is None or code == 0:
-                continue
-            self._processes.remove(process)
-            if code < 0 and not stopping and self._respawns < _RESPAWNS:
-                self._respawns += 1
-                log.warning("a process was killed; starting another", extra={"pid": process.pid, "signal": -code})
-                self.spawn()
-            elif not stopping:
-                self.failed = code
-                self.stop()
-
-    def stop(self) -> None:
-        for process in self._processes:
-            if process.poll() is None:
-                process.terminate()
-
-    def wait(self) -> None:
-        for process in self._processes:
-            process.wait()
-
-
 @contextmanager
-def _lag(settings: Settings) -> Iterator[LagSource]:
+def lag_source(settings: Settings) -> Iterator[LagSource]:
     source = LagSource(settings.kafka)
     try:
         yield source
     finally:
         source.close()
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """Set at SIGTERM and SIGINT: the processes finish their batches and commit."""
-    stopping = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopping
-        return
-    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stopping
-    finally:
-        for number, held in before.items():
-            signal.signal(number, held)

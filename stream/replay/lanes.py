@@ -16,7 +16,7 @@ import psycopg
 
 from stream.config import PostgresSettings
 from stream.errors import PostgresUnavailable
-from stream.postgres import places as postgres
+from stream.postgres import connection as postgres
 
 T = TypeVar("T")
 ADVANCE = -1  # the lock of whoever starts the next pass

@@ -33,9 +33,10 @@ from stream.kafka.log_reader import LogReader, Stretch
 from stream.kafka.offsets import TP, Offsets
 from stream.pipeline.dead_letter_guard import DeadLetterGuard
 from stream.replay.lanes import ADVANCE, Lanes
+from stream.replay.live_watch import Watch
 from stream.replay.plan import Heartbeat, Pass, Result, Span, table_of
 from stream.replay.state import Replay, ReplayTopic
-from stream.replay.throttle import Limits, Throttle, Watch
+from stream.replay.throttle import Limits, Throttle
 from stream.replay.work import Work, Worked
 from stream.retry import Retrier
 from stream.tables import SOURCES

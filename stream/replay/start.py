@@ -13,20 +13,19 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from stream.clickhouse.schema import apply as schema_apply
-from stream.clickhouse.target import connect, shard_error
+from stream.clickhouse.schema.apply import prepare_shadow
 from stream.config import Settings
 from stream.errors import PostgresUnavailable, UsageError
 from stream.kafka.broker import LagSource
 from stream.kafka.log_reader import LogReader, offsets_at
 from stream.kafka.offsets import TP
-from stream.postgres import places as postgres
+from stream.postgres import connection as postgres
 from stream.postgres.places import PostgresSource
 from stream.replay.choose import by_filter, chooser
 from stream.replay.plan import Filter, Pass, Plan, Span, default_tables, order_of, table_of
 from stream.replay.start_points import LogBounds, StartPoint, bounds, check_offsets, resolve
 from stream.replay.state import ReplayTopic, group_of
-from stream.tables import SOURCES, TARGETS, TEMPLATES
+from stream.tables import SOURCES, TEMPLATES
 from stream.times import time_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -129,37 +128,6 @@ def check_name(topic: ReplayTopic, name: str) -> None:
             f"there is a replay {name!r} already ({held.state}): choose another name, or {go_on}"
             f"`scorestream replay delete {name}` first"
         )
-
-
-def prepare_shadow(settings: Settings, database: str) -> None:
-    """Make the shadow's tables on every shard.
-
-    Raises:
-        UsageError: there are rows in it already.
-    """
-    for _ in schema_apply.apply(settings.clickhouse, database=database):
-        pass
-    if rows := rows_in(settings, database):
-        raise UsageError(
-            f"database {database} holds {rows:,} rows already: replay into another one, or drop it on every shard"
-        )
-
-
-def rows_in(settings: Settings, database: str) -> int:
-    """Stored rows of the target tables, all versions, on all shards."""
-    tables = ", ".join(f"'{table.target}'" for table in TARGETS)
-    total = 0
-    for shard in range(len(settings.clickhouse.shards)):
-        client = connect(settings.clickhouse, shard, database="")
-        try:
-            total += client.query(
-                f"SELECT sum(rows) FROM system.parts WHERE active AND database = '{database}' AND table IN ({tables})"
-            ).result_rows[0][0]
-        except Exception as error:
-            raise shard_error(settings.clickhouse, shard, error) from error
-        finally:
-            client.close()
-    return total
 
 
 def sample(settings: Settings, made: Plan) -> Sample:

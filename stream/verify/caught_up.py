@@ -17,7 +17,7 @@ from stream.config import Settings
 from stream.errors import PostgresUnavailable, UsageError
 from stream.kafka.broker import LagSource
 from stream.kafka.offsets import TP
-from stream.postgres import places as postgres
+from stream.postgres import connection as postgres
 from stream.tables import SOURCES
 
 _POLL_S = 0.2

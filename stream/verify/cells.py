@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from stream.clickhouse.target import connect, shard_error
+from stream.clickhouse.shards import connect, shard_error
 from stream.config import ClickHouseSettings
 from stream.pipeline.writes import Layout
+from stream.postgres.defining_query import MODULUS, Source
 from stream.scope import Scope
 from stream.tables import Table
 from stream.times import DAY_US
-from stream.verify.checksums import MODULUS, TARGET_DAY, Source, target_hash
+from stream.verify.checksums import TARGET_DAY, target_hash
 
 POSTGRES = -1  # "shard" of what Postgres has
 _FINAL = {"do_not_merge_across_partitions_select_final": 1, "max_query_size": 16 << 20}

@@ -12,20 +12,20 @@ from typing import Any
 
 from stream.config import Settings
 from stream.errors import Retry, Stop
-from stream.pipeline.ordering import commit_lsn, lsn
+from stream.pipeline.ordering import commit_lsn, lsn, lsn_text
 from stream.pipeline.placement import APPEALS, ORDINARY, State, month_of
 from stream.pipeline.values import uuid_text
 from stream.pipeline.writes import Layout
-from stream.postgres import places as postgres
-from stream.reindex.now import LSN_NOW
+from stream.postgres import connection as postgres
+from stream.postgres.connection import LSN_NOW, postgres_errors
+from stream.postgres.defining_query import source_of
 from stream.tables import SCORE, SCORECARD, TARGETS
 from stream.times import moment
 from stream.verify.caught_up import CaughtUp
 from stream.verify.dead_letter_index import DeadLetterIndex
 from stream.verify.findings import APPEAL_NAMES, Finding, compare, not_shown
 from stream.verify.last_messages import LogEntry, last_messages
-from stream.verify.row_states import Card, InPostgres, Shards, in_postgres, postgres_errors, source_of
-from stream.verify.verifier import lsn_text
+from stream.verify.row_states import Card, InPostgres, Shards, in_postgres
 from stream.wiring import layout
 
 log = logging.getLogger(__name__)

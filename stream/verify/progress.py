@@ -11,10 +11,10 @@ from typing import Any
 
 import psycopg
 
+from stream.postgres.defining_query import Source
 from stream.progress import Progress
 from stream.scope import Scope
 from stream.tables import Table
-from stream.verify.checksums import Source
 
 _ROWS_PER_S = 300_000  # of a pass, until one has been measured
 _TICK_S = 0.5

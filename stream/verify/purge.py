@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream.config import Settings
-from stream.postgres import places as postgres
+from stream.postgres import connection as postgres
+from stream.postgres.connection import postgres_errors
+from stream.postgres.defining_query import source_of
+from stream.postgres.pages import appeal_ids
 from stream.progress import Progress
 from stream.reindex.job_state import JobFile, JobState
 from stream.reindex.now import ReindexNow
 from stream.scope import Scope
-from stream.verify.report import Appeals, appeal_ids, appeals, visible
-from stream.verify.row_states import Shards, postgres_errors, source_of
+from stream.verify.appeals import Appeals, appeals, visible
+from stream.verify.row_states import Shards
 
 
 @dataclass(slots=True)

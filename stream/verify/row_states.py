@@ -6,21 +6,19 @@ Enters: scorecard ids. Leaves: their states in Postgres and the rows that each s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import psycopg
 
-from stream.clickhouse.target import connect, shard_error
+from stream.clickhouse.shards import connect, patient, shard_error
 from stream.config import ClickHouseSettings
-from stream.errors import PostgresRefused, PostgresUnavailable
 from stream.pipeline.placement import Place, month_of, place_of
-from stream.pipeline.values import uuid_int
 from stream.pipeline.writes import Key
-from stream.tables import CHATS, SCORECARD, TARGETS, Table
-from stream.verify.checksums import Source, target_hashes
+from stream.postgres.defining_query import Source, _spellings
+from stream.tables import SCORECARD, TARGETS, Table
+from stream.verify.checksums import target_hashes
 
 _SETTINGS = {"do_not_merge_across_partitions_select_final": 1, "max_query_size": 16 << 20}
 
@@ -105,39 +103,6 @@ def in_postgres(connection: psycopg.Connection[Any], source: Source, ids: Sequen
     return found
 
 
-def as_stored(connection: psycopg.Connection[Any], source: Source, ids: Sequence[str]) -> list[str]:
-    """The ids as Postgres spells them: where the column is text, it may hold them in another way. One for each."""
-    kind = source.types[SCORECARD.source, "scorecard_id"]
-    if kind == "uuid":
-        return list(ids)
-    query = f"SELECT scorecard_id::text FROM {source.table(SCORECARD.source)} WHERE scorecard_id = ANY(%s::{kind}[])"
-    held = {uuid_int(row[0]): row[0] for row in connection.execute(query.encode(), (_spellings(source, ids),))}
-    return [held.get(uuid_int(scorecard_id), scorecard_id) for scorecard_id in ids]
-
-
-def _spellings(source: Source, ids: Sequence[str]) -> list[str]:
-    if source.types[SCORECARD.source, "scorecard_id"] == "uuid":
-        return list(ids)
-    bare = [scorecard_id.replace("-", "") for scorecard_id in ids]
-    return [spelled for text in (*ids, *bare) for spelled in (text.lower(), text.upper())]
-
-
-@contextmanager
-def postgres_errors() -> Iterator[None]:
-    """What psycopg raises inside, as the package's errors."""
-    try:
-        yield
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise PostgresUnavailable(f"Postgres: {str(error).splitlines()[0]}") from error
-    except psycopg.Error as error:
-        raise PostgresRefused(f"Postgres refused: {str(error).splitlines()[0]}") from error
-
-
-def patient(settings: ClickHouseSettings) -> ClickHouseSettings:
-    """With the time that a pass over a whole table may take."""
-    return settings.model_copy(update={"timeout_s": max(settings.timeout_s, 1800.0)})
-
-
 class Shards:
     """One client for each shard; `close` it."""
 
@@ -217,17 +182,6 @@ def columns_that_differ(table: Table, one: str, other: str) -> list[str]:
         for at, column in enumerate(table.all_columns)
         if one[16 * at : 16 * at + 16] != other[16 * at : 16 * at + 16]
     ]
-
-
-def source_of(connection: psycopg.Connection[Any], schema: str) -> Source:
-    """Postgres' side of the checksums, for the types that its columns have."""
-    rows = connection.execute(
-        "SELECT c.relname, a.attname, t.typname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid "
-        "WHERE n.nspname = %s AND c.relname = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped",
-        (schema, [CHATS, *(table.source for table in TARGETS)]),
-    )
-    return Source(schema, {(table, column): kind for table, column, kind in rows})
 
 
 def _micros(expression: str) -> str:

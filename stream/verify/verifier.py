@@ -12,30 +12,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import psycopg
 
+from stream.clickhouse.shards import patient
 from stream.config import Settings
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
 from stream.pipeline.values import uuid_text
 from stream.pipeline.writes import Key
-from stream.postgres import places as postgres
-from stream.reindex.now import LSN_NOW
+from stream.postgres import connection as postgres
+from stream.postgres.connection import LSN_NOW, postgres_errors
+from stream.postgres.defining_query import Source, source_of
 from stream.scope import Scope
-from stream.times import day_text
 from stream.verify import cells
 from stream.verify.caught_up import CaughtUp
-from stream.verify.cells import Cell, Cells, Different, Suspect
-from stream.verify.checksums import Source
+from stream.verify.cells import Suspect
 from stream.verify.dead_letter_index import DeadLetterIndex
 from stream.verify.findings import Finding, compare
 from stream.verify.progress import Stages
-from stream.verify.row_states import InPostgres, Shards, in_postgres, patient, postgres_errors, source_of
+from stream.verify.row_states import InPostgres, Shards, in_postgres
+from stream.verify.verified import Verified
 from stream.wiring import layout
 
 CHUNK = 1_000  # scorecards looked at together
@@ -45,68 +44,6 @@ _FEW_S = 15.0  # limit of the wait for the pipeline at each further look
 _MAX_MOVING = 100_000
 
 OnChunk = Callable[[list[str], set[str]], None]
-
-
-@dataclass(slots=True)
-class Verified:
-    """The result of one comparison."""
-
-    scope: Scope
-    database: str
-    lsn: int = 0
-    cells: int = 0
-    postgres: Cells = field(default_factory=dict)
-    shards: list[Cells] = field(default_factory=list)
-    rows: dict[str, int] = field(default_factory=dict)  # by table, in Postgres
-    different: list[Different] = field(default_factory=list)
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (table, what) -> rows
-    findings: list[Finding] = field(default_factory=list)  # the first `limit` of them
-    not_opened: int = 0  # differing cells beyond the limit were not gone through
-    moving: list[str] = field(default_factory=list)  # scorecards that changed all the time
-    lagging: str = ""  # why nothing can be said of what differs
-    seconds: float = 0.0
-
-    @property
-    def wrong(self) -> int:
-        """Rows that are not as they should be."""
-        return sum(self.counts.values())
-
-    @property
-    def clean(self) -> bool:
-        return not (self.wrong or self.not_opened or self.moving or self.lagging)
-
-    @property
-    def wrong_cells(self) -> set[Cell]:
-        return {each.cell for each in self.different}
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "database": self.database,
-            "scope": self.scope.as_json(),
-            "lsn": lsn_text(self.lsn),
-            "clean": self.clean,
-            "cells": self.cells,
-            "rows": self.rows,
-            "different_cells": [
-                {
-                    "table": each.cell.table,
-                    "customer_id": each.cell.customer_id,
-                    "day": day_text(each.cell.day),
-                    "kind": "process" if each.cell.is_process else "conversation",
-                    "shard": each.shard,
-                    "postgres_rows": each.postgres.rows,
-                    "clickhouse_rows": each.clickhouse.rows,
-                }
-                for each in self.different[:1_000]
-            ],
-            "missing": sum(n for (_, what), n in self.counts.items() if what == "missing"),
-            "extra": sum(n for (_, what), n in self.counts.items() if what == "extra"),
-            "stale": sum(n for (_, what), n in self.counts.items() if what == "stale"),
-            "findings": [each.as_json() for each in self.findings],
-            "cells_not_opened": self.not_opened,
-            "not_comparable_yet": self.lagging or self.moving,
-            "seconds": round(self.seconds, 2),
-        }
 
 
 class Verifier:
@@ -330,11 +267,6 @@ class Verifier:
         self._shards.close()
         if self._caught_up is not None:
             self._caught_up.close()
-
-
-def lsn_text(lsn: int) -> str:
-    """An LSN as Postgres writes it."""
-    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
 
 
 def _lsn(connection: psycopg.Connection[Any]) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from stream.clickhouse.schema import apply as schema_apply
-from stream.clickhouse.target import ClickHouseTarget, connect
+from stream.clickhouse.shards import connect
+from stream.clickhouse.target import ClickHouseTarget
 from stream.config import ClickHouseSettings
 from stream.pipeline.reindex import Standing
 from stream.pipeline.writes import Key, Writes

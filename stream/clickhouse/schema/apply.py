@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from stream.clickhouse.target import connect, shard_error
-from stream.config import ClickHouseSettings
+from stream.clickhouse.shards import connect, shard_error
+from stream.config import ClickHouseSettings, Settings
 from stream.errors import UsageError
 from stream.tables import SCORE, TARGETS, Table
 
@@ -186,3 +186,34 @@ def _column_faults(shard: int, name: str, wanted: dict[str, str], held: dict[str
             yield Difference(shard, f"{name}.{column}", f"type {held[column]}, not {kind}")
     for column in held.keys() - wanted.keys():
         yield Difference(shard, f"{name}.{column}", f"extra ({held[column]})")
+
+
+def prepare_shadow(settings: Settings, database: str) -> None:
+    """Make the shadow's tables on every shard.
+
+    Raises:
+        UsageError: there are rows in it already.
+    """
+    for _ in apply(settings.clickhouse, database=database):
+        pass
+    if rows := rows_in(settings, database):
+        raise UsageError(
+            f"database {database} holds {rows:,} rows already: replay into another one, or drop it on every shard"
+        )
+
+
+def rows_in(settings: Settings, database: str) -> int:
+    """Stored rows of the target tables, all versions, on all shards."""
+    tables = ", ".join(f"'{table.target}'" for table in TARGETS)
+    total = 0
+    for shard in range(len(settings.clickhouse.shards)):
+        client = connect(settings.clickhouse, shard, database="")
+        try:
+            total += client.query(
+                f"SELECT sum(rows) FROM system.parts WHERE active AND database = '{database}' AND table IN ({tables})"
+            ).result_rows[0][0]
+        except Exception as error:
+            raise shard_error(settings.clickhouse, shard, error) from error
+        finally:
+            client.close()
+    return total

@@ -16,9 +16,9 @@ from stream.backfill.state import Backfill, Control, Done, Signal
 from stream.config import RetrySettings, Settings
 from stream.connect.rest import Status, Task
 from stream.errors import PostgresUnavailable, Stop
+from stream.postgres.defining_query import Source
 from stream.progress import Progress
 from stream.times import DAY_US
-from stream.verify.checksums import Source
 
 SOURCE = Source("app", {("scorecards", "conversation_id"): "text", ("chats", "conversation_id"): "text"})
 

@@ -23,8 +23,8 @@ from stream.backfill.plan import (
 from stream.backfill.state import Backfill, Control, Done, Driver, Result, Signal
 from stream.backfill.status import status_of
 from stream.errors import UsageError
+from stream.postgres.defining_query import Source
 from stream.times import DAY_US, parse_time
-from stream.verify.checksums import Source
 
 JAN = parse_time("2026-01-01")
 SOURCE = Source("app", {("scorecards", "conversation_id"): "text", ("chats", "conversation_id"): "text"})

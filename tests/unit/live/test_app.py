@@ -22,8 +22,9 @@ from pydantic import SecretStr
 
 from stream.config import BatchSettings, KafkaSettings, Settings
 from stream.kafka.offsets import TP, Held, Offsets
-from stream.live.app import LiveApp, ack, faust_broker_options, take_batches
+from stream.live.app import LiveApp, faust_broker_options
 from stream.live.fetch import _Open
+from stream.live.gather import ack, take_batches
 from stream.live.record_batch import BatchScheduler, RecordBatch
 from stream.live.transport import BatchConsumer
 from stream.pipeline.dead_letter import Message

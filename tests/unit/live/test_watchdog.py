@@ -9,7 +9,8 @@ import pytest
 
 from stream.errors import ClickHouseUnavailable
 from stream.kafka.offsets import TP, Progress
-from stream.live.watchdog import Seen, Stalls, Tries, see, stacks
+from stream.live.stacks import stacks
+from stream.live.stalls import Seen, Stalls, Tries, see
 
 SCORES = TP("scores", 3)
 

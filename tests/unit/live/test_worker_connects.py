@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stream.config import Settings
-from stream.live.worker import TableIndexer
+from stream.live.indexer import TableIndexer
 from stream.tables import CHATS, SCORE, SCORECARD, Table
 
 

@@ -14,7 +14,8 @@ from stream.monitor.canary import Canary
 from stream.monitor.lag import Limits, Look, Track
 from stream.monitor.readings import DeadLetters, Kafka, Readings, Replay, Source
 from stream.monitor.sources.processes import Document, Process
-from stream.monitor.sources.shards import Parts, Shard, Slot
+from stream.monitor.sources.shards import Parts, Shard
+from stream.monitor.sources.slot import Slot
 
 NOW = 1_795_000_000.0
 TOPICS = ("scorestream.app.chats", "scorestream.app.scorecards", "scorestream.app.scores")

@@ -9,8 +9,9 @@ import pytest
 
 from stream.kafka.offsets import TP
 from stream.monitor.canary import Canary, CanaryTrack, Seen
-from stream.monitor.diagnosis import NOTE, findings, freshness, headline
+from stream.monitor.diagnosis import findings, freshness, headline
 from stream.monitor.document import state
+from stream.monitor.findings import NOTE
 from stream.monitor.heartbeat import beats
 from stream.monitor.history import History
 from stream.monitor.lag import Limits, Look, Track

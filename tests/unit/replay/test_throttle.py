@@ -5,7 +5,8 @@ from collections import deque
 import pytest
 
 from stream.kafka.offsets import TP
-from stream.replay.throttle import Limits, Looked, Throttle, lag_s, reason
+from stream.replay.live_watch import Looked, lag_s
+from stream.replay.throttle import Limits, Throttle, reason
 
 LIMITS = Limits(live_lag_s=3, parts=100, errors_per_minute=3, least_per_s=500)
 

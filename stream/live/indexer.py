@@ -1,0 +1,102 @@
+"""One agent's work: batches of one source table through the pipeline, with clients of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from stream import metrics
+from stream.clickhouse.target import ClickHouseTarget
+from stream.config import Settings
+from stream.errors import ScorestreamError
+from stream.live import hops
+from stream.live.app import LiveApp
+from stream.live.record_batch import RecordBatch
+from stream.live.stalls import Tries
+from stream.pipeline.dead_letter_guard import DeadLetterGuard
+from stream.pipeline.pipeline import Done, Prepared
+from stream.tables import TARGETS
+from stream.wiring import Clients
+
+log = logging.getLogger(__name__)
+
+
+class TableIndexer:
+    """Processes the batches of one source table, in a thread of its own; in another it decodes the next ones."""
+
+    def __init__(
+        self, settings: Settings, table: str, *, live: LiveApp, target: ClickHouseTarget, stopping: threading.Event
+    ) -> None:
+        batch = settings.batch
+        self.table = table
+        self.tries = Tries(settings.watchdog.stall_s)
+        self._live = live
+        self._clients = Clients(settings, mode="live", stopping=stopping, target=target)
+        self._pipeline = self._clients.pipeline(table, retry=self.tries.watch(self._clients.retry), in_order=True)
+        self._guard = DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"index-{table}")
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix=f"ahead-{table}")
+        self._thread.submit(self._connect, target)  # while the group is joined; the first batch waits behind it
+
+    async def prepare(self, batches: Sequence[RecordBatch]) -> Prepared:
+        """Decode batches that were taken together, while others are being processed."""
+        return await asyncio.get_running_loop().run_in_executor(self._ahead, self._pipeline.prepare, batches)
+
+    async def index(self, batches: Sequence[RecordBatch], prepared: Prepared | None) -> None:
+        """Process batches that were taken together. Returns only when they may be acknowledged."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._process, batches, prepared)
+
+    def close(self) -> None:
+        self._ahead.shutdown(wait=True)
+        self._thread.shutdown(wait=True)
+        self._clients.close()
+
+    def _connect(self, target: ClickHouseTarget) -> None:
+        with suppress(ScorestreamError):  # whatever it is, the first batch meets it again, and knows what to do
+            self._clients.source.connect()
+            for table in TARGETS:
+                if table.source == self.table:
+                    target.connect(table)
+
+    def _process(self, batches: Sequence[RecordBatch], prepared: Prepared | None) -> None:
+        def still_mine() -> bool:
+            return all(map(self._live.still_ours, batches))
+
+        started = time.monotonic()
+        self.tries.batch()
+        again = any(batch.in_doubt for batch in batches)
+        done = self._pipeline.process(batches, prepared=prepared, still_mine=still_mine, again=again)
+        metrics.record(done, mode="live")
+        hops.observe(batches, mode="live")
+        _log(done, batches, took_s=time.monotonic() - started)
+        self._guard.add(
+            done.ledger.topic,
+            messages=sum(done.ledger.consumed.values()),
+            refused=sum(done.refused.values()),
+        )
+
+
+def _log(done: Done, batches: Sequence[RecordBatch], *, took_s: float) -> None:
+    """One line for each batch: what came, and what became of it."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    fields: dict[str, Any] = {
+        "topic": done.ledger.topic,
+        "partitions": len({batch.partition for batch in batches}),
+        "messages": sum(done.ledger.consumed.values()),
+        "rows": done.rows,
+        "took_ms": round(took_s * 1000),
+    }
+    fields |= {f"{stage}_ms": round(seconds * 1000) for stage, seconds in done.stages.items() if seconds >= 0.001}
+    fields |= {outcome.value: count for outcome, count in sorted(done.ledger.totals().items())}
+    if done.reindexed:
+        fields |= {"reindexed": done.reindexed, "moved": done.moved}
+    if done.commit_ms:
+        fields["lag_ms"] = max(0, int(time.time() * 1000) - min(done.commit_ms))
+    log.info("batch", extra=fields)

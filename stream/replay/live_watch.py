@@ -1,0 +1,129 @@
+"""What a replay may cost: how late live is and how many parts the shards have, looked at beside the work."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stream.clickhouse.shards import connect
+from stream.config import Settings
+from stream.errors import ScorestreamError
+from stream.kafka.broker import LagSource
+from stream.kafka.offsets import TP
+from stream.tables import SOURCES
+
+_LOOK_S = 0.5
+_PARTS_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One look at what must not suffer. `live`: a live worker runs; without one `live_lag_s` is 0."""
+
+    live_lag_s: float = 0.0
+    parts: int = 0
+    errors: int = 0
+    live: bool = True
+
+
+class Watch:
+    """Looks at the live group and at ClickHouse, at most twice a second; `close` it.
+
+    The lag is how long ago the end of some partition passed what live has committed: one request for the ends and one
+    for the committed offsets, no message is read. Live commits four times a second, so that much is none.
+    """
+
+    _COMMITS_S = 0.25
+
+    def __init__(self, settings: Settings, *, database: str | None = None) -> None:
+        self._settings = settings
+        self._database = database or settings.clickhouse.database
+        self._lag = LagSource(settings.kafka)
+        self._tps: list[TP] = []
+        self._ends: deque[tuple[float, Mapping[TP, int]]] = deque()
+        self._clients: dict[int, Any] = {}
+        self._looked_at = self._parts_at = self._members_at = float("-inf")
+        self._live_runs = False
+        self._live_lag_s = 0.0
+        self._parts = 0
+        self._errors: deque[tuple[float, int]] = deque()
+
+    @property
+    def live_runs(self) -> bool:
+        """Whether a live worker ran at the last look."""
+        return self._live_runs
+
+    def due(self) -> bool:
+        """Whether it is time to look again."""
+        return time.monotonic() - self._looked_at >= _LOOK_S
+
+    def look(self, errors: int) -> Looked:
+        """Look again. `errors`: how many steps of this process had to be tried again, ever."""
+        now = self._looked_at = time.monotonic()
+        try:
+            self._live_lag_s = self._look_at_live(now)
+            if now - self._parts_at >= _PARTS_S:
+                self._parts_at = now
+                self._parts = self._look_at_parts()
+        except ScorestreamError:
+            pass  # what cannot be asked keeps its last answer; the replay's own steps notice an outage themselves
+        self._errors.append((now, errors))
+        while now - self._errors[0][0] > 60:
+            self._errors.popleft()
+        return Looked(self._live_lag_s, self._parts, errors - self._errors[0][1], live=self._live_runs)
+
+    def close(self) -> None:
+        self._lag.close()
+        for client in self._clients.values():
+            client.close()
+
+    def _look_at_live(self, now: float) -> float:
+        if now - self._members_at >= _PARTS_S:
+            self._members_at = now
+            self._live_runs = bool(self._lag.group(self._settings.kafka.group).members)
+        if not self._live_runs:  # it is behind for another reason than this replay
+            self._ends.clear()
+            return 0.0
+        if not self._tps:
+            self._tps = self._lag.partitions(map(self._settings.topic, SOURCES))
+        ends = self._lag.ends(self._tps)
+        committed = self._lag.committed(self._settings.kafka.group, self._tps)
+        self._ends.append((now, ends))
+        while now - self._ends[0][0] > 120:
+            self._ends.popleft()
+        return max(0.0, lag_s(self._ends, committed, now) - self._COMMITS_S)
+
+    def _look_at_parts(self) -> int:
+        found = 0
+        for shard in range(len(self._settings.clickhouse.shards)):
+            try:
+                if shard not in self._clients:
+                    self._clients[shard] = connect(self._settings.clickhouse, shard, database="")
+                rows = (
+                    self._clients[shard]
+                    .query(
+                        "SELECT max(n) FROM (SELECT count() AS n FROM system.parts "
+                        "WHERE active AND database = %(database)s GROUP BY table, partition_id)",
+                        parameters={"database": self._database},
+                    )
+                    .result_rows
+                )
+            except Exception:  # the same: its inserts will tell
+                self._clients.pop(shard, None)
+                continue
+            found = max(found, int(rows[0][0] or 0))
+        return found
+
+
+def lag_s(looks: deque[tuple[float, Mapping[TP, int]]], committed: Mapping[TP, int], now: float) -> float:
+    """Age of the oldest look at which a partition already ended beyond what is committed now.
+
+    Partitions without a committed offset are nobody's; 0 when nothing waits.
+    """
+    for at, ends in looks:
+        if any(tp in committed and end > committed[tp] for tp, end in ends.items()):
+            return now - at
+    return 0.0

@@ -1,0 +1,131 @@
+"""Appeals in Postgres, and how many of them ClickHouse shows: the answer must be none."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from stream.pipeline.placement import APPEALS
+from stream.postgres.defining_query import Source
+from stream.postgres.pages import _CHUNK, appeal_ids
+from stream.scope import Scope
+from stream.tables import SCORE, SCORECARD
+from stream.verify.row_states import Shards
+
+_LOOK_AFTER_S = (0.3, 0.7, 1.0)
+_Shown = dict[tuple[str, str, str], int]  # (table, customer, scorecard id) -> rows
+
+
+@dataclass(slots=True)
+class Appeals:
+    """Of one customer. `visible` and `visible_scores` must be 0."""
+
+    customer_id: str
+    by_type: dict[int, int] = field(default_factory=lambda: dict.fromkeys(sorted(APPEALS), 0))
+    visible: int = 0
+    visible_scores: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        replica, request, resolve = (self.by_type[kind] for kind in sorted(APPEALS))
+        return {
+            "customer_id": self.customer_id,
+            "replica": replica,
+            "request": request,
+            "resolve": resolve,
+            "visible_scorecards": self.visible,
+            "visible_scores": self.visible_scores,
+        }
+
+
+def appeals(
+    connection: psycopg.Connection[Any],
+    source: Source,
+    shards: Shards,
+    scope: Scope,
+    *,
+    caught_up: Callable[[], bool] = lambda: True,
+    lasting: bool = True,
+) -> list[Appeals]:
+    """Appeals of the scope in Postgres, and how many of them ClickHouse shows.
+
+    Args:
+        connection: in autocommit, so that each look sees the present.
+        caught_up: waits for what is committed by now; False when the pipeline did not get there in time.
+        lasting: count only what goes on being shown for some seconds, so that no appeal counts that was just filed.
+    """
+    found: dict[str, Appeals] = {}
+    shown: _Shown = {}
+    for chunk in appeal_ids(connection, source, scope):
+        customers = {customer for _, customer, _ in chunk}
+        for _, customer, kind in chunk:
+            found.setdefault(customer, Appeals(customer)).by_type[kind] += 1
+        shown |= _look(shards, [i for i, _, _ in chunk], customers)
+    if lasting and len(shown) <= _CHUNK:  # more are no race
+        shown = _lasting(shown, connection, source, shards, caught_up)
+    for (table, customer, _), rows in shown.items():
+        each = found.setdefault(customer, Appeals(customer))
+        if table == SCORECARD.target:
+            each.visible += rows
+        else:
+            each.visible_scores += rows
+    return sorted(found.values(), key=lambda each: each.customer_id)
+
+
+def _look(shards: Shards, ids: Sequence[str], customers: set[str]) -> _Shown:
+    found: _Shown = Counter()
+    for table, customer, card, rows in visible(shards, ids, customers):
+        found[table, customer, card] += rows  # it may stand on several shards
+    return found
+
+
+def _lasting(
+    shown: _Shown,
+    connection: psycopg.Connection[Any],
+    source: Source,
+    shards: Shards,
+    caught_up: Callable[[], bool],
+) -> _Shown:
+    """What goes on being shown: an appeal that was filed a moment ago is on its way out of ClickHouse."""
+    for wait_s in _LOOK_AFTER_S:
+        if not shown:
+            break
+        threading.Event().wait(wait_s)
+        ids = sorted({card for _, _, card in shown})
+        before = _still_appeals(connection, source, ids)
+        if not caught_up():
+            return {}  # what differs by them is told as not comparable yet
+        now = _look(shards, ids, {customer for _, customer, _ in shown})
+        still = before & _still_appeals(connection, source, ids)
+        shown = {key: rows for key, rows in now.items() if key in shown and key[2] in still}
+    return shown
+
+
+def _still_appeals(connection: psycopg.Connection[Any], source: Source, ids: Sequence[str]) -> set[str]:
+    kind = source.types[SCORECARD.source, "scorecard_id"]
+    rows = connection.execute(
+        f"SELECT s.scorecard_id::text FROM {source.joined(SCORECARD)} "
+        f"WHERE {source.appeal} AND s.scorecard_id = ANY(%s::{kind}[])".encode(),
+        [list(ids)],
+    )
+    return {row[0] for row in rows}
+
+
+def visible(shards: Shards, ids: Sequence[str], customers: set[str]) -> Iterator[tuple[str, str, str, int]]:
+    """(table, customer, scorecard id, rows) of what any shard shows of these scorecards."""
+    for table in scope_tables():
+        for _, customer, scorecard, rows in shards.everywhere(
+            f"SELECT toString(customer_id) AS customer, scorecard_id, count() FROM {{database}}.{table} FINAL "
+            "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s GROUP BY customer, scorecard_id",
+            {"ids": tuple(ids), "customers": tuple(customers)},
+        ):
+            yield table, customer, str(scorecard), rows
+
+
+def scope_tables() -> tuple[str, str]:
+    """The target tables that hold rows of a scorecard."""
+    return SCORECARD.target, SCORE.target

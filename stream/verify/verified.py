@@ -1,0 +1,75 @@
+"""What a comparison found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream.pipeline.ordering import lsn_text
+from stream.scope import Scope
+from stream.times import day_text
+from stream.verify.cells import Cell, Cells, Different
+from stream.verify.findings import Finding
+
+
+@dataclass(slots=True)
+class Verified:
+    """The result of one comparison."""
+
+    scope: Scope
+    database: str
+    lsn: int = 0
+    cells: int = 0
+    postgres: Cells = field(default_factory=dict)
+    shards: list[Cells] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)  # by table, in Postgres
+    different: list[Different] = field(default_factory=list)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (table, what) -> rows
+    findings: list[Finding] = field(default_factory=list)  # the first `limit` of them
+    not_opened: int = 0  # differing cells beyond the limit were not gone through
+    moving: list[str] = field(default_factory=list)  # scorecards that changed all the time
+    lagging: str = ""  # why nothing can be said of what differs
+    seconds: float = 0.0
+
+    @property
+    def wrong(self) -> int:
+        """Rows that are not as they should be."""
+        return sum(self.counts.values())
+
+    @property
+    def clean(self) -> bool:
+        return not (self.wrong or self.not_opened or self.moving or self.lagging)
+
+    @property
+    def wrong_cells(self) -> set[Cell]:
+        return {each.cell for each in self.different}
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "database": self.database,
+            "scope": self.scope.as_json(),
+            "lsn": lsn_text(self.lsn),
+            "clean": self.clean,
+            "cells": self.cells,
+            "rows": self.rows,
+            "different_cells": [
+                {
+                    "table": each.cell.table,
+                    "customer_id": each.cell.customer_id,
+                    "day": day_text(each.cell.day),
+                    "kind": "process" if each.cell.is_process else "conversation",
+                    "shard": each.shard,
+                    "postgres_rows": each.postgres.rows,
+                    "clickhouse_rows": each.clickhouse.rows,
+                }
+                for each in self.different[:1_000]
+            ],
+            "missing": sum(n for (_, what), n in self.counts.items() if what == "missing"),
+            "extra": sum(n for (_, what), n in self.counts.items() if what == "extra"),
+            "stale": sum(n for (_, what), n in self.counts.items() if what == "stale"),
+            "findings": [each.as_json() for each in self.findings],
+            "cells_not_opened": self.not_opened,
+            "not_comparable_yet": self.lagging or self.moving,
+            "seconds": round(self.seconds, 2),
+        }
