@@ -7,12 +7,15 @@ the handle that was left as it wants it, if there is one: each SET is a statemen
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -127,22 +130,15 @@ class Handle:
                 self.native.streaming_cancel_query(stream)
 
     def insert(self, head: str, form: str, data: list[bytes]) -> Stats:
-        """Write `data`, bytes in `form`, all or nothing of them (below a million rows, as in the real server)."""
-        try:
-            stream = self.native.send_insert(head, form)
-            try:
-                for piece in data:
-                    self.native.insert_append(stream, piece)
-                result = self.native.insert_done(stream)
-            except BaseException:
-                with suppress(RuntimeError):
-                    self.native.insert_cancel(stream)
-                raise
-        except RuntimeError as error:
-            raise from_engine(error) from error
-        if result.has_error():
-            raise from_engine(RuntimeError(result.error_message()))
-        return _stats(result)
+        """Write `data`, bytes in `form`, all or nothing of them (below a million rows, as in the real server).
+
+        By a file: the engine's own streaming insert acknowledges rows whose block a table then refuses (error 252,
+        a constraint), and stores none of them.
+        """
+        with tempfile.NamedTemporaryFile(dir=_memory(), prefix="scorestream-insert-") as body:
+            body.writelines(data)
+            body.flush()
+            return self.run(f"{head} FROM INFILE {literal(body.name)} COMPRESSION 'none' FORMAT {form}", "Null", {})[1]
 
     def bind(self, params: Mapping[str, str]) -> None:
         """Parameters for an INSERT, which takes none itself."""
@@ -247,6 +243,13 @@ class Engine:
         old = [name for name, h in self._sessions.items() if not h.busy and now - h.used_at > h.timeout_s]
         for name in old:
             self._sessions.pop(name).close()
+
+
+@cache
+def _memory() -> str | None:
+    """A folder in memory for the bodies of inserts; None: the system's own for temporary files."""
+    folder = Path("/dev/shm")
+    return str(folder) if folder.is_dir() and os.access(folder, os.W_OK) else None
 
 
 def literal(value: str) -> str:

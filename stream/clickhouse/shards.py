@@ -10,40 +10,12 @@ import clickhouse_connect
 import urllib3.exceptions
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from stream.clickhouse.error_codes import Sort, code_of, hint, sort
 from stream.config import ClickHouseSettings
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable
 
-# Error codes that pass by themselves (ClickHouse, src/Common/ErrorCodes.cpp).
-_TRANSIENT = {
-    3: "UNEXPECTED_END_OF_FILE",
-    159: "TIMEOUT_EXCEEDED",
-    160: "TOO_SLOW",
-    164: "READONLY",
-    202: "TOO_MANY_SIMULTANEOUS_QUERIES",
-    203: "NO_FREE_CONNECTION",
-    209: "SOCKET_TIMEOUT",
-    210: "NETWORK_ERROR",
-    225: "NO_ZOOKEEPER",
-    236: "ABORTED",
-    241: "MEMORY_LIMIT_EXCEEDED",
-    242: "TABLE_IS_READ_ONLY",
-    243: "NOT_ENOUGH_SPACE",
-    252: "TOO_MANY_PARTS",
-    285: "TOO_FEW_LIVE_REPLICAS",
-    286: "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE",
-    319: "UNKNOWN_STATUS_OF_INSERT",
-    394: "QUERY_WAS_CANCELLED",
-    425: "SYSTEM_ERROR",
-    473: "DEADLOCK_AVOIDED",
-    999: "KEEPER_EXCEPTION",
-    1000: "POCO_EXCEPTION",
-    1001: "STD_EXCEPTION",
-    1002: "UNKNOWN_EXCEPTION",
-}
-_NO_SCHEMA = {60: "UNKNOWN_TABLE", 81: "UNKNOWN_DATABASE", 16: "NO_SUCH_COLUMN_IN_TABLE"}
 _SYSTEM = re.compile(r"\[Errno \d+\] [A-Za-z ]+")
 _LATE = re.compile(r"Read timed out\. \(read timeout=([\d.]+)\)")
-_CODE = re.compile(r"\bCode:\s*(\d+)")
 
 
 def connect(settings: ClickHouseSettings, shard: int, *, database: str | None = None) -> Any:
@@ -82,12 +54,12 @@ def shard_error(
 ) -> ClickHouseUnavailable | ClickHouseRefused:
     """What an error of the client means; the text names the shard, and the way out where it is known."""
     text = _cause(error)
-    where = f"ClickHouse shard {shard} ({settings.shards[shard]})"
-    code = error_code(error)
-    if code is None or code in _TRANSIENT:
-        return ClickHouseUnavailable(f"{where}: {text[:400]}")
-    hint = "; run `scorestream schema apply`" if code in _NO_SCHEMA else ""
-    return ClickHouseRefused(f"{where}: {text[:400]}{hint}")
+    told = f"ClickHouse shard {shard} ({settings.shards[shard]}): {text[:400]}"
+    code = code_of(error)
+    if sort(code, str(error)) is Sort.PASSING:
+        return ClickHouseUnavailable(told)
+    next_step = hint(code, str(error))
+    return ClickHouseRefused(f"{told}; {next_step}" if next_step else told)
 
 
 def _cause(error: Exception) -> str:
@@ -97,15 +69,6 @@ def _cause(error: Exception) -> str:
         return f"no answer within {late.group(1)} s"
     system = _SYSTEM.search(text)
     return f"no connection: {system.group(0)}" if system else text.splitlines()[0]
-
-
-def error_code(error: Exception) -> int | None:
-    """ClickHouse's own number of an error, when the server sent one."""
-    code = getattr(error, "code", None)
-    if isinstance(code, int):
-        return code
-    found = _CODE.search(str(error))
-    return int(found.group(1)) if found else None
 
 
 def patient(settings: ClickHouseSettings) -> ClickHouseSettings:

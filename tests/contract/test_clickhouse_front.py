@@ -278,6 +278,22 @@ def test_concurrent_inserts_are_all_stored(front: Front, table: str) -> None:
     assert count(front, table) == 40_000
 
 
+def test_an_insert_that_the_table_refuses_fails_and_stores_nothing(front: Front) -> None:
+    # given a table with a constraint, and one with more months than a block may have
+    front.sql(
+        "CREATE TABLE scorestream.refuses (id UInt64, CONSTRAINT small CHECK id < 10) ENGINE = MergeTree ORDER BY id"
+    )
+    front.sql("CREATE TABLE scorestream.monthly (at DateTime) ENGINE = MergeTree PARTITION BY toYYYYMM(at) ORDER BY at")
+    # when rows come that it does not take
+    status, _, refused = front.http("POST", "5\n50\n", query="INSERT INTO scorestream.refuses FORMAT TabSeparated")
+    assert (status, b"Code: 469" in refused) == (500, True), refused
+    months = "".join(f"{2000 + n // 12}-{n % 12 + 1:02}-01 00:00:00\n" for n in range(130))
+    status, _, refused = front.http("POST", months, query="INSERT INTO scorestream.monthly FORMAT TabSeparated")
+    # then the client reads why, as from the real server, and nothing is there
+    assert (status, b"Too many partitions for single INSERT block" in refused) == (500, True), refused
+    assert (count(front, "scorestream.refuses"), count(front, "scorestream.monthly")) == (0, 0)
+
+
 def test_clickhouse_connect_works_unmodified(front: Front, client: Client, table: str) -> None:
     assert client.server_version.startswith("26.")
     assert client.ping()
