@@ -7,12 +7,13 @@ name is in `<NAME>_FILE`; they are `SecretStr`, so that no log line or repr show
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream.errors import ConfigError
 
@@ -241,6 +242,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file, whose values arrive as arguments."""
+        if isinstance(env_settings, EnvSettingsSource):
+            found = env_settings.env_vars.items()
+            env_settings.env_vars = {k: v for k, v in found if v is None or not _is_service_link(k.upper(), v)}
         return (env_settings, init_settings)
 
     def topic(self, table: str) -> str:
@@ -319,12 +323,30 @@ def _known_variables() -> set[str]:
     return known
 
 
+# Kubernetes puts such variables into every pod for each Service of the namespace: one named scorestream-monitor would
+# set SCORESTREAM_MONITOR_PORT. No setting has one of these names with one of these values.
+_SERVICE_LINK = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_[A-Z0-9_]+)?|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
+_SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
+
+
+def _is_service_link(variable: str, value: str) -> bool:
+    """Whether Kubernetes has set this variable for a Service."""
+    if not variable.startswith(PREFIX):
+        return False
+    name = _SERVICE_LINK.search(variable)
+    if name is not None and name.end() == len(variable):
+        return True
+    return variable.endswith("_PORT") and _SERVICE_URL.match(value) is not None
+
+
 def _unknown_variables(environ: Any) -> list[str]:
     known = _known_variables()
     import difflib  # noqa: PLC0415  only on the error path
 
     faults = []
     for variable in sorted(environ):
+        if _is_service_link(variable, environ[variable]):
+            continue
         if variable.startswith(PREFIX) and variable not in known:
             near = difflib.get_close_matches(variable, known, n=1)
             faults.append(f"{variable}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))

@@ -129,7 +129,7 @@ def _code(outcome: Outcome) -> int:
     last = outcome.verified
     if last.wrong or last.not_opened or outcome.visible_appeals:
         return EXIT_DIFFERENCES
-    return EXIT_FAILED if last.lagging or last.moving else EXIT_OK
+    return EXIT_FAILED if last.lagging or last.not_comparable else EXIT_OK
 
 
 def _show(outcome: Outcome, *, repair: bool) -> None:
@@ -148,7 +148,7 @@ def _show(outcome: Outcome, *, repair: bool) -> None:
 
 def _show_findings(last: Verified) -> None:
     if last.lagging:
-        click.echo(f"not comparable yet: {len(last.wrong_cells):,} cells differ, and {last.lagging}")
+        click.echo(f"not comparable yet: {len(last.different):,} cells differ, and {last.lagging}")
     if last.findings:
         print_table(
             ["what", "table", "customer", "day", "kind", "shard", "scorecard", "row", "reason"],
@@ -171,8 +171,8 @@ def _show_findings(last: Verified) -> None:
         click.echo(f"... and {last.wrong - len(last.findings):,} more rows (--limit)")
     if last.not_opened:
         click.echo(f"{last.not_opened:,} cells differ in all, and not all of them were gone through (--limit)")
-    if last.moving:
-        click.echo(f"not comparable yet: {len(last.moving):,} scorecards changed at every look")
+    if last.not_comparable:
+        click.echo(f"not comparable yet: {last.not_comparable:,} scorecards changed at every look; run verify again")
 
 
 def _line(outcome: Outcome) -> str:

@@ -210,7 +210,7 @@ def _refuse_differences(found: Verified, name: str, shadow: str) -> None:
     if found.lagging:
         raise UsageError(f"the shadow {shadow} cannot be verified: {found.lagging}; nothing was exchanged")
     raise UsageError(
-        f"the shadow {shadow} differs from Postgres in {found.wrong:,} rows ({len(found.moving)} scorecards not "
+        f"the shadow {shadow} differs from Postgres in {found.wrong:,} rows ({found.not_comparable:,} scorecards not "
         f"comparable yet); nothing was exchanged. See `scorestream verify --database {shadow}`, repair it there "
         f"(--repair), then `scorestream cutover {name}` again"
     )

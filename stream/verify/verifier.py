@@ -142,7 +142,7 @@ class Verifier:
             stages.opening(result.wrong)
             self._look(chunk, result, snapshot, present, source, moving=moving, limit=limit, on_chunk=on_chunk)
             if limit is not None and result.wrong >= limit:
-                result.not_opened = len(result.wrong_cells)
+                result.not_opened = len({each.cell for each in result.different})
                 break
         for chunk in _chunks(moving.items(), CHUNK):
             self._look_again(dict(chunk), result, present, source, limit=limit, on_chunk=on_chunk)
@@ -172,6 +172,8 @@ class Verifier:
         for scorecard_id in changed:
             if len(moving) < _MAX_MOVING:
                 moving[scorecard_id] = ids[scorecard_id]
+            elif scorecard_id not in moving:
+                result.not_looked_at += 1
         self._tell([f for f in findings if f.scorecard_id not in changed], ids, result, limit, on_chunk)
 
     def _look_again(

@@ -66,7 +66,7 @@ def _record(outcome: Outcome) -> None:
     metrics.VERIFY_CELLS.labels("different").set(different)
     for what in ("missing", "extra", "stale"):
         metrics.VERIFY_ROWS.labels(what).set(sum(n for (_, kind), n in last.counts.items() if kind == what))
-    metrics.VERIFY_ROWS.labels("not_comparable").set(len(last.moving))
+    metrics.VERIFY_ROWS.labels("not_comparable").set(last.not_comparable)
     metrics.VERIFY_APPEALS.set(outcome.visible_appeals)
     metrics.VERIFY_SECONDS.set(last.seconds)
     now = time.time()

@@ -57,3 +57,27 @@ def test_a_secret_file_that_is_missing_is_a_fault(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SCORESTREAM_CLICKHOUSE_PASSWORD_FILE", "no/such/file")
     with pytest.raises(ConfigError, match="SCORESTREAM_CLICKHOUSE_PASSWORD_FILE"):
         load()
+
+
+def test_the_variables_that_kubernetes_sets_for_services_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a namespace with the Services scorestream-monitor and scorestream
+    for service in ("SCORESTREAM_MONITOR", "SCORESTREAM"):
+        for name, value in {
+            "SERVICE_HOST": "10.0.0.1",
+            "SERVICE_PORT": "6067",
+            "SERVICE_PORT_HTTP": "6067",
+            "PORT": "tcp://10.0.0.1:6067",
+            "PORT_6067_TCP": "tcp://10.0.0.1:6067",
+            "PORT_6067_TCP_PROTO": "tcp",
+            "PORT_6067_TCP_PORT": "6067",
+            "PORT_6067_TCP_ADDR": "10.0.0.1",
+        }.items():
+            monkeypatch.setenv(f"{service}_{name}", value)
+    # then the settings are the defaults, and a port that somebody sets is still one
+    assert load().monitor.port == 6067
+    monkeypatch.setenv("SCORESTREAM_MONITOR_PORT", "7000")
+    assert load().monitor.port == 7000
+    # and a misspelt setting is still a fault
+    monkeypatch.setenv("SCORESTREAM_MONITOR_PROT", "7000")
+    with pytest.raises(ConfigError, match="did you mean SCORESTREAM_MONITOR_PORT"):
+        load()
