@@ -12,7 +12,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
-from stream.pipeline.pipeline import Done
+from stream.pipeline.ledger import Done
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)

@@ -20,7 +20,8 @@ from stream.live.app import LiveApp
 from stream.live.record_batch import RecordBatch
 from stream.live.stalls import Tries
 from stream.pipeline.dead_letter_guard import DeadLetterGuard
-from stream.pipeline.pipeline import Done, Prepared
+from stream.pipeline.ledger import Done
+from stream.pipeline.pipeline import Prepared
 from stream.tables import TARGETS
 from stream.wiring import Clients
 

@@ -51,3 +51,22 @@ class Ledger:
         for outcomes in self.outcomes.values():
             total.update(outcomes)
         return total
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was written beside the ordinary way of a message."""
+
+    rows: int = 0  # rows and delete markers that ClickHouse acknowledged
+    reindexed: int = 0  # scorecards that were read from Postgres and written again
+    moved: int = 0  # scorecards whose place changed between a look-up and its confirmation
+
+
+@dataclass(slots=True, kw_only=True)
+class Done(Counts):
+    """What became of a batch."""
+
+    ledger: Ledger
+    refused: dict[str, int] = field(default_factory=dict)  # dead letters by reason
+    commit_ms: list[int] = field(default_factory=list)  # commit times in Postgres of the changes
+    stages: dict[str, float] = field(default_factory=dict)  # seconds

@@ -14,39 +14,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from stream.errors import Refused
 from stream.pipeline.dead_letter import DeadLetter
 from stream.pipeline.envelope import DELETE, Decoded, Decoder, Envelope
-from stream.pipeline.ledger import Ledger, Outcome
+from stream.pipeline.ledger import Done, Ledger, Outcome
 from stream.pipeline.moves import moved_conversations
-from stream.pipeline.placement import GONE, Place, State, month_of, own_row_changed
+from stream.pipeline.placement import GONE, Place, own_row_changed
 from stream.pipeline.plan import Plan, plan_scorecards, plan_scores, plan_upserts, scorecard_ids, versions_of
 from stream.pipeline.ports import DeadLetters, Fetched, Retrying, Source, Target, no_retry
-from stream.pipeline.reindex import plan_reindex
+from stream.pipeline.settle import Settler
 from stream.pipeline.upserts import UpsertDecoder, Upserts
-from stream.pipeline.values import Bad, convert, uuid_int
-from stream.pipeline.writes import Layout, Writes
+from stream.pipeline.values import Bad, convert
+from stream.pipeline.writes import Layout
 from stream.tables import CHATS, SCORE, SCORECARD
 
 log = logging.getLogger(__name__)
-
-REINDEX_CHUNK = 1_000  # scorecards read, compared and written together: bounds memory when a customer is deleted
-
-
-@dataclass(slots=True)
-class Done:
-    """What became of a batch."""
-
-    ledger: Ledger
-    refused: dict[str, int] = field(default_factory=dict)  # dead letters by reason
-    rows: int = 0
-    reindexed: int = 0
-    moved: int = 0  # scorecards whose place changed between look-up and confirm
-    commit_ms: list[int] = field(default_factory=list)  # commit times in Postgres of the changes
-    stages: dict[str, float] = field(default_factory=dict)  # seconds
 
 
 @dataclass(slots=True)
@@ -88,6 +73,7 @@ class Pipeline:
         self._dead_letters = dead_letters
         self._layout = layout
         self._retry = retry
+        self._settler = Settler(source=source, target=target, layout=layout, retry=retry)
         self._keep = keep
         self._leaves_own = in_order and table == SCORECARD.source
 
@@ -120,7 +106,7 @@ class Pipeline:
         upserts, messages = prepared.upserts, prepared.messages
         at = [index for index, item in enumerate(messages) if isinstance(item, Envelope)]
         changes: list[Envelope] = [messages[index] for index in at]  # type: ignore[misc]
-        done = Done(Ledger(fetched[0].topic if fetched else self.table))
+        done = Done(ledger=Ledger(fetched[0].topic if fetched else self.table))
         done.commit_ms = [change.source.ts_ms for change in changes] if upserts is None else upserts.commit_ms
         plan = (
             self._index_chats(changes, done, clock, still_mine, again=again)
@@ -139,74 +125,6 @@ class Pipeline:
         clock.mark("close")
         done.stages = clock.seconds
         return done
-
-    def reindex(
-        self,
-        versions: Mapping[str, int],
-        customers: set[str],
-        done: Done | None = None,
-        *,
-        beside: Writes | None = None,
-    ) -> dict[str, Place]:
-        """Make ClickHouse equal to Postgres for these scorecards, and return the places that it used.
-
-        Args:
-            versions: scorecard id -> version to write at.
-            customers: under which rows may stand, beside their present ones.
-            beside: rows that are written in the same inserts.
-        """
-        places: dict[str, Place] = {}
-        writes = beside or Writes()
-        ids = list(versions)
-        for start in range(0, len(ids), REINDEX_CHUNK):
-            chunk = ids[start : start + REINDEX_CHUNK]
-            snapshot = self._retry(partial(self._source.snapshot, chunk))
-            under = sorted((customers | {place.customer_id for place in snapshot.places.values()}) - {""})
-            standing = self._retry(partial(self._target.standing, chunk, under))
-            plan = plan_reindex({i: versions[i] for i in chunk}, snapshot, standing, self._layout)
-            for scorecard_id, why in plan.refused:
-                log.warning("reindex skipped a row scorecard=%s cause=%r", scorecard_id, str(why))
-            writes.update(plan.markers)
-            writes.update(plan.rows)
-            if writes:
-                self._retry(partial(self._target.write, writes))
-            if done is not None:
-                done.rows += writes.rows
-            writes = Writes()
-            places |= {scorecard_id: snapshot.places.get(scorecard_id, GONE) for scorecard_id in chunk}
-        if done is not None:
-            done.reindexed += len(ids)
-        return places
-
-    def _undo(self, versions: dict[str, int], customers: set[str], done: Done, *, lost: bool, again: bool) -> None:
-        """Reindex what was written too late, after whoever processed a change of place had retired what stood then.
-
-        A worker that has lost its partitions reindexes its own writes; one that takes messages over after a crash looks
-        for rows that its predecessor left where they no longer belong.
-        """
-        if lost:
-            log.warning("lost the partitions in a batch table=%s scorecards=%d: reindexing", self.table, len(versions))
-        elif again and versions:
-            strays = self._strays(list(versions))
-            versions = {scorecard_id: versions[scorecard_id] for scorecard_id, _ in strays}
-            customers |= {customer_id for _, customer_id in strays}
-        else:
-            return
-        if versions:
-            self._confirm_places(self.reindex(versions, customers, done), versions, customers, done)
-
-    def _strays(self, ids: Sequence[str]) -> set[tuple[str, str]]:
-        """(scorecard id, customer id) of rows that stand where they do not belong, under whichever customer."""
-        standing = self._retry(partial(self._target.standing, ids, None))
-        by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in ids}
-        stands = {(by_int[row.key.scorecard_id], row.key.customer_id, row.key.shard, row.key.month) for row in standing}
-        # Looked up afterwards: what moved in between is reindexed once too often, never too seldom.
-        places = self._retry(partial(self._source.places, ids))
-        for scorecard_id, place in places.items():
-            if place.state == State.VISIBLE and place.event_time_us is not None:
-                at = place.event_time_us
-                stands.discard((scorecard_id, place.customer_id, self._layout.shard(at), month_of(at)))
-        return {(scorecard_id, customer_id) for scorecard_id, customer_id, *_ in stands}
 
     def _upserts(self, fetched: Sequence[Fetched]) -> Upserts | None:
         """The batch as columns, when nothing in it needs a decision of its own: nearly every one of scores."""
@@ -245,7 +163,7 @@ class Pipeline:
         clock.mark("plan")
         used = {i: places.get(i, GONE) for i in ids}
         if plan.reindex:
-            used |= self.reindex(plan.reindex, plan.customers, done, beside=plan.writes)
+            used |= self._settler.reindex(plan.reindex, plan.customers, done, beside=plan.writes)
         elif plan.writes:
             self._retry(partial(self._target.write, plan.writes))
             done.rows += plan.writes.rows
@@ -254,7 +172,7 @@ class Pipeline:
         self._confirm(used, places, changes, plan.customers, done)
         if (lost := not still_mine()) or again:
             versions = versions_of(changes)
-            self._undo({i: versions[i] for i in ids}, plan.customers, done, lost=lost, again=again)
+            self._undo({i: versions[i] for i in ids}, plan.customers, done, lost=lost)
         clock.mark("confirm")
         return plan
 
@@ -299,32 +217,16 @@ class Pipeline:
             elif row.conversation_id in indexed:
                 plan.outcomes[index] = Outcome.RETIRED if change.op == DELETE else Outcome.WRITTEN
         if plan.reindex:
-            places = self.reindex(plan.reindex, set(), done)
+            places = self._settler.reindex(plan.reindex, set(), done)
             customers = {place.customer_id for place in places.values()}
             clock.mark("write")
-            self._confirm_places(places, plan.reindex, customers, done)
-            self._undo(plan.reindex, customers, done, lost=not still_mine(), again=again)
+            self._settler.confirm(places, plan.reindex, customers, done)
+            if (lost := not still_mine()) or again:
+                self._undo(plan.reindex, customers, done, lost=lost)
         if again:
-            self._undo_left(changes, plan.reindex, done)
+            self._settler.undo_left({change.version for change in changes}, plan.reindex, done)
         clock.mark("confirm")
         return plan
-
-    def _undo_left(self, changes: Sequence[Envelope], known: Mapping[str, int], done: Done) -> None:
-        """Reindex what somebody who died wrote for these conversations, and what is theirs no more.
-
-        A scorecard that was deleted or given to another conversation just then is named by no message of theirs. But
-        what was written for a conversation's change has that change's version, which no other row has.
-        """
-        versions: dict[str, int] = {}
-        customers: set[str] = set()
-        for scorecard_id, customer_id, version in self._retry(
-            partial(self._target.written, {change.version for change in changes})
-        ):
-            if scorecard_id not in known:
-                versions[scorecard_id] = max(version, versions.get(scorecard_id, 0))
-                customers.add(customer_id)
-        if versions:
-            self._confirm_places(self.reindex(versions, customers, done), versions, customers, done)
 
     def _confirm(
         self,
@@ -345,31 +247,17 @@ class Pipeline:
             moved = [i for i in now if not own_row_changed(used[i], now[i])]
         if moved:
             versions = versions_of(changes)
-            self._settle({i: versions[i] for i in moved}, used, now, customers, done)
+            self._settler.settle({i: versions[i] for i in moved}, used, now, customers, done)
 
-    def _confirm_places(
-        self, places: dict[str, Place], versions: Mapping[str, int], customers: set[str], done: Done
-    ) -> None:
-        now = self._retry(partial(self._source.places, list(places)))
-        moved = {i: versions[i] for i, place in places.items() if now.get(i, GONE) != place}
-        if moved:
-            self._settle(moved, places, now, customers, done)
-
-    def _settle(
-        self,
-        versions: dict[str, int],
-        places: dict[str, Place],
-        now: dict[str, Place],
-        customers: set[str],
-        done: Done,
-    ) -> None:
-        """Reindex what moved, until it stands still. Customers that it meets on the way are added to `customers`."""
-        while versions:
-            done.moved += len(versions)
-            customers |= {where.get(i, GONE).customer_id for where in (places, now) for i in versions}
-            places = self.reindex(versions, customers, done)
-            now = self._retry(partial(self._source.places, list(places)))
-            versions = {i: versions[i] for i in versions if now.get(i, GONE) != places[i]}
+    def _undo(self, versions: dict[str, int], customers: set[str], done: Done, *, lost: bool) -> None:
+        """Reindex rows that this batch wrote after it lost its partitions, or that a dead predecessor left."""
+        if lost:
+            log.warning(
+                "lost the partitions in a batch: reindexing", extra={"table": self.table, "scorecards": len(versions)}
+            )
+            self._settler.rewrite(versions, customers, done)
+        else:
+            self._settler.undo(versions, customers, done)
 
     def _close(
         self, fetched: Sequence[Fetched], outcomes: list[Outcome | None], refused: dict[int, Refused], done: Done

@@ -29,11 +29,11 @@ from stream import metrics
 from stream.clickhouse.shards import connect, shard_error
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
-from stream.pipeline.dead_letter import DeadLetter
+from stream.pipeline.ledger import Counts
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
-from stream.pipeline.pipeline import REINDEX_CHUNK, Pipeline
-from stream.pipeline.placement import GONE, Place, month_of
+from stream.pipeline.placement import Place, month_of
 from stream.pipeline.reindex import Standing, plan_reindex
+from stream.pipeline.settle import REINDEX_CHUNK, Settler
 from stream.pipeline.values import uuid_int
 from stream.pipeline.writes import Key, Writes
 from stream.postgres import connection as postgres
@@ -41,12 +41,12 @@ from stream.postgres.connection import LSN_NOW, postgres_errors
 from stream.postgres.defining_query import Source, as_stored, source_of
 from stream.postgres.places import PostgresSource
 from stream.retry import Retrier
-from stream.tables import SCORECARD, TARGETS
+from stream.tables import TARGETS
 from stream.wiring import layout
 
 log = logging.getLogger(__name__)
 
-_CONFIRM_TRIES = 20
+_CONFIRM_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +76,7 @@ class ReindexNow:
             on_retry=lambda error: metrics.RETRIES.labels("reindex", error).inc(),
         )
         self._layout = layout(settings)
-        self._pipeline = Pipeline(
-            SCORECARD.source,
-            source=self._source,
-            target=self._target,
-            dead_letters=_NoDeadLetters(),
-            layout=self._layout,
-            retry=self._retry,
-        )
+        self._settler = Settler(source=self._source, target=self._target, layout=self._layout, retry=self._retry)
         self._shards: dict[int, Any] = {}
         self._connection: psycopg.Connection[Any] | None = None
         self._schema: Source | None = None
@@ -119,28 +112,15 @@ class ReindexNow:
             scorecard_id = by_int[key.scorecard_id]
             if version <= now and versions[scorecard_id] < version:
                 versions[scorecard_id] = version
-        places = self._pipeline.reindex(versions, under)
-        moved = self._confirm(versions, places, under)
+        counts = Counts()
+        places = self._settler.reindex(versions, under, counts)
+        if not self._settler.confirm(places, versions, under, counts, rounds=_CONFIRM_ROUNDS):
+            log.warning("places did not come to rest", extra={"scorecards": len(versions)})
+        moved = counts.moved
         future = {key: version for key, version in standing.items() if version > now}
         if future:
             self._rewrite(future, under, by_int)
         return Reindexed({i: places[spelled] for i, spelled in zip(asked, ids, strict=True)}, moved, len(future))
-
-    def _confirm(self, versions: dict[str, int], places: dict[str, Place], under: set[str]) -> int:
-        """As the pipeline does: what moved between snapshot and write is reindexed, until nothing has."""
-        moved = 0
-        left = versions
-        for _ in range(_CONFIRM_TRIES):
-            asked = list(left)
-            now = self._retry(lambda asked=asked: self._source.places(asked))  # type: ignore[misc]
-            left = {i: version for i, version in left.items() if now.get(i, GONE) != places[i]}
-            if not left:
-                return moved
-            moved += len(left)
-            under = under | {places[i].customer_id for i in left} | {now.get(i, GONE).customer_id for i in left}
-            places |= self._pipeline.reindex(left, under - {""})
-        log.warning("places did not come to rest scorecards=%d", len(left))
-        return moved
 
     def _rewrite(self, future: dict[Key, int], customers: set[str], by_int: Mapping[int, str]) -> None:
         """Write rows of the future again, each at its own version: the row, or a marker where none belongs."""
@@ -233,13 +213,6 @@ class ReindexNow:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
-
-
-class _NoDeadLetters:
-    """A reindex has no messages, so it refuses none."""
-
-    def send(self, letters: Sequence[DeadLetter]) -> None:
-        raise AssertionError(f"{len(letters)} dead letters in a reindex")
 
 
 def only(writes: Writes, keys: set[Key]) -> Writes:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.pipeline import envelope, moves, pipeline
+from stream.pipeline import envelope, moves, pipeline, settle
 from stream.pipeline import plan as transform
 from stream.pipeline.ordering import LSN_MAX, version
 from stream.pipeline.placement import State
@@ -78,7 +78,7 @@ MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "commit before write": lambda m: m.setattr(World, "_fetch", _commit_first(World._fetch)),
     "scores of appeals are kept": lambda m: m.setattr(pipeline, "plan_scores", _scores_of_appeals_kept),
     "no confirm": lambda m: m.setattr(pipeline.Pipeline, "_confirm", _no_confirm),
-    "nothing is retired": lambda m: m.setattr(pipeline, "plan_reindex", _without_markers),
+    "nothing is retired": lambda m: m.setattr(settle, "plan_reindex", _without_markers),
     "deletes of scores are not marked": lambda m: m.setattr(transform, "_mark", _no_mark),
     "changes of place are not noticed": lambda m: (
         m.setattr(transform, "changes_place", lambda _: False),

@@ -1,0 +1,168 @@
+"""Reindex scorecards until ClickHouse holds them where Postgres has them: write, look again, repeat what moved.
+
+Enters: scorecard ids, each with the version to write at. Leaves: rows and delete markers, and the places they were
+written to. A live batch uses it for changes of place, a reindex and a repair for everything. It never decides which
+scorecards need it, and it refuses no message.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+
+from stream.pipeline.ledger import Counts
+from stream.pipeline.placement import GONE, Place, State, month_of
+from stream.pipeline.ports import Retrying, Source, Target, no_retry
+from stream.pipeline.reindex import plan_reindex
+from stream.pipeline.values import uuid_int
+from stream.pipeline.writes import Layout, Writes
+
+log = logging.getLogger(__name__)
+
+REINDEX_CHUNK = 1_000  # scorecards read, compared and written together: bounds memory when a customer is deleted
+
+
+class Settler:
+    """Makes ClickHouse equal to Postgres for some scorecards.
+
+    Args:
+        source: Postgres.
+        target: ClickHouse.
+        layout: how event times spread over the shards.
+        retry: calls each step until it succeeds.
+    """
+
+    def __init__(self, *, source: Source, target: Target, layout: Layout, retry: Retrying = no_retry) -> None:
+        self._source = source
+        self._target = target
+        self._layout = layout
+        self._retry = retry
+
+    def reindex(
+        self, versions: Mapping[str, int], customers: set[str], counts: Counts, *, beside: Writes | None = None
+    ) -> dict[str, Place]:
+        """Write these scorecards as Postgres has them now, and return the places that were used.
+
+        Args:
+            versions: scorecard id -> version to write at.
+            customers: customers under which rows may stand, besides the present ones.
+            beside: rows that go into the same inserts.
+        """
+        places: dict[str, Place] = {}
+        writes = beside or Writes()
+        ids = list(versions)
+        for start in range(0, len(ids), REINDEX_CHUNK):
+            chunk = ids[start : start + REINDEX_CHUNK]
+            snapshot = self._retry(partial(self._source.snapshot, chunk))
+            under = sorted((customers | {place.customer_id for place in snapshot.places.values()}) - {""})
+            standing = self._retry(partial(self._target.standing, chunk, under))
+            plan = plan_reindex({i: versions[i] for i in chunk}, snapshot, standing, self._layout)
+            for scorecard_id, why in plan.refused:
+                log.warning("reindex skipped a row", extra={"scorecard": scorecard_id, "cause": str(why)})
+            writes.update(plan.markers)
+            writes.update(plan.rows)
+            if writes:
+                self._retry(partial(self._target.write, writes))
+            counts.rows += writes.rows
+            writes = Writes()
+            places |= {scorecard_id: snapshot.places.get(scorecard_id, GONE) for scorecard_id in chunk}
+        counts.reindexed += len(ids)
+        return places
+
+    def confirm(
+        self,
+        places: dict[str, Place],
+        versions: Mapping[str, int],
+        customers: set[str],
+        counts: Counts,
+        *,
+        rounds: int | None = None,
+    ) -> bool:
+        """Look the places up again and settle what moved since they were used.
+
+        Args:
+            places: the places that were used; replaced by the newer ones of what moved.
+            rounds: the most rounds of `settle`; None: until all is at rest.
+
+        Returns:
+            False when `rounds` were not enough.
+        """
+        now = self._retry(partial(self._source.places, list(places)))
+        moved = {i: versions[i] for i, place in places.items() if now.get(i, GONE) != place}
+        return not moved or self.settle(moved, places, now, customers, counts, rounds=rounds)
+
+    def settle(
+        self,
+        versions: Mapping[str, int],
+        places: dict[str, Place],
+        now: Mapping[str, Place],
+        customers: set[str],
+        counts: Counts,
+        *,
+        rounds: int | None = None,
+    ) -> bool:
+        """Reindex what moved, until it stands still.
+
+        Args:
+            places: where these scorecards were written; replaced by where they are written now.
+            now: where Postgres has them.
+            customers: customers that are met on the way are added.
+
+        Returns:
+            False when something still moved after `rounds` rounds.
+        """
+        while versions:
+            if rounds is not None and (rounds := rounds - 1) < 0:
+                return False
+            counts.moved += len(versions)
+            customers |= {where.get(i, GONE).customer_id for where in (places, now) for i in versions}
+            places |= self.reindex(versions, customers, counts)
+            now = self._retry(partial(self._source.places, list(versions)))
+            versions = {i: versions[i] for i in versions if now.get(i, GONE) != places[i]}
+        return True
+
+    def rewrite(self, versions: Mapping[str, int], customers: set[str], counts: Counts) -> None:
+        """Reindex and confirm: what a worker wrote while it no longer owned the partitions."""
+        if versions:
+            self.confirm(self.reindex(versions, customers, counts), versions, customers, counts)
+
+    def undo(self, versions: Mapping[str, int], customers: set[str], counts: Counts) -> None:
+        """Reindex, of these scorecards, those that have rows where they do not belong.
+
+        A worker that crashed before it confirmed may have left such rows in a place that was retired meanwhile.
+        """
+        strays = self._strays(list(versions)) if versions else set()
+        customers |= {customer_id for _, customer_id in strays}
+        self.rewrite({scorecard_id: versions[scorecard_id] for scorecard_id, _ in strays}, customers, counts)
+
+    def undo_left(self, versions: Collection[int], known: Collection[str], counts: Counts) -> None:
+        """Reindex scorecards that a crashed worker wrote for these conversations and that are no longer theirs.
+
+        No message of the conversation names a scorecard that was deleted or given to another conversation meanwhile.
+        But a row written for a conversation's change has that change's version, which no other row has.
+
+        Args:
+            versions: versions of the conversations' changes.
+            known: scorecards that were reindexed already.
+        """
+        found: dict[str, int] = {}
+        customers: set[str] = set()
+        for scorecard_id, customer_id, version in self._retry(partial(self._target.written, versions)):
+            if scorecard_id not in known:
+                found[scorecard_id] = max(version, found.get(scorecard_id, 0))
+                customers.add(customer_id)
+        self.rewrite(found, customers, counts)
+
+    def _strays(self, ids: Sequence[str]) -> set[tuple[str, str]]:
+        """(scorecard id, customer id) of rows that stand where they do not belong, under any customer."""
+        standing = self._retry(partial(self._target.standing, ids, None))
+        by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in ids}
+        stands = {(by_int[row.key.scorecard_id], row.key.customer_id, row.key.shard, row.key.month) for row in standing}
+        # Looked up afterwards: what moved in between is reindexed once too often, never too seldom.
+        places = self._retry(partial(self._source.places, ids))
+        for scorecard_id, place in places.items():
+            if place.state == State.VISIBLE and place.event_time_us is not None:
+                at = place.event_time_us
+                stands.discard((scorecard_id, place.customer_id, self._layout.shard(at), month_of(at)))
+        return {(scorecard_id, customer_id) for scorecard_id, customer_id, *_ in stands}
