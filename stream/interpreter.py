@@ -1,4 +1,4 @@
-"""Python, glibc and clickhouse-connect set up for processes that make batches of 100,000 objects in several threads."""
+"""Python and glibc set up for processes that make batches of 100,000 objects in several threads."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import contextlib
 import ctypes
 import gc
 import sys
-
-from clickhouse_connect.driver import options as optional
 
 _M_ARENA_MAX = -8  # malloc.h
 _ARENAS = 2  # glibc's own choice, eight for each core, leaves memory that was freed in the arena of every thread
@@ -21,10 +19,6 @@ def prepare() -> None:
     cycles: looking through them costs more than it frees. A thread that has its answer from Postgres or ClickHouse asks
     for the interpreter several times until it has read it, and each time waits for one that decodes.
     """
-    # Rows are lists here. The client would import pandas, where it is installed, at its first insert, only to see that
-    # they are no data frame: 80 MB and up to a second of every process.
-    vars(optional).setdefault("pd", None)
-    vars(optional).setdefault("np", None)
     gc.freeze()
     gc.set_threshold(400_000, 20, 20)
     sys.setswitchinterval(_SWITCH_S)

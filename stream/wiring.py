@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from stream import metrics
+from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
 from stream.kafka.dead_letters import DeadLetterProducer
@@ -30,7 +31,7 @@ class Clients:
     Args:
         mode: live or replay, the label of its metrics.
         database: another than the settings' ClickHouse database (a shadow).
-        target: the clients of the shards, when several threads share them; whoever made it closes it.
+        target: the writer to the shards, when several threads share it; its maker closes it.
     """
 
     def __init__(
@@ -43,9 +44,9 @@ class Clients:
         target: ClickHouseTarget | None = None,
     ) -> None:
         self._settings = settings
-        self._own_target = target is None
+        self._shards = Shards(settings.clickhouse, database=database) if target is None else None
         self.source = PostgresSource(settings.postgres)
-        self.target = target or ClickHouseTarget(settings.clickhouse, database=database)
+        self.target = target or ClickHouseTarget(self._shards or Shards(settings.clickhouse, database=database))
         self.dead_letters = DeadLetterProducer(settings.kafka, settings.dead_letter_topic)
         self.retry = Retrier(
             settings.retry, stopping=stopping, on_retry=lambda error: metrics.RETRIES.labels(mode, error).inc()
@@ -74,8 +75,9 @@ class Clients:
 
     def close(self) -> None:
         self.source.close()
-        if self._own_target:
+        if self._shards is not None:
             self.target.close()
+            self._shards.close()
         self.dead_letters.close()
 
     def __enter__(self) -> Self:

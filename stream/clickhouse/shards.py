@@ -1,21 +1,202 @@
-"""Clients of the shards: how they are opened, asked, and what their errors mean to the caller."""
+"""The shards: one HTTP client for each call under way, kept open; what a failed call means (error_codes.py).
+
+Enters: statements and queries, each for one shard by its number. Leaves: rows, or an error that names the shard.
+Never decides which shard a row belongs to.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import clickhouse_connect
 import urllib3.exceptions
+from clickhouse_connect.driver import options as optional
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from stream.clickhouse.error_codes import Sort, code_of, hint, sort
 from stream.config import ClickHouseSettings
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable
 
+# Rows are lists here. The client would import pandas, where it is installed, at its first insert, only to see that they
+# are no data frame: 80 MB and up to a second of every process.
+vars(optional).setdefault("pd", None)
+vars(optional).setdefault("np", None)
+
+T = TypeVar("T")
+Rows = Sequence[Sequence[Any]]
+
+PATIENCE_S = 1800.0  # limit of one call that passes over a whole table
 _SYSTEM = re.compile(r"\[Errno \d+\] [A-Za-z ]+")
 _LATE = re.compile(r"Read timed out\. \(read timeout=([\d.]+)\)")
+_FAILURES = (ClickHouseError, urllib3.exceptions.HTTPError, OSError)
+_LONG_QUERY = {"max_query_size": 16 << 20}  # thousands of ids stand in one query
+
+
+class Shards:
+    """All shards of the settings. For any thread, `with`-able.
+
+    Args:
+        database: another than the settings' one (a shadow). It need not exist.
+        patient: for passes over whole tables: a call may take half an hour.
+        timeout_s: limit of one call, where it is less than the settings' one.
+    """
+
+    def __init__(
+        self,
+        settings: ClickHouseSettings,
+        *,
+        database: str | None = None,
+        patient: bool = False,
+        timeout_s: float | None = None,
+    ) -> None:
+        limit_s = min(settings.timeout_s, timeout_s or settings.timeout_s)
+        self.settings = settings.model_copy(update={"timeout_s": max(limit_s, PATIENCE_S if patient else 0.0)})
+        self.database = database or settings.database
+        self.count = len(settings.shards)
+        self.urls: tuple[str, ...] = tuple(settings.shards)
+        self._idle: list[deque[Any]] = [deque() for _ in range(self.count)]
+        self._threads: list[ThreadPoolExecutor] = []
+        self._lock = threading.Lock()
+
+    def of(self, database: str) -> Shards:
+        """The same clients, another database. Closing either closes both."""
+        other = object.__new__(Shards)
+        other.__dict__ = self.__dict__ | {"database": database}
+        return other
+
+    def ask(
+        self,
+        shard: int,
+        query: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Rows:
+        """The rows of a query on one shard.
+
+        Args:
+            query: `{database}` in it is filled in.
+            values: the query's parameters.
+            settings: ClickHouse's settings for this query.
+
+        Raises:
+            ClickHouseUnavailable, ClickHouseRefused: naming the shard.
+        """
+        with self.client(shard) as client:
+            rows: Rows = client.query(
+                self._filled(query), parameters=values, settings=_LONG_QUERY | dict(settings or {})
+            ).result_rows
+            return rows
+
+    def command(self, shard: int, sql: str) -> None:
+        """Run a statement that has no rows. `{database}` in it is filled in; raises as `ask`."""
+        with self.client(shard) as client:
+            client.command(self._filled(sql))
+
+    def everywhere(
+        self, query: str, values: Mapping[str, Any] | None = None, *, settings: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The rows of a query on all shards, asked at the same time; each row has its shard's number before it."""
+        answers = self.each(lambda shard: self.ask(shard, query, values, settings=settings))
+        return [(shard, *row) for shard, rows in enumerate(answers) for row in rows]
+
+    def each(self, call: Callable[[int], T], shards: Sequence[int] | None = None) -> list[T]:
+        """`call(shard)` for all shards, or these, at the same time.
+
+        Raises the first error when all have ended.
+        """
+        chosen = range(self.count) if shards is None else shards
+        if len(chosen) == 1:
+            return [call(chosen[0])]
+        with self._lock:
+            if not self._threads:
+                self._threads.append(ThreadPoolExecutor(4 * self.count, thread_name_prefix="shard"))
+        futures = [self._threads[0].submit(call, shard) for shard in chosen]
+        for future in futures:
+            future.exception()
+        return [future.result() for future in futures]
+
+    def blocks(
+        self,
+        shard: int,
+        query: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        formats: Mapping[str, str] | None = None,
+    ) -> Iterator[Rows]:
+        """The rows of a query on one shard, block by block: for results that are too large for memory.
+
+        Args:
+            formats: clickhouse-connect's `query_formats`.
+        """
+        with (
+            self.client(shard) as client,
+            client.query_row_block_stream(
+                self._filled(query),
+                parameters=values,
+                settings=_LONG_QUERY | dict(settings or {}),
+                query_formats=formats,
+            ) as stream,
+        ):
+            yield from stream
+
+    @contextmanager
+    def client(self, shard: int) -> Iterator[Any]:
+        """A clickhouse-connect client for one call; a call that fails closes it.
+
+        Raises:
+            ClickHouseUnavailable, ClickHouseRefused: what the client raised, by the meaning of its error code.
+        """
+        idle = self._idle[shard]
+        client = None
+        try:
+            client = idle.pop() if idle else connect(self.settings, shard, database="")
+            yield client
+        except _FAILURES as error:
+            if client is not None:
+                client.close()
+            raise shard_error(self.settings, shard, error) from error
+        except BaseException:
+            if client is not None:
+                client.close()
+            raise
+        idle.append(client)
+
+    def connect(self, shard: int) -> None:
+        """Open a client beforehand, which otherwise the next call waits for. Raises as `client`."""
+        with self.client(shard):
+            pass
+
+    def where(self, shard: int) -> str:
+        """The shard, for texts."""
+        return f"ClickHouse shard {shard} ({self.urls[shard]})"
+
+    def close(self) -> None:
+        """Close the clients; a later call opens new ones."""
+        with self._lock:
+            threads, self._threads[:] = list(self._threads), []
+        for pool in threads:
+            pool.shutdown()
+        for idle in self._idle:
+            while idle:
+                idle.pop().close()
+
+    def _filled(self, text: str) -> str:
+        return text.replace("{database}", self.database)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def connect(settings: ClickHouseSettings, shard: int, *, database: str | None = None) -> Any:
@@ -73,4 +254,4 @@ def _cause(error: Exception) -> str:
 
 def patient(settings: ClickHouseSettings) -> ClickHouseSettings:
     """With the time that a pass over a whole table may take."""
-    return settings.model_copy(update={"timeout_s": max(settings.timeout_s, 1800.0)})
+    return settings.model_copy(update={"timeout_s": max(settings.timeout_s, PATIENCE_S)})

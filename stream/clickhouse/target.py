@@ -12,15 +12,10 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
-from operator import methodcaller
 from typing import Any, TypeVar
 
-import urllib3.exceptions
-from clickhouse_connect.driver.exceptions import ClickHouseError
-
-from stream.clickhouse.shards import connect, shard_error
+from stream.clickhouse.shards import Shards
 from stream.clickhouse.together import Together
-from stream.config import ClickHouseSettings
 from stream.errors import ClickHouseUnavailable, WriteMismatch
 from stream.pipeline.placement import month_of
 from stream.pipeline.reindex import Standing
@@ -30,44 +25,45 @@ from stream.tables import TARGETS, Table
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-# One thread: the blocks are sorted columns already, and a second thread only has to be woken. A batch may hold any
-# number of months: ClickHouse's default of 100 in one block would refuse a first index of nine years for ever.
-_INSERT = {"async_insert": 0, "insert_deduplicate": 0, "max_threads": 1, "max_partitions_per_insert_block": 0}
+
+INSERT_SETTINGS = {
+    "async_insert": 0,
+    "insert_deduplicate": 0,
+    # The blocks are sorted columns already, and a second thread only has to be woken.
+    "max_threads": 1,
+    # A batch of a catch-up, a backfill or a replay has rows of all months. The server's limit is 100 months.
+    "max_partitions_per_insert_block": 0,
+}
 _Columns = list[list[Any]]  # as in Writes
 _Asked = tuple[Sequence[str], Sequence[str] | None]  # scorecard ids, customers
 
 
 class ClickHouseTarget:
-    """Writes to all shards at once; the clients are made when first needed, and again after an error.
+    """Writes to all shards at once.
 
     Several threads may share it: inserts into one table of one shard go one after another, those that wait go
     together, and so do the look-ups on a shard. A part costs ClickHouse the same for ten rows as for a thousand.
 
     Args:
-        database: another than the settings' one (a shadow database).
+        shards: whoever opened them closes them.
         callers: how many threads share it.
     """
 
-    def __init__(self, settings: ClickHouseSettings, *, database: str | None = None, callers: int = 1) -> None:
-        self._settings = settings
-        self._database = database or settings.database
+    def __init__(self, shards: Shards, *, callers: int = 1) -> None:
+        self._shards = shards
         self._said_no_summary = False
-        self._clients: dict[tuple[int, str], Any] = {}  # (shard, what it is for) -> client; each for one call at a time
-        shards = range(len(settings.shards))
         self._inserts: dict[tuple[int, str], Together[_Columns, None]] = {
             (shard, table.target): Together(partial(self._insert, shard, table))
-            for shard in shards
+            for shard in range(shards.count)
             for table in TARGETS
         }
-        self._looks = [Together(partial(self._look_up, shard)) for shard in shards]
-        jobs = len(shards) * len(TARGETS) * callers
+        self._looks = [Together(partial(self._look_up, shard)) for shard in range(shards.count)]
+        jobs = shards.count * len(TARGETS) * callers
         self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="shard")
 
     def close(self) -> None:
-        """Close the clients."""
+        """End the threads."""
         self._threads.shutdown(wait=True)
-        for shard, purpose in list(self._clients):
-            self._drop(shard, purpose)
 
     def write(self, writes: Writes) -> None:
         """Insert on all shards; returns when every one has acknowledged every row.
@@ -75,7 +71,7 @@ class ClickHouseTarget:
         Raises:
             ClickHouseUnavailable: a shard did not; some rows may be stored, and writing them again does no harm.
             ClickHouseRefused: a shard refused for good.
-            WriteMismatch: a shard stored some of the rows that it was sent, or more.
+            WriteMismatch: a shard stored some of the rows that it was sent.
         """
         self._all([partial(self._inserts[shard, table.target], columns) for shard, table, columns in writes])
 
@@ -86,7 +82,7 @@ class ClickHouseTarget:
             ClickHouseUnavailable: a shard does not answer.
             ClickHouseRefused: it does, and refuses.
         """
-        self._all([partial(self._inserts[shard, table.target], []) for shard in range(len(self._settings.shards))])
+        self._all([partial(self._inserts[shard, table.target], []) for shard in range(self._shards.count)])
 
     def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
         """The rows of these scorecards that are visible on any shard, in any ClickHouse partition.
@@ -107,26 +103,19 @@ class ClickHouseTarget:
         """
         if not versions:
             return []
-        shards = range(len(self._settings.shards))
-        found = self._all([partial(self._written_on, shard, versions) for shard in shards])
+        found = self._all([partial(self._written_on, shard, versions) for shard in range(self._shards.count)])
         return sorted({row for rows in found for row in rows})
 
     def _written_on(self, shard: int, versions: Collection[int]) -> list[tuple[str, str, int]]:
         # As text: a literal beyond 64 bits is a floating point number to ClickHouse.
         query = " UNION ALL ".join(
             f"SELECT DISTINCT toString(scorecard_id), toString(customer_id), _version "
-            f"FROM {self._database}.{table.target} WHERE NOT _deleted "
+            f"FROM {self._shards.database}.{table.target} WHERE NOT _deleted "
             "AND _version IN (SELECT toUInt128(arrayJoin(%(versions)s)))"
             for table in TARGETS
         )
-        ask = methodcaller(
-            "query",
-            query,
-            parameters={"versions": [str(version) for version in versions]},
-            settings={"max_query_size": 16 << 20},
-        )
-        # A client of its own: that of the look-ups may have one under way, and each is for one call at a time.
-        return [tuple(row) for row in self._call(shard, "written", ask).result_rows]
+        found = self._shards.ask(shard, query, {"versions": [str(version) for version in versions]})
+        return [(scorecard_id, customer_id, version) for scorecard_id, customer_id, version in found]
 
     def _look_up(self, shard: int, asked: Sequence[_Asked]) -> list[list[Standing]]:
         if len(asked) == 1:
@@ -145,28 +134,23 @@ class ClickHouseTarget:
         query = " UNION ALL ".join(
             f"SELECT '{table.target}', toString(customer_id), scorecard_id, {table.id}, max(_version), "
             "toUnixTimestamp64Micro((argMax((event_time, _deleted), (_version, 1 - _deleted)) AS newest).1) "
-            f"FROM {self._database}.{table.target} "
+            f"FROM {self._shards.database}.{table.target} "
             f"WHERE {'customer_id IN %(customers)s AND ' if customers is not None else ''}scorecard_id IN %(ids)s "
             f"GROUP BY customer_id, scorecard_id, {table.id}, toYYYYMM(event_time) HAVING newest.2 = 0"
             for table in TARGETS
         )
-        ask = methodcaller(
-            "query",
-            query,
-            parameters={"customers": tuple(customers or ()), "ids": tuple(ids)},
-            settings={"max_query_size": 16 << 20, "max_threads": 1},
-        )
+        values = {"customers": tuple(customers or ()), "ids": tuple(ids)}
         return [
             Standing(Key(shard, target, customer_id, scorecard_id.int, own_id.int, month_of(time_us)), time_us, version)
-            for target, customer_id, scorecard_id, own_id, version, time_us in self._call(
-                shard, "look-ups", ask
-            ).result_rows
+            for target, customer_id, scorecard_id, own_id, version, time_us in self._shards.ask(
+                shard, query, values, settings={"max_threads": 1}
+            )
         ]
 
     def _insert(self, shard: int, table: Table, several: Sequence[_Columns]) -> list[None]:
         parts = [columns for columns in several if columns]
         if not parts:
-            self._call(shard, table.target, lambda _: None)
+            self._shards.connect(shard)
             return [None] * len(several)
         columns = list(parts[0])
         if len(parts) > 1:
@@ -174,23 +158,20 @@ class ClickHouseTarget:
         rows = len(columns[0])
         began = time.perf_counter()
         try:
-            summary = self._call(
-                shard,
-                table.target,
-                lambda client: client.insert(
+            with self._shards.client(shard) as client:
+                summary = client.insert(
                     table.target,
                     columns,
-                    database=self._database,
+                    database=self._shards.database,
                     column_names=table.insert_columns,
                     column_type_names=table.insert_types,
                     column_oriented=True,
-                    settings=_INSERT,
-                ),
-            )
+                    settings=INSERT_SETTINGS,
+                )
         finally:
             columns.clear()  # the client's InsertContext is a cycle, and would hold them until the collector looks
         self._check(shard, table, rows, summary.summary.get("written_rows"))
-        if self._settings.log_inserts:
+        if self._shards.settings.log_inserts:
             took_ms = round((time.perf_counter() - began) * 1000, 1)
             log.info("insert", extra={"shard": shard, "table": table.target, "rows": rows, "took_ms": took_ms})
         return [None] * len(several)
@@ -201,8 +182,8 @@ class ClickHouseTarget:
         More is no fault: materialized views on the table count their own rows into the figure. A proxy may strip the
         header; ClickHouse has answered 200 then, which it does after the insert only.
         """
-        told = f"ClickHouse shard {shard} ({self._settings.shards[shard]})"
-        name = f"{self._database}.{table.target}"
+        told = self._shards.where(shard)
+        name = f"{self._shards.database}.{table.target}"
         if stored is None:
             if not self._said_no_summary:
                 self._said_no_summary = True
@@ -213,21 +194,6 @@ class ClickHouseTarget:
             raise ClickHouseUnavailable(f"{told} acknowledged none of {rows} rows for {name}")
         if int(stored) < rows:
             raise WriteMismatch(f"{told}: sent {rows} rows to {name}, it says that it stored {stored}")
-
-    def _call(self, shard: int, purpose: str, call: Callable[[Any], T]) -> T:
-        try:
-            client = self._clients.get((shard, purpose))
-            if client is None:
-                client = self._clients[shard, purpose] = connect(self._settings, shard, database="")
-            return call(client)
-        except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
-            self._drop(shard, purpose)
-            raise shard_error(self._settings, shard, error) from error
-
-    def _drop(self, shard: int, purpose: str) -> None:
-        client = self._clients.pop((shard, purpose), None)
-        if client is not None:
-            client.close()
 
     def _all(self, jobs: list[Callable[[], T]]) -> list[T]:
         """Run the jobs at the same time; the first error is raised when all have ended."""

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from stream import interpreter, metrics
+from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
 from stream.kafka.offsets import TP
@@ -77,7 +78,8 @@ class LiveWorker:
         self._stopping = threading.Event()
         live.on_stopping(self._stopping.set)
         live.on_assigned(self._on_assigned)
-        self._target = ClickHouseTarget(settings.clickhouse, callers=len(SOURCES))
+        self._shards = Shards(settings.clickhouse)
+        self._target = ClickHouseTarget(self._shards, callers=len(SOURCES))
         self._indexers: list[TableIndexer] = []
         self._heartbeats = Heartbeats(settings.clickhouse)
         self._assigned: set[TP] | None = None
@@ -135,3 +137,4 @@ class LiveWorker:
             indexer.close()
         self._heartbeats.close()
         self._target.close()
+        self._shards.close()

@@ -26,7 +26,7 @@ from typing import Any, Self
 import psycopg
 
 from stream import metrics
-from stream.clickhouse.shards import connect, shard_error
+from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
 from stream.pipeline.ledger import Counts
@@ -67,9 +67,9 @@ class ReindexNow:
 
     def __init__(self, settings: Settings, *, database: str | None = None) -> None:
         self._settings = settings
-        self._database = database or settings.clickhouse.database
         self._source = PostgresSource(settings.postgres)
-        self._target = ClickHouseTarget(settings.clickhouse, database=self._database)
+        self._shards = Shards(settings.clickhouse, database=database)
+        self._target = ClickHouseTarget(self._shards)
         self._retry = Retrier(
             settings.retry,
             stopping=threading.Event(),
@@ -77,7 +77,6 @@ class ReindexNow:
         )
         self._layout = layout(settings)
         self._settler = Settler(source=self._source, target=self._target, layout=self._layout, retry=self._retry)
-        self._shards: dict[int, Any] = {}
         self._connection: psycopg.Connection[Any] | None = None
         self._schema: Source | None = None
         self._floor: int | None = None
@@ -164,11 +163,9 @@ class ReindexNow:
         """The highest version that ClickHouse holds, read once: versions above `now` were made by hand."""
         if self._floor is None:
             found = [0]
-            for shard in range(len(self._settings.clickhouse.shards)):
-                for table in TARGETS:
-                    name = f"{self._database}.{table.target}"
-                    query = f"SELECT max(_version) FROM {name} WHERE _version <= toUInt128('{now}')"
-                    found += [int(version) for (version,) in self._ask(shard, query)]
+            for table in TARGETS:
+                query = f"SELECT max(_version) FROM {{database}}.{table.target} WHERE _version <= toUInt128('{now}')"
+                found += [int(version) for _, version in self._shards.everywhere(query)]
             self._floor = max(self._settings.version_epoch << EPOCH_SHIFT, *found)
         return self._floor
 
@@ -178,33 +175,21 @@ class ReindexNow:
         if not customers - {""}:
             return found
         values = {"customers": tuple(customers - {""}), "ids": tuple(ids)}
-        for shard in range(len(self._settings.clickhouse.shards)):
-            for table in TARGETS:
-                query = (
-                    f"SELECT toString(customer_id), scorecard_id, {table.id} AS row_id, toYYYYMM(event_time) AS month, "
-                    f"max(_version) FROM {self._database}.{table.target} "
-                    "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s "
-                    "GROUP BY customer_id, scorecard_id, row_id, month"
-                )
-                for customer, scorecard, row, month, version in self._ask(shard, query, values):
-                    found[Key(shard, table.target, customer, scorecard.int, row.int, month)] = version
+        for table in TARGETS:
+            query = (
+                f"SELECT toString(customer_id), scorecard_id, {table.id} AS row_id, toYYYYMM(event_time) AS month, "
+                f"max(_version) FROM {{database}}.{table.target} "
+                "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s "
+                "GROUP BY customer_id, scorecard_id, row_id, month"
+            )
+            for shard, customer, scorecard, row, month, version in self._shards.everywhere(query, values):
+                found[Key(shard, table.target, customer, scorecard.int, row.int, month)] = version
         return found
-
-    def _ask(self, shard: int, query: str, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
-        try:
-            if shard not in self._shards:
-                self._shards[shard] = connect(self._settings.clickhouse, shard, database="")
-            result = self._shards[shard].query(query, parameters=values, settings={"max_query_size": 16 << 20})
-        except Exception as error:
-            raise shard_error(self._settings.clickhouse, shard, error) from error
-        rows: Sequence[Sequence[Any]] = result.result_rows
-        return rows
 
     def close(self) -> None:
         self._source.close()
         self._target.close()
-        for client in self._shards.values():
-            client.close()
+        self._shards.close()
         if self._connection is not None:
             self._connection.close()
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from stream.clickhouse.schema import apply as schema_apply
-from stream.clickhouse.shards import connect
+from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import ClickHouseSettings
 from stream.pipeline.reindex import Standing
@@ -23,7 +23,8 @@ class RealTarget(ClickHouseTarget):
     """A database of its own on the stack's shards; `with`-able, dropped at the end."""
 
     def __init__(self, settings: ClickHouseSettings, database: str) -> None:
-        super().__init__(settings, database=database)
+        self.shards = Shards(settings, database=database)
+        super().__init__(self.shards)
         self.on_call: OnCall = nothing
         self._own, self._name = settings, database
 
@@ -35,6 +36,7 @@ class RealTarget(ClickHouseTarget):
     def __exit__(self, *_: object) -> None:
         self._on_each_shard(f"DROP DATABASE IF EXISTS {self._name}")
         self.close()
+        self.shards.close()
 
     def write(self, writes: Writes) -> None:
         self.on_call("write")
@@ -69,39 +71,22 @@ class RealTarget(ClickHouseTarget):
     def visible(self, table: Table) -> list[tuple[Any, ...]]:
         """What `<target>_current` shows on all shards, as `FakePostgres.expected` has it."""
         names = ", ".join(column.name for column in table.all_columns)
-        rows: list[tuple[Any, ...]] = []
-        for shard in range(len(self._own.shards)):
-            client = connect(self._own, shard, database="")
-            try:
-                found = client.query(f"SELECT {names} FROM {self._name}.{table.target}_current").result_rows
-            finally:
-                client.close()
-            rows += [tuple(map(_plain, row)) for row in found]
-        return sorted(rows, key=repr)
+        found = self.shards.everywhere(f"SELECT {names} FROM {{database}}.{table.target}_current")
+        return sorted((tuple(map(_plain, row[1:])) for row in found), key=repr)
 
     def visible_keys(self) -> list[Key]:
         """The sort keys of what is visible, as FakeClickHouse has them."""
         keys = []
-        for shard in range(len(self._own.shards)):
-            client = connect(self._own, shard, database="")
-            try:
-                for table in TARGETS:
-                    found = client.query(
-                        f"SELECT customer_id, scorecard_id, {table.id}, toYYYYMM(event_time) "
-                        f"FROM {self._name}.{table.target}_current"
-                    ).result_rows
-                    keys += [Key(shard, table.target, row[0], row[1].int, row[2].int, row[3]) for row in found]
-            finally:
-                client.close()
+        for table in TARGETS:
+            found = self.shards.everywhere(
+                f"SELECT customer_id, scorecard_id, {table.id}, toYYYYMM(event_time) "
+                f"FROM {{database}}.{table.target}_current"
+            )
+            keys += [Key(row[0], table.target, row[1], row[2].int, row[3].int, row[4]) for row in found]
         return keys
 
     def _on_each_shard(self, statement: str) -> None:
-        for shard in range(len(self._own.shards)):
-            client = connect(self._own, shard, database="")
-            try:
-                client.command(statement)
-            finally:
-                client.close()
+        self.shards.each(lambda shard: self.shards.command(shard, statement))
 
 
 def _plain(value: Any) -> Any:

@@ -65,7 +65,6 @@ NOT_YET: set[tuple[str, str]] = {
     ("stream/backfill/state.py", "confluent_kafka"),
     ("stream/commands/connectors.py", "psycopg"),
     ("stream/config_table.py", "pydantic"),
-    ("stream/interpreter.py", "clickhouse_connect"),
     ("stream/metrics.py", "pipeline"),
     ("stream/monitor/heartbeat.py", "clickhouse_connect"),
     ("stream/monitor/heartbeat.py", "urllib3"),

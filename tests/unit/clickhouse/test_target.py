@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import ClickHouseSettings
 from stream.errors import ClickHouseUnavailable, WriteMismatch
@@ -31,9 +32,9 @@ class Shard:
 
 
 def target_with(shard: Shard) -> ClickHouseTarget:
-    target = ClickHouseTarget(ClickHouseSettings(shards=("http://127.0.0.1:1",)))
-    target._clients[0, SCORE.target] = shard
-    return target
+    shards = Shards(ClickHouseSettings(shards=("http://127.0.0.1:1",)))
+    shards._idle[0].append(shard)
+    return ClickHouseTarget(shards)
 
 
 def two_rows() -> Writes:
@@ -84,8 +85,8 @@ def test_clients_for_inserts_can_be_made_before_the_first(monkeypatch):
         made.append(shard)
         return Shard(2, 2)
 
-    monkeypatch.setattr("stream.clickhouse.target.connect", connect)
-    target = ClickHouseTarget(ClickHouseSettings(shards=("http://127.0.0.1:1", "http://127.0.0.1:2")))
+    monkeypatch.setattr("stream.clickhouse.shards.connect", connect)
+    target = ClickHouseTarget(Shards(ClickHouseSettings(shards=("http://127.0.0.1:1", "http://127.0.0.1:2"))))
     target.connect(SCORE)
     assert sorted(made) == [0, 1]
     # then an insert uses what is there, also one that waited behind such a call
@@ -96,7 +97,7 @@ def test_clients_for_inserts_can_be_made_before_the_first(monkeypatch):
 
 
 def test_a_shard_that_is_away_is_told_when_connecting_beforehand():
-    target = ClickHouseTarget(ClickHouseSettings(shards=("http://127.0.0.1:1",)))
+    target = ClickHouseTarget(Shards(ClickHouseSettings(shards=("http://127.0.0.1:1",))))
     with pytest.raises(ClickHouseUnavailable, match="shard 0"):
         target.connect(SCORE)
 
@@ -104,8 +105,7 @@ def test_a_shard_that_is_away_is_told_when_connecting_beforehand():
 def test_an_insert_does_not_import_pandas():
     code = (
         "import sys\n"
-        "from stream import clickhouse, interpreter\n"
-        "interpreter.prepare()\n"
+        "from stream.clickhouse import shards\n"
         "from clickhouse_connect.driver.insert import InsertContext\n"
         "from clickhouse_connect.datatypes.registry import get_from_name\n"
         "InsertContext('t', ['n'], [get_from_name('Int64')], [[1, 2]], column_oriented=True)\n"

@@ -1,0 +1,95 @@
+"""One store for all shards: clients are kept for the next call, and closed by a call that fails."""
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from stream.clickhouse.shards import PATIENCE_S, Shards
+from stream.config import ClickHouseSettings
+from stream.errors import ClickHouseUnavailable
+
+SETTINGS = ClickHouseSettings(shards=("http://a:1", "http://b:2"), timeout_s=30)
+
+
+class Client:
+    """Answers a query with its shard's number and the query's text."""
+
+    def __init__(self, shard: int) -> None:
+        self.shard = shard
+        self.closed = False
+        self.error: Exception | None = None
+
+    def query(self, text: str, **_: Any) -> Any:
+        if self.error is not None:
+            raise self.error
+        return SimpleNamespace(result_rows=[(text,)])
+
+    def command(self, text: str) -> None:
+        self.query(text)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Client]:
+    clients: list[Client] = []
+
+    def connect(_settings: ClickHouseSettings, shard: int, **_: Any) -> Client:
+        clients.append(Client(shard))
+        return clients[-1]
+
+    monkeypatch.setattr("stream.clickhouse.shards.connect", connect)
+    return clients
+
+
+def test_a_client_is_kept_for_the_next_call(made):
+    with Shards(SETTINGS) as shards:
+        assert shards.ask(1, "SELECT 1 FROM {database}.score") == [("SELECT 1 FROM scorestream.score",)]
+        shards.command(1, "SELECT 2")
+        assert [client.shard for client in made] == [1]
+    assert made[0].closed
+
+
+def test_all_shards_are_asked_and_each_row_names_its_own(made):
+    with Shards(SETTINGS, database="green") as shards:
+        assert shards.everywhere("{database}") == [(0, "green"), (1, "green")]
+        assert shards.of("blue").everywhere("{database}") == [(0, "blue"), (1, "blue")]
+        assert len(made) == 2
+
+
+def test_two_calls_at_once_never_share_a_client(made):
+    with Shards(SETTINGS) as shards:
+        inside = threading.Barrier(2, timeout=5)
+
+        def call() -> None:
+            with shards.client(0):
+                inside.wait()
+
+        threads = [threading.Thread(target=call) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 2
+
+
+def test_a_call_that_fails_closes_its_client_and_names_the_shard(made):
+    with Shards(SETTINGS) as shards:
+        shards.connect(0)
+        made[0].error = DatabaseError("Code: 241. DB::Exception: memory limit exceeded")
+        with pytest.raises(ClickHouseUnavailable, match=r"shard 0 \(http://a:1\)"):
+            shards.ask(0, "SELECT 1")
+        assert made[0].closed
+        shards.ask(0, "SELECT 1")
+        assert len(made) == 2
+
+
+def test_how_long_a_call_may_take():
+    assert Shards(SETTINGS).settings.timeout_s == 30
+    assert Shards(SETTINGS, patient=True).settings.timeout_s == PATIENCE_S
+    assert Shards(SETTINGS, timeout_s=5).settings.timeout_s == 5
+    assert Shards(SETTINGS, timeout_s=50).settings.timeout_s == 30
