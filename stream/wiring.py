@@ -16,6 +16,7 @@ from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.placement import Place
 from stream.pipeline.ports import Retrying
 from stream.pipeline.writes import Layout
+from stream.postgres.connection import Postgres
 from stream.postgres.places import PostgresSource
 from stream.retry import Retrier
 
@@ -45,7 +46,7 @@ class Clients:
     ) -> None:
         self._settings = settings
         self._shards = Shards(settings.clickhouse, database=database) if target is None else None
-        self.source = PostgresSource(settings.postgres)
+        self.source = PostgresSource(Postgres(settings.postgres))
         self.target = target or ClickHouseTarget(self._shards or Shards(settings.clickhouse, database=database))
         self.dead_letters = DeadLetterProducer(settings.kafka, settings.dead_letter_topic)
         self.retry = Retrier(

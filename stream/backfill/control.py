@@ -27,6 +27,8 @@ from stream.config import Settings
 from stream.connect.rest import Connect
 from stream.errors import ConnectError, UsageError
 from stream.kafka.topics import ensure_topics
+from stream.postgres.connection import Postgres
+from stream.postgres.defining_query import source_of
 from stream.progress import Progress
 from stream.tables import SIGNAL
 from stream.times import DAY_US
@@ -64,7 +66,9 @@ def plan(settings: Settings, request: Request) -> Plan:
         chunk = _check_connector(settings, connect)
         signals.check()
         _refuse_second(topic, name)  # before a long count; `start` asks again under the lock
-    with Counts(settings) as counts:
+    # A count of everything takes as long as it takes.
+    with Postgres(settings.postgres, statement_timeout_s=0) as postgres:
+        counts = Counts(postgres)
         counts.check_customers(request.customers)
         if request.window_s is not None and (start_us is None or end_us is None):
             span = counts.span(request.customers)
@@ -182,8 +186,8 @@ def _drive(
     show: bool,
 ) -> Status:
     made = backfill.plan
-    with Counts(settings) as counts:
-        source = counts.source
+    with Postgres(settings.postgres) as postgres, postgres.asking() as connection:
+        source = source_of(connection, postgres.schema)
     offset = backfill.signal.offset if backfill.signal else 0
     with (
         _notifications(settings, offset) as notifications,

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
-
-import psycopg
+from typing import Any
 
 from stream.backfill.plan import Window, count_query
-from stream.backfill.signals import _TRANSIENT
-from stream.config import Settings
-from stream.errors import PostgresRefused, PostgresUnavailable, UsageError
+from stream.errors import UsageError
 from stream.pipeline.placement import TIME_MAX_US, TIME_MIN_US
-from stream.postgres import connection as postgres
+from stream.postgres.connection import Postgres
 from stream.postgres.defining_query import Source, source_of
 from stream.tables import CHATS, SCORECARD
 from stream.times import moment
 
 
 class Counts:
-    """What there is to read, counted by the reader. `with`-able. Raises as stream/postgres/places.py does."""
+    """What there is to read, counted by the reader's role. Raises PostgresUnavailable, PostgresRefused."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._connection = postgres.connect(settings.postgres)
-        self._connection.execute("SET statement_timeout = 0")  # a count of everything takes as long as it takes
-        self.source: Source = source_of(self._connection, settings.postgres.source_schema)
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        with postgres.asking() as connection:
+            self.source: Source = source_of(connection, postgres.schema)
 
     def check_customers(self, customers: Sequence[str]) -> None:
         """
@@ -64,19 +59,6 @@ class Counts:
                     found[table, int(number)] = int(count)
         return found
 
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
     def _rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        try:
-            return self._connection.execute(query.encode(), values or None).fetchall()
-        except _TRANSIENT as error:
-            raise PostgresUnavailable(f"Postgres: {str(error).splitlines()[0]}") from error
-        except psycopg.Error as error:
-            raise PostgresRefused(f"Postgres refused a count: {str(error).splitlines()[0]}") from error
+        with self._postgres.asking("Postgres (a count)") as connection:
+            return connection.execute(query.encode(), values or None).fetchall()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import click
-import psycopg
 
 from stream.commands.console import EXIT_FAILED, EXIT_USAGE, App, json_option, pass_app, print_json, print_table
 from stream.config import Settings
 from stream.connect import connector
 from stream.connect.rest import Connect, Fault, Status
-from stream.errors import PostgresUnavailable, UsageError
+from stream.errors import PostgresRefused, PostgresUnavailable, UsageError
 from stream.kafka import topics as kafka_admin
-from stream.postgres import connection as postgres
 from stream.postgres import preflight
+from stream.postgres.connection import Postgres
 
 wait_option = click.option(
     "--timeout", "timeout_s", type=float, default=60, show_default=True, metavar="SECONDS", help="Limit of the wait."
@@ -78,9 +77,9 @@ def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: fl
 def _postgres_is_ready(settings: Settings) -> bool:
     """Print what Postgres lacks; False when the connector cannot work so."""
     try:
-        with postgres.connect(settings.postgres) as connection:
+        with Postgres(settings.postgres).session() as connection:
             found = preflight.faults(connection, settings.postgres)
-    except (PostgresUnavailable, psycopg.Error) as error:
+    except (PostgresUnavailable, PostgresRefused) as error:
         click.echo(f"warning: Postgres was not looked at: {str(error).splitlines()[0]}", err=True)
         return True
     for fault in found:

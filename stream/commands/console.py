@@ -12,6 +12,7 @@ from stream import logs
 
 if TYPE_CHECKING:
     from stream.config import Settings
+    from stream.postgres.connection import Postgres
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DIFFERENCES = 0, 1, 2, 3
 
@@ -36,6 +37,12 @@ class App:
             self._settings = load()
             logs.configure(self._log_level or self._settings.log_level)
         return self._settings
+
+    def postgres(self) -> Postgres:
+        """Postgres for a command that reads much of it: a statement takes as long as it takes. `with`-able."""
+        from stream.postgres.connection import Postgres  # noqa: PLC0415  psycopg takes a while to import
+
+        return Postgres(self.settings.postgres, statement_timeout_s=0)
 
 
 pass_app = click.make_pass_decorator(App)

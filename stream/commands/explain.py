@@ -56,14 +56,16 @@ def command(
     from stream.reindex.job import canonical  # noqa: PLC0415
     from stream.verify.explain import explain  # noqa: PLC0415  imported when it runs
 
-    found = explain(
-        app.settings,
-        canonical(scorecard_id),
-        database=database,
-        kafka=kafka,
-        timeout_s=timeout_s,
-        log_messages=log_messages if with_log else 0,
-    )
+    with app.postgres() as postgres:
+        found = explain(
+            app.settings,
+            postgres,
+            canonical(scorecard_id),
+            database=database,
+            kafka=kafka,
+            timeout_s=timeout_s,
+            log_messages=log_messages if with_log else 0,
+        )
     if as_json:
         print_json(found.as_json())
     else:

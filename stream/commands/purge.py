@@ -45,14 +45,16 @@ def appeals(
     """
     from stream.verify.purge import purge_appeals  # noqa: PLC0415  imported when it runs
 
-    done = purge_appeals(
-        app.settings,
-        scope_of(customers, start, end, kind=kind),
-        database=database,
-        dry_run=dry_run,
-        restart=restart,
-        on_found=(lambda _: None) if as_json else _show,
-    )
+    with app.postgres() as postgres:
+        done = purge_appeals(
+            app.settings,
+            postgres,
+            scope_of(customers, start, end, kind=kind),
+            database=database,
+            dry_run=dry_run,
+            restart=restart,
+            on_found=(lambda _: None) if as_json else _show,
+        )
     if as_json:
         print_json(done.as_json())
     elif dry_run:

@@ -52,16 +52,18 @@ def command(
     chosen = [reindex_job.canonical(i) for i in ids] + (reindex_job.read_ids(ids_file) if ids_file else [])
     chosen = list(dict.fromkeys(chosen))
     if dry_run:
-        total = reindex_job.count_scope(settings, scope) if windowed else len(chosen)
+        with app.postgres() as postgres:
+            total = reindex_job.count_scope(postgres, scope) if windowed else len(chosen)
         if as_json:
             print_json({"dry_run": True, "total": total})
         else:
             click.echo(f"{total:,} scorecards would be reindexed")
         return
-    if windowed:
-        done = reindex_job.reindex_scope(settings, scope, database=database, restart=restart)
-    else:
-        done = reindex_job.reindex_ids(settings, chosen, database=database)
+    with app.postgres() as postgres:
+        if windowed:
+            done = reindex_job.reindex_scope(settings, postgres, scope, database=database, restart=restart)
+        else:
+            done = reindex_job.reindex_ids(settings, postgres, chosen, database=database)
     if as_json:
         print_json(done.as_json())
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +23,7 @@ from stream.commands.console import (
 from stream.commands.options import database_option, scope_of, scope_options
 
 if TYPE_CHECKING:
+    from stream.postgres.connection import Postgres
     from stream.verify.repair import Outcome
     from stream.verify.verified import Verified
 
@@ -104,8 +106,9 @@ def command(
         tell = _tell_json if as_json else _tell_line
         watch(settings, options, every_s=every_s, stopping=stopping, on_outcome=tell)
         return
-    outcome = verify(settings, options)
-    tables = _report(app, options.scope, outcome, database) if report else {}
+    with app.postgres() as postgres:
+        outcome = verify(settings, postgres, options)
+        tables = _report(app, postgres, options.scope, outcome, database) if report else {}
     if as_json:
         print_json(outcome.as_json() | tables)
     else:
@@ -193,25 +196,18 @@ def _line(outcome: Outcome) -> str:
     )
 
 
-def _report(app: App, scope: Any, outcome: Outcome, database: str | None) -> dict[str, Any]:
+def _report(app: App, postgres: Postgres, scope: Any, outcome: Outcome, database: str | None) -> dict[str, Any]:
     from dataclasses import asdict  # noqa: PLC0415
 
-    from stream.postgres import connection as postgres  # noqa: PLC0415
     from stream.postgres.defining_query import source_of  # noqa: PLC0415
     from stream.verify import report as verify_report  # noqa: PLC0415
     from stream.verify.row_states import Shards  # noqa: PLC0415
 
     settings = app.settings
     last = outcome.verified
-    connection = postgres.connect(settings.postgres)
     shards = Shards(settings.clickhouse, database or settings.clickhouse.database)
-    try:
-        connection.execute("SET statement_timeout = 0")
-        source = source_of(connection, settings.postgres.source_schema)
-        templates = verify_report.templates(connection, source, shards, scope)
-    finally:
-        shards.close()
-        connection.close()
+    with closing(shards), postgres.asking() as connection:
+        templates = verify_report.templates(connection, source_of(connection, postgres.schema), shards, scope)
     return {
         "days": [asdict(day) for day in verify_report.days(last.postgres, last.shards)],
         "gaps": [

@@ -22,6 +22,7 @@ from stream.cutover.follower import Follower, ShadowCaughtUp
 from stream.cutover.shadow_tables import ShadowTables
 from stream.errors import ScorestreamError, UsageError
 from stream.kafka.offsets import TP
+from stream.postgres.connection import Postgres
 from stream.replay.lanes import Lanes
 from stream.replay.state import Replay, ReplayTopic
 from stream.scope import Scope
@@ -196,12 +197,13 @@ def _catch_up(follower: Follower, cut: Cut) -> None:
 
 
 def _verify(settings: Settings, shadow: str, follower: Follower, *, wait: bool) -> Verified:
-    caught_up = ShadowCaughtUp(settings, follower, wait=wait)
-    verifier = Verifier(settings, database=shadow, caught_up=caught_up)
-    try:
-        return verifier.run(Scope())
-    finally:
-        verifier.close()
+    with Postgres(settings.postgres, statement_timeout_s=0) as postgres:
+        caught_up = ShadowCaughtUp(settings, postgres, follower, wait=wait)
+        verifier = Verifier(settings, postgres, database=shadow, caught_up=caught_up)
+        try:
+            return verifier.run(Scope())
+        finally:
+            verifier.close()
 
 
 def _refuse_differences(found: Verified, name: str, shadow: str) -> None:
@@ -272,7 +274,7 @@ def _end_the_exchange(
 
 @contextmanager
 def _alone(settings: Settings, name: str) -> Iterator[None]:
-    with Lanes(settings.postgres, f"{settings.kafka.topic_prefix}/{name}") as lanes:
+    with Lanes(Postgres(settings.postgres), f"{settings.kafka.topic_prefix}/{name}") as lanes:
         if not lanes.claim(_CUTOVER_LANE):
             raise UsageError(f"a cutover of replay {name} is under way already")
         yield

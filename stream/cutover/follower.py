@@ -15,6 +15,7 @@ from stream.config import Settings
 from stream.kafka.broker import LagSource
 from stream.kafka.log_reader import LogReader, Stretch
 from stream.kafka.offsets import TP
+from stream.postgres.connection import Postgres
 from stream.replay.live_watch import Watch
 from stream.replay.plan import PassKind, Plan, table_of
 from stream.replay.work import Work, Worked
@@ -153,8 +154,8 @@ class ShadowCaughtUp(CaughtUp):
         wait: for the connector, until Kafka has everything up to the moment; without it, what Kafka has counts.
     """
 
-    def __init__(self, settings: Settings, follower: Follower, *, wait: bool) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, postgres: Postgres, follower: Follower, *, wait: bool) -> None:
+        super().__init__(settings, postgres)
         self._follower = follower
         self._wait = wait
 

@@ -33,6 +33,7 @@ from stream.monitor.sources.processes import Process, ProcessSource
 from stream.monitor.sources.replays import ReplaySource
 from stream.monitor.sources.shards import Shard, ShardSource
 from stream.monitor.sources.slot import Slot, SlotSource
+from stream.postgres.connection import Postgres
 from stream.web.health import Check, Health
 from stream.web.server import serve
 
@@ -56,7 +57,8 @@ class Monitor:
         self._path = settings.state_dir / "monitor.json"
         self._started = time.time()
         self._kafka_reader = KafkaReader(settings, self._limits, self._load())
-        slot, connect = SlotSource(settings.postgres), Connect(settings.connect, timeout_s=4, patience_s=0)
+        slot = SlotSource(Postgres(settings.postgres, statement_timeout_s=5))
+        connect = Connect(settings.connect, timeout_s=4, patience_s=0)
         self._process_source, replays = ProcessSource(own.processes), ReplaySource(settings)
         processes = self._process_source
         pace = self._pace = Pace(idle_s)

@@ -1,10 +1,15 @@
-"""Connections to Postgres: how they are opened, and what psycopg's errors mean to the caller."""
+"""Postgres as a store: opened once at the edge, handed down, and the one place that says what psycopg's errors mean.
+
+Enters: the settings' `postgres` section. Leaves: read-only connections, and the package's errors. It asks nothing
+itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import psycopg
 from psycopg import IsolationLevel
@@ -12,42 +17,13 @@ from psycopg import IsolationLevel
 from stream.config import PostgresSettings
 from stream.errors import PostgresRefused, PostgresUnavailable
 
+Connection = psycopg.Connection[Any]
+
 # What passes by itself: connection loss, restarts, timeouts, cancelled by a replica's recovery, out of connections.
-_TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
-
-
-def connect(settings: PostgresSettings) -> psycopg.Connection[Any]:
-    """A read-only connection in autocommit.
-
-    Raises:
-        PostgresUnavailable: no connection; the text names host and user, never the password.
-    """
-    options: dict[str, Any] = {"autocommit": True, "connect_timeout": 10, "application_name": "scorestream"}
-    if settings.password is not None:
-        options["password"] = settings.password.get_secret_value()
-    try:
-        connection = psycopg.connect(settings.dsn, **options)
-    except psycopg.OperationalError as error:
-        raise PostgresUnavailable(f"cannot connect to Postgres: {str(error).splitlines()[0]}") from error
-    except psycopg.Error as error:
-        raise PostgresRefused(f"cannot connect to Postgres: {error}") from error
-    connection.read_only = True
-    connection.isolation_level = IsolationLevel.REPEATABLE_READ
-    connection.execute(f"SET statement_timeout = {int(settings.statement_timeout_s * 1000)}")
-    connection.execute("SET timezone = 'UTC'")
-    return connection
-
-
-@contextmanager
-def postgres_errors() -> Iterator[None]:
-    """What psycopg raises inside, as the package's errors."""
-    try:
-        yield
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise PostgresUnavailable(f"Postgres: {str(error).splitlines()[0]}") from error
-    except psycopg.Error as error:
-        raise PostgresRefused(f"Postgres refused: {str(error).splitlines()[0]}") from error
-
+TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
+# A host that is cut off loses its session, and its locks, in half a minute, not in the two hours of TCP's defaults.
+_KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
+_KEEPALIVE_OF_SERVER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
 
 # On a replica "now" is what it has replayed. The insert position, because with synchronous_commit = off a transaction
 # is visible before its commit record is written.
@@ -57,6 +33,139 @@ LSN_NOW = (
 )
 
 
+@contextmanager
+def errors(what: str = "Postgres") -> Iterator[None]:
+    """What psycopg raises inside, as the package's errors; the text has the first line of the server's own words.
+
+    Raises:
+        PostgresUnavailable: the connection broke, or a limit of the moment was reached.
+        PostgresRefused: a later try changes nothing.
+    """
+    try:
+        yield
+    except TRANSIENT as error:
+        raise PostgresUnavailable(f"{what}: {_first_line(error)}") from error
+    except psycopg.Error as error:
+        raise PostgresRefused(f"{what} refused: {_first_line(error)}") from error
+
+
+class Postgres:
+    """The source database. `with`-able, for one thread.
+
+    One shared connection serves all questions that follow one another; a snapshot or a lock takes a session of its own.
+
+    Args:
+        statement_timeout_s: limit of one statement on the shared connection; default: the settings' one.
+    """
+
+    def __init__(self, settings: PostgresSettings, *, statement_timeout_s: float | None = None) -> None:
+        self._settings = settings
+        self._timeout_s = settings.statement_timeout_s if statement_timeout_s is None else statement_timeout_s
+        self._shared: Connection | None = None
+
+    @property
+    def schema(self) -> str:
+        """Schema of the source tables."""
+        return self._settings.source_schema
+
+    @property
+    def slot(self) -> str:
+        """Name of the connector's replication slot."""
+        return self._settings.slot
+
+    def table(self, name: str) -> str:
+        """A source table with its schema, quoted."""
+        return f"{quoted(self.schema)}.{quoted(name)}"
+
+    @contextmanager
+    def asking(self, what: str = "Postgres") -> Iterator[Connection]:
+        """The shared connection: opened by the first question, and again after a loss.
+
+        Raises:
+            PostgresUnavailable, PostgresRefused: as `errors`; the connection is closed then.
+        """
+        try:
+            with errors(what):
+                if self._shared is None or self._shared.closed:
+                    self._shared = connect(self._settings, statement_timeout_s=self._timeout_s)
+                yield self._shared
+        except (PostgresUnavailable, PostgresRefused) as error:
+            if isinstance(error.__cause__, psycopg.Error):  # the server's answer, not an error of whoever asked
+                self.close()
+            raise
+
+    @contextmanager
+    def session(self, what: str = "Postgres", *, statement_timeout_s: float | None = None) -> Iterator[Connection]:
+        """A connection of its own, closed at the end.
+
+        Args:
+            statement_timeout_s: 0: a statement takes as long as it takes; default: as the shared connection.
+        """
+        limit = self._timeout_s if statement_timeout_s is None else statement_timeout_s
+        with errors(what), connect(self._settings, statement_timeout_s=limit) as connection:
+            yield connection
+
+    def holding(self) -> Connection:
+        """A connection of its own for locks, kept alive by TCP; the caller closes it.
+
+        Raises:
+            PostgresUnavailable: no connection.
+        """
+        connection = connect(self._settings, statement_timeout_s=self._timeout_s, **_KEEPALIVE)
+        with errors():
+            connection.execute(_KEEPALIVE_OF_SERVER)
+        return connection
+
+    def close(self) -> None:
+        """Close the shared connection; the next question opens another."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def connect(settings: PostgresSettings, *, statement_timeout_s: float | None = None, **more: Any) -> Connection:
+    """A read-only connection in autocommit, UTC.
+
+    Raises:
+        PostgresUnavailable: no connection; the text names host and user, never the password.
+        PostgresRefused: the DSN is no connection string.
+    """
+    options: dict[str, Any] = {"autocommit": True, "connect_timeout": 10, "application_name": "scorestream", **more}
+    if settings.password is not None:
+        options["password"] = settings.password.get_secret_value()
+    try:
+        connection = psycopg.connect(settings.dsn, **options)
+    except psycopg.OperationalError as error:
+        raise PostgresUnavailable(f"cannot connect to Postgres: {_first_line(error)}") from error
+    except psycopg.Error as error:
+        # libpq prints a malformed DSN whole, and a password may stand in it.
+        raise PostgresRefused("cannot connect to Postgres: SCORESTREAM_POSTGRES_DSN is no connection string") from error
+    connection.read_only = True
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    limit = settings.statement_timeout_s if statement_timeout_s is None else statement_timeout_s
+    connection.execute(f"SET statement_timeout = {int(limit * 1000)}")
+    connection.execute("SET timezone = 'UTC'")
+    return connection
+
+
+def is_readable(connection: Connection, table: str) -> bool:
+    """Whether this table, quoted and with its schema, is there and may be read."""
+    row = connection.execute(
+        "SELECT coalesce(has_table_privilege(to_regclass(%s), 'SELECT'), false)", (table,)
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def quoted(identifier: str) -> str:
     """An identifier for Postgres."""
     return '"' + identifier.replace('"', '""') + '"'
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

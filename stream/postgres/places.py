@@ -10,14 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg
-
-from stream.config import PostgresSettings
-from stream.errors import PostgresRefused, PostgresUnavailable
+from stream.errors import PostgresRefused
 from stream.pipeline.placement import GONE, Place, place_of
 from stream.pipeline.reindex import Snapshot
 from stream.postgres import row_versions
-from stream.postgres.connection import _TRANSIENT, connect
+from stream.postgres.connection import Connection, Postgres, is_readable, quoted
 from stream.postgres.row_versions import Seen
 from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table
 from stream.times import POSTGRES_EPOCH_US
@@ -26,18 +23,15 @@ _INFINITE = {2**63 - 1, -(2**63)}
 
 
 class PostgresSource:
-    """Look-ups over one connection, opened at the first one and again after a loss. Not for several threads."""
+    """Look-ups over a store's shared connection. Not for several threads."""
 
-    def __init__(self, settings: PostgresSettings) -> None:
-        self._settings = settings
-        self._connection: psycopg.Connection[Any] | None = None
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
         self._sql: _Statements | None = None
 
     def close(self) -> None:
         """Close the connection; the next look-up opens another."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._postgres.close()
 
     def connect(self) -> None:
         """Open the connection now; else the first look-up does."""
@@ -92,25 +86,17 @@ class PostgresSource:
         return Snapshot(places, rows)
 
     @contextmanager
-    def _reading(self) -> Iterator[tuple[psycopg.Connection[Any], _Statements]]:
-        try:
-            if self._connection is None or self._connection.closed:
-                self._connection = connect(self._settings)
+    def _reading(self) -> Iterator[tuple[Connection, _Statements]]:
+        with self._postgres.asking("Postgres look-up") as connection:
             if self._sql is None:
-                self._sql = _Statements(self._connection, self._settings.source_schema)
-            yield self._connection, self._sql
-        except _TRANSIENT as error:
-            self.close()
-            raise PostgresUnavailable(f"Postgres look-up failed: {str(error).splitlines()[0]}") from error
-        except psycopg.Error as error:
-            self.close()
-            raise PostgresRefused(f"Postgres refused a look-up: {str(error).splitlines()[0]}") from error
+                self._sql = _Statements(connection, self._postgres.schema)
+            yield connection, self._sql
 
 
 class _Looked(dict[str, Place]):
     """Places, with the row versions that they were read from."""
 
-    def __init__(self, connection: psycopg.Connection[Any], ids: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+    def __init__(self, connection: Connection, ids: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
         super().__init__({ids[row[0] - 1]: _place(*row[1:5]) for row in rows})
         self.connection = connection  # row versions of another server may be others
         self._ids = ids
@@ -130,7 +116,7 @@ class _Looked(dict[str, Place]):
         return ids, seen
 
 
-def _places(connection: psycopg.Connection[Any], sql: _Statements, ids: Sequence[str]) -> _Looked:
+def _places(connection: Connection, sql: _Statements, ids: Sequence[str]) -> _Looked:
     return _Looked(connection, ids, _rows(connection, sql.places, ids))
 
 
@@ -141,7 +127,7 @@ def _place(customer_id: str, kind: int | None, process: bool, time: bytes | None
     return place_of(customer_id=customer_id, scorecard_type=kind, process=process, event_time_us=time_us)
 
 
-def _rows(connection: psycopg.Connection[Any], query: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
+def _rows(connection: Connection, query: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
     # One array literal costs a tenth of what adapting a list of UUIDs does. Ids were checked to be UUIDs; quotes in an
     # id of another kind are escaped all the same.
     if not ids:
@@ -165,9 +151,9 @@ def _quoted(text: str) -> str:
 class _Statements:
     """The look-ups' SQL, for the types that the source's columns have: ids may be uuid or text there."""
 
-    def __init__(self, connection: psycopg.Connection[Any], schema: str) -> None:
+    def __init__(self, connection: Connection, schema: str) -> None:
         types = _column_types(connection, schema)
-        scorecards, scores, chats = (f"{_name(schema)}.{_name(t)}" for t in (SCORECARD.source, SCORE.source, CHATS))
+        scorecards, scores, chats = (f"{quoted(schema)}.{quoted(t)}" for t in (SCORECARD.source, SCORE.source, CHATS))
         card_type = types[SCORECARD.source, "scorecard_id"]
         link_type, chat_type = types[SCORECARD.source, "conversation_id"], types[CHATS, "conversation_id"]
         link = "s.conversation_id"
@@ -185,8 +171,7 @@ class _Statements:
         plain = _are_plain(connection, schema, (SCORECARD.source, CHATS))
         self.changed = row_versions.CHANGED.format(scorecards=scorecards, chats=chats) if plain else None
         horizon = "SELECT NULL::bigint"
-        if _readable(connection, schema, HORIZON):
-            table = f"{_name(schema)}.{_name(HORIZON)}"
+        if is_readable(connection, table := f"{quoted(schema)}.{quoted(HORIZON)}"):
             horizon = f"SELECT begun FROM {table} WHERE ended > {_xid('c')} ORDER BY ended, begun LIMIT 1"
         self.scorecards_of = f"""
             SELECT w.n, s.scorecard_id::text, coalesce((s.xmin = c.xmin OR {_xid("s")} >= h.begun) AND NOT EXISTS (
@@ -205,7 +190,7 @@ class _Statements:
         }
 
 
-def _column_types(connection: psycopg.Connection[Any], schema: str) -> dict[tuple[str, str], str]:
+def _column_types(connection: Connection, schema: str) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {
         (table, column): kind
         for table, column, kind in connection.execute(
@@ -223,7 +208,7 @@ def _column_types(connection: psycopg.Connection[Any], schema: str) -> dict[tupl
     return found
 
 
-def _are_plain(connection: psycopg.Connection[Any], schema: str, tables: Sequence[str]) -> bool:
+def _are_plain(connection: Connection, schema: str, tables: Sequence[str]) -> bool:
     """Whether each of these is one table, without partitions or tables that inherit from it."""
     row = connection.execute(
         "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -231,16 +216,6 @@ def _are_plain(connection: psycopg.Connection[Any], schema: str, tables: Sequenc
         (schema, list(tables)),
     ).fetchone()
     return row is not None and row[0] == len(tables)
-
-
-def _readable(connection: psycopg.Connection[Any], schema: str, table: str) -> bool:
-    """Whether the table is there and may be read."""
-    row = connection.execute(
-        "SELECT has_table_privilege(c.oid, 'SELECT') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = %s AND c.relname = %s",
-        (schema, table),
-    ).fetchone()
-    return row is not None and row[0]
 
 
 def required_columns() -> list[tuple[str, str]]:
@@ -254,7 +229,7 @@ def required_columns() -> list[tuple[str, str]]:
 
 
 def _column(column: Column) -> str:
-    name = f"s.{_name(column.name)}"
+    name = f"s.{quoted(column.name)}"
     casts = {"uuid": f"{name}::text", "text": f"{name}::text", "float": f"{name}::float8", "int": f"{name}::int"}
     return _micros(name) if column.kind == "time" else casts.get(column.kind, name)
 
@@ -267,7 +242,3 @@ def _xid(alias: str) -> str:
 def _micros(expression: str) -> str:
     # Infinite times are NULL here: their own message is a dead letter.
     return f"CASE WHEN isfinite({expression}) THEN (extract(epoch FROM {expression}) * 1000000)::bigint END"
-
-
-def _name(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'

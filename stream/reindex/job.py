@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from stream.config import Settings
 from stream.errors import UsageError
 from stream.pipeline.placement import GONE, State
 from stream.pipeline.values import uuid_int, uuid_text
-from stream.postgres import connection as postgres
-from stream.postgres.connection import postgres_errors
+from stream.postgres.connection import Connection, Postgres
 from stream.postgres.defining_query import Source, source_of
 from stream.postgres.pages import pages
 from stream.progress import Progress
@@ -84,9 +81,8 @@ def canonical(text: str) -> str:
         raise UsageError(str(error)) from error
 
 
-@postgres_errors()
 def reindex_ids(
-    settings: Settings, ids: Sequence[str], *, database: str | None = None, show: bool = True
+    settings: Settings, postgres: Postgres, ids: Sequence[str], *, database: str | None = None, show: bool = True
 ) -> Reindexing:
     """Reindex these scorecards; a list of more than a chunk is resumed where an earlier run of it ended."""
     digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
@@ -94,31 +90,33 @@ def reindex_ids(
     state = job.load() or JobState(total=len(ids))
     left = list(ids[state.done :])
     chunks = (left[at : at + CHUNK] for at in range(0, len(left), CHUNK))
-    return _run(settings, job, state, ((chunk, set()) for chunk in chunks), database=database, show=show)
+    pages_of = ((chunk, set[str]()) for chunk in chunks)
+    return _run(settings, postgres, job, state, pages_of, database=database, show=show)
 
 
-@postgres_errors()
 def reindex_scope(
-    settings: Settings, scope: Scope, *, database: str | None = None, restart: bool = False, show: bool = True
+    settings: Settings,
+    postgres: Postgres,
+    scope: Scope,
+    *,
+    database: str | None = None,
+    restart: bool = False,
+    show: bool = True,
 ) -> Reindexing:
     """Reindex all scorecards that Postgres has in the scope, appeals too (they are retired)."""
     about = {"scope": scope.as_json(), "database": _database(settings, database)}
     job = JobFile(settings.state_dir, "reindex", about)
-    connection = postgres.connect(settings.postgres)
-    try:
-        connection.execute("SET statement_timeout = 0")
-        source = source_of(connection, settings.postgres.source_schema)
+    with postgres.asking() as connection:
+        source = source_of(connection, postgres.schema)
         state = None if restart else job.load()
         state = state or JobState(total=count(connection, source, scope))
         more, values = scope.postgres(customer=source.customer, time=source.time, process=source.process)
         found = pages(connection, source, more or ["TRUE"], values, after=state.after)
         chunks = (([row[0] for row in page], {row[1] for row in page}) for page in found)
-        return _run(settings, job, state, chunks, database=database, show=show)
-    finally:
-        connection.close()
+        return _run(settings, postgres, job, state, chunks, database=database, show=show)
 
 
-def count(connection: psycopg.Connection[Any], source: Source, scope: Scope) -> int:
+def count(connection: Connection, source: Source, scope: Scope) -> int:
     """Scorecards of any state in the scope."""
     more, values = scope.postgres(customer=source.customer, time=source.time, process=source.process)
     row = connection.execute(
@@ -127,18 +125,13 @@ def count(connection: psycopg.Connection[Any], source: Source, scope: Scope) -> 
     return int(row[0]) if row is not None else 0
 
 
-@postgres_errors()
-def count_scope(settings: Settings, scope: Scope) -> int:
-    """The same over a connection of its own, for a dry run."""
-    connection = postgres.connect(settings.postgres)
-    try:
-        connection.execute("SET statement_timeout = 0")
-        return count(connection, source_of(connection, settings.postgres.source_schema), scope)
-    finally:
-        connection.close()
+def count_scope(postgres: Postgres, scope: Scope) -> int:
+    """Scorecards of any state in the scope, for a dry run."""
+    with postgres.asking() as connection:
+        return count(connection, source_of(connection, postgres.schema), scope)
 
 
-def faulty(connection: psycopg.Connection[Any], source: Source, ids: Sequence[str]) -> int:
+def faulty(connection: Connection, source: Source, ids: Sequence[str]) -> int:
     """How many of these scorecards have a row that ClickHouse cannot hold."""
     kind = source.types[SCORECARD.source, "scorecard_id"]
     found: set[str] = set()
@@ -153,6 +146,7 @@ def faulty(connection: psycopg.Connection[Any], source: Source, ids: Sequence[st
 
 def _run(
     settings: Settings,
+    postgres: Postgres,
     job: JobFile,
     state: JobState,
     chunks: Iterator[tuple[list[str], set[str]]],
@@ -161,27 +155,24 @@ def _run(
     show: bool,
 ) -> Reindexing:
     result = Reindexing(total=state.total, reindexed=state.done, failed=state.failed, resumed_at=state.done)
-    connection = postgres.connect(settings.postgres)
-    try:
-        source = source_of(connection, settings.postgres.source_schema)
-        with (
-            ReindexNow(settings, database=database) as reindex,
-            Progress("reindex", total=state.total, unit="scorecards", show=show) as progress,
-        ):
-            progress.start_at(state.done, failed=state.failed)
-            for ids, customers in chunks:
-                done = reindex(ids, customers)
-                failed = faulty(connection, source, ids)
-                retired = sum(done.places.get(i, GONE).state in _RETIRED for i in ids)
-                result.retired += retired
-                result.shown += len(ids) - retired
-                result.reindexed += len(ids)
-                result.failed += failed
-                state.after, state.done, state.failed = ids[-1], result.reindexed, result.failed
-                job.save(state)
-                progress.add(len(ids), failed=failed)
-    finally:
-        connection.close()
+    with (
+        postgres.asking() as connection,
+        ReindexNow(settings, postgres, database=database) as reindex,
+        Progress("reindex", total=state.total, unit="scorecards", show=show) as progress,
+    ):
+        source = source_of(connection, postgres.schema)
+        progress.start_at(state.done, failed=state.failed)
+        for ids, customers in chunks:
+            done = reindex(ids, customers)
+            failed = faulty(connection, source, ids)
+            retired = sum(done.places.get(i, GONE).state in _RETIRED for i in ids)
+            result.retired += retired
+            result.shown += len(ids) - retired
+            result.reindexed += len(ids)
+            result.failed += failed
+            state.after, state.done, state.failed = ids[-1], result.reindexed, result.failed
+            job.save(state)
+            progress.add(len(ids), failed=failed)
     job.remove()
     return result
 

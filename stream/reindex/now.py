@@ -21,9 +21,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
-
-import psycopg
+from typing import Self
 
 from stream import metrics
 from stream.clickhouse.shards import Shards
@@ -36,8 +34,7 @@ from stream.pipeline.reindex import Standing, plan_reindex
 from stream.pipeline.settle import REINDEX_CHUNK, Settler
 from stream.pipeline.values import uuid_int
 from stream.pipeline.writes import Key, Writes
-from stream.postgres import connection as postgres
-from stream.postgres.connection import LSN_NOW, postgres_errors
+from stream.postgres.connection import LSN_NOW, Postgres
 from stream.postgres.defining_query import Source, as_stored, source_of
 from stream.postgres.places import PostgresSource
 from stream.retry import Retrier
@@ -59,15 +56,16 @@ class Reindexed:
 
 
 class ReindexNow:
-    """Owns its clients; `with`-able, for one thread.
+    """Owns its clients of the shards; `with`-able, for one thread.
 
     Args:
         database: another than the settings' ClickHouse database.
     """
 
-    def __init__(self, settings: Settings, *, database: str | None = None) -> None:
+    def __init__(self, settings: Settings, postgres: Postgres, *, database: str | None = None) -> None:
         self._settings = settings
-        self._source = PostgresSource(settings.postgres)
+        self._postgres = postgres
+        self._source = PostgresSource(postgres)
         self._shards = Shards(settings.clickhouse, database=database)
         self._target = ClickHouseTarget(self._shards)
         self._retry = Retrier(
@@ -77,7 +75,6 @@ class ReindexNow:
         )
         self._layout = layout(settings)
         self._settler = Settler(source=self._source, target=self._target, layout=self._layout, retry=self._retry)
-        self._connection: psycopg.Connection[Any] | None = None
         self._schema: Source | None = None
         self._floor: int | None = None
 
@@ -141,21 +138,15 @@ class ReindexNow:
         return self._retry(lambda: self._target.standing(ids, customers))
 
     def _spelled(self, ids: Sequence[str]) -> list[str]:
-        with postgres_errors():
-            connection = self._reader()
+        with self._postgres.asking() as connection:
             if self._schema is None:
-                self._schema = source_of(connection, self._settings.postgres.source_schema)
+                self._schema = source_of(connection, self._postgres.schema)
             return as_stored(connection, self._schema, ids)
-
-    def _reader(self) -> psycopg.Connection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = postgres.connect(self._settings.postgres)
-        return self._connection
 
     def _version_now(self) -> int:
         """No change that is committed already has a higher version."""
-        with postgres_errors():
-            row = self._reader().execute(LSN_NOW).fetchone()
+        with self._postgres.asking() as connection:
+            row = connection.execute(LSN_NOW).fetchone()
         lsn = int(row[0]) if row is not None else 0
         return self._settings.version_epoch << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX
 
@@ -187,11 +178,8 @@ class ReindexNow:
         return found
 
     def close(self) -> None:
-        self._source.close()
         self._target.close()
         self._shards.close()
-        if self._connection is not None:
-            self._connection.close()
 
     def __enter__(self) -> Self:
         return self

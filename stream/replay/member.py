@@ -32,6 +32,7 @@ from stream.kafka.broker import LagSource
 from stream.kafka.log_reader import LogReader, Stretch
 from stream.kafka.offsets import TP, Offsets
 from stream.pipeline.dead_letter_guard import DeadLetterGuard
+from stream.postgres.connection import Postgres
 from stream.replay.lanes import ADVANCE, Lanes
 from stream.replay.live_watch import Watch
 from stream.replay.plan import Heartbeat, Pass, Result, Span, table_of
@@ -86,7 +87,9 @@ class Member:
         self._passing = len(self._replay.passes)
         self._pass: Pass = [plan.main, *self._replay.passes][-1]
         self._reader = self._stack.enter_context(LogReader(settings.kafka, group=plan.group))
-        self._lanes = self._stack.enter_context(Lanes(settings.postgres, f"{settings.kafka.topic_prefix}/{name}"))
+        self._lanes = self._stack.enter_context(
+            Lanes(Postgres(settings.postgres), f"{settings.kafka.topic_prefix}/{name}")
+        )
         self._lag = LagSource(settings.kafka)
         self._stack.callback(self._lag.close)
         self._watch = Watch(settings, database=plan.into)

@@ -11,21 +11,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import psycopg
-
 from stream.clickhouse.schema.apply import prepare_shadow
 from stream.config import Settings
-from stream.errors import PostgresUnavailable, UsageError
+from stream.errors import UsageError
 from stream.kafka.broker import LagSource
 from stream.kafka.log_reader import LogReader, offsets_at
 from stream.kafka.offsets import TP
-from stream.postgres import connection as postgres
+from stream.postgres.connection import Postgres
 from stream.postgres.places import PostgresSource
 from stream.replay.choose import by_filter, chooser
 from stream.replay.plan import Filter, Pass, Plan, Span, default_tables, order_of, table_of
 from stream.replay.start_points import LogBounds, StartPoint, bounds, check_offsets, resolve
 from stream.replay.state import ReplayTopic, group_of
-from stream.tables import SOURCES, TEMPLATES
+from stream.tables import SCORECARD, SOURCES, TEMPLATES
 from stream.times import time_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -132,7 +130,7 @@ def check_name(topic: ReplayTopic, name: str) -> None:
 
 def sample(settings: Settings, made: Plan) -> Sample:
     """Look at some messages of the main pass, from the middle of each partition: how large, how many match."""
-    source = PostgresSource(settings.postgres)
+    source = PostgresSource(Postgres(settings.postgres))
     choose = chooser(made.filter, source)
     spans = [span for span in made.main.spans if span.messages]
     each = max(20, _SAMPLE // max(1, len(spans)))
@@ -164,23 +162,18 @@ def _check_customers(settings: Settings, customers: Sequence[str]) -> None:
     """Customers without a template or a scorecard are misspelt."""
     if not customers:
         return
-    schema = settings.postgres.source_schema
-    try:
-        with postgres.connect(settings.postgres) as connection:
-            rows = connection.execute(f'SELECT DISTINCT customer_id::text FROM "{schema}"."{TEMPLATES}"').fetchall()
-            there = {row[0] for row in rows}
-            for customer in customers:
-                if customer in there:
-                    continue
-                found = connection.execute(
-                    f'SELECT 1 FROM "{schema}".scorecards WHERE customer_id::text = %s LIMIT 1', (customer,)
-                ).fetchone()
-                if found is None:
-                    near = difflib.get_close_matches(customer, there, n=3)
-                    hint = f"did you mean {' or '.join(near)}?" if near else "ids are compared letter by letter"
-                    raise UsageError(f"there is no customer {customer!r} in Postgres; {hint}")
-    except psycopg.OperationalError as error:
-        raise PostgresUnavailable(f"Postgres: {str(error).splitlines()[0]}") from error
+    postgres = Postgres(settings.postgres)
+    with postgres, postgres.asking() as connection:
+        rows = connection.execute(f"SELECT DISTINCT customer_id::text FROM {postgres.table(TEMPLATES)}".encode())
+        there = {row[0] for row in rows}
+        for customer in customers:
+            if customer in there:
+                continue
+            known = f"SELECT 1 FROM {postgres.table(SCORECARD.source)} WHERE customer_id::text = %s LIMIT 1"
+            if connection.execute(known.encode(), (customer,)).fetchone() is None:
+                near = difflib.get_close_matches(customer, there, n=3)
+                hint = f"did you mean {' or '.join(near)}?" if near else "ids are compared letter by letter"
+                raise UsageError(f"there is no customer {customer!r} in Postgres; {hint}")
 
 
 def _each(known: LogBounds) -> tuple[dict[TP, int], ...]:

@@ -11,13 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 
-import psycopg
-
 from stream.config import Settings
-from stream.errors import PostgresUnavailable, UsageError
+from stream.errors import UsageError
 from stream.kafka.broker import LagSource
 from stream.kafka.offsets import TP
-from stream.postgres import connection as postgres
+from stream.postgres.connection import Postgres
 from stream.tables import SOURCES
 
 _POLL_S = 0.2
@@ -26,10 +24,10 @@ _POLL_S = 0.2
 class CaughtUp:
     """Waits until everything up to an LSN is indexed. `close` it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, postgres: Postgres) -> None:
         self._settings = settings
+        self._postgres = postgres
         self._lag = LagSource(settings.kafka)
-        self._connection = postgres.connect(settings.postgres)
         self._passed = -1
         self.why = ""  # what it waits for, or waited for when the time was over
 
@@ -60,15 +58,13 @@ class CaughtUp:
 
     def _published(self, lsn: int) -> bool:
         """Debezium has everything before `lsn` in Kafka."""
-        slot = self._settings.postgres.slot
-        try:
-            row = self._connection.execute(
+        slot = self._postgres.slot
+        with self._postgres.asking() as connection:
+            row = connection.execute(
                 "SELECT (confirmed_flush_lsn - '0/0'::pg_lsn)::bigint, active FROM pg_replication_slots "
                 "WHERE slot_name = %s",
                 (slot,),
             ).fetchone()
-        except psycopg.OperationalError as error:
-            raise PostgresUnavailable(f"Postgres: {str(error).splitlines()[0]}") from error
         if row is None:
             raise UsageError(
                 f"there is no replication slot {slot!r}, so nothing says how far the pipeline is; run `scorestream "
@@ -99,4 +95,3 @@ class CaughtUp:
 
     def close(self) -> None:
         self._lag.close()
-        self._connection.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,7 @@ from stream.pipeline.ordering import commit_lsn, lsn, lsn_text
 from stream.pipeline.placement import APPEALS, ORDINARY, State, month_of
 from stream.pipeline.values import uuid_text
 from stream.pipeline.writes import Layout
-from stream.postgres import connection as postgres
-from stream.postgres.connection import LSN_NOW, postgres_errors
+from stream.postgres.connection import LSN_NOW, Postgres
 from stream.postgres.defining_query import source_of
 from stream.tables import SCORE, SCORECARD, TARGETS
 from stream.times import moment
@@ -119,9 +119,9 @@ class Explanation:
         }
 
 
-@postgres_errors()
 def explain(
     settings: Settings,
+    postgres: Postgres,
     scorecard_id: str,
     *,
     database: str | None = None,
@@ -142,16 +142,15 @@ def explain(
     """
     out = Explanation(scorecard_id)
     shards = Shards(settings.clickhouse, database or settings.clickhouse.database)
-    connection = postgres.connect(settings.postgres)
     spread = layout(settings)
     letters = DeadLetterIndex(settings if kafka else None)
-    try:
-        source = source_of(connection, settings.postgres.source_schema)
+    with closing(shards), postgres.asking() as connection:
+        source = source_of(connection, postgres.schema)
         for look in range(_LOOKS):  # the first without waiting; again when something is wrong, or moved meanwhile
             before = in_postgres(connection, source, [scorecard_id])
             if look and kafka:
                 at = connection.execute(LSN_NOW).fetchone()
-                out.lag = _lag(settings, int(at[0]) if at is not None else 0, timeout_s)
+                out.lag = _lag(settings, postgres, int(at[0]) if at is not None else 0, timeout_s)
             out.stored = _stored(shards, scorecard_id)
             known = {each.customer_id for each in out.stored} | set(customers)
             known |= {card.place.customer_id for card in before.cards.values()}
@@ -161,9 +160,6 @@ def explain(
         out.dead_letters = _letters(letters, before, out)
         if kafka and log_messages:
             out.log = last_messages(settings, scorecard_id, most=log_messages)
-    finally:
-        shards.close()
-        connection.close()
     out.verdict, out.sentence = verdict(out)
     return out
 
@@ -243,10 +239,10 @@ def _letters(letters: DeadLetterIndex, postgres_has: InPostgres, out: Explanatio
     return list(dict.fromkeys(known[i] for i in ids if i in known))
 
 
-def _lag(settings: Settings, at: int, timeout_s: float) -> str:
+def _lag(settings: Settings, postgres: Postgres, at: int, timeout_s: float) -> str:
     """Why the pipeline may not have indexed everything before this LSN yet; asked only when something is wrong."""
     try:
-        caught_up = CaughtUp(settings)
+        caught_up = CaughtUp(settings, postgres)
     except (Retry, Stop) as error:
         return f"how far the pipeline is could not be told ({error})"
     try:

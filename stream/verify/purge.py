@@ -8,12 +8,12 @@ Rows without a version (0, as of an indexer that had none) are retired like othe
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 from stream.config import Settings
-from stream.postgres import connection as postgres
-from stream.postgres.connection import postgres_errors
+from stream.postgres.connection import Postgres
 from stream.postgres.defining_query import source_of
 from stream.postgres.pages import appeal_ids
 from stream.progress import Progress
@@ -56,9 +56,9 @@ class Purged:
         }
 
 
-@postgres_errors()
 def purge_appeals(
     settings: Settings,
+    postgres: Postgres,
     scope: Scope,
     *,
     database: str | None = None,
@@ -74,11 +74,8 @@ def purge_appeals(
     """
     name = database or settings.clickhouse.database
     job = JobFile(settings.state_dir, "purge", {"scope": scope.as_json(), "database": name})
-    connection = postgres.connect(settings.postgres)
-    shards = Shards(settings.clickhouse, name)
-    try:
-        connection.execute("SET statement_timeout = 0")
-        source = source_of(connection, settings.postgres.source_schema)
+    with closing(Shards(settings.clickhouse, name)) as shards, postgres.asking() as connection:
+        source = source_of(connection, postgres.schema)
         before = appeals(connection, source, shards, scope, lasting=False)
         on_found(before)
         total = sum(sum(each.by_type.values()) for each in before)
@@ -88,7 +85,7 @@ def purge_appeals(
         state = (None if restart else job.load()) or JobState(total=total)
         result.resumed_at = state.done
         with (
-            ReindexNow(settings, database=database) as reindex,
+            ReindexNow(settings, postgres, database=database) as reindex,
             Progress("purge", total=total, unit="appeals", show=show) as progress,
         ):
             progress.start_at(state.done)
@@ -102,8 +99,5 @@ def purge_appeals(
                 job.save(state)
                 progress.add(len(page))
         result.after = appeals(connection, source, shards, scope)
-    finally:
-        shards.close()
-        connection.close()
     job.remove()
     return result

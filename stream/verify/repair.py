@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from stream import metrics
 from stream.config import Settings
-from stream.postgres import connection as postgres
-from stream.postgres.connection import postgres_errors
+from stream.postgres.connection import Postgres
 from stream.postgres.defining_query import source_of
 from stream.reindex.now import ReindexNow
 from stream.scope import Scope
@@ -62,26 +62,28 @@ class Options:
     repair: bool = False
 
 
-def verify(settings: Settings, options: Options, *, show: bool = True) -> Outcome:
+def verify(settings: Settings, postgres: Postgres, options: Options, *, show: bool = True) -> Outcome:
     """One comparison; with `repair`, comparisons and reindexes until nothing differs or `ROUNDS` are over."""
-    verifier = Verifier(settings, database=options.database, wait=options.wait, timeout_s=options.timeout_s)
+    verifier = Verifier(settings, postgres, database=options.database, wait=options.wait, timeout_s=options.timeout_s)
     try:
         if not options.repair:
             first = last = verifier.run(options.scope, limit=options.limit, stages=Stages(show=show))
             repaired = 0
         else:
-            first, last, repaired = _repair(settings, options, verifier, show=show)
-        return Outcome(last, first, repaired, _appeals(settings, options, verifier))
+            first, last, repaired = _repair(settings, postgres, options, verifier, show=show)
+        return Outcome(last, first, repaired, _appeals(settings, postgres, options, verifier))
     finally:
         verifier.close()
 
 
-def _repair(settings: Settings, options: Options, verifier: Verifier, *, show: bool) -> tuple[Verified, Verified, int]:
-    with ReindexNow(settings, database=options.database) as reindex:
+def _repair(
+    settings: Settings, postgres: Postgres, options: Options, verifier: Verifier, *, show: bool
+) -> tuple[Verified, Verified, int]:
+    with ReindexNow(settings, postgres, database=options.database) as reindex:
         done: set[str] = set()
 
         def mend(ids: list[str], customers: set[str]) -> None:
-            log.info("repair scorecards=%d", len(ids))
+            log.info("repair", extra={"scorecards": len(ids)})
             reindex(ids, customers)
             done.update(ids)
             metrics.VERIFY_REPAIRED.inc(len(ids))
@@ -96,14 +98,8 @@ def _repair(settings: Settings, options: Options, verifier: Verifier, *, show: b
     return first, last, len(done)
 
 
-@postgres_errors()
-def _appeals(settings: Settings, options: Options, verifier: Verifier) -> list[Appeals]:
-    connection = postgres.connect(settings.postgres)
-    shards = Shards(settings.clickhouse, options.database or settings.clickhouse.database)
-    try:
-        connection.execute("SET statement_timeout = 0")
-        source = source_of(connection, settings.postgres.source_schema)
+def _appeals(settings: Settings, postgres: Postgres, options: Options, verifier: Verifier) -> list[Appeals]:
+    database = options.database or settings.clickhouse.database
+    with closing(Shards(settings.clickhouse, database)) as shards, postgres.asking() as connection:
+        source = source_of(connection, postgres.schema)
         return appeals(connection, source, shards, options.scope, caught_up=verifier.caught_up)
-    finally:
-        shards.close()
-        connection.close()

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import psycopg
-
-from stream.postgres.connection import quoted
+from stream.postgres.connection import Connection, is_readable
 from stream.postgres.defining_query import Source
 from stream.scope import Scope
 from stream.tables import SCORE, SCORECARD, TEMPLATES
@@ -85,7 +82,7 @@ class Template:
     shown: int
 
 
-def templates(connection: psycopg.Connection[Any], source: Source, shards: Shards, scope: Scope) -> list[Template]:
+def templates(connection: Connection, source: Source, shards: Shards, scope: Scope) -> list[Template]:
     """Scorecards by template: in Postgres' defining query, and shown."""
     more, values = scope.postgres(customer=source.customer, time=source.time, process=source.process)
     in_postgres: dict[tuple[str, str], tuple[int, int]] = {
@@ -99,7 +96,7 @@ def templates(connection: psycopg.Connection[Any], source: Source, shards: Shard
     }
     named: dict[str, tuple[str, int]] = (
         {}
-        if not _has_templates(connection, source.schema)
+        if not is_readable(connection, source.table(TEMPLATES))
         else {
             template: (title, kind)
             for template, title, kind in connection.execute(
@@ -125,11 +122,3 @@ def templates(connection: psycopg.Connection[Any], source: Source, shards: Shard
             Template(customer, template, title, kind, count, with_conversation, shown.get((customer, template), 0))
         )
     return sorted(found, key=lambda t: (t.customer_id, t.type or 9, -t.scorecards))
-
-
-def _has_templates(connection: psycopg.Connection[Any], schema: str) -> bool:
-    """Whether there is a table of templates that may be read."""
-    row = connection.execute(
-        "SELECT coalesce(has_table_privilege(to_regclass(%s), 'SELECT'), false)", (f"{quoted(schema)}.{TEMPLATES}",)
-    ).fetchone()
-    return bool(row and row[0])

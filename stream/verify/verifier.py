@@ -16,15 +16,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-import psycopg
-
 from stream.clickhouse.shards import patient
 from stream.config import Settings
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
 from stream.pipeline.values import uuid_text
 from stream.pipeline.writes import Key
-from stream.postgres import connection as postgres
-from stream.postgres.connection import LSN_NOW, postgres_errors
+from stream.postgres.connection import LSN_NOW, Connection, Postgres
 from stream.postgres.defining_query import Source, source_of
 from stream.scope import Scope
 from stream.verify import cells
@@ -42,6 +39,7 @@ LOOKS = 5  # at a row that moves, before it is told as not comparable
 _LOOK_WAIT_S = 0.3  # before the second look, doubled each time
 _FEW_S = 15.0  # limit of the wait for the pipeline at each further look
 _MAX_MOVING = 100_000
+_READS_ONCE = "SET work_mem = '64MB'; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET jit = off"
 
 OnChunk = Callable[[list[str], set[str]], None]
 
@@ -59,6 +57,7 @@ class Verifier:
     def __init__(
         self,
         settings: Settings,
+        postgres: Postgres,
         *,
         database: str | None = None,
         wait: bool = True,
@@ -66,10 +65,11 @@ class Verifier:
         caught_up: CaughtUp | None = None,
     ) -> None:
         self._settings = settings
+        self._postgres = postgres
         self._database = database or settings.clickhouse.database
         self._timeout_s = timeout_s
         self._layout = layout(settings)
-        self._caught_up = caught_up or (CaughtUp(settings) if wait else None)
+        self._caught_up = caught_up or (CaughtUp(settings, postgres) if wait else None)
         self._shards = Shards(settings.clickhouse, self._database)
         self._letters = DeadLetterIndex(settings if wait else None)
 
@@ -86,8 +86,12 @@ class Verifier:
         result = Verified(scope, self._database)
         stages = stages or Stages(show=False)
         try:
-            with postgres_errors(), self._connect() as snapshot, self._connect() as present:
-                source = source_of(snapshot, self._settings.postgres.source_schema)
+            with (
+                self._postgres.session(statement_timeout_s=0) as snapshot,  # a comparison reads everything once
+                self._postgres.asking() as present,
+            ):
+                snapshot.execute(_READS_ONCE)
+                source = source_of(snapshot, self._postgres.schema)
                 with snapshot.transaction():
                     self._compare(result, snapshot, present, source, limit=limit, on_chunk=on_chunk, stages=stages)
         finally:
@@ -97,15 +101,15 @@ class Verifier:
 
     def caught_up(self) -> bool:
         """Wait some seconds for what Postgres has committed by now; False when the pipeline is not there then."""
-        with self._connect() as connection:
+        with self._postgres.asking() as connection:
             lsn = _lsn(connection)
         return self._passed(lsn, _FEW_S, None)
 
     def _compare(
         self,
         result: Verified,
-        snapshot: psycopg.Connection[Any],
-        present: psycopg.Connection[Any],
+        snapshot: Connection,
+        present: Connection,
         source: Source,
         *,
         limit: int | None,
@@ -151,8 +155,8 @@ class Verifier:
         self,
         chunk: list[Suspect],
         result: Verified,
-        snapshot: psycopg.Connection[Any],
-        present: psycopg.Connection[Any],
+        snapshot: Connection,
+        present: Connection,
         source: Source,
         *,
         moving: dict[str, set[str]],
@@ -180,7 +184,7 @@ class Verifier:
         self,
         ids: dict[str, set[str]],
         result: Verified,
-        present: psycopg.Connection[Any],
+        present: Connection,
         source: Source,
         *,
         limit: int | None,
@@ -255,23 +259,13 @@ class Verifier:
         on_wait = stages.waiting if stages is not None else (lambda _: None)
         return self._caught_up.wait(lsn, timeout_s=timeout_s, on_wait=on_wait)
 
-    def _connect(self) -> psycopg.Connection[Any]:
-        connection = postgres.connect(self._settings.postgres)
-        # A comparison reads everything once; the limit of a look-up is not for it.
-        connection.execute("SET statement_timeout = 0")
-        connection.execute("SET work_mem = '64MB'")
-        connection.execute("SET parallel_setup_cost = 0")
-        connection.execute("SET parallel_tuple_cost = 0")
-        connection.execute("SET jit = off")
-        return connection
-
     def close(self) -> None:
         self._shards.close()
         if self._caught_up is not None:
             self._caught_up.close()
 
 
-def _lsn(connection: psycopg.Connection[Any]) -> int:
+def _lsn(connection: Connection) -> int:
     row = connection.execute(LSN_NOW).fetchone()
     return int(row[0]) if row is not None else 0
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from stream import metrics
 from stream.config import Settings
 from stream.errors import Retry
+from stream.postgres.connection import Postgres
 from stream.verify.repair import Options, Outcome, verify
 from stream.web.health import Check, Health
 from stream.web.server import serve
@@ -36,7 +37,8 @@ def watch(
         while not stopping.is_set():
             began = time.monotonic()
             try:
-                outcome = verify(settings, options, show=False)
+                with Postgres(settings.postgres, statement_timeout_s=0) as postgres:
+                    outcome = verify(settings, postgres, options, show=False)
             except Retry as error:
                 state.fault = str(error)
                 log.warning("comparison failed cause=%r", str(error))

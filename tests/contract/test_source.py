@@ -13,6 +13,7 @@ import pytest
 from stream.config import PostgresSettings
 from stream.pipeline.placement import GONE, Place, State
 from stream.postgres import places as postgres_module
+from stream.postgres.connection import Postgres
 from stream.postgres.places import PostgresSource
 from stream.tables import CHATS, SCORE, SCORECARD
 from testbed.universe import ROOT
@@ -51,7 +52,7 @@ class RealPostgres(PostgresSource):
 
     def __init__(self, url: str, kind: str, *, horizon: bool = True) -> None:
         self.name = f"contract_{uuid4().hex[:12]}"
-        super().__init__(PostgresSettings(dsn=url, source_schema=self.name))
+        super().__init__(Postgres(PostgresSettings(dsn=url, source_schema=self.name)))
         self.connection = psycopg.connect(url, autocommit=True)
         self.connection.execute(f"CREATE SCHEMA {self.name};" + DDL.format(schema=self.name, **TYPES[kind]))
         if horizon:

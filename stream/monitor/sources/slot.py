@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import psycopg
-
-from stream.config import PostgresSettings
-from stream.errors import PostgresUnavailable
 from stream.monitor.canary import Seen
-from stream.postgres import connection as postgres
+from stream.postgres.connection import Connection, Postgres, is_readable
 from stream.tables import HEARTBEAT
 
 _SLOT = """
@@ -47,9 +42,8 @@ class Slot:
 class SlotSource:
     """The slot and the heartbeat row. For one thread; `close` it."""
 
-    def __init__(self, settings: PostgresSettings) -> None:
-        self._settings = settings
-        self._connection: psycopg.Connection[Any] | None = None
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
 
     def read(self) -> tuple[Slot | None, Seen | None]:
         """The slot (None: there is none) and the newest beat (None: no table, no row, no permission).
@@ -57,13 +51,9 @@ class SlotSource:
         Raises:
             PostgresUnavailable, PostgresRefused: no connection.
         """
-        connection = self._connected()
-        try:
-            row = connection.execute(_SLOT, (self._settings.slot,)).fetchone()
+        with self._postgres.asking("Postgres does not tell about its slot") as connection:
+            row = connection.execute(_SLOT, (self._postgres.slot,)).fetchone()
             beat = self._beat(connection)
-        except psycopg.Error as error:
-            self.close()
-            raise PostgresUnavailable(f"Postgres does not tell about its slot: {str(error).splitlines()[0]}") from error
         if row is None:
             return None, beat
         active, status, safe, lag, retained, inactive_since, invalid = row
@@ -79,20 +69,10 @@ class SlotSource:
         return slot, beat
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._postgres.close()
 
-    def _connected(self) -> psycopg.Connection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = postgres.connect(self._settings)
-            self._connection.execute("SET statement_timeout = 5000")
-        return self._connection
-
-    def _beat(self, connection: psycopg.Connection[Any]) -> Seen | None:
-        table = f'"{self._settings.source_schema}"."{HEARTBEAT}"'
-        try:
-            row = connection.execute(_BEAT.format(table)).fetchone()
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+    def _beat(self, connection: Connection) -> Seen | None:
+        if not is_readable(connection, self._postgres.table(HEARTBEAT)):
             return None
+        row = connection.execute(_BEAT.format(self._postgres.table(HEARTBEAT))).fetchone()
         return None if row is None else Seen(beat=row[0], at=row[1])

@@ -9,9 +9,11 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from stream.postgres import connection
 from testbed.universe import SCORESTREAM, Universe, wait_for
 from testbed.workload import Workload
 from tests.damage import DAMAGES, Damage, on_both_shards
@@ -81,6 +83,19 @@ def test_equal_stores_are_clean_and_the_report_counts(universe: Universe) -> Non
     part = verify(universe, "--customer", "spirit", "--from", "2026-01-10", "--to", "2026-01-20", "--kind", "process")
     assert part["clean"]
     assert sum(part["rows"].values()) < sum(found["rows"].values())
+
+
+def test_a_repair_with_a_report_opens_two_connections(universe: Universe, damage: Damage) -> None:
+    # given a row that differs
+    shown = fill(universe, 20)
+    next(iter(DAMAGES.values()))[0](damage, shown[0])
+    # when it is repaired, and counted
+    with mock.patch.object(connection, "connect", wraps=connection.connect) as opened:
+        assert verify(universe, "--repair", "--report")["repaired_scorecards"] == 1
+    # then one connection was for the snapshot of each comparison, and one for everything else
+    timeouts = [call.kwargs["statement_timeout_s"] for call in opened.call_args_list]
+    comparisons = 2
+    assert len(timeouts) == comparisons + 1
 
 
 def test_each_damage_is_found_with_its_reason_and_repaired(universe: Universe, damage: Damage) -> None:

@@ -1,0 +1,114 @@
+"""The store: one shared connection for all questions, the package's errors, and no secret in a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from stream.config import PostgresSettings
+from stream.errors import PostgresRefused, PostgresUnavailable
+from stream.postgres import connection as module
+from stream.postgres.connection import Postgres, errors, quoted
+
+
+class Connection:
+    """A psycopg connection that remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.asked: list[str] = []
+        self.read_only = False
+        self.isolation_level: Any = None
+
+    def execute(self, query: str) -> None:
+        self.asked.append(query)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """Every connection that was opened."""
+    made: list[Connection] = []
+
+    def connect(_dsn: str, **_: Any) -> Connection:
+        made.append(Connection())
+        return made[-1]
+
+    monkeypatch.setattr(module.psycopg, "connect", connect)
+    return made
+
+
+def test_questions_that_follow_one_another_share_a_connection(opened: list[Connection]) -> None:
+    with Postgres(PostgresSettings(), statement_timeout_s=2.5) as postgres:
+        for _ in range(3):
+            with postgres.asking() as outer, postgres.asking() as inner:
+                assert outer is inner
+    assert len(opened) == 1
+    assert "SET statement_timeout = 2500" in opened[0].asked
+    assert (opened[0].read_only, opened[0].closed) == (True, True)
+
+
+def test_a_lost_connection_is_told_and_the_next_question_opens_another(opened: list[Connection]) -> None:
+    postgres = Postgres(PostgresSettings())
+
+    def ask() -> None:
+        with postgres.asking("Postgres look-up"):
+            raise psycopg.OperationalError("server closed the connection\nDETAIL: of no use")
+
+    with pytest.raises(PostgresUnavailable, match=r"^Postgres look-up: server closed the connection$"):
+        ask()
+    assert opened[0].closed
+    with postgres.asking() as connection:
+        assert connection is opened[1]
+
+
+def test_an_error_that_is_not_postgres_leaves_the_connection_open(opened: list[Connection]) -> None:
+    postgres = Postgres(PostgresSettings())
+    with pytest.raises(ValueError, match="mine"), postgres.asking():
+        raise ValueError("mine")
+    assert not opened[0].closed
+
+
+def test_a_session_is_a_connection_of_its_own_and_closes(opened: list[Connection]) -> None:
+    with Postgres(PostgresSettings()) as postgres, postgres.asking() as shared:
+        with postgres.session(statement_timeout_s=0) as own:
+            assert own is not shared
+            assert "SET statement_timeout = 0" in opened[1].asked
+        assert opened[1].closed
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (psycopg.OperationalError("x"), PostgresUnavailable),
+        (psycopg.errors.QueryCanceled("x"), PostgresUnavailable),
+        (psycopg.InterfaceError("the connection is closed"), PostgresUnavailable),
+        (psycopg.errors.UndefinedColumn("x"), PostgresRefused),
+    ],
+)
+def test_what_passes_is_unavailable_and_the_rest_is_refused(error: psycopg.Error, kind: type[Exception]) -> None:
+    with pytest.raises(kind), errors():
+        raise error
+
+
+def test_a_malformed_dsn_is_not_printed() -> None:
+    settings = PostgresSettings(dsn="postgresql://user:hush@host:port:5432/db", password=SecretStr("hush too"))
+    with pytest.raises((PostgresRefused, PostgresUnavailable)) as raised, Postgres(settings).asking():
+        pass
+    assert "hush" not in str(raised.value)
+
+
+def test_identifiers_are_quoted() -> None:
+    assert quoted('a"b') == '"a""b"'
+    assert Postgres(PostgresSettings(source_schema="Odd Schema")).table("scores") == '"Odd Schema"."scores"'
