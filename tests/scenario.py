@@ -2,7 +2,7 @@
 
     python -m tests.capture        plays it on the real stack and keeps the messages in tests/data/
 
-tests/unit/pipeline/test_captured.py plays it to tests/fakes.py and holds the two against each other.
+tests/unit/pipeline/test_captured.py plays it to tests/fakes/ and holds the two against each other.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the real connector wrote (tests/data/, made by tests/capture.py), and whether the fake one writes the same.
 
-The model's histories are worth as much as tests/fakes.py is true: so both play the same scenario, and of every row the
+The model's histories are worth as much as tests/fakes/ is true: so both play the same scenario, and of every row the
 same messages must come, in the same order, with the same fields and images, and in the same order of versions.
 """
 

@@ -1,4 +1,4 @@
-"""C1 to C4 over random histories with every fault (tests/model.py); and the model notices when the code is broken."""
+"""C1 to C4 over random histories with every fault (tests/model/); and the model notices when the code is broken."""
 
 from __future__ import annotations
 

@@ -1,0 +1,77 @@
+"""The invariants: what readers may see on the way, and at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+from uuid import UUID
+
+from stream.pipeline.dead_letter import Message
+from stream.pipeline.envelope import Envelope
+from stream.tables import CHATS, TARGETS
+from tests.fakes import (
+    APPEAL_TYPES,
+)
+from tests.model.faults import (
+    REAL_LOOK,
+    Violation,
+)
+
+
+class Checks:
+    """The comparisons of a World."""
+
+    def _check_quiet(self) -> None:
+        """While nothing is in flight: what was processed of an appeal is hidden, and no row is visible twice."""
+        if self._in_flight() or (self.replay is not None and not self.replay.finished):
+            return
+        if not self.fake_target and self.now % REAL_LOOK:
+            return
+        unread = {
+            row_id
+            for (table, number), log in self.log.partitions.items()
+            for message in log[self.committed[table, number] :]
+            for row_id in self._scorecards_in(table, message)
+        }
+        unread |= {
+            row[1]
+            for commit in self.postgres.wal[self.debezium.read :]
+            for change in commit.changes
+            for image in (change.before, change.after)
+            if image is not None
+            for row in self._touched(change.table, image)
+        }
+        if any(message_left for message_left in unread if message_left == "*"):
+            return
+        visible = [key for key in self.target.visible_keys() if str(UUID(int=key.scorecard_id)) not in unread]
+        for key in visible:
+            row = self.postgres.rows["scorecards"].get(str(UUID(int=key.scorecard_id)))
+            if row is not None and row["scorecard_type"] in APPEAL_TYPES:
+                raise Violation(f"C2: an appeal is visible: {key}")
+        for (_, row_id), count in Counter((key.table, (key.scorecard_id, key.row_id)) for key in visible).items():
+            if count > 1:
+                raise Violation(f"C3: {count} rows are visible of {row_id}")
+
+    def _scorecards_in(self, table: str, message: Message) -> set[str]:
+        (change,) = self._decoders[table].decode([message.value])
+        if not isinstance(change, Envelope):
+            return set()
+        if table == CHATS:
+            return {"*"}
+        return {row.scorecard_id for row in (change.before, change.after) if row is not None}
+
+    @staticmethod
+    def _touched(table: str, image: dict[str, Any]) -> set[tuple[str, str]]:
+        return {("", "*")} if table == CHATS else {("", image["scorecard_id"])}
+
+    def _check_end(self) -> None:
+        if sum(self.ledger.values()) != self.consumed["messages"]:
+            raise Violation(f"C4: {self.ledger} does not add up to {self.consumed}")
+        if self.dead_letters.letters:
+            raise Violation(f"refused: {self.dead_letters.letters[0]}")
+        for table in TARGETS:
+            expected, visible = self.postgres.expected(table), self.target.visible(table)
+            if expected != visible:
+                missing = [row for row in expected if row not in visible]
+                extra = [row for row in visible if row not in expected]
+                raise Violation(f"C1/C3: {table.target}: missing {missing}, extra {extra}")

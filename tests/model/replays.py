@@ -1,0 +1,84 @@
+"""A replay of the log beside live, with its tail pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stream.pipeline.envelope import Envelope
+from stream.pipeline.moves import is_for_tail
+from tests.fakes import (
+    FakeFetched,
+)
+from tests.model.batch import Batch, described
+from tests.model.faults import (
+    MAX_BATCH,
+)
+
+
+@dataclass(slots=True)
+class Replay:
+    """A second reader of the log, in any order, with duplicates; then its tail pass."""
+
+    pool: list[tuple[str, int, int]]
+    taken: set[tuple[str, int, int]] = field(default_factory=set)
+    batches: list[tuple[Batch, list[tuple[str, int, int]]]] = field(default_factory=list)
+    again: set[tuple[str, int, int]] = field(default_factory=set)  # were in a batch that crashed
+    tail: bool = False
+    finished: bool = False
+
+
+class Replays:
+    """The replay of a World."""
+
+    def _replay(self) -> None:
+        replay = self.replay
+        if replay is None or (replay.finished and self._chance(0.1)):
+            self.replay = Replay(self._with_duplicates(self._all_messages()))
+            self._say("replay starts")
+            return
+        if replay.finished:
+            return
+        if replay.batches and self.faults.crashes and self._chance(0.03):
+            for batch, taken in replay.batches:
+                self._say("replay crashes")
+                batch.kill()
+                replay.pool += taken
+                replay.again |= set(taken)
+            replay.batches.clear()
+        elif replay.pool and len(replay.batches) < 2:
+            self._fetch_replay(replay)
+        elif replay.batches:
+            self._advance()
+        elif not replay.tail:
+            replay.tail = True
+            replay.pool = [where for where in self._with_duplicates(self._all_messages()) if self._for_tail(where)]
+            self._say(f"replay tail {replay.pool}")
+        else:
+            replay.finished = True
+            self._say("replay is finished")
+
+    def _fetch_replay(self, replay: Replay) -> None:
+        table = replay.pool[0][0]
+        taken = [where for where in replay.pool if where[0] == table][: 1 + self._below(MAX_BATCH)]
+        for where in taken:
+            replay.pool.remove(where)
+        parts = [
+            FakeFetched([self.log.partitions[table, number][offset]], table, number) for _, number, offset in taken
+        ]
+        again = any(where in replay.again for where in taken)
+        self._say(f"replay fetches {[described(m) for part in parts for m in part.messages]} {again=}")
+        replay.batches.append((self._batch(table, parts, again=again), taken))
+
+    def _all_messages(self) -> list[tuple[str, int, int]]:
+        return [(table, number, at) for (table, number), log in self.log.partitions.items() for at in range(len(log))]
+
+    def _with_duplicates(self, messages: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+        return self._shuffled(messages + [where for where in messages if self._chance(0.2)])
+
+    def _for_tail(self, where: tuple[str, int, int]) -> bool:
+        """Only deletes and changes of place."""
+        table, number, offset = where
+        (change,) = self._decoders[table].decode([self.log.partitions[table, number][offset].value])
+        if not isinstance(change, Envelope):
+            return False
+        return is_for_tail(table, change)

@@ -1,0 +1,218 @@
+"""Live workers: batches in flight, rebalances, crashes, sleepers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream.errors import ClickHouseUnavailable, PostgresUnavailable, Retry
+from stream.pipeline.pipeline import Done, Pipeline
+from stream.tables import CHATS, SOURCES
+from tests.fakes import (
+    FakeFetched,
+)
+from tests.model.batch import Batch, described, short
+from tests.model.faults import (
+    MAX_BATCH,
+    PARTITIONS,
+)
+
+
+@dataclass(slots=True)
+class Worker:
+    """A live worker: which partitions it has, and one batch of each topic in flight."""
+
+    name: int
+    units: set[tuple[str, int]] = field(default_factory=set)
+    batches: dict[str, Batch] = field(default_factory=dict)
+
+
+def unit_of(table: str, partition: int) -> tuple[str, int]:
+    """What is assigned together: the same partition of scorecards and scores."""
+    return ("chats" if table == CHATS else "rows", partition)
+
+
+class Workers:
+    """The live workers of a World."""
+
+    def _idle(self) -> list[tuple[Worker, str]]:
+        """Agents with nothing in flight and messages waiting."""
+        return [
+            (worker, table)
+            for worker in self.workers
+            for table in SOURCES
+            if table not in worker.batches and self._waiting(worker, table)
+        ]
+
+    def _waiting(self, worker: Worker, table: str) -> list[int]:
+        return [
+            number
+            for number in range(PARTITIONS)
+            if self.owner[unit_of(table, number)] is worker
+            and len(self.log.partitions[table, number]) > self.committed[table, number]
+        ]
+
+    def _fetch(self) -> None:
+        idle = self._idle()
+        if not idle:
+            return
+        worker, table = self._one_of(idle)
+        parts = []
+        for number in self._shuffled(self._waiting(worker, table)):
+            start = self.committed[table, number]
+            parts.append(self.log.batch(table, number, start, start + 1 + self._below(MAX_BATCH)))
+        again = any(part.messages[0].offset < self.careful_until[table, part.partition] for part in parts)
+        self._say(f"worker {worker.name} fetches {[described(m) for part in parts for m in part.messages]} {again=}")
+        worker.batches[table] = self._batch(table, parts, again=again, in_order=True)
+
+    def _batch(self, table: str, parts: list[FakeFetched], *, again: bool, in_order: bool = False) -> Batch:
+        batch = Batch(table, parts, lambda batch: self._process(batch, again=again, in_order=in_order))
+        if self._chance(0.5):  # uniform choices alone would seldom let much happen between two steps of a batch
+            batch.stall = (1 + self._one_of([0, 1, 1, 1, 2, 3, 5, 6, 8]), 5 + self._below(40))
+        return batch
+
+    def _process(self, batch: Batch, *, again: bool, in_order: bool) -> Done:
+        pipeline = Pipeline(
+            batch.table,
+            source=self.postgres,
+            target=self.target,
+            dead_letters=self.dead_letters,
+            layout=self.layout,
+            retry=self._retry,
+            in_order=in_order,
+        )
+
+        def still_mine() -> bool:
+            batch.pause("still_mine")
+            return not batch.lost
+
+        done = pipeline.process(batch.parts, still_mine=still_mine, again=again)
+        batch.pause("commit")
+        return done
+
+    def _advance(self) -> None:
+        batches = self._in_flight()
+        awake = [batch for batch in batches if batch.until <= self.now]
+        if not awake and not self.draining:
+            return
+        batch = self._one_of(awake or batches)
+        self._steps_of(batch, self._one_of([1, 2, 4, 8]))
+
+    def _steps_of(self, batch: Batch, steps: int) -> None:
+        for _ in range(steps):
+            self.running = batch
+            batch.step()
+            self.running = None
+            if batch.ended:
+                self._finish(batch)
+                return
+            if batch.steps == batch.stall[0]:
+                self._stall(batch)
+                return
+            self._say(f"  {batch.table} {[short(m) for part in batch.parts for m in part.messages]} at {batch.at}")
+
+    def _stall(self, batch: Batch) -> None:
+        """The batch stands still; perhaps long enough for a change to be committed, streamed and indexed by others."""
+        batch.until = self.now + batch.stall[1]
+        self._say(f"  {batch.table} stands still at {batch.at}")
+        if self.draining or self._chance(0.4):
+            return
+        for _ in range(1 + self._below(4)):
+            self._sql()
+        if self._chance(0.5):
+            self._end_transactions()
+        self.debezium.stream()
+        if self.faults.pauses and self._chance(0.4):
+            self._rebalance()
+        for _ in range(self._below(60)):
+            self._weighted([(1, self._fetch), (3, self._advance)])()
+        self._say("  it is over")
+        batch.until = self.now
+        if self.faults.crashes and not batch.ended and self._chance(0.4):
+            self._steps_of(batch, 1 + self._below(3))
+            for worker in self.workers:
+                if batch in worker.batches.values():
+                    self._crash_of(worker)
+
+    def _finish(self, batch: Batch) -> None:
+        assert batch.done is not None
+        self.ledger.update(batch.done.ledger.totals())
+        self.consumed["messages"] += sum(len(part.messages) for part in batch.parts)
+        self._say(f"  {batch.table} {[short(m) for part in batch.parts for m in part.messages]} done lost={batch.lost}")
+        if batch in self.sleepers:
+            self.sleepers.remove(batch)  # its offsets are no longer its own to commit
+            return
+        if self.replay is not None and any(batch is held for held, _ in self.replay.batches):
+            self.replay.batches = [(held, taken) for held, taken in self.replay.batches if held is not batch]
+            return
+        for worker in self.workers:
+            if worker.batches.get(batch.table) is batch:
+                del worker.batches[batch.table]
+        for part in batch.parts:
+            self.committed[batch.table, part.partition] = part.messages[-1].offset + 1
+
+    def _crash(self) -> None:
+        self._crash_of(self._one_of(self.workers))
+
+    def _crash_of(self, worker: Worker) -> None:
+        self._say(f"worker {worker.name} crashes")
+        for batch in worker.batches.values():
+            batch.kill()
+        worker.batches.clear()
+        if self._chance(0.5):  # comes back before the group has noticed, or not
+            self._assign([other for other in self.workers if other is not worker] or self.workers)
+        else:
+            self._take_over(worker, worker.units)
+
+    def _rebalance(self) -> None:
+        self._assign(self._shuffled(self.workers)[: 1 + self._below(len(self.workers))])
+
+    def _assign(self, workers: list[Worker]) -> None:
+        for unit in sorted({unit_of(table, number) for table, number in self.log.partitions}):
+            worker = self._one_of(workers)
+            if self.owner.get(unit) is not worker:
+                self._take_over(worker, {unit})
+
+    def _take_over(self, worker: Worker, units: set[tuple[str, int]]) -> None:
+        """Give partitions to a worker. Batches in flight at another one run on, and find out at their end."""
+        self._say(f"worker {worker.name} takes over {sorted(units)}")
+        for unit in list(units):
+            before = self.owner.get(unit)
+            if before is not None and before is not worker:
+                before.units.discard(unit)
+                for table, batch in list(before.batches.items()):
+                    if any(unit_of(table, part.partition) == unit for part in batch.parts):
+                        batch.lost = True
+                        self.sleepers.append(batch)
+                        del before.batches[table]
+            self.owner[unit] = worker
+            worker.units.add(unit)
+            for table, number in self.log.partitions:
+                if unit_of(table, number) == unit:
+                    self.careful_until[table, number] = self.committed[table, number] + MAX_BATCH
+
+    def _on_call(self, name: str) -> None:
+        batch = self.running
+        if batch is None:
+            return
+        batch.pause(name)
+        if self.faults.errors and self._chance(0.02):
+            raise (
+                PostgresUnavailable(name)
+                if name in {"places", "snapshot", "scorecards_of"}
+                else (ClickHouseUnavailable(name))
+            )
+
+    @staticmethod
+    def _retry(step: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                return step()
+            except Retry:
+                continue
+
+    def _in_flight(self) -> list[Batch]:
+        live = [batch for worker in self.workers for batch in worker.batches.values()]
+        replay = [batch for batch, _ in self.replay.batches] if self.replay is not None else []
+        return [*live, *self.sleepers, *replay]

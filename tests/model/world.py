@@ -1,0 +1,151 @@
+"""A model of the whole path, driven by random choices: does ClickHouse end equal to Postgres, whatever happens?
+
+A history interleaves, one step at a time: transactions in Postgres, Debezium (also its incremental snapshots and
+re-deliveries), live workers with one batch of each topic in flight, rebalances, workers that sleep and wake after their
+partitions have moved, crashes, errors that are retried, and a replay of the log with its tail pass. Batches run the
+real Pipeline, each in a thread of its own that stops before every call that leaves the process; only one thread runs at
+a time.
+
+    python -m tests.model --seconds 60          histories of random seeds, until one goes wrong
+    python -m tests.model --seed 7 --trace      that history, step by step
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from stream.pipeline.envelope import Decoder
+from stream.pipeline.writes import Layout
+from stream.tables import SOURCES
+from tests.fakes import (
+    FakeClickHouse,
+    FakeDeadLetters,
+    FakeDebezium,
+    FakeLog,
+    FakePostgres,
+    Transaction,
+)
+from tests.model.batch import Batch
+from tests.model.checks import Checks
+from tests.model.choices import Choices
+from tests.model.faults import (
+    PARTITIONS,
+    Faults,
+    Violation,
+)
+from tests.model.replays import Replay, Replays
+from tests.model.workers import Worker, Workers
+from tests.model.writers import Writers
+
+
+class World(Choices, Writers, Workers, Replays, Checks):
+    """Everything there is, and what may happen next.
+
+    Args:
+        choices: random.Random, or hypothesis' own; every choice of the history is one of its calls.
+    """
+
+    def __init__(self, choices: random.Random, faults: Faults, *, target: Any = None, trace: bool = False) -> None:
+        self.choices = choices
+        self.faults = faults
+        self.trace = trace
+        self.running: Batch | None = None
+        self.now = 0
+        self.draining = False
+        self.postgres = FakePostgres(on_call=self._on_call)
+        self.log = FakeLog(partitions=PARTITIONS)
+        self.debezium = FakeDebezium(
+            self.postgres,
+            self.log,
+            score_key=faults.score_key,
+            tombstones=self._chance(0.3),
+            toast=self._toast,
+        )
+        self.fake_target = target is None
+        self.target = FakeClickHouse(shards=2, on_call=self._on_call) if target is None else target
+        self.target.on_call = self._on_call
+        if self.fake_target:
+            self.target.order = self._shuffled
+        self.dead_letters = FakeDeadLetters(on_call=self._on_call)
+        self.layout = Layout(shards=2, bucket_days=1)
+        self.transactions: list[Transaction] = []
+        self.workers = [Worker(n) for n in range(faults.workers)]
+        self.committed = dict.fromkeys(self.log.partitions, 0)
+        self.owner: dict[tuple[str, int], Worker] = {}
+        self.careful_until = dict.fromkeys(self.log.partitions, 0)
+        self.sleepers: list[Batch] = []  # batches of a worker that has lost their partitions
+        self.replay: Replay | None = None
+        self.window = ""  # of the incremental snapshot: "", "open" or "read"
+        self.counter = 0
+        self.consumed: Counter[str] = Counter()
+        self.ledger: Counter[str] = Counter()
+        self._decoders = {table: Decoder(table) for table in SOURCES}
+        self._assign(list(self.workers))
+
+    def run(self) -> None:
+        """A history, its end, and the invariants.
+
+        Raises:
+            Violation: one of them does not hold.
+        """
+        try:
+            if self.faults.initial:
+                self._fill()
+                self.debezium.initial_snapshot()
+            for _ in range(self.faults.rounds):
+                self.draining = False
+                for _ in range(self.faults.steps):
+                    self.now += 1
+                    self._step()
+                    self._check_quiet()
+                self._drain()
+                self._check_end()
+            if not self.fake_target:  # what ClickHouse merges must change nothing
+                self.target.merge()
+                self._check_end()
+        finally:
+            for batch in self._in_flight():
+                batch.kill()
+
+    def _step(self) -> None:
+        actions: list[tuple[int, Callable[[], None]]] = [(10, self._sql), (4, self._stream), (8, self._fetch)]
+        actions.append((2, self.postgres.note_horizon))
+        if self._in_flight():
+            actions.append((24, self._advance))
+        if self.faults.crashes:
+            actions.append((2, self._crash))
+        if self.faults.pauses and len(self.workers) > 1:
+            actions.append((2, self._rebalance))
+        if self.faults.incremental:
+            actions.append((1, self._incremental))
+        if self.faults.resend:
+            actions.append((1, self._resend))
+        if self.faults.replay:
+            actions.append((4, self._replay))
+        if not self.fake_target:
+            actions.append((1, self.target.merge))
+        self._weighted(actions)()
+
+    def _drain(self) -> None:
+        """No more changes and faults; everything that is under way comes to its end, in any order."""
+        self.draining = True
+        self._end_transactions()
+        while self.window:
+            self._incremental()
+        self.debezium.stream()
+        for _ in range(100_000):
+            self.now += 1
+            actions: list[tuple[int, Callable[[], None]]] = []
+            if self._in_flight():
+                actions.append((3, self._advance))
+            if any(self._idle()):
+                actions.append((1, self._fetch))
+            if self.replay is not None and not self.replay.finished:
+                actions.append((1, self._replay))
+            if not actions:
+                return
+            self._weighted(actions)()
+        raise Violation("the history does not come to an end")
