@@ -203,13 +203,22 @@ class LogReader:
             answer = self._consumer.committed([TopicPartition(*tp) for tp in tps], timeout=20)
         return {TP(a.topic, a.partition): a.offset for a in answer if a.error is None and a.offset >= 0}
 
-    def commit(self, offsets: Mapping[TP, int]) -> None:
-        """Returns when the broker has them."""
+    def marks(self, tps: Sequence[TP]) -> dict[TP, tuple[int, str]]:
+        """The group's committed offsets with their metadata; partitions without one are missing."""
+        with self._asking():
+            answer = self._consumer.committed([TopicPartition(*tp) for tp in tps], timeout=20) if tps else []
+        return {
+            TP(a.topic, a.partition): (a.offset, a.metadata or "") for a in answer if a.error is None and a.offset >= 0
+        }
+
+    def commit(self, offsets: Mapping[TP, int], *, metadata: Mapping[TP, str] | None = None) -> None:
+        """Commit for the group, with these metadata where there are some. Returns when the broker has them."""
         if not offsets:
             return
         with self._asking():
             answer = self._consumer.commit(
-                offsets=[TopicPartition(*tp, offset) for tp, offset in offsets.items()], asynchronous=False
+                offsets=[TopicPartition(*tp, at, (metadata or {}).get(tp, "")) for tp, at in offsets.items()],
+                asynchronous=False,
             )
         for each in answer or ():
             if each.error is not None:

@@ -18,7 +18,7 @@ import signal
 import ssl
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final, NoReturn
 
 import faust
@@ -79,12 +79,8 @@ def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
     return context
 
 
-def build_app(settings: Settings, *, web: bool = False) -> LiveApp:
-    """The Faust app of the live workers; the group id is its id. It starts in `LiveApp.run`.
-
-    Args:
-        web: serve Faust's web pages at `settings.web`.
-    """
+def build_app(settings: Settings) -> LiveApp:
+    """The Faust app of the live workers; the group id is its id. It starts in `LiveApp.run`."""
     register()
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     app = faust.App(
@@ -94,9 +90,7 @@ def build_app(settings: Settings, *, web: bool = False) -> LiveApp:
         autodiscover=False,
         datadir=str(settings.state_dir),
         store="memory://",
-        web_enabled=web,
-        web_host=settings.web.host,
-        web_port=settings.web.port or 6066,  # Faust knows no port 0
+        web_enabled=False,  # the pages are stream/web's
         processing_guarantee="at_least_once",
         topic_disable_leader=True,
         topic_allow_declare=False,  # the topics are the connector's
@@ -134,7 +128,10 @@ class LiveApp:
         self._error: BaseException | None = None
         self._worker: _Worker | None = None
         BatchConsumer.finish_s = FINISH_S
-        BatchConsumer.hold_messages = 2 * settings.batch.max_messages  # one list under way, and the next
+        most = settings.batch.max_messages
+        BatchConsumer.hold_messages = 2 * most  # one list under way, and the next
+        BatchConsumer.uncommitted_messages = 4 * most
+        BatchConsumer.doubt_messages = 5 * most
         self.on_assigned(self._has_joined)
 
     def add_agent(self, topic: str, index: Index, *, prepare: Prepare | None = None, patience: float = 1.0) -> None:
@@ -195,10 +192,6 @@ class LiveApp:
         """Called in the event loop's thread with all partitions that are ours from now on."""
         self.app.on_partitions_assigned.connect(_signal(callback))
 
-    def is_assigned(self, topic: str, partition: int) -> bool:
-        """True when the partition is ours now, for all we know. From any thread."""
-        return self._consumer.is_ours(TP(topic, partition))
-
     def still_ours(self, batch: RecordBatch) -> bool:
         """True when the batch's partition has been ours ever since it was fetched. From any thread."""
         return self._consumer.still_ours(batch)
@@ -207,10 +200,10 @@ class LiveApp:
         """How far each assigned partition is. From any thread; asks no broker."""
         return self._consumer.progress()
 
-    async def end_offsets(self) -> Mapping[TP, int]:
-        """The ends of the assigned partitions, as the brokers say now. In the event loop's thread."""
-        tps = self._consumer.assignment()
-        return {TP(*tp): end for tp, end in (await self._consumer.highwaters(*tps)).items()} if tps else {}
+    def restart_topics(self, topics: Collection[str]) -> None:
+        """Read these topics from the start: each was deleted and created again. From any thread."""
+        if self.app._consumer is not None:
+            self.app.loop.call_soon_threadsafe(self._consumer.restart_topics, frozenset(topics))
 
     def run(self) -> int:
         """Run until SIGTERM, SIGINT or an error; returns the exit code: 0, or the error's `exit_code`, or 1.

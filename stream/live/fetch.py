@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
@@ -20,8 +20,10 @@ from aiokafka.errors import CommitFailedError, ConsumerStoppedError, CorruptReco
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
+from stream.kafka.marks import CLEAN, begun
 from stream.kafka.offsets import TP
 from stream.live.dead_members import make_the_dead_leave
+from stream.live.doubt import Begun
 from stream.live.record_batch import RecordBatch
 
 # Most bytes that are fetched, or taken from what was fetched, at once. A larger message arrives all the same (KIP-74).
@@ -31,7 +33,6 @@ FETCH_BYTES: Final = 16 << 20
 FETCH_WAIT_MS: Final = 50
 RETRY_BACKOFF_MS: Final = 500  # aiokafka says in the log when it tries again: with its own 100, a screen every second
 POLL_S: Final = 0.01
-CLEAN: Final = "clean"  # metadata of a committed offset: nothing after it was ever begun
 
 
 class _Member(AIOKafkaConsumer):  # type: ignore[misc]
@@ -124,10 +125,17 @@ def _size(records: Sequence[Any]) -> int:
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """aiokafka's consumer in its own thread and event loop, which also keeps the heartbeat."""
+    """aiokafka's consumer in its own thread and event loop, which also keeps the heartbeat.
+
+    Attributes:
+        mark: the metadata for a commit of this offset.
+    """
+
+    mark: Callable[[TP, int], str]
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.mark = lambda _tp, _offset: ""
         self._open: dict[TP, _Open] = {}
         self._began: dict[TP, tuple[Any, int]] = {}  # the assignment, and where its first records were taken
 
@@ -182,31 +190,54 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             with contextlib.suppress(KafkaError):
                 await consumer.commit(marked)
 
-    async def take_over(self) -> dict[TP, int]:
-        """Up to where a predecessor that died may have processed what it has not committed: the log's present end.
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit, each offset with its mark; False when the partitions belong to another worker by now."""
+        consumer = self._ensure_consumer()
+        assigned = self.assignment()
+        marked = {
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(at, self.mark(TP(*tp), at))
+            for tp, at in offsets.items()
+            if tp in assigned
+        }
+        try:
+            await consumer.commit(marked)
+        except CommitFailedError as error:
+            if "already rebalanced" in str(error):
+                return False
+            await self.crash(error)
+            return False
+        except Exception as error:  # Faust ends the process with it
+            await self.crash(error)
+            return False
+        return True
+
+    async def take_over(self) -> dict[TP, Begun]:
+        """What a predecessor that died may have processed and not committed, up to the log's present end.
 
         Only partitions where that is so: one that was given up in order has `CLEAN` at its committed offset. That mark
         is taken away here, before anything of the partition is fetched, and an offset is committed where none is: from
-        now on we are the one who may die.
+        now on this worker is the one that may die.
         """
-        found: dict[TP, int] = await self.call_thread(self._take_over)
+        found: dict[TP, Begun] = await self.call_thread(self._take_over)
         return found
 
-    async def _take_over(self) -> dict[TP, int]:
+    async def _take_over(self) -> dict[TP, Begun]:
         consumer = self._ensure_consumer()
         assigned = list(consumer.assignment())
         committed = await consumer._coordinator.fetch_committed_offsets(assigned)
         at = {tp: known for tp in assigned if (known := committed.get(tp)) is not None and known.offset >= 0}
         new = [tp for tp in assigned if tp not in at]
-        begun = {tp: OffsetAndMetadata(known.offset, "") for tp, known in at.items() if known.metadata == CLEAN}
+        opened = {tp: OffsetAndMetadata(known.offset, "") for tp, known in at.items() if known.metadata == CLEAN}
         if new:
-            begun |= {tp: OffsetAndMetadata(o, "") for tp, o in (await consumer.beginning_offsets(new)).items()}
-        if begun:
+            opened |= {tp: OffsetAndMetadata(o, "") for tp, o in (await consumer.beginning_offsets(new)).items()}
+        if opened:
             with contextlib.suppress(CommitFailedError):  # not ours any more: we are asked again after the rebalance
-                await consumer.commit(begun)
-        left = {tp: known.offset for tp, known in at.items() if tp not in begun}
+                await consumer.commit(opened)
+        left = {tp: (known.offset, *begun(known.metadata or "")) for tp, known in at.items() if tp not in opened}
         ends = await consumer.end_offsets(list(left)) if left else {}
-        return {TP(tp.topic, tp.partition): ends[tp] for tp, offset in left.items() if ends[tp] > offset}
+        return {
+            TP(tp.topic, tp.partition): Begun(places, ends[tp]) for tp, places in left.items() if ends[tp] > places[0]
+        }
 
     def highwater(self, tp: TP) -> int:
         """The end of what can be read: open transactions are not."""

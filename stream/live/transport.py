@@ -22,7 +22,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 import faust
@@ -32,6 +32,7 @@ from faust.types import TP as FaustTP
 from faust.types import ConsumerMessage
 
 from stream.kafka.offsets import TP, Offsets, Progress
+from stream.live.doubt import Doubts, Uncommitted
 from stream.live.fetch import BatchConsumerThread
 from stream.live.record_batch import RecordBatch
 
@@ -58,8 +59,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     finish_s: float = 7.0  # how long batches under way are waited for
     hold_messages: int = 20_000  # fetching of a topic stops when so many of its messages are under way
+    # Fetching of a topic stops when this many of its messages are delivered and not committed: commits may stall.
+    uncommitted_messages: int = 40_000
+    doubt_messages: int = 50_000  # the most a worker has begun of one partition: the limit, and one fetch beyond it
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        self._doubts = Doubts()  # the thread that Faust's own start makes asks them
         super().__init__(*args, **options)
         self.offsets = Offsets()
         self.abandoned = False  # true when what is under way will not be acknowledged: do not wait for it
@@ -68,10 +73,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._since: dict[TP, int] = {}  # partition -> generation since which it is ours without a break
         self._generation = -1
         self._again: dict[TP, tuple[int, int]] = {}  # where a partition was fetched again, and how often
-        self._doubt: dict[TP, tuple[int, int]] = {}  # offset up to which a predecessor may have begun, messages left
+        self._uncommitted = Uncommitted()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
-        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        thread = BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        thread.mark = self._doubts.mark
+        return thread
 
     # What is delivered
 
@@ -97,18 +104,25 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 break
             if tp not in assigned:
                 continue
+            if (expected := self._expected(tp)) is not None and batch.start < expected:
+                self._restart(tp, expected, batch.start)
             if not self._follows(tp, batch.start):
                 continue
             last = batch.last_offset if batch.records else None
             self.offsets.fetched(tp, start=batch.start, end=batch.end, last=last, messages=len(batch), size=batch.size)
             if batch.records:
-                batch.in_doubt = self._in_doubt(tp, batch)
+                batch.in_doubt = self._doubts.meets(tp, batch)
+                self._uncommitted.delivered(tp, end=batch.end, messages=len(batch))
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                 yield tp, self._to_message(tp, batch)
 
     def _is_full(self, topic: str) -> bool:
         held = self.offsets.held(topic)
-        return held.messages >= self.hold_messages or held.size >= HELD_BYTES
+        return (
+            held.messages >= self.hold_messages
+            or held.size >= HELD_BYTES
+            or self._uncommitted.of(topic) >= self.uncommitted_messages
+        )
 
     async def _wait_for_room(self, timeout_s: float) -> None:
         self._room.clear()
@@ -131,6 +145,34 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         log.warning("fetching again topic=%s partition=%d from=%d to=%d", *tp, expected, start)
         self._thread.seek(driver.ensure_aiokafka_TP(tp), expected)
         return False
+
+    def restart_topics(self, topics: Iterable[str]) -> None:
+        """Read these topics from the start: each was deleted and created again. In the event loop's thread."""
+        for tp in self._get_active_partitions():
+            if tp.topic in topics:
+                self._restart(tp, self._expected(tp), 0)
+                self._thread.seek(driver.ensure_aiokafka_TP(tp), 0)
+
+    def _restart(self, tp: TP, expected: int | None, start: int) -> None:
+        """The partition's log is another one, or has lost its end: no offset of before means anything.
+
+        Batches under way are still processed. Their acknowledgement counts for nothing, as after a rebalance.
+        """
+        log.error(
+            "the log began again: reading it from there",
+            extra={"topic": tp.topic, "partition": tp.partition, "expected": expected, "start": start},
+        )
+        for message in list(self._unacked_messages):
+            if message.tp == tp:
+                message.generation_id = -1
+        self._acked.pop(tp, None)
+        self._acked_index.pop(tp, None)
+        self._committed_offset.pop(tp, None)
+        self._read_offset[tp] = None
+        self._again.pop(tp, None)
+        self.offsets.forget([tp])
+        self._uncommitted.forget([tp])
+        self._doubts.forget([tp])
 
     def _look_for_lost(self, wanted: set[TP]) -> None:
         """After a fetch that brought nothing: whatever aiokafka has given by now was delivered, or was lost."""
@@ -193,6 +235,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._settle(tp)  # what Faust acknowledged without asking `ack`
         return self.offsets.safe(tp)
 
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        did = bool(await super()._commit(offsets))
+        if did:
+            for tp, offset in offsets.items():
+                self._uncommitted.committed(TP(*tp), offset)
+            self._room.set()
+        return did
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing: positions tell what was skipped, see stream/kafka/offsets.py."""
 
@@ -211,32 +261,21 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await self.commit_and_end_transactions()
         settled = {tp: at for tp in self.offsets if (at := self.offsets.settled(tp)) is not None}
         # Before the end of what a predecessor may have begun, the doubt is handed on.
-        await self._thread.commit_clean({tp: at for tp, at in settled.items() if not self._doubts(tp, at)})
+        await self._thread.commit_clean({tp: at for tp, at in settled.items() if not self._doubts.at(TP(*tp), at)})
 
     # Whose partitions
 
-    def _doubts(self, tp: TP, offset: int) -> bool:
-        """Whether a predecessor may have begun what lies behind this offset."""
-        end, left = self._doubt.get(tp, (0, 0))
-        return offset < end and left > 0
-
-    def _in_doubt(self, tp: TP, batch: RecordBatch) -> bool:
-        if not self._doubts(tp, batch.start):
-            return False
-        # No worker has more than so many messages of a topic under way. Offsets won't do: compaction leaves gaps.
-        end, left = self._doubt[tp]
-        self._doubt[tp] = end, left - len(batch)
-        return True
-
     async def perform_seek(self) -> None:
         await super().perform_seek()
-        self._doubt = {tp: (end, self.hold_messages) for tp, end in (await self._thread.take_over()).items()}
-        if self._doubt:
-            log.info("taken over from a worker that died partitions=%d", len(self._doubt))
+        taken = await self._thread.take_over()
+        self._doubts.take_over(taken, most=self.doubt_messages)
+        if taken:
+            log.info("taken over from a worker that died", extra={"partitions": len(taken)})
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)  # waits for what is under way, and commits
         self.offsets.forget(revoked)
+        self._uncommitted.forget(revoked)
         self._ours = frozenset()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -246,13 +285,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._ours = frozenset(self._since)
         self._generation = generation_id
         self._thread.heard()
-        self.offsets.forget(list(self.offsets))
+        fetched = list(self.offsets)
+        self.offsets.forget(fetched)
+        self._uncommitted.forget(fetched)
         self._again.clear()
         await super().on_partitions_assigned(assigned, generation_id)
-
-    def is_ours(self, tp: TP) -> bool:
-        """True when the partition is ours now, for all we know. From any thread."""
-        return tp in self._ours
 
     def still_ours(self, batch: RecordBatch) -> bool:
         """True when the partition has been ours ever since the batch was fetched. From any thread.

@@ -23,7 +23,9 @@ from stream import metrics
 from stream.config import Settings
 from stream.errors import KafkaUnavailable, Stalled
 from stream.kafka.broker import LagSource
+from stream.kafka.client import client_options
 from stream.kafka.offsets import TP, Progress
+from stream.kafka.topic_ids import TopicIds
 from stream.live.app import LiveApp
 from stream.live.stacks import stacks
 from stream.live.stalls import GROUP, Seen, Stalls, see
@@ -46,6 +48,7 @@ class Watchdog:
         self._limit_s = settings.watchdog.stall_s
         self._every_s = min(LOOK_S, self._limit_s / 4)
         self._settings = settings
+        self._topics = [settings.topic(table) for table in SOURCES]
         self._live = live
         self._tries = tries
         self._joined = threading.Event()
@@ -65,11 +68,13 @@ class Watchdog:
 
     def _watch(self) -> None:
         source = LagSource(self._settings.kafka)
+        ids = TopicIds(client_options(self._settings.kafka), self._topics)
         last = time.monotonic()
         while not self._closed.wait(self._every_s):
             now = time.monotonic()
             elapsed_s, last = min(now - last, 2 * self._every_s), now
             try:
+                self._look_at_ids(ids)
                 stalled = self._look(source, elapsed_s)
             except KafkaUnavailable:
                 metrics.WATCHDOG_LOOKS.labels("unknown").inc()
@@ -83,9 +88,16 @@ class Watchdog:
                     self._end(stalled)
                     return
 
+    def _look_at_ids(self, ids: TopicIds) -> None:
+        """A topic that was deleted and created again is read from its start; its old offsets mean nothing."""
+        if changed := ids.changed():
+            log.error("topics were deleted and created again", extra={"topics": ",".join(sorted(changed))})
+            self._live.restart_topics(changed)
+            self._stalls.forget()
+
     def _look(self, source: LagSource, elapsed_s: float) -> dict[TP, float]:
         """The partitions that have stood for longer than the limit, with messages that exist."""
-        tps = source.partitions(map(self._settings.topic, SOURCES))
+        tps = source.partitions(self._topics)
         ends = source.ends(tps)
         if self._joined.is_set():
             progress = self._progress()

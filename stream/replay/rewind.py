@@ -14,6 +14,7 @@ from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.broker import LagSource
 from stream.kafka.log_reader import LogReader
+from stream.kafka.marks import after_rewind
 from stream.kafka.offsets import TP
 from stream.replay.start_points import StartPoint, bounds, check_offsets, resolve
 from stream.tables import SOURCES
@@ -60,7 +61,10 @@ def execute(settings: Settings, lag: LagSource, moves: Sequence[Move], *, wait_s
     """
     check_idle(settings, lag, wait_s=wait_s)
     with LogReader(settings.kafka, group=settings.kafka.group) as reader:
-        reader.commit({move.tp: move.after for move in moves})
+        marks = reader.marks([move.tp for move in moves if move.before is not None])
+        # What a worker that died may have begun lies behind the old offset: the mark keeps it in doubt.
+        kept = {tp: after_rewind(offset, metadata) for tp, (offset, metadata) in marks.items()}
+        reader.commit({move.tp: move.after for move in moves}, metadata=kept)
 
 
 def check_idle(settings: Settings, lag: LagSource, *, wait_s: float = 0.0) -> None:

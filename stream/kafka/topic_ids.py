@@ -1,0 +1,53 @@
+"""The id of each topic: a topic that was deleted and created again has another one, and the same name.
+
+Enters: names of topics. Leaves: their ids, and which of them have changed since the look before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from stream.errors import KafkaUnavailable
+
+_TIMEOUT_S: Final = 5.0
+
+
+class TopicIds:
+    """Remembers the ids of some topics. For one thread.
+
+    Args:
+        options: librdkafka's, as `stream.kafka.client.client_options` gives them.
+    """
+
+    def __init__(self, options: Mapping[str, str | int], topics: Collection[str]) -> None:
+        self._admin = AdminClient({**options, "log_level": 2})
+        self._topics = list(topics)
+        self._known: dict[str, str] = {}
+
+    def changed(self) -> set[str]:
+        """The topics whose id is another one than at the look before. A topic that is missing has not changed yet.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+        """
+        found = self._read()
+        changed = {topic for topic, own in found.items() if self._known.get(topic, own) != own}
+        self._known |= found
+        return changed
+
+    def _read(self) -> dict[str, str]:
+        answers = self._admin.describe_topics(TopicCollection(self._topics), request_timeout=_TIMEOUT_S)
+        found = {}
+        for topic, answer in answers.items():
+            try:
+                found[topic] = str(answer.result(timeout=2 * _TIMEOUT_S).topic_id)
+            except KafkaException as error:
+                if error.args[0].retriable() or error.args[0].code() < 0:
+                    raise KafkaUnavailable(f"ids of topics: {error.args[0].str()}") from error
+            except TimeoutError as error:
+                raise KafkaUnavailable("ids of topics: no answer") from error
+        return found

@@ -1,0 +1,91 @@
+"""What a worker that died may have begun, and how much this worker may leave begun itself.
+
+Enters: where a predecessor may have begun messages, and every batch that is delivered. Leaves: which batches are in
+doubt, and the mark (stream/kafka/marks.py) that each commit carries. Pure: it knows no client and no clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from stream.kafka.marks import mark
+from stream.kafka.offsets import TP
+from stream.live.record_batch import RecordBatch
+
+
+class Begun(NamedTuple):
+    """Where a predecessor may have begun messages of a partition: right behind each of `places`, up to `end`."""
+
+    places: tuple[int, ...]
+    end: int
+
+
+class Doubts:
+    """The doubtful stretches of all partitions that were taken over.
+
+    A stretch is counted in messages: no worker has more than `most` messages of a topic begun and not committed.
+    Offsets would not do, because compaction leaves gaps.
+    """
+
+    def __init__(self) -> None:
+        self._left: dict[TP, dict[int, int]] = {}  # place -> messages behind it that are still in doubt
+        self._ends: dict[TP, int] = {}
+
+    def take_over(self, begun: Mapping[TP, Begun], *, most: int) -> None:
+        """Forget all that was known; doubt what these predecessors may have begun."""
+        self._left = {tp: dict.fromkeys(each.places, most) for tp, each in begun.items()}
+        self._ends = {tp: each.end for tp, each in begun.items()}
+
+    def forget(self, tps: Iterable[TP]) -> None:
+        """These partitions begin again with another log: no offset of before means anything."""
+        for tp in tps:
+            self._left.pop(tp, None)
+            self._ends.pop(tp, None)
+
+    def meets(self, tp: TP, batch: RecordBatch) -> bool:
+        """Whether the batch may hold messages that a predecessor began. Its messages count as delivered."""
+        found = False
+        for place, left in self._left.get(tp, {}).items():
+            if left <= 0 or batch.start >= self._ends[tp] or batch.end <= place:
+                continue
+            found = True
+            whole = batch.start >= place
+            self._left[tp][place] -= len(batch) if whole else sum(r.offset >= place for r in batch.records)
+        return found
+
+    def at(self, tp: TP, offset: int) -> bool:
+        """Whether messages behind this offset are still in doubt."""
+        return offset < self._ends.get(tp, 0) and any(left > 0 for left in self._left[tp].values())
+
+    def mark(self, tp: TP, offset: int) -> str:
+        """The metadata for a commit of this offset: the places that lie ahead of it."""
+        return mark(place for place, left in self._left.get(tp, {}).items() if place > offset and left > 0)
+
+
+class Uncommitted:
+    """How many delivered messages of each topic are not committed yet, acknowledged or not."""
+
+    def __init__(self) -> None:
+        self._stretches: dict[TP, deque[tuple[int, int]]] = {}  # (end, messages), in the order of delivery
+        self._counts: dict[str, int] = {}
+
+    def delivered(self, tp: TP, *, end: int, messages: int) -> None:
+        self._stretches.setdefault(tp, deque()).append((end, messages))
+        self._counts[tp.topic] = self._counts.get(tp.topic, 0) + messages
+
+    def committed(self, tp: TP, offset: int) -> None:
+        """The brokers have this offset."""
+        stretches = self._stretches.get(tp, deque())
+        while stretches and stretches[0][0] <= offset:
+            self._counts[tp.topic] -= stretches.popleft()[1]
+
+    def forget(self, tps: Iterable[TP]) -> None:
+        """These partitions are not ours any more, or will be read again from their committed offsets."""
+        for tp in tps:
+            for _, messages in self._stretches.pop(TP(*tp), ()):
+                self._counts[tp.topic] -= messages
+
+    def of(self, topic: str) -> int:
+        return self._counts.get(topic, 0)

@@ -1,0 +1,129 @@
+"""The consumer without a broker: its last commit, and a log that begins again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+from stream.kafka.offsets import TP, Offsets
+from stream.live.doubt import Doubts, Uncommitted
+from stream.live.transport import BatchConsumer
+from tests.unit.live.batches import SCORES
+
+
+def fetch(offsets: Offsets, start: int, end: int, *, last: int | None = None, messages: int = 1, size: int = 0) -> int:
+    last = end - 1 if last is None else last
+    offsets.fetched(SCORES, start=start, end=end, last=last, messages=messages, size=size)
+    return last
+
+
+def test_the_last_commit_is_not_swallowed_by_one_that_is_under_way() -> None:
+    async def run() -> list[int | None]:
+        # given a consumer that is committing 5, while the batch up to 10 was just acknowledged
+        consumer: Any = object.__new__(BatchConsumer)
+        consumer.abandoned, consumer._unacked_messages = False, set()
+        consumer.offsets = Offsets()
+        done = [fetch(consumer.offsets, 0, 5), fetch(consumer.offsets, 5, 10)]
+        consumer.offsets.done(SCORES, done[0])
+        committed: list[int | None] = []
+        answers = asyncio.get_running_loop().create_future()
+
+        async def force_commit(*_args: Any, **_options: Any) -> bool:
+            committed.append(consumer.offsets.safe(SCORES))
+            if len(committed) == 1:
+                await answers
+            return True
+
+        async def commit_clean(offsets: dict[TP, int]) -> None:
+            clean.append(offsets)
+
+        clean: list[dict[TP, int]] = []
+        consumer._thread, consumer._doubts = SimpleNamespace(commit_clean=commit_clean), Doubts()
+        consumer.force_commit, consumer.loop = force_commit, asyncio.get_running_loop()
+        consumer.app = SimpleNamespace(client_only=False)
+        under_way = asyncio.ensure_future(consumer.commit())
+        await asyncio.sleep(0)
+        consumer.offsets.done(SCORES, done[1])
+        # when it waits for what is under way, before it gives the partition up
+        emptied = asyncio.ensure_future(consumer.wait_empty())
+        await asyncio.sleep(0)
+        answers.set_result(None)
+        await asyncio.gather(under_way, emptied)
+        # then the partition is also marked as given up in order
+        assert clean == [{SCORES: 10}]
+        return committed
+
+    # then 10 is committed too
+    assert asyncio.run(run()) == [5, 10]
+
+
+# A log that begins again
+
+
+def consumer_with(*, end: int, committed: int | None) -> tuple[Any, list[tuple[TP, int]]]:
+    """A consumer that has delivered one batch up to `end`, which is under way."""
+    consumer: Any = object.__new__(BatchConsumer)
+    consumer.offsets, consumer._uncommitted, consumer._doubts = Offsets(), Uncommitted(), Doubts()
+    consumer._again, consumer._acked, consumer._acked_index = {}, {}, {}
+    consumer._committed_offset = defaultdict(lambda: None, {SCORES: committed})
+    consumer._read_offset = {SCORES: end - 1}
+    consumer._room = asyncio.Event()
+    consumer.app = SimpleNamespace(consumer_generation_id=3)
+    message = Mock(tp=SCORES, generation_id=3, offset=end - 1, acked=False)
+    consumer._unacked_messages = {message}
+    consumer.offsets.fetched(SCORES, start=0, end=end, last=end - 1, messages=end)
+    consumer._uncommitted.delivered(SCORES, end=end, messages=end)
+    sought: list[tuple[TP, int]] = []
+    consumer._thread = SimpleNamespace(seek=lambda tp, at: sought.append((TP(*tp), at)), began_at=lambda _tp: 0)
+    consumer._get_active_partitions = lambda: {SCORES}
+    return consumer, sought
+
+
+def test_a_topic_that_was_created_again_is_read_from_its_start_and_committed_from_there() -> None:
+    # given a batch under way when the topic was deleted and created again
+    consumer, sought = consumer_with(end=100, committed=60)
+    (old,) = consumer._unacked_messages
+    # when that is noticed
+    consumer.restart_topics(["scores"])
+    # then the new log is read from 0, and Faust drops none of it as read before
+    assert sought == [(SCORES, 0)]
+    assert consumer._read_offset[SCORES] is None
+    # and what is acknowledged of the old log commits nothing
+    assert consumer.ack(old) is False
+    fetch(consumer.offsets, 0, 100)
+    assert consumer.offsets.safe(SCORES) is None
+    # and low offsets of the new one can be committed
+    assert consumer._should_commit(SCORES, 3)
+    assert consumer._uncommitted.of("scores") == 0
+
+
+def test_a_log_that_lost_its_end_is_read_from_where_the_brokers_reset_to() -> None:
+    # given a position beyond the end of a log that was cut
+    consumer, _ = consumer_with(end=100, committed=100)
+    assert consumer._expected(SCORES) == 100
+    # when the fetcher begins at the log's start
+    consumer._restart(SCORES, 100, 0)
+    # then the batch there follows, and its offsets can be committed
+    assert consumer._follows(SCORES, 0)
+    fetch(consumer.offsets, 0, 5)
+    consumer.offsets.done(SCORES, 4)
+    assert consumer.offsets.safe(SCORES) == 5
+    assert consumer._should_commit(SCORES, 5)
+
+
+def test_fetching_stops_while_commits_stall() -> None:
+    # given acknowledged batches that the group's coordinator does not commit
+    consumer: Any = object.__new__(BatchConsumer)
+    consumer.offsets, consumer._uncommitted = Offsets(), Uncommitted()
+    consumer.uncommitted_messages = 100
+    for start in (0, 60):
+        fetch(consumer.offsets, start, start + 60, messages=60)
+        consumer.offsets.done(SCORES, start + 59)
+        consumer._uncommitted.delivered(SCORES, end=start + 60, messages=60)
+    # then no more of the topic is fetched until the commit has passed some
+    assert consumer._is_full("scores")
+    consumer._uncommitted.committed(SCORES, 60)
+    assert not consumer._is_full("scores")
