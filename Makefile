@@ -43,10 +43,15 @@ test-pages: setup ## the dashboard in Chromium, the alerts in Prometheus (taken 
 	@$(PY) -m pytest tests/pages $(ARGS)
 unit: setup ## the tests that need no stack
 	@$(PY) -m pytest tests/unit $(ARGS)
-check: setup ## lint, format and types
+check: setup ## lint, format, types, and that every imported package is declared
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/deptry stream
+
+.PHONY: docs
+docs: setup ## write docs/reference/ from the code
+	@$(PY) -m docs.write
 
 .PHONY: bench bench-live bench-catchup bench-replay bench-verify bench-lag
 bench: bench-live bench-catchup bench-replay bench-verify bench-lag ## all benchmarks

@@ -33,7 +33,7 @@ from stream.progress import Progress
 from stream.tables import SIGNAL
 from stream.times import DAY_US
 
-RATE_PER_S = 15_000  # beside a live flow; docs/backfill.md has the measurements
+RATE_PER_S = 15_000  # beside a live flow; docs/performance.md has the measurements
 
 
 @dataclass(frozen=True, slots=True)

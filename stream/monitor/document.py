@@ -19,7 +19,7 @@ SMALL = 12  # partitions shown at once; the others are counted
 
 
 def state(readings: Readings, found: list[Finding], head: Headline, fresh: Freshness) -> dict[str, Any]:
-    """The whole document; docs/metrics.md names the figures' meaning."""
+    """The whole document; docs/reference/metrics.md names the figures' meaning."""
     workers = [p for p in readings.processes if p.document is not None and p.document.role == "worker"]
     return {
         "now": readings.now,

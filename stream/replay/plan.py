@@ -2,7 +2,7 @@
 
 main    all changes of the chosen tables from the start to the end that was captured (or is given)
 tail    deletes and changes of place from there to the end as it is when the main pass is done: the replay may have
-        written an old change into a place that its row has left, or lost, since (docs/design.md, ghost stories)
+        written an old change into a place that its row has left, or lost, since (docs/explanation/failures.md)
 follow  into a shadow instead: all changes of all tables, since nobody else writes there
 """
 

@@ -28,7 +28,7 @@ from stream.times import time_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SAMPLE = 4_000  # messages looked at by a dry run
-ASSUMED_PER_S = 80_000  # where no replay was ever measured (docs/replay.md)
+ASSUMED_PER_S = 80_000  # where no replay was ever measured (docs/performance.md)
 
 
 @dataclass(frozen=True, slots=True)

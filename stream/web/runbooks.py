@@ -1,4 +1,4 @@
-"""What to do about each finding and alert: `python -m stream.web.runbooks` writes docs/runbooks.md; the page serves it.
+"""What to do about each finding and alert: `make docs` writes docs/reference/runbooks.md; the page serves it.
 
 Written down once, so that the page, the alerts and the document say the same, also without internet.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +121,11 @@ RUNBOOKS = (
 
 
 def markdown() -> str:
-    """docs/runbooks.md."""
+    """The text of docs/reference/runbooks.md."""
     lines = [
         "# Runbooks",
         "",
-        "Made by `python -m stream.web.runbooks`. The dashboard has the same pages at `/runbooks`.",
+        "The dashboard serves the same pages at `/runbooks`.",
         "",
     ]
     for each in RUNBOOKS:
@@ -148,7 +147,3 @@ def page() -> str:
         'content="light dark"><link rel="stylesheet" href="dashboard.css"></head><body><main class="runbooks">'
         f'<p><a href="./">Dashboard</a></p><h1>Runbooks</h1>{body}</main></body></html>'
     )
-
-
-if __name__ == "__main__":
-    Path("docs/runbooks.md").write_text(markdown(), "utf-8")

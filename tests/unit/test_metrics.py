@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream import metrics_doc
 from stream.metrics import MONITORED
 from stream.monitor.exposition import exposition, samples
 from stream.monitor.readings import Readings
-from stream.web import runbooks
 from tests.unit.monitor.situations import NOW, fresh, situations
 
-ROOT = Path(__file__).parent.parent.parent
 
 
 def scraped(readings: Readings) -> str:
@@ -33,12 +29,6 @@ def test_the_text_is_what_prometheus_reads() -> None:
             if family.documentation == declared[family.name].help and family.type == "gauge"
         }
         assert read == {(name, labels): value for name, labels, value in samples(readings) if value is not None}
-
-
-def test_the_documents_are_made_from_the_code() -> None:
-    for name, text in (("metrics", metrics_doc.markdown()), ("runbooks", runbooks.markdown())):
-        module = {"metrics": "metrics_doc", "runbooks": "runbooks"}[name]
-        assert (ROOT / f"docs/{name}.md").read_text("utf-8") == text, f"run: python -m stream.{module}"
 
 
 def test_an_idle_system_shows_zero_and_no_nan() -> None:

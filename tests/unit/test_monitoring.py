@@ -9,7 +9,7 @@ from pathlib import Path
 import promql_parser
 import yaml
 
-from stream.metrics_doc import names
+from docs.write import series as names
 from stream.web.runbooks import RUNBOOKS
 
 MONITORING = Path(__file__).parent.parent.parent / "monitoring"
@@ -41,7 +41,7 @@ def test_every_expression_parses() -> None:
 
 
 def test_every_alert_has_a_runbook() -> None:
-    anchors = re.findall(r"runbook: docs/runbooks\.md#(\S+)", RULES.read_text("utf-8"))
+    anchors = re.findall(r"runbook: docs/reference/runbooks\.md#(\S+)", RULES.read_text("utf-8"))
     assert len(anchors) == RULES.read_text("utf-8").count("- alert: ")
     assert set(anchors) <= {each.id for each in RUNBOOKS}
 

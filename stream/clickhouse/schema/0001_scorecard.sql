@@ -15,7 +15,7 @@
 -- Why at least 16 parts to a merge, and a base of 20: a live indexer inserts small parts all the time, and merging them five
 -- by five, mostly together with the largest, rewrote 360 rows for each one inserted. ClickHouse's selector counts each part
 -- as 5 MiB more than it has: with the base of 5, sixteen small parts still took one of 18 MB along in every merge. With 20
--- they are merged with one another until they have become as much as the large one is worth (figures: docs/design.md 5).
+-- they are merged with one another until they have become as much as the large one is worth (figures: docs/decisions/008-few-inserts-few-parts.md).
 --
 -- No forced merges of old months (min_age_to_force_merge_seconds): a late change would rewrite a whole month each time.
 CREATE TABLE IF NOT EXISTS `{database}`.`scorecard`{on_cluster} (
