@@ -20,16 +20,16 @@ from stream.logs import LEVELS
 # Name -> summary. Here, and not in the modules, so that --help imports none of them.
 COMMANDS = {
     "worker": "The live indexer: takes changes from Kafka and writes them to ClickHouse, until SIGTERM.",
-    "dead-letters": "Messages that were refused: list them, show one whole, send them back.",
-    "lag": "How late the live flow is: messages, seconds, a verdict for each partition. Exit 3 above --max-lag.",
+    "dead-letters": "Refused messages: list them, show one whole, send them back.",
+    "lag": "Lag of the live flow: messages, seconds, a verdict for each partition. Exit 3 above --max-lag.",
     "monitor": "The dashboard, /metrics and health of the whole path, without a worker.",
     "verify": "Compare Postgres with ClickHouse row for row; name the reason of each difference; repair.",
-    "explain": "Why a scorecard is in ClickHouse or not: both stores, markers, dead letters, lag, one sentence.",
+    "explain": "Why a scorecard is in ClickHouse, or is not, in one sentence.",
     "reindex": "Write scorecards again as Postgres has them: by customer and window, by id, from a file.",
     "purge": "Remove appeals that an earlier indexer left in ClickHouse.",
     "backfill": "History from Postgres, window after window, by Debezium's incremental snapshots; live goes on.",
     "connectors": "Debezium's connector: apply its config, show it, pause, resume, restart, delete.",
-    "topics": "Kafka topics: make those that are missing, list them.",
+    "topics": "Kafka topics: create missing ones, list them.",
     "schema": "ClickHouse tables and views: apply the DDL to every shard, compare them with it.",
     "replay": "The log again, beside live: start, status, list, pause, resume, cancel, delete, join.",
     "rewind": "Move the live group's committed offsets, back or forward, by time, offset or duration.",
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def run(args: list[str]) -> int:
-    """Run one command line; errors that were raised on purpose become one line on stderr."""
+    """Run one command line; errors of this program become one line on stderr."""
     try:
         result = cli.main(args=args, prog_name="scorestream", standalone_mode=False)
     except ScorestreamError as error:

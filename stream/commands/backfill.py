@@ -45,7 +45,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--name", help="What to call it.  [default: the time]")
+@click.option("--name", help="Name of the backfill.  [default: the time]")
 @click.option("--customer", "customers", multiple=True, metavar="ID", help="Only this customer (repeatable).")
 @click.option("--from", "begin", metavar="TIME", help="Event time from here on: 2026-01-31, or with T12:00.")
 @click.option("--to", "end", metavar="TIME", help="Event time before this; a date includes its day.")
@@ -56,7 +56,7 @@ def command() -> None:
     default="10d",
     show_default=True,
     metavar="SPAN",
-    help="Read so much at a time; none = all at once.",
+    help="Span to read at a time; none = all at once.",
 )
 @click.option(
     "--table",
@@ -79,7 +79,7 @@ def start(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Read windows one after another, and show how far it is. Killed, it goes on by `resume`, on any host.
+    """Read one window after another, and show the progress. After a kill, `resume` goes on, on any host.
 
     A window holds the rows whose event time lies in it: a process scorecard by its scorecard_time, any other by its
     conversation's started_at, a score by its scorecard. Without --from or --to the bounds are the first and the last
@@ -111,7 +111,9 @@ def start(
 @json_option
 @pass_app
 def resume(app: App, name: str | None, as_json: bool) -> None:
-    """Go on with the first window that is not read, of NAME or of the newest that is not done.
+    """Go on with the first unread window.
+
+    Without NAME this is the newest backfill that is not done.
 
     Ends a pause, too; where a process still works on it, that one goes on.
     """
@@ -131,7 +133,7 @@ def resume(app: App, name: str | None, as_json: bool) -> None:
 @json_option
 @pass_app
 def pause(app: App, name: str | None, as_json: bool) -> None:
-    """Stop reading for a while, once the rows under way (some thousands) are read."""
+    """Pause after the rows under way, some thousands."""
     from stream.backfill import control as backfill  # noqa: PLC0415
 
     own = backfill.pause(app.settings, name)
@@ -143,7 +145,7 @@ def pause(app: App, name: str | None, as_json: bool) -> None:
 @json_option
 @pass_app
 def stop(app: App, name: str | None, as_json: bool) -> None:
-    """End it, once the rows under way (some thousands) are read. What was read stays; `resume` goes on after all."""
+    """End the backfill after the rows under way. What was read stays; `resume` can still go on."""
     from stream.backfill import control as backfill  # noqa: PLC0415
 
     own = backfill.stop(app.settings, name)
@@ -155,7 +157,7 @@ def stop(app: App, name: str | None, as_json: bool) -> None:
 @json_option
 @pass_app
 def status(app: App, name: str | None, as_json: bool) -> None:
-    """How far NAME is, or the newest one; from any host."""
+    """Show the progress of NAME, or of the newest one; from any host."""
     from stream.backfill import control as backfill  # noqa: PLC0415
 
     found = backfill.status(app.settings, name)

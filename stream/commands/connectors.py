@@ -14,9 +14,9 @@ from stream.postgres import preflight
 from stream.postgres.connection import Postgres
 
 wait_option = click.option(
-    "--timeout", "timeout_s", type=float, default=60, show_default=True, metavar="SECONDS", help="Limit of the wait."
+    "--timeout", "timeout_s", type=float, default=60, show_default=True, metavar="SECONDS", help="Longest wait."
 )
-dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what the command would do, and do nothing.")
 
 
 @click.group()
@@ -35,7 +35,7 @@ def command() -> None:
 @pass_app
 @click.pass_context
 def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: float) -> None:
-    """Make the topics, then create the connector or give it its config. A config that it has already is left alone.
+    """Create the topics, then create or update the connector. An equal config is left alone.
 
     Postgres is looked at first, as SCORESTREAM_POSTGRES_DSN reaches it: all that it lacks is printed with the SQL that
     mends it, exit code 2. Then Kafka Connect validates: its complaints are printed field by field, exit code 2.
@@ -92,7 +92,7 @@ def _postgres_is_ready(settings: Settings) -> bool:
 @pass_app
 @click.pass_context
 def status(ctx: click.Context, app: App, as_json: bool) -> None:
-    """State of the connector and its tasks. Exit code 1 unless all of it runs."""
+    """Show the connector and its tasks. Exit code 1 unless all of them run."""
     name = app.settings.connect.connector
     with Connect(app.settings.connect) as connect:
         found = connect.status(name)
@@ -109,7 +109,7 @@ def status(ctx: click.Context, app: App, as_json: bool) -> None:
 @command.command()
 @dry_run_option
 @click.option(
-    "--reset-offsets", is_flag=True, help="Also forget how far it has read: made again, it starts with a snapshot."
+    "--reset-offsets", is_flag=True, help="Also delete its offsets: a new connector then starts with a snapshot."
 )
 @wait_option
 @pass_app
@@ -138,7 +138,7 @@ def delete(app: App, dry_run: bool, reset_offsets: bool, timeout_s: float) -> No
 @wait_option
 @pass_app
 def pause(app: App, dry_run: bool, timeout_s: float) -> None:
-    """Stop reading for a while; the tasks stay where they are. Postgres keeps the WAL meanwhile."""
+    """Pause reading; the tasks keep their position. Postgres keeps the WAL meanwhile."""
     _change(app, "pause", "PAUSED", dry_run=dry_run, timeout_s=timeout_s)
 
 
@@ -161,12 +161,12 @@ def stop(app: App, dry_run: bool, timeout_s: float) -> None:
 
 
 @command.command()
-@click.option("--all", "everything", is_flag=True, help="Restart what runs, too; without it only what failed.")
+@click.option("--all", "everything", is_flag=True, help="Restart running tasks, too, not only failed ones.")
 @dry_run_option
 @wait_option
 @pass_app
 def restart(app: App, everything: bool, dry_run: bool, timeout_s: float) -> None:
-    """Restart the parts that failed, and wait until all of it runs."""
+    """Restart failed tasks, and wait until all run."""
     name = app.settings.connect.connector
     with Connect(app.settings.connect) as connect:
         found = _there(connect, name)

@@ -10,13 +10,13 @@ from stream.errors import UsageError
 
 @click.command()
 @click.argument("name")
-@click.option("--back", is_flag=True, help="The other way round: the old tables are caught up and take their place.")
-@click.option("--drop-old", is_flag=True, help="Drop the tables that a cutover replaced; there is no way back then.")
+@click.option("--back", is_flag=True, help="Bring the old tables up to date, and put them back.")
+@click.option("--drop-old", is_flag=True, help="Drop the tables that a cutover replaced; --back is impossible then.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the connector before comparing.")
 @json_option
 @pass_app
 def command(app: App, name: str, back: bool, drop_old: bool, wait: bool, as_json: bool) -> None:
-    """Swap in what `replay start NAME --into DATABASE` has made.
+    """Swap in the tables that `replay start NAME --into DATABASE` has filled.
 
     Catches the shadow up, verifies it against Postgres and refuses when they differ, holds live's writes back for a
     moment, exchanges the tables on every shard. The old tables stay, under the shadow's name, until --drop-old.

@@ -21,11 +21,11 @@ def command() -> None:
 @command.command(name="list")
 @_reason
 @_topic
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Show the newest so many.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Number of the newest to show.")
 @json_option
 @pass_app
 def list_(app: App, reasons: tuple[str, ...], topics: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Show the dead letters, the newest last, and how many there are by reason."""
+    """Show the newest dead letters, and count all by reason."""
     counts: Counter[str] = Counter()
     newest: list[dead_letter_log.Kept] = []
     for kept in dead_letter_log.read(app.settings, reasons=reasons, topics=topics):
@@ -64,13 +64,13 @@ def show(ctx: click.Context, app: App, offset: int) -> None:
 @_reason
 @_topic
 @click.option("--offset", "offsets", type=click.IntRange(0), multiple=True, help="Only these offsets (repeatable).")
-@click.option("--execute", is_flag=True, help="Send them; without it the command only says what it would send.")
+@click.option("--execute", is_flag=True, help="Send them; without this the command only shows what it would send.")
 @json_option
 @pass_app
 def redrive(
     app: App, reasons: tuple[str, ...], topics: tuple[str, ...], offsets: tuple[int, ...], execute: bool, as_json: bool
 ) -> None:
-    """Send messages back to the topics they came from. Older than what was written since, they change nothing."""
+    """Send messages back to their topics. Rows written since stay: they are newer."""
     chosen = [
         kept
         for kept in dead_letter_log.read(app.settings, reasons=reasons, topics=topics)

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("scorecard_id")
-@click.option("--log", "with_log", is_flag=True, help="Also the last messages about it in Kafka.")
+@click.option("--log", "with_log", is_flag=True, help="Also show its last messages in Kafka.")
 @click.option(
     "--log-messages",
     type=click.IntRange(1),
     default=200_000,
     show_default=True,
-    help="With --log: go through so many of the newest messages.",
+    help="Number of the newest messages that --log searches.",
 )
 @click.option("--kafka/--no-kafka", default=True, show_default=True, help="Ask Kafka for lag and dead letters.")
 @click.option(
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     default=12,
     show_default=True,
     metavar="SECONDS",
-    help="Where something is wrong: wait so long for the pipeline before it is called behind.",
+    help="Longest wait for the pipeline before a difference counts as wrong.",
 )
 @database_option
 @json_option
@@ -49,7 +49,7 @@ def command(
     database: str | None,
     as_json: bool,
 ) -> None:
-    """Tell where SCORECARD_ID stands, in both stores, and why; the last line is the answer.
+    """Show where SCORECARD_ID stands in both stores, and why. The last line is the answer.
 
     Exit code 3 when ClickHouse is not as it should be.
     """

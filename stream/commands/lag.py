@@ -12,10 +12,13 @@ from stream.commands.verify import Span
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
-@click.option("--every", "every_s", type=Span(), default="2s", show_default=True, help="With --watch: how often.")
+@click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
+@click.option("--every", "every_s", type=Span(), default="2s", show_default=True, help="Interval of --watch.")
 @click.option(
-    "--max-lag", "max_lag_s", type=Span(), help="Exit code 3 when a change waits longer, or nobody knows: 30s, 5m."
+    "--max-lag",
+    "max_lag_s",
+    type=Span(),
+    help="Exit with 3 when a change waits longer, or when that is unknown: 30s, 5m.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show partitions without lag, too.")
 @click.option(
@@ -23,7 +26,7 @@ from stream.commands.verify import Span
     "ask_monitor",
     default=True,
     show_default=True,
-    help="Ask a running monitor or worker first: they know the past, which verdicts need.",
+    help="Ask a running monitor or worker first: verdicts need the past, which they know.",
 )
 @json_option
 @pass_app

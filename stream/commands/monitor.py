@@ -18,7 +18,10 @@ from stream.commands.console import App, pass_app
 @pass_app
 @click.pass_context
 def command(ctx: click.Context, app: App, port: int | None) -> None:
-    """Serve the lag dashboard at /, /metrics, /livez and /readyz, until SIGTERM. It reads only, and joins no group."""
+    """Serve the lag dashboard at /, /metrics, /livez and /readyz, until SIGTERM.
+
+    The monitor only reads, and joins no consumer group.
+    """
     from stream.monitor import monitor  # noqa: PLC0415  its clients take a second to import
 
     ctx.exit(monitor.run(app.settings, port=port))

@@ -42,6 +42,11 @@ database_option = click.option(
     metavar="NAME",
     help="Compare with this ClickHouse database (a shadow).  [default: SCORESTREAM_CLICKHOUSE_DATABASE]",
 )
+written_database_option = click.option(
+    "--database",
+    metavar="NAME",
+    help="Write to this ClickHouse database (a shadow).  [default: SCORESTREAM_CLICKHOUSE_DATABASE]",
+)
 
 
 def scope_of(
@@ -50,7 +55,7 @@ def scope_of(
     """The scope of these options.
 
     Raises:
-        UsageError: a time is none, or the window is empty.
+        UsageError: a text is not a time, or the window is empty.
     """
     from stream.errors import UsageError  # noqa: PLC0415  --help imports nothing of this
     from stream.scope import Scope  # noqa: PLC0415

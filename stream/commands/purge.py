@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
-from stream.commands.options import database_option, scope_of, scope_options
+from stream.commands.options import scope_of, scope_options, written_database_option
 
 if TYPE_CHECKING:
     from stream.verify.appeals import Appeals
@@ -20,9 +20,9 @@ def command() -> None:
 
 @command.command()
 @scope_options
-@database_option
+@written_database_option
 @click.option("--dry-run", is_flag=True, help="Show the counts, and do nothing.")
-@click.option("--restart", is_flag=True, help="Begin anew instead of where an interrupted run of this call ended.")
+@click.option("--restart", is_flag=True, help="Begin again instead of where an interrupted run of this call ended.")
 @json_option
 @pass_app
 @click.pass_context

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stream.commands.console import App, json_option, pass_app, print_json
-from stream.commands.options import database_option, scope_of, scope_options
+from stream.commands.options import scope_of, scope_options, written_database_option
 
 
 @click.command()
@@ -16,10 +16,12 @@ from stream.commands.options import database_option, scope_of, scope_options
 @click.option(
     "--ids-file", type=click.Path(dir_okay=False, path_type=Path), help="The scorecards in this file, one id to a line."
 )
-@click.option("--all", "everything", is_flag=True, help="All scorecards: for when neither customer nor time is given.")
-@database_option
-@click.option("--dry-run", is_flag=True, help="Say how many scorecards it would be, and do nothing.")
-@click.option("--restart", is_flag=True, help="Begin anew instead of where an interrupted run of this call ended.")
+@click.option(
+    "--all", "everything", is_flag=True, help="All scorecards; needed when neither customer nor time is given."
+)
+@written_database_option
+@click.option("--dry-run", is_flag=True, help="Count the scorecards, and write nothing.")
+@click.option("--restart", is_flag=True, help="Begin again instead of where an interrupted run of this call ended.")
 @json_option
 @pass_app
 def command(
@@ -36,7 +38,9 @@ def command(
     restart: bool,
     as_json: bool,
 ) -> None:
-    """Write scorecards and their scores again as Postgres has them now, and retire what stands of them elsewhere.
+    """Write scorecards and their scores again as Postgres has them now.
+
+    Rows of these scorecards that stand elsewhere get delete markers.
 
     Beside the live worker, and without holes for readers. The work is done in chunks of 1,000; the same call goes on
     where an interrupted one ended. Rows of scorecards that are gone in Postgres are verify --repair's to find.

@@ -20,9 +20,7 @@ processes_option = click.option(
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    envvar="SCORESTREAM_REPLAY_PROCESSES",
-    show_envvar=True,
-    help="Processes on this host; more hosts join by `replay join`.",
+    help="Processes on this host; other hosts add theirs by `replay join`.",
 )
 TABLES = ("chats", "scorecards", "scores")
 
@@ -39,7 +37,7 @@ def command() -> None:
 @command.command()
 @click.argument("name")
 @click.option("--to-earliest", is_flag=True, help="From the first message that the log has.  [default]")
-@click.option("--to-datetime", metavar="TIME", help="From the first message of this time (UTC unless it says).")
+@click.option("--to-datetime", metavar="TIME", help="From the first message of this time (UTC unless it names a zone).")
 @click.option("--to-offset", multiple=True, metavar="[TABLE:PARTITION=]OFFSET", help="From an offset. Repeatable.")
 @click.option("--shift-by", type=int, metavar="N", help="From N messages of each partition before live (N < 0).")
 @click.option("--until", metavar="TIME", help="To the last message before this time.  [default: the end as it is now]")
@@ -64,9 +62,9 @@ def command() -> None:
 @pass_app
 @click.pass_context
 def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
-    """Begin a replay, and work on it here until it is done.
+    """Start a replay, and work on it here until it is done.
 
-    ^C or SIGTERM finishes the batches and commits; `replay resume NAME` goes on from there, also after kill -9.
+    Ctrl-C and SIGTERM finish the batches and commit. `replay resume NAME` goes on from there, also after kill -9.
     """
     from stream.kafka.broker import LagSource  # noqa: PLC0415
     from stream.replay import start as replay_start  # noqa: PLC0415  Kafka's clients take a while to import
@@ -111,12 +109,12 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
 @command.command()
 @click.argument("name")
 @processes_option
-@click.option("--rate", type=click.IntRange(0), metavar="N", help="Another ceiling from now on; 0 = none.")
+@click.option("--rate", type=click.IntRange(0), metavar="N", help="New ceiling in messages/s; 0 = none.")
 @json_option
 @pass_app
 @click.pass_context
 def resume(ctx: click.Context, app: App, name: str, processes: int, rate: int | None, as_json: bool) -> None:
-    """Go on with a replay that was stopped, killed or paused, from its committed offsets."""
+    """Go on with a stopped, killed or paused replay."""
     from stream.replay import control as replay  # noqa: PLC0415
 
     replay.reopen(app.settings, name, rate=rate)
@@ -130,7 +128,7 @@ def resume(ctx: click.Context, app: App, name: str, processes: int, rate: int | 
 @pass_app
 @click.pass_context
 def join(ctx: click.Context, app: App, name: str, processes: int, as_json: bool) -> None:
-    """Work on a running replay with more processes, on this or another host."""
+    """Add processes to a running replay, on any host."""
     _run(ctx, app, name, processes=processes, as_json=as_json)
 
 
@@ -149,7 +147,10 @@ def member(ctx: click.Context, app: App, name: str) -> None:
 @click.argument("name")
 @pass_app
 def pause(app: App, name: str) -> None:
-    """Let all processes finish their batches, commit and end; `replay resume` goes on."""
+    """Let all processes finish their batches, commit and end.
+
+    `replay resume` goes on.
+    """
     _want(app, name, "paused")
 
 
@@ -157,7 +158,7 @@ def pause(app: App, name: str) -> None:
 @click.argument("name")
 @pass_app
 def cancel(app: App, name: str) -> None:
-    """End a replay for good. Rows that it wrote stay: they are as right as those that live wrote."""
+    """End a replay for good. The rows that it wrote stay, and are right."""
     _want(app, name, "cancelled")
 
 
@@ -165,7 +166,7 @@ def cancel(app: App, name: str) -> None:
 @click.argument("name")
 @pass_app
 def delete(app: App, name: str) -> None:
-    """Forget a replay and its offsets; its name is free again. Rows stay, and so does a shadow database."""
+    """Delete a replay's plan and offsets. Rows stay, and so does a shadow database."""
     from stream.replay import control as replay  # noqa: PLC0415
 
     replay.delete(app.settings, name)
@@ -177,7 +178,7 @@ def delete(app: App, name: str) -> None:
 @json_option
 @pass_app
 def status(app: App, name: str, as_json: bool) -> None:
-    """How far a replay is, from any host."""
+    """Show the progress of a replay, from any host."""
     from stream.replay import control as replay  # noqa: PLC0415
 
     (facts,) = replay.facts(app.settings, name)
@@ -191,7 +192,7 @@ def status(app: App, name: str, as_json: bool) -> None:
 @json_option
 @pass_app
 def list_(app: App, as_json: bool) -> None:
-    """All replays."""
+    """List all replays."""
     from stream.replay import control as replay  # noqa: PLC0415
 
     found = replay.facts(app.settings)

@@ -28,7 +28,7 @@ def command() -> None:
 @click.option("--dry-run", is_flag=True, help="Print the DDL instead of running it.")
 @pass_app
 def apply(app: App, database: str | None, dry_run: bool) -> None:
-    """Make the database, tables and views where they are missing. Can be run again at any time; drops nothing."""
+    """Create missing databases, tables and views. Safe to run again; drops nothing."""
     settings = app.settings.clickhouse
     if dry_run:
         for statement in schema_apply.statements(database or settings.database, settings.cluster):

@@ -11,16 +11,16 @@ from stream.kafka.topics import Found
 
 @click.group()
 def command() -> None:
-    """Kafka topics: make those that are missing, list them."""
+    """Kafka topics: create missing ones, list them."""
 
 
 @command.command()
-@click.option("--dry-run", is_flag=True, help="Say what is missing instead of making it.")
+@click.option("--dry-run", is_flag=True, help="Show what is missing, and create nothing.")
 @json_option
 @pass_app
 @click.pass_context
 def apply(ctx: click.Context, app: App, dry_run: bool, as_json: bool) -> None:
-    """Make the topics that are missing. Topics that are there are never changed; exit code 3 when one differs."""
+    """Create missing topics. Existing topics are never changed; exit code 3 when one differs."""
     found = kafka_admin.inspect(app.settings) if dry_run else kafka_admin.ensure_topics(app.settings)
     ctx.exit(show(found, as_json=as_json))
 
@@ -37,7 +37,7 @@ def list_(ctx: click.Context, app: App, as_json: bool) -> None:
 
 
 def show(found: list[Found], *, as_json: bool = False) -> int:
-    """Print topics; returns the exit code that they deserve."""
+    """Print topics; returns the exit code."""
     if as_json:
         print_json(
             [

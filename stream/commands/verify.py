@@ -56,11 +56,21 @@ class Span(click.ParamType):
 @click.option("--repair", is_flag=True, help="Reindex what differs, and compare again.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the pipeline (needs Kafka).")
 @click.option(
-    "--timeout", "timeout_s", type=float, default=60, show_default=True, metavar="SECONDS", help="Limit of that wait."
+    "--timeout",
+    "timeout_s",
+    type=float,
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="Longest wait for the pipeline.",
 )
-@click.option("--limit", type=click.IntRange(1), default=1_000, show_default=True, help="List so many rows at most.")
+@click.option("--limit", type=click.IntRange(1), default=1_000, show_default=True, help="Number of rows to list.")
 @click.option(
-    "--watch", "every_s", type=Span(), metavar="SPAN", help="Repeat for ever, as 10m; /metrics on the web port."
+    "--watch",
+    "every_s",
+    type=Span(),
+    metavar="SPAN",
+    help="Repeat at this interval until SIGTERM, as 10m; /metrics on the web port.",
 )
 @json_option
 @pass_app
@@ -82,7 +92,7 @@ def command(
     every_s: float | None,
     as_json: bool,
 ) -> None:
-    """Compare Postgres with ClickHouse, every row and every column, and tell why each row that differs does.
+    """Compare Postgres with ClickHouse, every row and every column, and name the reason of each difference.
 
     Counts and checksums are computed inside each store for every customer, day and kind; only those that differ are
     opened. Exit code 3 when something differs, 1 when nothing can be said yet (the pipeline is behind, or rows change

@@ -8,16 +8,16 @@ from stream.commands.console import App, pass_app
 
 
 @click.command()
-@click.option("--restart", is_flag=True, help="Stay as its supervisor: start it again when it fails or is killed.")
+@click.option("--restart", is_flag=True, help="Supervise the worker: start it again when it fails or is killed.")
 @pass_app
 @click.pass_context
 def command(ctx: click.Context, app: App, restart: bool) -> None:
-    """Index changes as they come, until SIGTERM. Start several: the consumer group shares the partitions.
+    """Index changes as they come, until SIGTERM. Several workers share the partitions.
 
-    SIGTERM finishes the batch, commits and leaves the group. Exit code 1 when something cannot go on; then, or when it
-    is killed, --restart starts it again, but not when the configuration is wrong (exit code 2).
+    SIGTERM finishes the batch, commits the offsets and leaves the group. Exit code 1: the worker cannot go on. With
+    --restart a supervisor starts it again then, and after a kill, but not after a wrong configuration (exit code 2).
     """
-    settings = app.settings  # read before anything else: what is wrong is told here, at once
+    settings = app.settings  # read before anything else: this reports every fault of the configuration at once
     if restart:
         from stream.live import supervise  # noqa: PLC0415  the supervisor needs none of the rest
 

@@ -4,7 +4,7 @@
 
 The shadow must have all that live has shown at the moment of the exchange, or readers would see rows vanish. So live's
 inserts are refused for that moment (as "too many parts", which it retries): what it wrote before came from messages
-before the end that is then read from Kafka, and the shadow is brought to that end. docs/guides/replay.md goes through what can
+before the end that is then read from Kafka, and the shadow is brought to that end. docs/guides/replay.md says what can
 happen in between. Both databases keep their names; the tables change theirs.
 """
 

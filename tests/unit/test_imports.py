@@ -62,7 +62,6 @@ LIBRARIES: dict[str, set[str]] = {
 NOT_YET: set[tuple[str, str]] = {
     ("stream/backfill/signals.py", "psycopg"),
     ("stream/backfill/state.py", "confluent_kafka"),
-    ("stream/config_table.py", "pydantic"),
     ("stream/metrics.py", "pipeline"),
     ("stream/monitor/heartbeat.py", "clickhouse_connect"),
     ("stream/monitor/heartbeat.py", "urllib3"),

@@ -12,7 +12,6 @@ from stream.monitor.readings import Readings
 from tests.unit.monitor.situations import NOW, fresh, situations
 
 
-
 def scraped(readings: Readings) -> str:
     return exposition(readings).decode()
 
