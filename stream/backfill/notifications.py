@@ -99,7 +99,7 @@ class Notifications:
     """Debezium's notifications of incremental snapshots, from an offset on."""
 
     def __init__(self, settings: Settings, *, offset: int) -> None:
-        self._tail = Tail(settings, settings.notifications_topic, offset=offset)
+        self._tail = Tail(settings.kafka, settings.notifications_topic, offset=offset)
 
     def end(self) -> int:
         return self._tail.end()

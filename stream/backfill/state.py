@@ -9,18 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream.backfill.plan import Plan
 from stream.config import Settings
-from stream.errors import KafkaUnavailable, UsageError
-from stream.kafka.client import client_options
-from stream.kafka.state_topic import _TIMEOUT_S, Tail
+from stream.errors import UsageError
+from stream.kafka.state_topic import StateTopic
 
 _ALIVE_S = 10.0  # a driver that has not been heard of for so long is gone
 
@@ -83,29 +79,15 @@ class Backfill:
         return self.driver is not None and not self.driver.ended and self.driver.at_ms / 1000 >= since
 
 
-class BackfillTopic:
-    """Reads and writes the topic; makes it when it is missing. `with`-able, for one thread.
-
-    Every method raises KafkaUnavailable when the brokers do not answer.
-    """
+class BackfillTopic(StateTopic):
+    """All backfills. `with`-able, for one thread. Methods raise KafkaUnavailable when the brokers do not answer."""
 
     def __init__(self, settings: Settings) -> None:
-        self._topic = f"{settings.kafka.topic_prefix}.backfills"
-        options = client_options(settings.kafka) | {"log_level": 2}
-        self._producer = Producer(options | {"enable.idempotence": True, "delivery.timeout.ms": 30_000})
-        self._values: dict[str, bytes] = {}
-        self._ensure(options, settings.kafka.replication_factor)
-        self._tail = Tail(settings, self._topic)
+        super().__init__(settings.kafka, f"{settings.kafka.topic_prefix}.backfills")
 
     def refresh(self) -> dict[str, Backfill]:
         """All backfills by name, the oldest first, as the topic has them now."""
-        for message in self._tail.all():
-            key = (message.key() or b"").decode()
-            if message.value() is None:
-                self._values.pop(key, None)
-            else:
-                self._values[key] = message.value()
-        found = _backfills(self._values)
+        found = _backfills(self.values())
         return dict(sorted(found.items(), key=lambda each: each[1].plan.created_ms))
 
     def get(self, name: str) -> Backfill:
@@ -118,47 +100,6 @@ class BackfillTopic:
         if name not in found:
             raise UsageError(f"there is no backfill {name!r}; there are: {', '.join(found) or 'none'}")
         return found[name]
-
-    def put(self, values: Mapping[str, Any]) -> None:
-        """Write values by key. Returns when the broker has them all."""
-        failed: list[str] = []
-
-        def delivered(error: KafkaError | None, _message: object) -> None:
-            if error is not None:
-                failed.append(error.str())
-
-        for key, value in values.items():
-            self._producer.produce(
-                self._topic, key=key.encode(), value=msgspec.json.encode(value), partition=0, on_delivery=delivered
-            )
-        left = self._producer.flush(_TIMEOUT_S)
-        if left or failed:
-            raise KafkaUnavailable(f"topic {self._topic}: {failed[0] if failed else 'not acknowledged in time'}")
-
-    def close(self) -> None:
-        self._tail.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-    def _ensure(self, options: Mapping[str, Any], replication_factor: int) -> None:
-        admin = AdminClient(dict(options))
-        try:
-            if self._topic in admin.list_topics(timeout=_TIMEOUT_S).topics:
-                return
-            topic = NewTopic(
-                self._topic,
-                num_partitions=1,
-                replication_factor=replication_factor,
-                config={"cleanup.policy": "compact"},
-            )
-            admin.create_topics([topic], operation_timeout=_TIMEOUT_S)[self._topic].result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise KafkaUnavailable(f"topic {self._topic}: {error.args[0].str()}") from error
 
 
 def _backfills(values: Mapping[str, bytes]) -> dict[str, Backfill]:

@@ -1,15 +1,22 @@
-"""A compacted topic of few keys that holds the state of a job, and its reading by whoever looks on."""
+"""A compacted topic of few keys that holds the state of jobs: written by key, read to its end by any process.
+
+Enters: values by key. Leaves: the last value of each key. Every key has one writer, or one at a time under a lock, so
+the last value is the truth. What the values mean is not known here.
+"""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
-from stream.config import Settings
+from stream.config import KafkaSettings
 from stream.errors import KafkaUnavailable
 from stream.kafka.client import client_options
 
@@ -22,17 +29,17 @@ class Tail:
     Every method raises KafkaUnavailable when the brokers do not answer.
     """
 
-    def __init__(self, settings: Settings, topic: str, *, offset: int = 0) -> None:
+    def __init__(self, settings: KafkaSettings, topic: str, *, offset: int = 0) -> None:
         self._topic = topic
         self._at = offset
         self._consumer = Consumer(
-            client_options(settings.kafka)
+            client_options(settings)
             | {
-                "group.id": f"scorestream-backfill-{uuid.uuid4().hex[:8]}",  # never joined, never committed
+                "group.id": f"scorestream-state-{uuid.uuid4().hex[:8]}",  # never joined, never committed
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
-                "fetch.wait.max.ms": 50,
+                "fetch.wait.max.ms": 20,
                 "log_level": 2,
             }
         )
@@ -44,6 +51,8 @@ class Tail:
             marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_TIMEOUT_S)
         except KafkaException as error:
             raise KafkaUnavailable(f"topic {self._topic}: {error.args[0].str()}") from error
+        if marks is None:
+            raise KafkaUnavailable(f"topic {self._topic} did not answer within {_TIMEOUT_S:.0f} s")
         return int(marks[1])
 
     def poll(self, timeout_s: float) -> list[Any]:
@@ -79,3 +88,72 @@ class Tail:
 
     def close(self) -> None:
         self._consumer.close()
+
+
+class StateTopic:
+    """One such topic; made when it is missing. `with`-able, for one thread.
+
+    Every method raises KafkaUnavailable when the brokers do not answer.
+    """
+
+    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+        self._topic = topic
+        options = client_options(settings) | {"log_level": 2}
+        self._producer = Producer(options | {"enable.idempotence": True, "delivery.timeout.ms": 30_000})
+        self._values: dict[str, bytes] = {}
+        self._ensure(options, settings.replication_factor)
+        self._tail = Tail(settings, topic)
+
+    def values(self) -> Mapping[str, bytes]:
+        """The last value of each key, as the topic has them now; a key whose last value is a tombstone is missing."""
+        for message in self._tail.all():
+            key = (message.key() or b"").decode()
+            if message.value() is None:
+                self._values.pop(key, None)
+            else:
+                self._values[key] = message.value()
+        return self._values
+
+    def put(self, values: Mapping[str, Any]) -> None:
+        """Write values by key, as JSON; None writes a tombstone. Returns when the broker has them all."""
+        failed: list[str] = []
+
+        def delivered(error: KafkaError | None, _message: object) -> None:
+            if error is not None:
+                failed.append(error.str())
+
+        for key, value in values.items():
+            body = None if value is None else msgspec.json.encode(value)
+            self._producer.produce(self._topic, key=key.encode(), value=body, partition=0, on_delivery=delivered)
+        left = self._producer.flush(_TIMEOUT_S)
+        if left or failed:
+            raise KafkaUnavailable(f"topic {self._topic}: {failed[0] if failed else 'not acknowledged in time'}")
+
+    def forget(self, name: str) -> None:
+        """Write tombstones for all keys of one job, which are `<name>/<what>`."""
+        self.put({key: None for key in self.values() if key.startswith(name + "/")})
+
+    def close(self) -> None:
+        self._tail.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _ensure(self, options: Mapping[str, Any], replication_factor: int) -> None:
+        admin = AdminClient(dict(options))
+        try:
+            if self._topic in admin.list_topics(timeout=_TIMEOUT_S).topics:
+                return
+            topic = NewTopic(
+                self._topic,
+                num_partitions=1,
+                replication_factor=replication_factor,
+                config={"cleanup.policy": "compact"},
+            )
+            admin.create_topics([topic], operation_timeout=_TIMEOUT_S)[self._topic].result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise KafkaUnavailable(f"topic {self._topic}: {error.args[0].str()}") from error

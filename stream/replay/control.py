@@ -11,8 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -23,8 +22,7 @@ from stream.errors import KafkaUnavailable, UsageError
 from stream.kafka.broker import LagSource
 from stream.kafka.client import client_options
 from stream.replay.plan import Control, Wanted
-from stream.replay.processes import ENDED
-from stream.replay.state import Replay, ReplayTopic, group_of
+from stream.replay.state import ReplayTopic, check_open, group_of
 from stream.replay.status import present_pass, summary
 
 log = logging.getLogger(__name__)
@@ -36,7 +34,7 @@ def facts(settings: Settings, name: str | None = None) -> list[dict[str, Any]]:
     Raises:
         UsageError: there is none of this name.
     """
-    with ReplayTopic(settings) as topic, lag_source(settings) as lag:
+    with ReplayTopic(settings) as topic, closing(LagSource(settings.kafka)) as lag:
         replays = [topic.get(name)] if name is not None else list(topic.refresh().values())
         return [
             summary(each, lag.committed(each.plan.group, [s.tp for s in present_pass(each).spans])) for each in replays
@@ -94,20 +92,3 @@ def delete(settings: Settings, name: str) -> None:
     except KafkaException as error:
         if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
             raise KafkaUnavailable(f"group {group}: {error.args[0].str()}") from error
-
-
-def check_open(replay: Replay) -> None:
-    if replay.state in ENDED:
-        raise UsageError(
-            f"replay {replay.name} is {replay.state}: start another, under another name, or `scorestream replay delete "
-            f"{replay.name}` first"
-        )
-
-
-@contextmanager
-def lag_source(settings: Settings) -> Iterator[LagSource]:
-    source = LagSource(settings.kafka)
-    try:
-        yield source
-    finally:
-        source.close()

@@ -16,10 +16,9 @@ from stream import interpreter
 from stream.config import Settings
 from stream.errors import Retry, ScorestreamError
 from stream.kafka.broker import LagSource
-from stream.replay.control import check_open, lag_source
 from stream.replay.display import Display
 from stream.replay.member import Member
-from stream.replay.state import ReplayTopic
+from stream.replay.state import ReplayTopic, check_open
 from stream.replay.status import present_pass, summary
 from stream.web.health import Check, Health
 from stream.web.server import serve
@@ -28,7 +27,6 @@ log = logging.getLogger(__name__)
 
 _LOOK_S = 0.5
 _RESPAWNS = 20  # of processes that were killed
-ENDED = frozenset({"done", "failed", "cancelled"})
 
 
 def run_member(settings: Settings, name: str) -> int:
@@ -55,7 +53,7 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
     Raises:
         ScorestreamError: the processes failed.
     """
-    with ReplayTopic(settings) as topic, lag_source(settings) as lag, _signals() as stopping:
+    with ReplayTopic(settings) as topic, contextlib.closing(LagSource(settings.kafka)) as lag, _signals() as stopping:
         check_open(topic.get(name))
         family = _Family(name, log_level, nice=settings.replay.nice)
         try:
