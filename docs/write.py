@@ -33,7 +33,7 @@ def pages() -> dict[str, str]:
         "metrics.md": ("stream/metrics.py", metric_tables),
         "commands.md": ("stream/cli.py and stream/commands/", commands),
         "runbooks.md": ("stream/web/runbooks.py", runbooks.markdown),
-        "connector.md": ("connectors/scorestream-source.json and stream/connect/connector.py", connector_config),
+        "connector.md": ("stream/connect/scorestream-source.json and stream/connect/connector.py", connector_config),
     }
     return {name: _MADE.format(source=source) + text() for name, (source, text) in made.items()}
 

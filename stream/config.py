@@ -127,9 +127,7 @@ class ClickHouseSettings(_Section):
 class ConnectSettings(_Section):
     url: str = Field("http://127.0.0.1:8083", description="Kafka Connect's REST interface")
     connector: str = Field("scorestream", description="name of the connector")
-    config: Path | None = Field(
-        None, description="connector JSON; default: connectors/scorestream-source.json beside the package"
-    )
+    config: Path | None = Field(None, description="connector JSON; default: the one in the package")
     username: str | None = Field(None, description="basic auth user of the REST interface")
     password: SecretStr | None = Field(None, description="its password")
     ca_cert: Path | None = Field(None, description="PEM file of the CA for https")

@@ -54,7 +54,7 @@ class Universe:
         with psycopg.connect(self.url, autocommit=True) as connection:
             for file in sorted((ROOT / "connectors" / "source").glob("*.sql")):
                 connection.execute(file.read_text("utf-8"))
-        config = json.loads((ROOT / "connectors" / "scorestream-source.json").read_text("utf-8"))
+        config = json.loads((ROOT / "stream" / "connect" / "scorestream-source.json").read_text("utf-8"))
         config["config"]["database.dbname"] = self.name
         self.connector_file = folder / "connector.json"
         self.connector_file.write_text(json.dumps(config), "utf-8")

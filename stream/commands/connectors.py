@@ -23,8 +23,8 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Show what the com
 def command() -> None:
     """Debezium's connector: apply its config, show it, pause, resume, restart, delete.
 
-    The config is connectors/scorestream-source.json (SCORESTREAM_CONNECT_CONFIG), with the values that the settings
-    determine; Kafka Connect is at SCORESTREAM_CONNECT_URL.
+    The config is the JSON of the package, or that of SCORESTREAM_CONNECT_CONFIG, with the values of the settings.
+    Kafka Connect is at SCORESTREAM_CONNECT_URL.
     """
 
 

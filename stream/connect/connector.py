@@ -1,4 +1,4 @@
-"""Settings + connectors/scorestream-source.json -> the connector's config.
+"""Settings + stream/connect/scorestream-source.json -> the connector's config.
 
 The JSON is a whole, valid config with the default names in it, in Kafka Connect's own form, so it also serves without
 this package. Keys that the settings determine are overridden here; a test holds the file equal to the defaults.
@@ -15,7 +15,7 @@ from stream.config import Settings
 from stream.errors import ConfigError, UsageError
 from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES
 
-DEFAULT_FILE = Path(__file__).resolve().parents[2] / "connectors" / "scorestream-source.json"
+DEFAULT_FILE = Path(__file__).with_name("scorestream-source.json")
 
 _SECRET = re.compile(r"password|secret|token|jaas|credential|keystore\.key", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{[A-Za-z0-9_.-]+:[^}]+\}")

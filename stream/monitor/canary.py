@@ -1,6 +1,6 @@
 """The canary: a row in Postgres that is seen again in ClickHouse proves the whole path, also while nothing changes.
 
-The connector writes the row every second (heartbeat.action.query of connectors/scorestream-source.json), the
+The connector writes the row every second (heartbeat.action.query of stream/connect/scorestream-source.json), the
 worker puts it into every shard (stream/monitor/heartbeat.py), and here both ends are compared. So the monitor writes
 nowhere.
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_what_is_shown_of_a_value(key, value, shown):
     assert connector.shown(key, value) == shown
 
 
-SOURCE_SQL = connector.DEFAULT_FILE.parent / "source"
+SOURCE_SQL = Path(__file__).parents[3] / "connectors" / "source"
 
 
 def cdc_sql():

@@ -1,0 +1,87 @@
+"""The guides' own commands, on a real stack: what a newcomer types, in the order of the page."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.universe import ROOT, SCORESTREAM, Universe
+
+pytestmark = pytest.mark.stack
+
+GUIDES = ROOT / "docs" / "guides"
+# The fixtures have done these: the stack runs, its settings are in the environment.
+_DONE_ALREADY = ("make ", ". .devstack/env", ". .venv/bin/activate")
+_BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
+    made = Universe(stack_env, tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def lines(guide: str) -> list[str]:
+    """The commands of a guide's console blocks."""
+    text = (GUIDES / guide).read_text("utf-8")
+    found = [line for block in _BLOCK.findall(text) for line in re.findall(r"^ *\$ (.*)$", block, re.MULTILINE)]
+    return [line for line in found if not line.startswith(_DONE_ALREADY)]
+
+
+def typed(universe: Universe, commands: list[str]) -> str:
+    """What a shell prints that runs the commands one after another, each echoed before its output."""
+    script = "\n".join(
+        ["set -e -o pipefail -m", *(f"printf '%s\\n' {shell_quoted(each)}\n{each}" for each in commands)]
+    )
+    env = universe.env | {
+        "PATH": f"{SCORESTREAM.parent}:{os.environ['PATH']}",
+        "DEVSTACK_POSTGRES_URL": universe.url,
+    }
+    shell = subprocess.Popen(
+        ["bash", "-c", script], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
+    )
+    try:
+        printed, _ = shell.communicate(timeout=150)
+    except subprocess.TimeoutExpired:
+        os.killpg(shell.pid, signal.SIGKILL)
+        printed, _ = shell.communicate()
+        raise AssertionError(f"the guide did not end:\n{printed}") from None
+    assert shell.returncode == 0, printed
+    return printed
+
+
+def shell_quoted(text: str) -> str:
+    return "'$ " + text.replace("'", "'\\''") + "'"
+
+
+def test_the_first_hour_goes_as_its_guide_says(universe: Universe) -> None:
+    # when its commands are typed in order, up to the end of the worker
+    printed = typed(universe, [*lines("first-hour.md"), "wait"])
+
+    # then the scorecard is seen in ClickHouse, and as an appeal no more
+    explained = printed.split("$ scorestream explain ")
+    assert "Indexed: on shard" in explained[1]
+    assert "An appeal (scorecard_type 2, request)" in explained[2]
+    assert "$ scorestream lag" in printed
+
+
+def test_the_commands_of_every_day_work_on_an_idle_system(universe: Universe) -> None:
+    # given a system that is set up, with its worker
+    universe.set_up()
+    with universe.worker():
+        # when the guide's commands that change nothing are typed
+        chosen = [each for each in lines("operate.md") if re.search(r" (lag|list|status)\b", each)]
+        printed = typed(universe, chosen)
+
+    # then each was run
+    assert [each for each in chosen if f"$ {each}" in printed] == chosen
+    assert len(chosen) >= 4
