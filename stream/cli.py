@@ -15,7 +15,7 @@ import click
 from stream import __version__
 from stream.commands.console import EXIT_FAILED, App
 from stream.errors import ScorestreamError
-from stream.logs import LEVELS
+from stream.logs import FORMATS, LEVELS
 
 # Name -> summary. Here, and not in the modules, so that --help imports none of them.
 COMMANDS = {
@@ -71,14 +71,21 @@ class Commands(click.Group):
     show_envvar=True,
     help="Level of the log on stderr.  [default: info]",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(list(FORMATS)),
+    envvar="SCORESTREAM_LOG_FORMAT",
+    show_envvar=True,
+    help="Form of the log on stderr.  [default: logfmt]",
+)
 @click.pass_context
-def cli(ctx: click.Context, log_level: str | None) -> None:
+def cli(ctx: click.Context, log_level: str | None, log_format: str | None) -> None:
     """Streaming indexer of scorecards and scores: Postgres -> Debezium -> Kafka -> ClickHouse.
 
     Settings are environment variables SCORESTREAM_*, or a TOML file named by SCORESTREAM_CONFIG.
     Results go to stdout, logs to stderr.
     """
-    ctx.obj = App(log_level)
+    ctx.obj = App(log_level, log_format)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -120,7 +121,11 @@ class ClickHouseSettings(_Section):
     def _urls(cls, value: list[str]) -> list[str]:
         for url in value:
             if not url.startswith(("http://", "https://")):
-                raise ValueError(f"shard {url!r} is not an http:// or https:// URL")
+                raise ValueError("a shard is not an http:// or https:// URL")
+            if "@" in urlsplit(url).netloc:  # every error would show it, and no client would use it
+                raise ValueError(
+                    "a shard's URL has a user or a password; set SCORESTREAM_CLICKHOUSE_USER and .._PASSWORD instead"
+                )
         return value
 
 
@@ -181,9 +186,19 @@ class WebSettings(_Section):
     port: int = Field(
         6066, ge=0, le=65535, description="their port; 0 = a free one; a worker takes another when it is taken"
     )
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="comma-separated host names, or .suffixes, that browsers may use; addresses, localhost, the host's "
+        "own name and names inside a cluster are always allowed",
+    )
     dashboard: bool = Field(
         True, description="the worker serves the dashboard at /, too; it samples every 10 s while nobody looks"
     )
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class MonitorSettings(_Section):
@@ -216,8 +231,9 @@ class Settings(BaseSettings):
     version_epoch: int = Field(
         0, ge=0, lt=1 << 16, description="raise it when Postgres moves to another cluster, whose LSNs start lower"
     )
-    state_dir: Path = Field(Path(".scorestream"), description="working directory of Faust's tables and of pid files")
+    state_dir: Path = Field(Path(".scorestream"), description="what reindex, purge and the monitor keep between runs")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="level of the log on stderr")
+    log_format: Literal["logfmt", "json", "console"] = Field("logfmt", description="form of the log on stderr")
     postgres: PostgresSettings = PostgresSettings()
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()

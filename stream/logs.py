@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Mapping
 
 LEVELS = ("debug", "info", "warning", "error")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -17,26 +18,64 @@ class KeyValue(logging.Formatter):
     """`time=.. level=.. logger=.. msg=".." key=value ..`; the keys are what was given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
+        return " ".join(f"{key}={_quoted(value)}" for key, value in self._pairs(record).items())
+
+    def _pairs(self, record: logging.LogRecord) -> dict[str, object]:
         pairs: dict[str, object] = {
             "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "msg": record.getMessage(),
         }
-        pairs |= {key: value for key, value in vars(record).items() if key not in _OWN}
+        pairs |= extras(record)
         if record.exc_info:
             pairs["trace"] = self.formatException(record.exc_info)
-        return " ".join(f"{key}={_quoted(value)}" for key, value in pairs.items())
+        return pairs
 
 
-def configure(level: str) -> None:
-    """Send everything to stderr from now on; calling it again changes the level only."""
+class Json(KeyValue):
+    """The same pairs as one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(self._pairs(record), ensure_ascii=False, default=str)
+
+
+class Console(KeyValue):
+    """For a terminal: `12:00:00 warning  message  key=value ..`, in UTC, a trace below it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        clock = time.strftime("%H:%M:%S", time.gmtime(record.created))
+        line = f"{clock}Z {record.levelname.lower():<8} {said(record)}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+FORMATS: Mapping[str, type[KeyValue]] = {"logfmt": KeyValue, "json": Json, "console": Console}
+
+
+def extras(record: logging.LogRecord) -> dict[str, object]:
+    """What was given as `extra`."""
+    return {key: value for key, value in vars(record).items() if key not in _OWN}
+
+
+def said(record: logging.LogRecord) -> str:
+    """The message with its pairs, without time and level."""
+    return " ".join([record.getMessage(), *(f"{key}={_quoted(value)}" for key, value in extras(record).items())])
+
+
+def configure(level: str, form: str = "logfmt") -> None:
+    """Send everything to stderr from now on; calling it again changes the level and the format only.
+
+    Args:
+        form: one of FORMATS.
+    """
     root = logging.getLogger()
     root.setLevel(level.upper())
-    if not any(isinstance(handler.formatter, KeyValue) for handler in root.handlers):
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(KeyValue())
-        root.addHandler(handler)
+    ours = [handler for handler in root.handlers if isinstance(handler.formatter, KeyValue)]
+    if not ours:
+        ours = [logging.StreamHandler(sys.stderr)]
+        root.addHandler(ours[0])
+    for handler in ours:
+        handler.setFormatter(FORMATS[form]())
     # Their warnings repeat what our own errors say.
     quiet = logging.DEBUG if level == "debug" else logging.ERROR
     for name in _CHATTY:

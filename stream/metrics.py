@@ -202,7 +202,9 @@ MONITORED = (
     Declared("scorestream_consumer_lost_messages", "Messages that left the log before they were indexed.", _PARTITION),
     Declared("scorestream_consumer_retention_ratio", "Lag in seconds as a share of what the log keeps.", _PARTITION),
     Declared(
-        "scorestream_consumer_verdict", "0 OK, 1 REWIND, 2 WARN, 3 STALL, 4 STOP (stream/monitor/lag.py).", _PARTITION
+        "scorestream_consumer_verdict",
+        "0 OK, 1 REWIND, 2 WARN, 3 STALL, 4 STOP, 5 AHEAD (stream/monitor/lag.py).",
+        _PARTITION,
     ),
     Declared("scorestream_dead_letters_kept", "Messages in the dead-letter topic."),
     Declared("scorestream_slot_active", "1 while the connector reads the replication slot.", ("slot",)),

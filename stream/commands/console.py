@@ -20,8 +20,9 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DIFFERENCES = 0, 1, 2, 3
 class App:
     """One call of the command line. The configuration is read when a command first asks for it: help needs none."""
 
-    def __init__(self, log_level: str | None = None) -> None:
+    def __init__(self, log_level: str | None = None, log_format: str | None = None) -> None:
         self._log_level = log_level
+        self._log_format = log_format
         self._settings: Settings | None = None
 
     @property
@@ -35,7 +36,8 @@ class App:
             from stream.config import load  # noqa: PLC0415  pydantic takes longer to import than all of the help
 
             self._settings = load()
-            logs.configure(self._log_level or self._settings.log_level)
+            level = self._log_level or self._settings.log_level
+            logs.configure(level, self._log_format or self._settings.log_format)
         return self._settings
 
     def postgres(self) -> Postgres:

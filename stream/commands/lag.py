@@ -49,6 +49,7 @@ def command(
     STALL   messages wait, a worker holds the partition, nothing moves
     STOP    messages wait, and no worker holds the partition
     REWIND  the committed offset went back; what is processed again is no lag
+    AHEAD   the committed offset lies behind the log's end: the topic was created again
     """
     from stream.monitor.screen import Looker, screen, watch_screen  # noqa: PLC0415  clients take a second to import
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
 
 from stream import metrics
 from stream.clickhouse.target import ClickHouseTarget
@@ -19,25 +17,31 @@ from stream.live import hops
 from stream.live.app import LiveApp
 from stream.live.record_batch import RecordBatch
 from stream.live.stalls import Tries
+from stream.live.summary import Summary
 from stream.pipeline.dead_letter_guard import DeadLetterGuard
-from stream.pipeline.ledger import Done
 from stream.pipeline.pipeline import Prepared
 from stream.tables import TARGETS
 from stream.wiring import Clients
-
-log = logging.getLogger(__name__)
 
 
 class TableIndexer:
     """Processes the batches of one source table, in a thread of its own; in another it decodes the next ones."""
 
     def __init__(
-        self, settings: Settings, table: str, *, live: LiveApp, target: ClickHouseTarget, stopping: threading.Event
+        self,
+        settings: Settings,
+        table: str,
+        *,
+        live: LiveApp,
+        target: ClickHouseTarget,
+        summary: Summary,
+        stopping: threading.Event,
     ) -> None:
         batch = settings.batch
         self.table = table
         self.tries = Tries(settings.watchdog.stall_s)
         self._live = live
+        self._summary = summary
         self._clients = Clients(settings, mode="live", stopping=stopping, target=target)
         self._pipeline = self._clients.pipeline(table, retry=self.tries.watch(self._clients.retry), in_order=True)
         self._guard = DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window)
@@ -75,29 +79,9 @@ class TableIndexer:
         done = self._pipeline.process(batches, prepared=prepared, still_mine=still_mine, again=again)
         metrics.record(done, mode="live")
         hops.observe(batches, mode="live")
-        _log(done, batches, took_s=time.monotonic() - started)
+        self._summary.add(done, batches, took_s=time.monotonic() - started)
         self._guard.add(
             done.ledger.topic,
             messages=sum(done.ledger.consumed.values()),
             refused=sum(done.refused.values()),
         )
-
-
-def _log(done: Done, batches: Sequence[RecordBatch], *, took_s: float) -> None:
-    """One line for each batch: what came, and what became of it."""
-    if not log.isEnabledFor(logging.INFO):
-        return
-    fields: dict[str, Any] = {
-        "topic": done.ledger.topic,
-        "partitions": len({batch.partition for batch in batches}),
-        "messages": sum(done.ledger.consumed.values()),
-        "rows": done.rows,
-        "took_ms": round(took_s * 1000),
-    }
-    fields |= {f"{stage}_ms": round(seconds * 1000) for stage, seconds in done.stages.items() if seconds >= 0.001}
-    fields |= {outcome.value: count for outcome, count in sorted(done.ledger.totals().items())}
-    if done.reindexed:
-        fields |= {"reindexed": done.reindexed, "moved": done.moved}
-    if done.commit_ms:
-        fields["lag_ms"] = max(0, int(time.time() * 1000) - min(done.commit_ms))
-    log.info("batch", extra=fields)

@@ -13,7 +13,9 @@ exception leaves an agent: the process ends instead, with a non-zero exit.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
+import signal
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -26,6 +28,7 @@ from stream.kafka.offsets import TP
 from stream.live.app import LiveApp, build_app
 from stream.live.indexer import TableIndexer
 from stream.live.record_batch import RecordBatch
+from stream.live.summary import Summary
 from stream.live.watchdog import Watchdog
 from stream.monitor.heartbeat import Heartbeats
 from stream.monitor.monitor import Monitor
@@ -41,13 +44,16 @@ IDLE_S = 10.0  # the dashboard's sources are asked so often while nobody looks; 
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; returns the process's exit code."""
     interpreter.prepare()
+    faulthandler.register(signal.SIGQUIT, all_threads=True)  # also when the interpreter itself hangs
     live = build_app(settings)
-    worker = LiveWorker(settings, live)
+    summary = Summary()
+    worker = LiveWorker(settings, live, summary)
     for table in SOURCES:
         worker.add_agent(table)
     worker.add_canary()
     watchdog = Watchdog(settings, live, tries=worker.tries)
     with ExitStack() as opened:
+        opened.enter_context(summary)
         opened.callback(worker.close)
         monitor = Monitor(settings, idle_s=IDLE_S) if settings.web.dashboard else None
         server = opened.enter_context(
@@ -72,7 +78,8 @@ def run(settings: Settings) -> int:
 class LiveWorker:
     """The agents and what they write with."""
 
-    def __init__(self, settings: Settings, live: LiveApp) -> None:
+    def __init__(self, settings: Settings, live: LiveApp, summary: Summary) -> None:
+        self._summary = summary
         self._settings = settings
         self._live = live
         self._stopping = threading.Event()
@@ -86,7 +93,9 @@ class LiveWorker:
 
     def add_agent(self, table: str) -> None:
         """Index the changes of one source table."""
-        indexer = TableIndexer(self._settings, table, live=self._live, target=self._target, stopping=self._stopping)
+        indexer = TableIndexer(
+            self._settings, table, live=self._live, target=self._target, summary=self._summary, stopping=self._stopping
+        )
         self._indexers.append(indexer)
         # A chat asks for work only where its scorecards were there before it: few do, and larger batches cost less.
         self._live.add_agent(
@@ -116,6 +125,7 @@ class LiveWorker:
         return Health(
             live=(Check("process", ok=True, reason="answers"),),
             ready=(joined, Check("running", not ending, "ending" if ending else "indexing")),
+            is_ending=ending,
         )
 
     def partitions(self) -> list[TP]:

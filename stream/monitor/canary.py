@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+_SAME_S: Final = 0.001  # both ends give the same time as a float, up to rounding
 SILENT_S = 15.0  # so long without a new beat in Postgres: nobody writes them, not even a connector that restarts
 _KEPT = 10_000  # beats remembered while none comes through: hours
 
@@ -47,12 +48,16 @@ class Canary:
 
 
 class CanaryTrack:
-    """Remembers beats as Postgres showed them, to know the age of one that has not arrived."""
+    """Remembers beats as Postgres showed them, to know the age of one that has not arrived.
+
+    Beats are told apart by their time and not by their number: a heartbeat row that was deleted or restored counts
+    again from a lower number, while ClickHouse still holds the higher ones.
+    """
 
     def __init__(self, *, settle_s: float = 2.0) -> None:
         self._settle_s = settle_s
         self._written: deque[Seen] = deque(maxlen=_KEPT)
-        self._round_trips: deque[tuple[int, float]] = deque(maxlen=100)
+        self._arrived: list[Seen | None] = []  # the newest beat that each shard has ever shown
 
     def look(
         self, now: float, written: Seen | None, shards: Sequence[Seen | None], *, read_at: float | None = None
@@ -64,32 +69,42 @@ class CanaryTrack:
             shards: the newest beat of each shard; None for a shard without one.
             read_at: when the shard that was asked longest ago was read; default: now.
         """
-        if written is not None and (not self._written or self._written[-1].beat != written.beat):
-            if self._written and written.beat < self._written[-1].beat:  # another Postgres
+        if written is not None and (not self._written or self._written[-1].at != written.at):
+            if self._written and written.at < self._written[-1].at:  # another Postgres
                 self._written.clear()
             self._written.append(written)
         shown = tuple(None if seen is None else seen.beat for seen in shards)
         if written is None or not shards or all(seen is None for seen in shards):
             return Canary("absent", 0.0, None, None, None if written is None else written.beat, shown)
-        arrived = min(-1 if seen is None else seen.beat for seen in shards)
-        trip = self._round_trip(shards, arrived)
-        missing = [seen for seen in self._written if seen.beat > arrived]
+        self._remember(shards)
+        arrived = min(float("-inf") if seen is None else seen.at for seen in self._arrived)
+        trip = self._round_trip(arrived)
+        missing = [seen for seen in self._written if seen.at > arrived + _SAME_S]
         # A beat of this moment is on its way, not late; nor is one that was written after the shards were read.
         on_its_way = not missing or (now if read_at is None else read_at) - missing[0].at <= self._settle_s
         late_s = 0.0 if on_its_way else now - missing[0].at
-        oldest = min((seen.at for seen in shards if seen is not None), default=written.at)
+        oldest = min((seen.at for seen in self._arrived if seen is not None), default=written.at)
         silent = now - written.at > SILENT_S
         as_of = oldest if late_s or silent else now
         state = "late" if late_s else "silent" if silent else "ok"
         return Canary(state, late_s, as_of, trip, written.beat, shown)
 
-    def _round_trip(self, shards: Sequence[Seen | None], arrived: int) -> float | None:
-        trips = [s.stored_at - s.at for s in shards if s is not None and s.beat == arrived and s.stored_at is not None]
-        if not trips:
-            return None
-        if not self._round_trips or self._round_trips[-1][0] != arrived:
-            self._round_trips.append((arrived, max(0.0, *trips)))
-        return self._round_trips[-1][1]
+    def _remember(self, shards: Sequence[Seen | None]) -> None:
+        """A merge in ClickHouse may drop a newer beat with a lower number: what was seen once has arrived."""
+        if len(self._arrived) != len(shards):
+            self._arrived = [None] * len(shards)
+        for number, seen in enumerate(shards):
+            before = self._arrived[number]
+            if seen is not None and (before is None or seen.at > before.at):
+                self._arrived[number] = seen
+
+    def _round_trip(self, arrived: float) -> float | None:
+        trips = [
+            max(0.0, seen.stored_at - seen.at)
+            for seen in self._arrived
+            if seen is not None and seen.stored_at is not None and abs(seen.at - arrived) <= _SAME_S
+        ]
+        return max(trips, default=None)
 
 
 def state_of(canary: Canary) -> Mapping[str, object]:

@@ -11,11 +11,10 @@ from stream.monitor.diagnosis import Freshness, Headline
 from stream.monitor.findings import Finding
 from stream.monitor.lag import SEVERITY, PartitionLag, Verdict
 from stream.monitor.readings import Readings, Source, short
-from stream.monitor.sources.processes import Process, by_label, quantiles, rate, total
+from stream.monitor.sources.processes import Process, by_label, newest, quantiles, rate, total
 from stream.pipeline.ledger import Outcome
 
 HOPS = (("to_kafka", "Postgres to Kafka"), ("to_worker", "Kafka to worker"), ("to_clickhouse", "worker to ClickHouse"))
-SMALL = 12  # partitions shown at once; the others are counted
 
 
 def state(readings: Readings, found: list[Finding], head: Headline, fresh: Freshness) -> dict[str, Any]:
@@ -171,11 +170,11 @@ def _dead_letters(readings: Readings) -> dict[str, Any] | None:
 
 
 def _verify(processes: tuple[Process, ...]) -> dict[str, Any] | None:
-    if not (ran := total(processes, "scorestream_verify_last_run_timestamp_seconds")):
+    if not (ran := newest(processes, "scorestream_verify_last_run_timestamp_seconds")):
         return None
     return {
         "last_run": ran,
-        "last_clean": total(processes, "scorestream_verify_last_clean_timestamp_seconds") or None,
+        "last_clean": newest(processes, "scorestream_verify_last_clean_timestamp_seconds") or None,
         "cells": by_label(processes, "scorestream_verify_cells", "result"),
         "appeals": total(processes, "scorestream_verify_visible_appeals"),
     }

@@ -52,7 +52,7 @@ def samples(r: Readings) -> Iterator[Sample]:
     yield from _partitions(r)
     yield from _outside(r)
     for process in r.processes:
-        if process.document is not None:
+        if process.document is not None and not process.left:
             yield "scorestream_process_up", (process.document.role, process.url), float(process.up)
     for replay in r.replays:
         yield "scorestream_replay_total_messages", (replay.name,), replay.total

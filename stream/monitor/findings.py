@@ -149,6 +149,14 @@ def _group(readings: Readings) -> Iterator[Finding]:
             f"{_names([tp for tp, _ in rewound])}: {count:,} messages are processed again. No new data is late by it."
         )
         yield Finding("rewind", NOTE, "Rewound", text, min(lag.since for _, lag in rewound))
+    ahead = [tp for tp, lag in kafka.partitions.items() if lag.verdict is Verdict.AHEAD]
+    if ahead:
+        text = (
+            f"{_names(ahead)}: the committed offset lies behind the end of the log. The topic was created again, or "
+            "the brokers lost its end; a worker that starts now may skip messages."
+        )
+        since = min(kafka.partitions[tp].since for tp in ahead)
+        yield Finding("offset-ahead", PAGE, "Committed offsets lie behind the log's end", text, since)
     lost = {tp: lag.lost for tp, lag in kafka.partitions.items() if lag.lost}
     if lost:
         text = f"{_names(list(lost))}: up to {sum(lost.values()):,} messages left the log before they were indexed."

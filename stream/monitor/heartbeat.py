@@ -68,7 +68,11 @@ def beats(values: Iterable[bytes | None]) -> list[Beat]:
             at = datetime.fromisoformat(row.at).astimezone(UTC) if row is not None else None
         except (msgspec.MsgspecError, ValueError):
             continue
-        if row is not None and at is not None and (row.id not in newest or newest[row.id].beat < row.beat):
+        if (
+            row is not None
+            and at is not None
+            and (row.id not in newest or (newest[row.id].at, newest[row.id].beat) < (at, row.beat))
+        ):
             newest[row.id] = Beat(row.id, row.beat, at)
     return list(newest.values())
 

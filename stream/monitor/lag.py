@@ -9,6 +9,7 @@ The verdicts are Burrow's, with time instead of a count of commits:
     STALL   a worker holds the partition, messages wait, and the committed offset does not move
     STOP    messages wait, and no worker holds the partition
     REWIND  the committed offset went back, and is not yet where it was
+    AHEAD   the committed offset lies behind the log's end: the topic was created again, or its log lost its end
 
 Seconds of lag are the age of the next message that was never indexed, from that message's own time: nothing is
 interpolated, an idle partition has 0, and a rewound one has the age of what is new in it, not of what is read again.
@@ -33,9 +34,10 @@ class Verdict(StrEnum):
     STALL = "STALL"
     STOP = "STOP"
     REWIND = "REWIND"
+    AHEAD = "AHEAD"
 
 
-SEVERITY = {Verdict.OK: 0, Verdict.REWIND: 1, Verdict.WARN: 2, Verdict.STALL: 3, Verdict.STOP: 4}
+SEVERITY = {Verdict.OK: 0, Verdict.REWIND: 1, Verdict.WARN: 2, Verdict.STALL: 3, Verdict.STOP: 4, Verdict.AHEAD: 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +126,12 @@ class Track:
         self._committed: int | None = None
         self._rewound_at: float | None = None
         self._late_since: float | None = None
+        self._ahead: tuple[int, float] | None = None  # the committed offset behind the end, and since when
 
     def next_offset(self, *, start: int, end: int, committed: int | None) -> int:
         """Where the next message that was never indexed stands, at the earliest; ask for its time there."""
         reached = self.reached
-        if reached is not None and reached > end:  # the topic was made anew
+        if reached is not None and reached > end:  # the topic was created again
             self._forget()
             reached = None
         if committed is not None and (reached is None or committed > reached):
@@ -148,6 +151,7 @@ class Track:
             self._rewound_at = None
         elif self._rewound_at is None:
             self._rewound_at = look.at
+        ahead_since = self._look_ahead(look)
         consumed, produced = self._rates(look)
         messages = look.end - following if look.waiting else 0
         seconds = _age(look)
@@ -157,6 +161,8 @@ class Track:
             self._late_since = look.at
         velocity = None if consumed is None or produced is None else produced - consumed
         verdict, since = self._judge(look, rewound=rewound, seconds=seconds)
+        if ahead_since is not None:
+            verdict, since = Verdict.AHEAD, ahead_since
         lag = PartitionLag(
             at=look.at,
             start=look.start,
@@ -180,6 +186,16 @@ class Track:
         while self._looks[0][0].at < look.at - REMEMBER_S:
             self._looks.popleft()
         return lag
+
+    def _look_ahead(self, look: Look) -> float | None:
+        """Since when the committed offset lies behind the end. One look proves nothing: both are not read at once."""
+        if look.committed is None or look.committed <= look.end:
+            self._ahead = None
+        elif self._ahead is None or self._ahead[0] != look.committed:
+            self._ahead = look.committed, look.at
+        elif look.at > self._ahead[1]:
+            return self._ahead[1]
+        return None
 
     def _judge(self, look: Look, *, rewound: int, seconds: float | None) -> tuple[Verdict, float]:
         limits = self._limits

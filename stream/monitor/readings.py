@@ -95,7 +95,6 @@ class Readings:
     canary: Canary
     processes: tuple[Process, ...] = ()
     replays: tuple[Replay, ...] = ()
-    urls: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -18,7 +18,7 @@ from stream.monitor.monitor import Monitor
 from stream.times import duration, size
 
 _COLOURS = {"fresh": "green", "busy": "yellow", "late": "yellow", "stuck": "red", "unknown": "magenta"}
-_VERDICTS = {"OK": "green", "WARN": "yellow", "STALL": "red", "STOP": "red", "REWIND": "cyan"}
+_VERDICTS = {"OK": "green", "WARN": "yellow", "STALL": "red", "STOP": "red", "REWIND": "cyan", "AHEAD": "red"}
 _HOT = 15
 
 

@@ -279,9 +279,12 @@ class Pipeline:
         for letter in letters:
             done.refused[letter.reason] = done.refused.get(letter.reason, 0) + 1
             at = letter.message
+            # The error may quote the value; the letter itself has it, and `dead-letters list` shows it.
             log.warning(
-                "dead letter topic=%s partition=%d offset=%d reason=%s cause=%r",
-                at.topic, at.partition, at.offset, letter.reason, letter.error[:200],
+                "dead letter",
+                extra={
+                    "topic": at.topic, "partition": at.partition, "offset": at.offset, "reason": letter.reason,
+                },
             )  # fmt: skip
         done.ledger.check()
 

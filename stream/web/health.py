@@ -24,6 +24,7 @@ class Health:
 
     live: tuple[Check, ...] = ()
     ready: tuple[Check, ...] = ()
+    is_ending: bool = False  # the process was asked to end
 
     @property
     def is_live(self) -> bool:

@@ -23,12 +23,13 @@ STARTED = time.time()
 
 
 def process_state(
-    registry: CollectorRegistry, *, role: str, partitions: Sequence[tuple[str, int]] = ()
+    registry: CollectorRegistry, *, role: str, partitions: Sequence[tuple[str, int]] = (), ending: bool = False
 ) -> dict[str, Any]:
     """Role, host, pid, start, last problems, and `samples`: metric name -> list of [labels, value].
 
     Args:
         partitions: (topic, partition) of all that the process holds.
+        ending: whether the process was asked to end.
     """
     samples: dict[str, list[list[Any]]] = {}
     for family in registry.collect():
@@ -46,6 +47,7 @@ def process_state(
         "samples": samples,
         "problems": PROBLEMS.newest(),
         "partitions": list(partitions),
+        "ending": ending,
     }
 
 

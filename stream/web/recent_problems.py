@@ -9,6 +9,8 @@ import logging
 from collections import deque
 from typing import Any
 
+from stream import logs
+
 KEPT = 20
 _LENGTH = 300
 
@@ -25,7 +27,7 @@ class RecentProblems(logging.Handler):
         if record.name == "stream.monitor.sources.poller":
             return
         self._found.append(
-            {"at": record.created, "level": record.levelname.lower(), "text": record.getMessage()[:_LENGTH]}
+            {"at": record.created, "level": record.levelname.lower(), "text": logs.said(record)[:_LENGTH]}
         )
 
     def newest(self) -> list[dict[str, Any]]:

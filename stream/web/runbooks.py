@@ -76,7 +76,8 @@ RUNBOOKS = (
     Runbook("stall", "Partitions stalled or stopped",
         "STALL: a worker holds the partition, messages wait, nothing moves. STOP: no worker holds it.",
         "Who holds it and its last error (dashboard); are Postgres and all shards there?",
-        "Restart the worker that holds it: the others take over. Before that, SIGQUIT or its log show where it hangs."),
+        "Restart the worker that holds it: the others take over. Before that, `kill -QUIT PID` writes to its log where "
+        "every thread hangs."),
     Runbook("process-silent", "A process does not answer",
         "A worker's web server is away: the process is gone, or it hangs, or the network is cut.",
         "The process on that host, its log, its exit code.",
@@ -93,6 +94,12 @@ RUNBOOKS = (
         "The group's committed offsets were moved back: messages are processed again, which does no harm.",
         "Who did (`scorestream rewind`).",
         "Nothing. It ends by itself."),
+    Runbook("offset-ahead", "Committed offsets lie behind the log's end",
+        "The group has committed an offset that the log does not have. The topic was deleted and created again, or the "
+        "brokers lost the log's end (unclean leader election, restored disk). Messages before it may be skipped.",
+        "`scorestream lag`: committed and end. Kafka's log: was the topic created again, or a leader lost messages?",
+        "A running worker reads such a log from its start within seconds. With the workers stopped: "
+        "`scorestream rewind --to-earliest --execute`, start them, then `scorestream verify --repair`."),
     Runbook("canary", "The canary is late or silent",
         "A heartbeat from Postgres does not arrive in ClickHouse, or none is written, and no other finding says why.",
         "Each hop: the row app.scorestream_heartbeat, its topic, the worker's log (heartbeat not written), the table.",

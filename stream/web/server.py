@@ -37,6 +37,7 @@ from stream.config import WebSettings
 from stream.errors import UsageError
 from stream.web import runbooks
 from stream.web.health import Health, report
+from stream.web.hosts import is_allowed
 from stream.web.process_state import process_state
 from stream.web.recent_problems import remember
 
@@ -131,7 +132,7 @@ def serve(
         (_Handler,),
         {"health": staticmethod(health), "state": _static(state), "history": _static(history),
          "registry": registry, "role": role, "partitions": staticmethod(partitions),
-         "more_metrics": staticmethod(more_metrics)},
+         "more_metrics": staticmethod(more_metrics), "allowed_hosts": tuple(web.allowed_hosts)},
     )  # fmt: skip
     try:
         http = _listen(web, handler, any_port=any_port)
@@ -187,6 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
     role: str
     partitions: Callable[[], Sequence[tuple[str, int]]]
     more_metrics: Callable[[], bytes]
+    allowed_hosts: Sequence[str]
     protocol_version = "HTTP/1.1"
     server_version = "scorestream"
     sys_version = ""
@@ -204,6 +206,10 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _answer(self) -> None:
+        if not is_allowed(self.headers.get("Host"), names=self.allowed_hosts):
+            text = b"this name is not served; SCORESTREAM_WEB_ALLOWED_HOSTS names those that are\n"
+            self._send(HTTPStatus.MISDIRECTED_REQUEST, text, "text/plain; charset=utf-8")
+            return
         url = urlsplit(self.path)
         match url.path:
             case "/metrics":
@@ -215,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
                 health = self.health()
                 self._probe(report(health.live + health.ready), health.is_ready)
             case "/api/process":
-                self._json(process_state(self.registry, role=self.role, partitions=self.partitions()))
+                self._json(self._own_state())
             case "/api/state" if self.state is not None:
                 self._json(self.state())
             case "/api/history" if self.history is not None:
@@ -230,6 +236,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(HTTPStatus.OK, (files("stream.web") / name).read_bytes(), kind)
             case _:
                 self._send(HTTPStatus.NOT_FOUND, b"not found\n", "text/plain; charset=utf-8")
+
+    def _own_state(self) -> dict[str, Any]:
+        return process_state(
+            self.registry, role=self.role, partitions=self.partitions(), ending=self.health().is_ending
+        )
 
     def _probe(self, body: dict[str, Any], ok: bool) -> None:
         self._json(body, HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE)

@@ -101,9 +101,9 @@ def test_nothing_is_processed_twice_after_sigterm(universe: Universe) -> None:
         workload.add_scorecard()
         with universe.worker() as again:
             universe.wait_until_equal()
-            log = again.log.read_text("utf-8")
+        log = again.log.read_text("utf-8")
         # then it processed only what came since
-        messages = [int(line.split("messages=")[1].split()[0]) for line in log.splitlines() if "msg=batch" in line]
+        messages = [int(line.split("messages=")[1].split()[0]) for line in log.splitlines() if "msg=indexed" in line]
         assert 0 < sum(messages) <= 30, log
 
 

@@ -48,7 +48,7 @@ def test_rewind_shows_refuses_moves_and_undoes(universe: Universe) -> None:
         moved = _shown(universe, "--by-duration", "10m", "--execute")
         assert moved["executed"]
         with universe.worker() as worker:
-            wait_for("it processes all again", lambda: "msg=batch" in worker.log.read_text("utf-8"))
+            wait_for("it processes all again", lambda: "msg=indexed" in worker.log.read_text("utf-8"))
             # then nothing changed
             universe.wait_until_equal()
         assert json.loads(done(universe, "verify", "--json", "--no-wait"))["clean"]

@@ -22,7 +22,7 @@ from stream.kafka.topics import Found, wanted
 def plain_environment(monkeypatch):
     for name in [name for name in os.environ if name.startswith("SCORESTREAM_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(logs, "configure", lambda _level: None)
+    monkeypatch.setattr(logs, "configure", lambda _level, _form: None)
 
 
 @pytest.fixture

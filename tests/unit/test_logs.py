@@ -1,11 +1,12 @@
 """Log lines: one for each record, key=value, whatever the text."""
 
+import json
 import logging
 import sys
 
 import pytest
 
-from stream.logs import KeyValue
+from stream.logs import Console, Json, KeyValue, said
 
 
 def line(message, *args, exc_info=None, **extra):
@@ -34,3 +35,23 @@ def test_a_traceback_stays_on_the_line():
         text = line("failed", exc_info=sys.exc_info())
     assert "\n" not in text
     assert "ValueError: no" in text
+
+
+def made(**extra):
+    record = logging.LogRecord("stream.x", logging.WARNING, "f.py", 1, "gave up", (), None)
+    vars(record).update(extra)
+    return record
+
+
+def test_json_has_the_same_pairs_with_their_types():
+    found = json.loads(Json().format(made(offset=7, topic="a.b")))
+    assert (found["msg"], found["level"], found["offset"], found["topic"]) == ("gave up", "warning", 7, "a.b")
+
+
+def test_a_terminal_gets_the_time_of_day_in_utc_and_the_pairs():
+    text = Console().format(made(topic="a b"))
+    assert text.endswith('Z warning  gave up topic="a b"')
+
+
+def test_what_is_said_elsewhere_has_the_pairs_too():
+    assert said(made(offset=7)) == "gave up offset=7"

@@ -35,6 +35,7 @@ class Document(msgspec.Struct):
     samples: dict[str, list[tuple[Labels, float | None]]]
     problems: list[dict[str, Any]] = []
     partitions: list[tuple[str, int]] = []
+    ending: bool = False
 
 
 _DECODER = msgspec.json.Decoder(Document)
@@ -42,7 +43,10 @@ _DECODER = msgspec.json.Decoder(Document)
 
 @dataclass(slots=True)
 class Process:
-    """One address. `document` is the newest, also when it does not answer any more."""
+    """One address. `document` is the newest, also when it does not answer any more.
+
+    `in_dns` is false for an address that its name does not have any more: a pod that was replaced.
+    """
 
     url: str
     document: Document | None = None
@@ -50,10 +54,16 @@ class Process:
     error: str | None = None
     silent_since: float | None = None
     looks: deque[tuple[float, Document]] = field(default_factory=deque)
+    in_dns: bool = True
 
     @property
     def up(self) -> bool:
         return self.error is None and self.document is not None
+
+    @property
+    def left(self) -> bool:
+        """It ended in good order, or was replaced: its silence is no trouble."""
+        return not self.up and (not self.in_dns or (self.document is not None and self.document.ending))
 
     def take(self, now: float, document: Document) -> None:
         """A new look. A restarted process begins anew: its counters do."""
@@ -86,6 +96,7 @@ class ProcessSource:
             self._resolved_at = time.monotonic()
         for url in self._addresses:
             process = self._found.setdefault(url, Process(url))
+            process.in_dns = True
             try:
                 answer = self._pool.request("GET", url + "/api/process")
                 if answer.status != 200:
@@ -95,8 +106,10 @@ class ProcessSource:
                 process.error = _short(error)
                 process.silent_since = process.silent_since or now
         for url, process in list(self._found.items()):
-            if url not in self._addresses and process.error is None:
-                process.error, process.silent_since = "not in DNS any more", now
+            if url not in self._addresses:
+                process.in_dns = False
+                process.error = process.error or "not in DNS any more"
+                process.silent_since = process.silent_since or now
             if process.silent_since is not None and now - process.silent_since > FORGET_S:
                 del self._found[url]
         # Never seen and silent: nothing is known of it, not even that there should be one.
@@ -137,6 +150,12 @@ def addresses(urls: Iterable[str]) -> list[str]:
 def total(processes: Iterable[Process], name: str, **labels: str) -> float:
     """A sample of the newest documents, summed."""
     return sum(_sum(process.document, name, labels) for process in processes if process.document is not None)
+
+
+def newest(processes: Iterable[Process], name: str) -> float:
+    """The highest value of a sample among the newest documents; 0 without one. Times are compared, never summed."""
+    found = (_sum(process.document, name, {}) for process in processes if process.document is not None)
+    return max(found, default=0.0)
 
 
 def by_label(processes: Iterable[Process], name: str, label: str, **labels: str) -> dict[str, float]:

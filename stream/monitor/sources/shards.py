@@ -25,7 +25,7 @@ SELECT table, toInt64(sum(n)), toInt64(max(n)) FROM (
 ) GROUP BY table ORDER BY table
 """
 _LAST_BEAT = """
-SELECT toInt64(max(beat)), toFloat64(argMax(at, beat)), toFloat64(argMax(stored_at, beat)), toInt64(count()) FROM {}
+SELECT toInt64(argMax(beat, at)), toFloat64(max(at)), toFloat64(argMax(stored_at, at)), toInt64(count()) FROM {}
 """
 
 _ANSWER_S = 4.0  # a shard that needs longer for its parts does not answer

@@ -10,6 +10,7 @@ import pytest
 
 from stream.config import Settings
 from stream.live.indexer import TableIndexer
+from stream.live.summary import Summary
 from stream.tables import CHATS, SCORE, SCORECARD, Table
 
 
@@ -20,6 +21,6 @@ def test_it_connects_before_there_is_a_batch(table: str, inserts: list[Table], m
     target: Any = SimpleNamespace(connect=connected.append)
     live: Any = SimpleNamespace()
     monkeypatch.setattr("stream.wiring.PostgresSource", lambda _: source)
-    indexer = TableIndexer(Settings(), table, live=live, target=target, stopping=threading.Event())
+    indexer = TableIndexer(Settings(), table, live=live, target=target, summary=Summary(), stopping=threading.Event())
     indexer.close()  # waits for what its thread has begun
     assert connected == ["postgres", *inserts]

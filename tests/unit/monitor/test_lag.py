@@ -107,3 +107,19 @@ def test_messages_that_left_the_log_are_lost() -> None:
 
 def test_the_first_commits_of_a_new_group_count_in_its_rate() -> None:
     assert follow([look(0, None, 100, next_at=0), look(10, 50, 100, next_at=0)])[-1].consumed_per_s == 5
+
+
+def test_a_committed_offset_behind_the_end_is_told() -> None:
+    # given a topic that was created again while the group's offset stayed
+    lags = follow([look(0, 100, 100), look(2, 100, 3), look(4, 100, 3), look(6, 100, 40)])
+    # then one look proves nothing, for ends and offsets are not read at one moment
+    assert [lag.verdict for lag in lags] == [Verdict.OK, Verdict.OK, Verdict.AHEAD, Verdict.AHEAD]
+    assert lags[-1].since == 2
+    # and it ends when the log has passed the offset, or the offset was moved
+    assert follow([look(0, 100, 3), look(2, 100, 3), look(4, 2, 3)])[-1].verdict is not Verdict.AHEAD
+
+
+def test_a_commit_between_the_two_questions_is_no_fault() -> None:
+    # given ends that were read just before the group committed further, at each look
+    lags = follow([look(at, 100 + 10 * at, 95 + 10 * at) for at in range(0, 10, 2)])
+    assert {lag.verdict for lag in lags} == {Verdict.OK}

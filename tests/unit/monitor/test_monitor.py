@@ -8,17 +8,19 @@ from dataclasses import replace
 import pytest
 
 from stream.kafka.offsets import TP
-from stream.monitor.canary import Canary, CanaryTrack, Seen
+from stream.monitor.canary import Canary
 from stream.monitor.diagnosis import findings, freshness, headline
 from stream.monitor.document import state
+from stream.monitor.exposition import samples
 from stream.monitor.findings import NOTE
 from stream.monitor.heartbeat import beats
 from stream.monitor.history import History
-from stream.monitor.lag import Limits, Look, Track
+from stream.monitor.lag import Limits, Look, Track, Verdict
 from stream.monitor.readings import Source
+from stream.monitor.sources.processes import Document, Process
 from stream.times import duration
 from stream.web.runbooks import RUNBOOKS
-from tests.unit.monitor.situations import NOW, fresh, situations
+from tests.unit.monitor.situations import NOW, fresh, situations, worker
 
 TROUBLE = [name for name in situations() if name not in ("fresh", "replaying", "lagging", "rewind")]
 
@@ -91,17 +93,6 @@ def test_an_age_grows_between_looks_only_where_the_same_message_waits() -> None:
     assert told(first, first._replace(at=NOW + 2), at=NOW + 3.9) == pytest.approx(4.2)
 
 
-def test_canary_late_and_back() -> None:
-    track = CanaryTrack()
-    first, second = Seen(1, NOW, NOW + 0.1), Seen(2, NOW + 5, NOW + 5.2)
-    assert track.look(NOW + 1, first, [first, first]).state == "ok"
-    late = track.look(NOW + 12, second, [first, second])
-    assert (late.state, late.late_s) == ("late", 7.0)
-    back = track.look(NOW + 13, second, [second, second])
-    assert (back.state, back.late_s) == ("ok", 0.0)
-    assert back.round_trip_s == pytest.approx(0.2)
-
-
 def test_a_replay_that_begins_is_not_stuck_and_one_that_nobody_works_on_is() -> None:
     (replay,) = situations()["replaying"].replays
     for created, stuck in ((NOW - 3, []), (NOW - 60, ["replay-stuck"])):
@@ -122,21 +113,38 @@ def test_a_late_canary_says_on_which_shard() -> None:
     assert "40 s ago is not on ClickHouse shard 1." in found.sentence
 
 
-def test_a_beat_that_came_after_the_shards_were_read_is_not_late() -> None:
-    track, first, second = CanaryTrack(), Seen(1, NOW, NOW + 0.1), Seen(2, NOW + 5, NOW + 5.2)
-    track.look(NOW + 1, first, [first, first], read_at=NOW + 1)
-    assert track.look(NOW + 8, second, [first, first], read_at=NOW + 6).state == "ok"
-    assert track.look(NOW + 9, second, [first, first], read_at=NOW + 9).late_s == 4
+def test_two_services_that_verify_tell_the_newest_comparison_and_no_sum() -> None:
+    def verifier(number: int, last: float) -> Process:
+        samples: dict[str, list[tuple[dict[str, str], float | None]]] = {
+            "scorestream_verify_last_run_timestamp_seconds": [({}, last)],
+            "scorestream_verify_last_clean_timestamp_seconds": [({}, last - 5)],
+        }
+        return Process(f"http://10.0.0.{number}:6066", Document("verify", "host", number, NOW, NOW, samples), NOW)
+
+    readings = fresh(processes=(verifier(1, NOW - 60), verifier(2, NOW - 10)))
+    found, how = findings(readings), freshness(readings)
+    told = state(readings, found, headline(readings, found, how), how)["verify"]
+    assert (told["last_run"], told["last_clean"]) == (NOW - 10, NOW - 15)
 
 
-def test_canary_is_silent_when_nobody_writes() -> None:
-    first = Seen(1, NOW, NOW + 0.1)
-    silent = CanaryTrack().look(NOW + 60, first, [first])
-    assert (silent.state, silent.as_of) == ("silent", NOW)
+def test_a_worker_that_ended_in_good_order_or_was_replaced_is_no_silent_process() -> None:
+    told = {}
+    for name, change in (("silent", {}), ("replaced", {"in_dns": False}), ("ended", {"ending": True})):
+        process = worker(up=False)
+        process.in_dns = change.get("in_dns", True)
+        assert process.document is not None
+        process.document.ending = change.get("ending", False)
+        told[name] = [value for metric, _, value in samples(fresh(processes=(process,))) if "process_up" in metric]
+    assert told == {"silent": [0.0], "replaced": [], "ended": []}
 
 
-def test_canary_without_a_worker_that_writes_beats_says_nothing() -> None:
-    assert CanaryTrack().look(NOW, Seen(5, NOW), [None, None]).state == "absent"
+def test_an_offset_behind_the_end_is_a_page() -> None:
+    readings = situations()["fresh"]
+    assert readings.kafka.value is not None
+    tp, lag = next(iter(readings.kafka.value.partitions.items()))
+    ahead = replace(readings.kafka.value, partitions={tp: replace(lag, verdict=Verdict.AHEAD)})
+    (found,) = findings(fresh(kafka=replace(readings.kafka, value=ahead)))
+    assert (found.id, found.level) == ("offset-ahead", "page")
 
 
 def test_newest_beat_of_each_id_and_no_other_message() -> None:

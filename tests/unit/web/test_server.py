@@ -53,6 +53,12 @@ def test_metrics_state_history_and_process(server: Server) -> None:
     assert (process["role"], process["partitions"]) == ("monitor", [["t", 3]])
 
 
+def test_a_page_of_the_internet_cannot_read_it_by_another_name(server: Server) -> None:
+    answer = urllib3.request("GET", server.url + "/api/state", headers={"Host": "evil.example"}, retries=False)
+    assert answer.status == 421
+    assert b"SCORESTREAM_WEB_ALLOWED_HOSTS" in answer.data
+
+
 def test_it_is_read_only(server: Server) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         assert ask(server, "/api/state", method).status == 501
