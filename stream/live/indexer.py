@@ -18,7 +18,7 @@ from stream.live.app import LiveApp
 from stream.live.record_batch import RecordBatch
 from stream.live.stalls import Tries
 from stream.live.summary import Summary
-from stream.pipeline.dead_letter_guard import DeadLetterGuard
+from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.pipeline import Prepared
 from stream.tables import TARGETS
 from stream.wiring import Clients

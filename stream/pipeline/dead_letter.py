@@ -1,14 +1,16 @@
 """A refused message + why -> a dead letter that keeps it whole, and back.
 
-The dead letter has the message's own key, value and headers byte for byte; why it is there stands in headers of its
-own, which begin with `scorestream.`.
+The dead letter has the message's own key, value and headers byte for byte. Headers of its own, which begin with
+`scorestream.`, say why it is there and what was done in its place. The guard stops a worker that would drain a topic
+into the dead letters: a changed schema is no bad message.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
-from stream.errors import Refused
+from stream.errors import Refused, TooManyDeadLetters
 
 PREFIX = "scorestream."
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -35,10 +37,11 @@ class DeadLetter:
     reason: str
     error: str
     refused_at_ms: int
+    applied: str = ""  # what was done in its place (stream/pipeline/refusal.py); letters of older versions do not say
 
     @classmethod
-    def of(cls, message: Message, refused: Refused, *, now_ms: int) -> DeadLetter:
-        return cls(message, refused.reason, refused.error[:1000], now_ms)
+    def of(cls, message: Message, refused: Refused, *, now_ms: int, applied: str = "") -> DeadLetter:
+        return cls(message, refused.reason, refused.error[:1000], now_ms, applied)
 
     @property
     def headers(self) -> Headers:
@@ -52,6 +55,7 @@ class DeadLetter:
             "offset": str(at.offset),
             "timestamp_ms": str(at.timestamp_ms),
             "refused_at_ms": str(self.refused_at_ms),
+            "applied": self.applied,
         }
         return (*at.headers, *((PREFIX + name, text.encode()) for name, text in own.items()))
 
@@ -79,6 +83,44 @@ def parse(message: Message) -> DeadLetter:
             reason=own[PREFIX + "reason"].decode(),
             error=own[PREFIX + "error"].decode(),
             refused_at_ms=int(own[PREFIX + "refused_at_ms"]),
+            applied=own.get(PREFIX + "applied", b"").decode(),
         )
     except (KeyError, ValueError) as error:
         raise Refused("no_dead_letter", f"header {error} is missing or wrong") from error
+
+
+class DeadLetterGuard:
+    """Watches the share of refused messages among the last ones.
+
+    Args:
+        share: above it the process stops.
+        window: messages looked back on; with fewer than that nothing stops.
+    """
+
+    def __init__(self, *, share: float, window: int) -> None:
+        self._share = share
+        self._window = window
+        self._batches: deque[tuple[int, int]] = deque()
+        self._messages = 0
+        self._refused = 0
+
+    def add(self, topic: str, *, messages: int, refused: int) -> None:
+        """Count a batch before its dead letters are produced.
+
+        Raises:
+            TooManyDeadLetters: with the share and the way out.
+        """
+        self._batches.append((messages, refused))
+        self._messages += messages
+        self._refused += refused
+        while self._messages - self._batches[0][0] >= self._window:
+            gone, gone_refused = self._batches.popleft()
+            self._messages -= gone
+            self._refused -= gone_refused
+        if self._messages >= self._window and self._refused > self._share * self._messages:
+            raise TooManyDeadLetters(
+                f"{topic}: {self._refused} of the last {self._messages} messages were refused; "
+                "this batch is left in the log. See the log and `scorestream dead-letters list` for the reasons, "
+                "correct the source or the connector, then start the worker again (or raise "
+                "SCORESTREAM_BATCH_DEAD_LETTER_SHARE)"
+            )

@@ -2,7 +2,8 @@
 
 Enters: the values of Kafka messages of one source table. Leaves: an Envelope for each change, a Refused for each
 message that is none, None for a tombstone. Unknown extra columns are skipped; a required one that is missing is
-refused. The shape of the values is checked here, their content in stream/pipeline/values.py.
+refused. The shape of the values is checked here, their content in stream/pipeline/values.py. A before-image is never
+a reason to refuse: what cannot be read of it counts as changed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from stream.errors import Refused
-from stream.pipeline.ordering import version, versions
+from stream.pipeline.ordering import lacks_commit, version, versions
 from stream.pipeline.values import are_uuids, uuid_int
 from stream.tables import CHATS, SCORE, SCORECARD, Column, Kind, Table
 
@@ -44,12 +45,15 @@ class Envelope(msgspec.Struct, gc=False):
     after: Any = None
     before: Any = None
     version: int = 0  # set after decoding
+    unordered: bool = False  # set after decoding; see ordering.lacks_commit
 
     @property
     def is_incremental(self) -> bool:
         """Read by an incremental snapshot, that is on somebody's demand."""
         return self.source.snapshot == "incremental"
 
+
+UNREADABLE = object()  # stands in a before-image for a value that is none of its column's; equal to nothing
 
 Decoded = Envelope | Refused | None
 
@@ -85,6 +89,7 @@ EXTRA: dict[str, tuple[Column, ...]] = {
         Column("started_at", "time"),
     ),
 }
+STARTED_AT = EXTRA[CHATS][2]
 _COPIED: dict[str, Table] = {SCORECARD.source: SCORECARD, SCORE.source: SCORE}
 
 
@@ -113,14 +118,44 @@ def _before_type(table: str) -> type[msgspec.Struct]:
     return msgspec.defstruct(f"{table}_before", fields, gc=False)
 
 
-def _envelope_type(table: str) -> Any:
+def _envelope_type(table: str, before: Any) -> Any:
     fields: list[Any] = [
         ("op", str),
         ("source", Source),
         ("after", _after_type(table) | None, None),
-        ("before", _before_type(table) | None, None),
+        ("before", before | None, None),
     ]
     return msgspec.defstruct(f"{table}_envelope", fields, bases=(Envelope,), gc=False)
+
+
+class _Lenient:
+    """Decodes an envelope whose before-image has values that its columns cannot have."""
+
+    def __init__(self, table: str) -> None:
+        self._before = _before_type(table)
+        kinds = {column.name: column.kind for column in _columns(table)}
+        self._types = {name: _TYPES[kinds[name]] for name in self._before.__struct_fields__}
+        envelope = _envelope_type(table, dict[str, Any])
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(envelope).decode
+        wrapped = msgspec.defstruct(f"{table}_lenient", [("payload", envelope | None)])
+        self._decode_wrapped: Callable[[bytes], Any] = msgspec.json.Decoder(wrapped).decode
+
+    def decode(self, value: bytes, *, wrapped: bool) -> Envelope | None:
+        """Raises one of FAULTS when more is wrong than the before-image."""
+        change: Any = self._decode_wrapped(value).payload if wrapped else self._decode(value)
+        if change is not None and change.before is not None:
+            row = change.before
+            change.before = self._before(**{name: self._known(name, row.get(name)) for name in self._types})
+        return change  # type: ignore[no-any-return]
+
+    def _known(self, name: str, value: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            return msgspec.convert(value, self._types[name])
+        except FAULTS:
+            # A text or an id that is none is not known, as in an image that is not full.
+            return None if self._types[name] is str else UNREADABLE
 
 
 def upsert_type(table: str) -> Any:
@@ -143,13 +178,14 @@ class Decoder:
     """
 
     def __init__(self, table: str, *, epoch: int = 0) -> None:
-        envelope = _envelope_type(table)
+        envelope = _envelope_type(table, _before_type(table))
         self.table = table
         self._epoch = epoch
         self._decode: Callable[[bytes], Envelope] = msgspec.json.Decoder(envelope).decode
         self._decode_usual: Callable[[bytes], Envelope] = msgspec.json.Decoder(upsert_type(table)).decode
         wrapped = msgspec.defstruct(f"{table}_wrapped", [("payload", envelope | None)])
         self._decode_wrapped = msgspec.json.Decoder(wrapped).decode
+        self._lenient = _Lenient(table)
 
     def decode(self, values: Sequence[bytes | None]) -> list[Decoded]:
         """One item for each value, in order; never raises for what is in a message."""
@@ -157,8 +193,7 @@ class Decoder:
         try:
             # Nearly every batch has upserts only, in the usual form: they need no decision each.
             changes = list(map(self._decode_usual, values))  # type: ignore[arg-type]
-            for change, number in zip(changes, self._versions(changes), strict=True):
-                change.version = number
+            self._order(changes)
             out = list(changes)
             if self._have_ids(changes):
                 return out
@@ -167,8 +202,13 @@ class Decoder:
         self._check_ids(out)
         return out
 
-    def _versions(self, changes: Sequence[Envelope]) -> list[int]:
-        return versions([change.source.sequence for change in changes], epoch=self._epoch)
+    def _order(self, changes: Sequence[Envelope]) -> None:
+        sequences: list[Any] = [change.source.sequence for change in changes]
+        for change, number in zip(changes, versions(sequences, epoch=self._epoch), strict=True):
+            change.version = number
+        if "null" in "".join(sequences):
+            for change, sequence in zip(changes, sequences, strict=True):
+                change.unordered = lacks_commit(sequence, change.source.snapshot)
 
     def _any(self, value: bytes | None) -> Decoded:
         if value is None:
@@ -176,6 +216,7 @@ class Decoder:
         try:
             change = self._decode_usual(value)
             change.version = version(change.source.sequence, epoch=self._epoch)
+            change.unordered = lacks_commit(change.source.sequence or "", change.source.snapshot)
         except (*FAULTS, Refused):
             return self._unusual(value)
         return change
@@ -210,19 +251,22 @@ class Decoder:
             if None not in ids and are_uuids(list(ids)):
                 continue
             rows = [
-                (index, row)
+                (index, item, row)
                 for index, item in enumerate(out)
                 if isinstance(item, Envelope)
                 for row in (item.after, item.before)
                 if row is not None
             ]
-            for index, row in rows:
+            for index, change, row in rows:
                 if (text := getattr(row, name)) is None:  # a before-image that is not full
                     continue
                 try:
                     uuid_int(text)  # its spelling is left as it is: a text column in Postgres is asked by it
-                except ValueError as error:
-                    out[index] = Refused("bad_uuid", f"{name}: {error}")
+                except ValueError:
+                    if row is change.before and change.op != DELETE:
+                        setattr(row, name, None)  # no row can stand under it
+                    else:
+                        out[index] = Refused("bad_uuid", f"{name} is not a UUID")
 
     def _one(self, value: bytes) -> Envelope | None:
         try:
@@ -244,6 +288,7 @@ class Decoder:
         else:
             raise Refused("unknown_op", f"op {op[:20]!r}")
         envelope.version = version(envelope.source.sequence, epoch=self._epoch)
+        envelope.unordered = lacks_commit(envelope.source.sequence or "", envelope.source.snapshot)
         return envelope
 
     def _unwrap(self, value: bytes, error: Exception) -> Envelope | None:
@@ -252,13 +297,18 @@ class Decoder:
             keys = msgspec.json.decode(value, type=dict[str, msgspec.Raw]).keys()
         except FAULTS:
             raise Refused("not_json", str(error)) from error
-        if "payload" not in keys:
-            raise Refused(_reason(error), str(error)) from error
+        wrapped = "payload" in keys
         try:
-            payload: Envelope | None = self._decode_wrapped(value).payload  # type: ignore[attr-defined]
+            if wrapped:
+                payload: Envelope | None = self._decode_wrapped(value).payload  # type: ignore[attr-defined]
+                return payload
         except FAULTS as inner:
-            raise Refused(_reason(inner), str(inner)) from inner
-        return payload
+            error = inner
+        try:
+            return self._lenient.decode(value, wrapped=wrapped)
+        except FAULTS as inner:
+            # The first error names a value of the before-image if one is wrong; this one cannot.
+            raise Refused(_reason(inner), str(inner)) from error
 
 
 def _reason(error: Exception) -> str:

@@ -60,6 +60,7 @@ class Counts:
     rows: int = 0  # rows and delete markers that ClickHouse acknowledged
     reindexed: int = 0  # scorecards that were read from Postgres and written again
     moved: int = 0  # scorecards whose place changed between a look-up and its confirmation
+    withheld: dict[str, int] = field(default_factory=dict)  # by scorecard: rows in Postgres that ClickHouse cannot hold
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stream.pipeline.envelope import CREATE, DELETE, READ, UPDATE, Envelope
+import msgspec
+
+from stream.pipeline.envelope import CREATE, DELETE, FAULTS, READ, UPDATE, Envelope
 from stream.pipeline.placement import APPEALS, ORDINARY, is_process
-from stream.tables import CHATS, SCORECARD
+from stream.pipeline.refusal import Refusal
+from stream.tables import CHATS, SCORE, SCORECARD
 
 Kind = Literal["appeal", "ordinary", "unknown"]
 
@@ -45,17 +48,22 @@ def into_appeal(change: Envelope) -> bool:
 
 @dataclass(slots=True)
 class Moved:
-    """A conversation whose scorecards must be reindexed. `arrived`: all that happened is that it was inserted."""
+    """A conversation whose scorecards must be reindexed.
+
+    `arrived`: all that happened is that it was inserted. `unordered`: its version does not tell the order.
+    """
 
     version: int
     arrived: bool
+    unordered: bool = False
 
 
-def moved_conversations(changes: Sequence[Envelope]) -> dict[str, Moved]:
+def moved_conversations(changes: Sequence[Envelope], refusals: Iterable[Refusal] = ()) -> dict[str, Moved]:
     """Conversations whose scorecards must be reindexed, and the version to do it at.
 
-    That is: arrived, gone, or with another start. A chat of the initial snapshot needs nothing, because its scorecards
-    are in the same snapshot; one of an incremental snapshot was asked for.
+    That is: arrived, gone, or with another start; and those that a refused message names, since what that changed is
+    not known. A chat of the initial snapshot needs nothing, because its scorecards are in the same snapshot; one of an
+    incremental snapshot was asked for.
     """
     found: dict[str, Moved] = {}
     for change in changes:
@@ -68,14 +76,69 @@ def moved_conversations(changes: Sequence[Envelope]) -> dict[str, Moved]:
                 moved = found.setdefault(row.conversation_id, Moved(0, arrived=True))
                 moved.version = max(moved.version, change.version)
                 moved.arrived = moved.arrived and change.op == CREATE
+                moved.unordered = moved.unordered or change.unordered
+    for refusal in refusals:
+        for conversation_id in refusal.ids:
+            moved = found.setdefault(conversation_id, Moved(0, arrived=False))
+            moved.version = max(moved.version, refusal.version)
+            moved.arrived = False
+            moved.unordered = moved.unordered or refusal.unordered
     return found
 
 
-def is_for_tail(table: str, change: Envelope) -> bool:
-    """Whether the tail pass of a replay applies it: deletes and changes of place, never a row of its own."""
-    if table == CHATS:
-        return bool(moved_conversations([change]))
-    return change.op == DELETE or (table == SCORECARD.source and changes_place(change))
+def may_move(table: str, value: bytes | None) -> bool:
+    """Whether a message of this table deletes a row or changes a place, or may do so: what a tail pass applies.
+
+    Only what decides a place is read. A message that cannot be read may do anything.
+    """
+    if value is None:
+        return False
+    try:
+        change = _decode(value)
+    except FAULTS:
+        return True
+    if change.op == DELETE:
+        return True
+    if change.op != UPDATE:
+        # A chat that arrives gives its scorecards their place; one of the initial snapshot is older than they are.
+        incremental = change.source is not None and change.source.snapshot == "incremental"
+        return change.op not in {CREATE, READ} or (table == CHATS and (change.op != READ or incremental))
+    return change.before is None or _differ(change.before, change.after, *_DECIDE[table])
+
+
+class _Deciding(msgspec.Struct, gc=False):
+    """What all source rows have, or may have, that decides a place; as it stands in the message."""
+
+    scorecard_id: Any = None
+    customer_id: Any = None
+    conversation_id: Any = None
+    scorecard_type: Any = None
+    scorecard_time: Any = None
+    started_at: Any = None
+
+
+class _Origin(msgspec.Struct, gc=False):
+    snapshot: Any = None
+
+
+class _Slim(msgspec.Struct, gc=False):
+    op: str
+    after: _Deciding | None = None
+    before: _Deciding | None = None
+    source: _Origin | None = None
+
+
+_decode = msgspec.json.Decoder(_Slim).decode
+# Columns whose change may move rows.
+_DECIDE = {
+    CHATS: ("customer_id", "started_at"),
+    SCORECARD.source: ("customer_id", "scorecard_type", "scorecard_time", "conversation_id"),
+    SCORE.source: ("scorecard_id",),
+}
+
+
+def _differ(before: Any, after: Any, *names: str) -> bool:
+    return after is None or any(getattr(before, name) != getattr(after, name) for name in names)
 
 
 def _same_start(before: Any, after: Any) -> bool:

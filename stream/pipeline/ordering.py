@@ -21,6 +21,8 @@ LSN_BITS = 56
 LSN_MAX = (1 << LSN_BITS) - 1
 EPOCH_SHIFT = 2 * LSN_BITS
 
+_STREAMED = frozenset({"false", "incremental"})  # what `source.snapshot` says while changes are streamed
+
 _decode_sequence = msgspec.json.Decoder(tuple[int | None, int], strict=False).decode  # numbers, written as texts
 
 
@@ -66,6 +68,15 @@ def versions(sequences: Sequence[str | None], *, epoch: int = 0) -> list[int]:
     if len(found) == len(sequences):
         return found
     return list(map(dict(zip(different, found, strict=True)).__getitem__, sequences))
+
+
+def lacks_commit(sequence: str, snapshot: str | bool | None) -> bool:
+    """Whether a version says nothing of the order: a streamed change before which no commit was streamed.
+
+    That is the first transaction after a snapshot. It may have begun before the snapshot and ended after it: its LSNs
+    are then lower than the snapshot's, although it is newer.
+    """
+    return "null" in sequence and (not snapshot or snapshot in _STREAMED)
 
 
 def commit_lsn(version_: int) -> int:

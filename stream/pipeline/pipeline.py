@@ -13,21 +13,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from stream.errors import Refused
-from stream.pipeline.dead_letter import DeadLetter
-from stream.pipeline.envelope import DELETE, Decoded, Decoder, Envelope
+from stream.pipeline.account import account, log_letters, refusal_of_change
+from stream.pipeline.dead_letter import DeadLetterGuard
+from stream.pipeline.decisions import plan_scorecards, plan_scores
+from stream.pipeline.envelope import DELETE, STARTED_AT, Decoded, Decoder, Envelope
 from stream.pipeline.ledger import Done, Ledger, Outcome
 from stream.pipeline.moves import moved_conversations
 from stream.pipeline.placement import GONE, Place, own_row_changed
-from stream.pipeline.plan import Plan, plan_scorecards, plan_scores, plan_upserts, scorecard_ids, versions_of
+from stream.pipeline.plan import Plan, plan_upserts, scorecard_ids, versions_of
 from stream.pipeline.ports import DeadLetters, Fetched, Retrying, Source, Target, no_retry
+from stream.pipeline.refusal import Refusal, refusal_of
 from stream.pipeline.settle import Settler
 from stream.pipeline.upserts import UpsertDecoder, Upserts
 from stream.pipeline.values import Bad, convert
+from stream.pipeline.wanted import plan_wanted
 from stream.pipeline.writes import Layout
 from stream.tables import CHATS, SCORE, SCORECARD
 
@@ -40,6 +44,7 @@ class Prepared:
 
     upserts: Upserts | None  # the whole batch, when nothing in it needs a decision of its own: nearly every one
     messages: list[Decoded]  # else
+    refusals: dict[int, Refusal]  # index of the message -> what a refused one still names
     seconds: float
 
 
@@ -50,6 +55,7 @@ class Pipeline:
         keep: a replay's filter: changes of scorecards whose place it refuses are ignored.
         in_order: whoever calls processes the batches of a partition one after another, as they are in the log. What a
             scorecard's own row has become by the end of a batch of scorecards is then left to its own later message.
+        guard: asked before dead letters are produced.
     """
 
     def __init__(
@@ -64,8 +70,11 @@ class Pipeline:
         retry: Retrying = no_retry,
         keep: Callable[[Place], bool] | None = None,
         in_order: bool = False,
+        guard: DeadLetterGuard | None = None,
     ) -> None:
         self.table = table
+        self._epoch = epoch
+        self._guard = guard
         self._decoder = Decoder(table, epoch=epoch)
         self._upserts_of = UpsertDecoder(table, epoch=epoch).decode if table != CHATS else None
         self._source = source
@@ -81,8 +90,15 @@ class Pipeline:
         """Decode messages of this pipeline's table. For any thread."""
         began = time.perf_counter()
         upserts = self._upserts(fetched)
-        messages = [] if upserts is not None else [item for part in fetched for item in self._decode(part)]
-        return Prepared(upserts, messages, time.perf_counter() - began)
+        messages: list[Decoded] = []
+        refusals: dict[int, Refusal] = {}
+        for part in fetched if upserts is None else ():
+            for index, item in enumerate(self._decode(part)):
+                if isinstance(item, Refused):
+                    key, value = part.keys[index], part.values[index]
+                    refusals[len(messages)] = refusal_of(self.table, key, value, item, epoch=self._epoch)
+                messages.append(item)
+        return Prepared(upserts, messages, refusals, time.perf_counter() - began)
 
     def process(
         self,
@@ -108,20 +124,22 @@ class Pipeline:
         changes: list[Envelope] = [messages[index] for index in at]  # type: ignore[misc]
         done = Done(ledger=Ledger(fetched[0].topic if fetched else self.table))
         done.commit_ms = [change.source.ts_ms for change in changes] if upserts is None else upserts.commit_ms
+        refusals = prepared.refusals
+        named = list(refusals.values())
         plan = (
-            self._index_chats(changes, done, clock, still_mine, again=again)
+            self._index_chats(changes, named, done, clock, still_mine, again=again)
             if self.table == CHATS
-            else self._index(changes if upserts is None else upserts, done, clock, still_mine, again=again)
+            else self._index(changes if upserts is None else upserts, named, done, clock, still_mine, again=again)
         )
-        refused: dict[int, Refused] = {}
         outcomes = plan.outcomes
         if upserts is None:
             outcomes = [Outcome.TOMBSTONE if item is None else None for item in messages]
-            refused = {index: item for index, item in enumerate(messages) if isinstance(item, Refused)}
-            for index, outcome in zip(at, plan.outcomes, strict=True):
-                outcomes[index] = outcome
-            refused |= {at[index]: why for index, why in plan.refused.items()}
-        self._close(fetched, outcomes, refused, done)
+            for position, outcome in zip(at, plan.outcomes, strict=True):
+                outcomes[position] = outcome
+            refusals |= {
+                at[position]: refusal_of_change(changes[position], why) for position, why in plan.refused.items()
+            }
+        self._close(fetched, outcomes, refusals, plan, done)
         clock.mark("close")
         done.stages = clock.seconds
         return done
@@ -145,6 +163,7 @@ class Pipeline:
     def _index(
         self,
         changes: list[Envelope] | Upserts,
+        refusals: Sequence[Refusal],
         done: Done,
         clock: _Stages,
         still_mine: Callable[[], bool],
@@ -152,6 +171,8 @@ class Pipeline:
         again: bool,
     ) -> Plan:
         ids = scorecard_ids(changes)
+        if refusals:
+            ids = list(dict.fromkeys([*ids, *(i for refusal in refusals for i in refusal.ids)]))
         places: Mapping[str, Place] = self._retry(partial(self._source.places, ids)) if ids else {}
         clock.mark("look_up")
         if self._keep is not None:
@@ -159,57 +180,69 @@ class Pipeline:
         if isinstance(changes, Upserts):
             plan = plan_upserts(changes, places, self._layout, wanted=ids)
         else:
-            plan = self._plan_kept(changes, places, set(ids))
+            plan = self._plan(changes, refusals, places, set(ids))
         clock.mark("plan")
-        used = {i: places.get(i, GONE) for i in ids}
+        plan.used = used = {i: places.get(i, GONE) for i in ids}
         if plan.reindex:
+            self._raise_versions(plan)
             used |= self._settler.reindex(plan.reindex, plan.customers, done, beside=plan.writes)
         elif plan.writes:
             self._retry(partial(self._target.write, plan.writes))
             done.rows += plan.writes.rows
         clock.mark("write")
         plan.customers |= {place.customer_id for place in used.values()}
-        self._confirm(used, places, changes, plan.customers, done)
+        self._confirm(used, places, changes, plan, done)
         if (lost := not still_mine()) or again:
-            versions = versions_of(changes)
+            versions = _versions(changes, plan)
             self._undo({i: versions[i] for i in ids}, plan.customers, done, lost=lost)
         clock.mark("confirm")
         return plan
 
-    def _plan_kept(self, changes: list[Envelope], places: Mapping[str, Place], wanted: set[str]) -> Plan:
-        """Plan for the changes of the wanted scorecards only; the others are ignored."""
+    def _plan(
+        self,
+        changes: list[Envelope],
+        refusals: Sequence[Refusal],
+        places: Mapping[str, Place],
+        wanted: set[str],
+    ) -> Plan:
         planner = plan_scores if self.table == SCORE.source else plan_scorecards
-        if self._keep is None:
-            return planner(changes, places, self._layout)
-        kept = [(i, own) for i, change in enumerate(changes) if (own := _wanted_part(change, wanted)) is not None]
-        at = [i for i, _ in kept]
-        part = planner([change for _, change in kept], places, self._layout)
-        whole = Plan(outcomes=[Outcome.IGNORED] * len(changes), writes=part.writes, reindex=part.reindex)
-        whole.customers = part.customers
-        for position, index in enumerate(at):
-            whole.outcomes[index] = part.outcomes[position]
-        whole.refused = {at[position]: why for position, why in part.refused.items()}
-        return whole
+
+        def plan(changes: Sequence[Envelope]) -> Plan:
+            return planner(changes, places, self._layout, refusals=refusals, wanted=wanted)
+
+        return plan(changes) if self._keep is None else plan_wanted(plan, changes, wanted)
+
+    def _raise_versions(self, plan: Plan) -> None:
+        """Where a message does not tell the order or the customer, ask ClickHouse what stands."""
+        if plan.unordered or plan.anywhere:
+            self._settler.raise_to_standing(plan.reindex, plan.unordered, plan.customers, anywhere=plan.anywhere)
 
     def _index_chats(
-        self, changes: list[Envelope], done: Done, clock: _Stages, still_mine: Callable[[], bool], *, again: bool
+        self,
+        changes: list[Envelope],
+        refusals: Sequence[Refusal],
+        done: Done,
+        clock: _Stages,
+        still_mine: Callable[[], bool],
+        *,
+        again: bool,
     ) -> Plan:
         plan = Plan(outcomes=[Outcome.IGNORED] * len(changes))
         bad: Bad = {}
-        convert("time", "started_at", [None if c.after is None else c.after.started_at for c in changes], bad)
+        convert(STARTED_AT, [None if c.after is None else c.after.started_at for c in changes], bad)
         plan.refused = bad
-        conversations = moved_conversations(changes)
+        conversations = moved_conversations(changes, refusals)
         found: list[tuple[str, str, bool]] = []
         if conversations:
             found = self._retry(partial(self._source.scorecards_of, list(conversations)))
         clock.mark("look_up")
-        indexed = set()
+        indexed = plan.of_conversation
         for conversation_id, scorecard_id, covered in found:
             moved = conversations[conversation_id]
             # What was written with the conversation or later is indexed by its own messages, which find it.
             if not (covered and moved.arrived):
-                plan.reindex_at(scorecard_id, moved.version)
-                indexed.add(conversation_id)
+                plan.reindex_at(scorecard_id, moved.version, unordered=moved.unordered)
+                indexed.setdefault(conversation_id, []).append(scorecard_id)
         for index, change in enumerate(changes):
             row = change.before if change.op == DELETE else change.after
             if index in bad:
@@ -217,12 +250,13 @@ class Pipeline:
             elif row.conversation_id in indexed:
                 plan.outcomes[index] = Outcome.RETIRED if change.op == DELETE else Outcome.WRITTEN
         if plan.reindex:
-            places = self._settler.reindex(plan.reindex, set(), done)
-            customers = {place.customer_id for place in places.values()}
+            self._raise_versions(plan)
+            plan.used = self._settler.reindex(plan.reindex, plan.customers, done)
+            plan.customers |= {place.customer_id for place in plan.used.values()}
             clock.mark("write")
-            self._settler.confirm(places, plan.reindex, customers, done)
+            self._settler.confirm(plan.used, plan.reindex, plan.customers, done)
             if (lost := not still_mine()) or again:
-                self._undo(plan.reindex, customers, done, lost=lost)
+                self._undo(plan.reindex, plan.customers, done, lost=lost)
         if again:
             self._settler.undo_left({change.version for change in changes}, plan.reindex, done)
         clock.mark("confirm")
@@ -233,7 +267,7 @@ class Pipeline:
         used: dict[str, Place],
         looked: Mapping[str, Place],
         changes: list[Envelope] | Upserts,
-        customers: set[str],
+        plan: Plan,
         done: Done,
     ) -> None:
         """Reindex the scorecards that are not in the places used. `looked`: from which most of those come."""
@@ -246,8 +280,8 @@ class Pipeline:
             # will find all that we have written: it costs no round of its own here.
             moved = [i for i in now if not own_row_changed(used[i], now[i])]
         if moved:
-            versions = versions_of(changes)
-            self._settler.settle({i: versions[i] for i in moved}, used, now, customers, done)
+            versions = _versions(changes, plan)
+            self._settler.settle({i: versions[i] for i in moved}, used, now, plan.customers, done)
 
     def _undo(self, versions: dict[str, int], customers: set[str], done: Done, *, lost: bool) -> None:
         """Reindex rows that this batch wrote after it lost its partitions, or that a dead predecessor left."""
@@ -260,49 +294,35 @@ class Pipeline:
             self._settler.undo(versions, customers, done)
 
     def _close(
-        self, fetched: Sequence[Fetched], outcomes: list[Outcome | None], refused: dict[int, Refused], done: Done
+        self,
+        fetched: Sequence[Fetched],
+        outcomes: list[Outcome | None],
+        refusals: Mapping[int, Refusal],
+        plan: Plan,
+        done: Done,
     ) -> None:
-        """Produce the dead letters, and account for every message."""
-        now_ms = int(time.time() * 1000)
-        letters: list[DeadLetter] = []
-        start = 0
-        for part in fetched:
-            end = start + len(part.values)
-            for index in sorted(index for index in refused if start <= index < end):
-                letters.append(DeadLetter.of(part.message(index - start), refused[index], now_ms=now_ms))
-                outcomes[index] = Outcome.DEAD_LETTER
-            known = [outcome for outcome in outcomes[start:end] if outcome is not None]
-            done.ledger.add(part.partition, known, consumed=len(part.values))
-            start = end
+        """Produce the dead letters, and account for every message.
+
+        Raises:
+            TooManyDeadLetters: before a letter is produced, so that a restart does not produce them again.
+        """
+        if self._guard is not None:
+            self._guard.add(
+                done.ledger.topic, messages=sum(len(part.values) for part in fetched), refused=len(refusals)
+            )
+        letters = account(fetched, outcomes, refusals, plan, done)
         if letters:
             self._retry(partial(self._dead_letters.send, letters))
-        for letter in letters:
-            done.refused[letter.reason] = done.refused.get(letter.reason, 0) + 1
-            at = letter.message
-            # The error may quote the value; the letter itself has it, and `dead-letters list` shows it.
-            log.warning(
-                "dead letter",
-                extra={
-                    "topic": at.topic, "partition": at.partition, "offset": at.offset, "reason": letter.reason,
-                },
-            )  # fmt: skip
+            log_letters(letters)
         done.ledger.check()
 
 
-def _wanted_part(change: Envelope, wanted: set[str]) -> Envelope | None:
-    """What a change means for the wanted scorecards; None: nothing. Of a score that moves, one of the two may be."""
-    before, after = change.before, change.after
-    if change.op == DELETE:
-        return change if before.scorecard_id in wanted else None
-    if before is None or not before.scorecard_id or before.scorecard_id == after.scorecard_id:
-        return change if after.scorecard_id in wanted else None
-    if after.scorecard_id in wanted:
-        if before.scorecard_id not in wanted:
-            before.scorecard_id = after.scorecard_id  # it leaves a scorecard that is not to be touched
-        return change
-    if before.scorecard_id not in wanted:
-        return None
-    return type(change)(op=DELETE, source=change.source, before=before, version=change.version)
+def _versions(changes: Iterable[Envelope] | Upserts, plan: Plan) -> dict[str, int]:
+    """The version to reindex each scorecard of the batch at."""
+    found = versions_of(changes)
+    for scorecard_id, version in plan.reindex.items():
+        found[scorecard_id] = max(version, found.get(scorecard_id, 0))
+    return found
 
 
 class _Stages:

@@ -2,7 +2,8 @@
 
 Enters: the scorecards and their scores as they are in Postgres (one snapshot), the rows that stand in ClickHouse, and
 the version to write at. Leaves: rows for the present place, and delete markers for what stands with a version up to
-that one anywhere else. Whatever is newer arrives as its own change. Pure.
+that one anywhere else. Whatever is newer arrives as its own change. A row that ClickHouse cannot hold is refused:
+it stands nowhere. Pure.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 from stream.errors import Refused
 from stream.pipeline.placement import GONE, Place, State
-from stream.pipeline.values import Bad, convert, uuid_int
+from stream.pipeline.values import Bad, convert_checked, uuid_int
 from stream.pipeline.writes import Key, Layout, Writes
 from stream.tables import SCORE, SCORECARD, TARGETS, Table
 
@@ -72,22 +73,24 @@ def plan_reindex(
 def _rows_of(
     table: Table, snapshot: Snapshot, versions: Mapping[str, int], *, out: Reindex, layout: Layout
 ) -> set[Key]:
-    """Add the rows that are to be shown; returns their keys, also of those that could not be converted."""
+    """Add the rows that are to be shown; returns their keys.
+
+    A row that ClickHouse cannot hold is left out: what stands of it is an older state, and is retired.
+    """
     shown = [row for row in snapshot.rows[table.target] if snapshot.places.get(row[0], GONE).state == State.VISIBLE]
     if not shown:
         return set()
     bad: Bad = {}
     scorecards, *columns = (list(column) for column in zip(*shown, strict=True))
-    columns = [convert(c.kind, c.name, values, bad) for c, values in zip(table.columns, columns, strict=True)]
-    ids = convert("uuid", "scorecard_id", scorecards, {})
+    columns = [convert_checked(c, values, bad) for c, values in zip(table.columns, columns, strict=True)]
+    known = list(dict.fromkeys(scorecards))
+    number_of = {scorecard_id: uuid_int(scorecard_id) for scorecard_id in known}
+    ids = [number_of[scorecard_id] for scorecard_id in scorecards]
     row_ids = ids if table is SCORECARD else columns[[c.name for c in SCORE.columns].index(SCORE.id)]
     places = [snapshot.places[scorecard_id] for scorecard_id in scorecards]
-    kept = {
-        layout.key(table, place, scorecard_id=scorecard, row_id=row_id)
-        for place, scorecard, row_id in zip(places, ids, row_ids, strict=True)
-    }
     out.refused += [(scorecards[at], why) for at, why in bad.items()]
     good = [at for at in range(len(shown)) if at not in bad]
+    kept = {layout.key(table, places[at], scorecard_id=ids[at], row_id=row_ids[at]) for at in good}
     if good:
         out.rows.add_placed(
             table,

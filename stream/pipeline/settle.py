@@ -2,7 +2,7 @@
 
 Enters: scorecard ids, each with the version to write at. Leaves: rows and delete markers, and the places they were
 written to. A live batch uses it for changes of place, a reindex and a repair for everything. It never decides which
-scorecards need it, and it refuses no message.
+scorecards need it, and it refuses no message. A row that ClickHouse cannot hold is withheld, counted and logged.
 """
 
 from __future__ import annotations
@@ -55,11 +55,14 @@ class Settler:
         for start in range(0, len(ids), REINDEX_CHUNK):
             chunk = ids[start : start + REINDEX_CHUNK]
             snapshot = self._retry(partial(self._source.snapshot, chunk))
-            under = sorted((customers | {place.customer_id for place in snapshot.places.values()}) - {""})
+            under = sorted(customers | {place.customer_id for place in snapshot.places.values()})
             standing = self._retry(partial(self._target.standing, chunk, under))
             plan = plan_reindex({i: versions[i] for i in chunk}, snapshot, standing, self._layout)
+            for scorecard_id in chunk:
+                counts.withheld.pop(scorecard_id, None)
             for scorecard_id, why in plan.refused:
-                log.warning("reindex skipped a row", extra={"scorecard": scorecard_id, "cause": str(why)})
+                counts.withheld[scorecard_id] = counts.withheld.get(scorecard_id, 0) + 1
+                log.warning("row withheld", extra={"scorecard": scorecard_id, "cause": str(why)})
             writes.update(plan.markers)
             writes.update(plan.rows)
             if writes:
@@ -69,6 +72,35 @@ class Settler:
             places |= {scorecard_id: snapshot.places.get(scorecard_id, GONE) for scorecard_id in chunk}
         counts.reindexed += len(ids)
         return places
+
+    def raise_to_standing(
+        self, versions: dict[str, int], ids: Collection[str], customers: set[str], *, anywhere: Collection[str] = ()
+    ) -> None:
+        """Raise the versions of these scorecards to the highest that stands of each, before they are reindexed.
+
+        The change that wrote it was committed before it was processed, so a snapshot that is taken afterwards holds
+        it. Written at that version, the snapshot wins over what stands and loses against every later change.
+
+        Args:
+            versions: scorecard id -> version to write at; raised in place.
+            ids: scorecards whose message does not tell the order.
+            customers: customers under which rows may stand; those that are met are added.
+            anywhere: scorecards of which rows may stand under any other customer.
+        """
+        ids, anywhere = set(ids), set(anywhere)
+        for wanted, far in ((sorted(ids - anywhere), False), (sorted(anywhere), True)):
+            for start in range(0, len(wanted), REINDEX_CHUNK):
+                chunk = wanted[start : start + REINDEX_CHUNK]
+                places = self._retry(partial(self._source.places, chunk))
+                customers |= {place.customer_id for place in places.values()}
+                under = None if far else sorted(customers)
+                standing = self._retry(partial(self._target.standing, chunk, under))
+                by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in chunk}
+                for row in standing:
+                    scorecard_id = by_int[row.key.scorecard_id]
+                    customers.add(row.key.customer_id)
+                    if scorecard_id in ids:
+                        versions[scorecard_id] = max(versions[scorecard_id], row.version)
 
     def confirm(
         self,

@@ -21,7 +21,7 @@ from msgspec.structs import astuple
 from stream.errors import Refused
 from stream.pipeline import moves
 from stream.pipeline.envelope import EXTRA, FAULTS, UPDATE, Envelope, upsert_type
-from stream.pipeline.ordering import versions
+from stream.pipeline.ordering import lacks_commit, versions
 from stream.pipeline.values import UNAVAILABLE, Bad, are_uuids, convert
 from stream.tables import SCORE, SCORECARD, Table
 
@@ -101,12 +101,17 @@ class UpsertDecoder:
             return False
         bad: Bad = {}
         for column, held, more in zip(self._table.columns, found.columns, columns, strict=True):
-            held.extend(convert(column.kind, column.name, more, bad))
+            held.extend(convert(column, more, bad))
         if bad:
             return False
         found.scorecards += extra["scorecard_id"]
         sources = [change.source for change in changes]
-        found.versions += versions(list(map(attrgetter("sequence"), sources)), epoch=self._epoch)
+        sequences: list[Any] = list(map(attrgetter("sequence"), sources))
+        if "null" in "".join(sequences) and any(
+            lacks_commit(source.sequence or "", source.snapshot) for source in sources
+        ):
+            return False
+        found.versions += versions(sequences, epoch=self._epoch)
         found.commit_ms += map(attrgetter("ts_ms"), sources)
         return True
 

@@ -15,8 +15,9 @@ from uuid import UUID
 
 from stream.errors import Refused
 from stream.pipeline.placement import TIME_MAX_US, TIME_MIN_US
-from stream.tables import Kind
+from stream.tables import Column, Kind
 
+INT_MIN, INT_MAX = -(2**15), 2**15 - 1  # what ClickHouse's Int16 holds
 UNAVAILABLE = "__debezium_unavailable_value"  # Debezium's stand-in for an unchanged TOAST value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,10 +30,27 @@ _SAMPLE = 64
 Bad = dict[int, Refused]  # index in the column -> why it is refused
 
 
-def convert(kind: Kind, name: str, column: list[Any], bad: Bad) -> list[Any]:
-    """The column for ClickHouse; refused values are None there and stand in `bad`."""
-    converter = _CONVERTERS.get(kind)
-    return column if converter is None else converter(name, column, bad)
+def convert(column: Column, values: list[Any], bad: Bad) -> list[Any]:
+    """The values of a change's column for ClickHouse; refused ones are None there and stand in `bad`.
+
+    Decoding has checked their types, and that none is missing where the column may not be NULL.
+    """
+    converter = _CONVERTERS.get(column.kind)
+    return values if converter is None else converter(column, values, bad)
+
+
+def convert_checked(column: Column, values: list[Any], bad: Bad) -> list[Any]:
+    """As `convert`, for values that nothing has checked: those that Postgres was asked for."""
+    if column.kind == "int":
+        for index, value in enumerate(values):
+            if value is not None and not INT_MIN <= value <= INT_MAX:
+                bad.setdefault(index, Refused("bad_int", f"{column.name} is outside of 16 bits"))
+    found = convert(column, values, bad)
+    if not column.nullable:
+        for index, value in enumerate(found):
+            if value is None:
+                bad.setdefault(index, Refused("null", f"{column.name} is NULL"))
+    return found
 
 
 def uuid_int(text: str) -> int:
@@ -42,12 +60,12 @@ def uuid_int(text: str) -> int:
         ValueError: it is neither.
     """
     if len(text) not in {_UUID_CHARS, 32}:
-        raise ValueError(f"{text[:60]!r} is not a UUID")
+        raise ValueError("is not a UUID")
     digits = text.replace("-", "")
     if len(digits) != 32 or (len(text) == _UUID_CHARS and any(text[at] != "-" for at in _HYPHENS)):
-        raise ValueError(f"{text[:60]!r} is not a UUID")
+        raise ValueError("is not a UUID")
     if digits.encode("ascii", "replace").translate(None, _HEX):
-        raise ValueError(f"{text[:60]!r} is not a UUID")
+        raise ValueError("is not a UUID")
     return int(digits, 16)
 
 
@@ -98,7 +116,7 @@ def micros(value: datetime | int) -> int:
         since = value - _EPOCH
         value = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     if not TIME_MIN_US <= value <= TIME_MAX_US:
-        raise ValueError("outside of 1900-01-01 .. 2299-12-31")
+        raise ValueError("is outside of 1900-01-01 .. 2299-12-31")
     return value
 
 
@@ -108,13 +126,16 @@ def finite(value: float | str) -> float:
     Raises:
         ValueError: NaN, an infinity, or not a number.
     """
-    number = float(value)
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("is not a number") from None
     if not math.isfinite(number):
-        raise ValueError("not a finite number")
+        raise ValueError("is not a finite number")
     return number
 
 
-def _uuids(name: str, column: list[Any], bad: Bad) -> list[Any]:
+def _uuids(of: Column, column: list[Any], bad: Bad) -> list[Any]:
     if None not in column:
         few = set(column) if len(set(column[:_SAMPLE])) < _SAMPLE // 2 else ()  # as many scores have one criterion
         try:
@@ -125,27 +146,27 @@ def _uuids(name: str, column: list[Any], bad: Bad) -> list[Any]:
         except ValueError:
             pass
     # The empty string means "none": scorecards.conversation_id holds either.
-    return _each(column, uuid_int, bad, reason="bad_uuid", name=name, none=("", None))
+    return _each(column, uuid_int, bad, reason="bad_uuid", of=of, none=("", None))
 
 
-def _times(name: str, column: list[Any], bad: Bad) -> list[Any]:
+def _times(of: Column, column: list[Any], bad: Bad) -> list[Any]:
     try:
         found: list[Any] = [(value - _EPOCH) // _MICROSECOND for value in column]
         if not found or (min(found) >= TIME_MIN_US and max(found) <= TIME_MAX_US):
             return found
     except TypeError:  # None, or numbers, among them
         pass
-    return _each(column, micros, bad, reason="bad_time", name=name)
+    return _each(column, micros, bad, reason="bad_time", of=of)
 
 
-def _floats(name: str, column: list[Any], bad: Bad) -> list[Any]:
+def _floats(of: Column, column: list[Any], bad: Bad) -> list[Any]:
     present = [value for value in column if value is not None]
     try:
         if math.isfinite(math.fsum(present)):  # a NaN, an infinity or a text among them shows in the sum
             return column
     except (TypeError, OverflowError, ValueError):
         pass
-    return _each(column, finite, bad, reason="not_finite", name=name)
+    return _each(column, finite, bad, reason="not_finite", of=of)
 
 
 def _each(
@@ -154,23 +175,25 @@ def _each(
     bad: Bad,
     *,
     reason: str,
-    name: str,
+    of: Column,
     none: tuple[Any, ...] = (None,),
 ) -> list[Any]:
     out: list[Any] = []
     for index, value in enumerate(column):
         if value in none:
             out.append(None)
+            if not of.nullable:
+                bad.setdefault(index, Refused("null", f"{of.name} is missing"))
             continue
         try:
             out.append(converter(value))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             out.append(None)
-            bad.setdefault(index, Refused(reason, f"{name}: {error}"))
+            bad.setdefault(index, Refused(reason, f"{of.name} {error}"))
     return out
 
 
-_CONVERTERS: dict[Kind, Callable[[str, list[Any], Bad], list[Any]]] = {
+_CONVERTERS: dict[Kind, Callable[[Column, list[Any], Bad], list[Any]]] = {
     "uuid": _uuids,
     "time": _times,
     "float": _floats,

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from stream.pipeline.envelope import DELETE, READ, UPDATE
+from stream.pipeline.moves import may_move
 from stream.pipeline.placement import GONE, Place
 from stream.pipeline.values import are_uuids
 from stream.replay.plan import Filter
-from stream.tables import CHATS, SCORE, SCORECARD
+from stream.tables import CHATS, SCORE
 
 Chooser = Callable[[Sequence[str]], set[str]]  # scorecard ids -> those of them that are wanted
 
@@ -50,25 +50,13 @@ def chooser(wanted: Filter, source: Source) -> Chooser | None:
 
 
 class _Ids(msgspec.Struct, gc=False):
-    """What all source rows have, or may have, that decides a place."""
-
     scorecard_id: str | None = None
     customer_id: str | None = None
-    conversation_id: str | None = None
-    scorecard_type: int | None = None
-    scorecard_time: str | int | None = None
-    started_at: str | int | None = None
-
-
-class _Origin(msgspec.Struct, gc=False):
-    snapshot: str | bool | None = None
 
 
 class _Slim(msgspec.Struct, gc=False):
-    op: str
     after: _Ids | None = None
     before: _Ids | None = None
-    source: _Origin | None = None
 
 
 class _Score(msgspec.Struct, gc=False):
@@ -92,12 +80,6 @@ class _SlimUpsert(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Slim).decode
 _decode_upsert = msgspec.json.Decoder(_SlimUpsert).decode
 _decode_score = msgspec.json.Decoder(_SlimScore).decode
-# Columns whose change may move rows.
-_DECIDE = {
-    CHATS: ("customer_id", "started_at"),
-    SCORECARD.source: ("customer_id", "scorecard_type", "scorecard_time", "conversation_id"),
-    SCORE.source: ("scorecard_id",),
-}
 # A score's key, as Debezium writes it: always the same but for two UUIDs.
 _KEY = b'{"scorecard_id":"%s","score_id":"%s"}' % (36 * b"?", 36 * b"?")
 _KEY_CHARS = len(_KEY)
@@ -172,27 +154,7 @@ def _scorecards_of(values: Sequence[bytes | None]) -> list[str] | None:
 
 def by_place(table: str, values: Sequence[bytes | None], customers: Sequence[str] = ()) -> list[int]:
     """Indexes of the deletes and the changes of place: what a tail pass applies."""
-    return [index for index, value in enumerate(values) if _moves(table, value) and _of_customers(value, customers)]
-
-
-def _moves(table: str, value: bytes | None) -> bool:
-    if value is None:
-        return False
-    try:
-        change = _decode(value)
-    except _FAULTS:
-        return False  # the live worker makes a dead letter of it
-    if change.op == DELETE:
-        return True
-    if change.op != UPDATE:
-        # A chat that arrives gives its scorecards their place; one of the initial snapshot is older than they are.
-        incremental = change.source is not None and change.source.snapshot == "incremental"
-        return table == CHATS and (change.op != READ or incremental)
-    return change.before is None or _differ(change.before, change.after, *_DECIDE[table])
-
-
-def _differ(before: Any, after: Any, *names: str) -> bool:
-    return after is None or any(getattr(before, name) != getattr(after, name) for name in names)
+    return [index for index, value in enumerate(values) if may_move(table, value) and _of_customers(value, customers)]
 
 
 def _names(rows: Sequence[Any], customers: Sequence[str]) -> bool:

@@ -31,7 +31,7 @@ from stream.errors import PostgresUnavailable, Retry, ScorestreamError
 from stream.kafka.broker import LagSource
 from stream.kafka.log_reader import LogReader, Stretch
 from stream.kafka.offsets import TP, Offsets
-from stream.pipeline.dead_letter_guard import DeadLetterGuard
+from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.postgres.connection import Postgres
 from stream.replay.lanes import ADVANCE, Lanes
 from stream.replay.live_watch import Watch

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stream.pipeline.envelope import Envelope
-from stream.pipeline.moves import is_for_tail
+from stream.pipeline.moves import may_move
 from tests.fakes import (
     FakeFetched,
 )
@@ -78,7 +77,4 @@ class Replays:
     def _for_tail(self, where: tuple[str, int, int]) -> bool:
         """Only deletes and changes of place."""
         table, number, offset = where
-        (change,) = self._decoders[table].decode([self.log.partitions[table, number][offset].value])
-        if not isinstance(change, Envelope):
-            return False
-        return is_for_tail(table, change)
+        return may_move(table, self.log.partitions[table, number][offset].value)

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.pipeline import envelope, moves, pipeline, settle
-from stream.pipeline import plan as transform
+from stream.pipeline import decisions, envelope, moves, pipeline, settle
 from stream.pipeline.ordering import LSN_MAX, version
 from stream.pipeline.placement import State
 from stream.pipeline.reindex import Reindex, plan_reindex
@@ -54,10 +53,10 @@ def _no_mark(*_: Any) -> bool:
     return True
 
 
-def _scores_of_appeals_kept(changes: Any, places: Any, layout: Any) -> Any:
+def _scores_of_appeals_kept(changes: Any, places: Any, layout: Any, **of_refused: Any) -> Any:
     appeals = {i: p for i, p in places.items() if p.state == State.APPEAL and p.event_time_us is not None}
     visible = {i: place._replace(state=State.VISIBLE) for i, place in appeals.items()}
-    return transform.plan_scores(changes, places | visible, layout)
+    return decisions.plan_scores(changes, places | visible, layout, **of_refused)
 
 
 def _commit_first(fetch: Callable[[World], None]) -> Callable[[World], None]:
@@ -79,12 +78,12 @@ MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "scores of appeals are kept": lambda m: m.setattr(pipeline, "plan_scores", _scores_of_appeals_kept),
     "no confirm": lambda m: m.setattr(pipeline.Pipeline, "_confirm", _no_confirm),
     "nothing is retired": lambda m: m.setattr(settle, "plan_reindex", _without_markers),
-    "deletes of scores are not marked": lambda m: m.setattr(transform, "_mark", _no_mark),
+    "deletes of scores are not marked": lambda m: m.setattr(decisions, "_mark", _no_mark),
     "changes of place are not noticed": lambda m: (
-        m.setattr(transform, "changes_place", lambda _: False),
+        m.setattr(decisions, "changes_place", lambda _: False),
         m.setattr(moves, "stays", lambda *_: True),
     ),
-    "chats that arrive late are ignored": lambda m: m.setattr(pipeline, "moved_conversations", lambda _: {}),
+    "chats that arrive late are ignored": lambda m: m.setattr(pipeline, "moved_conversations", lambda *_: {}),
 }
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from stream.errors import LedgerImbalance, TooManyDeadLetters
-from stream.pipeline.dead_letter import DeadLetter, Message, parse
-from stream.pipeline.dead_letter_guard import DeadLetterGuard
+from stream.pipeline.dead_letter import DeadLetter, DeadLetterGuard, Message, parse
 from stream.pipeline.ledger import Ledger, Outcome
 from stream.pipeline.pipeline import Done, Pipeline
 from stream.pipeline.placement import GONE, Place, State
@@ -46,6 +45,7 @@ class World:
         self.place: Place | None = Place(State.VISIBLE, "spirit", NOW_US, False)
         self.rows: list[dict[str, Any]] = []
         self.letters: list[DeadLetter] = []
+        self.held: list[tuple[Any, ...]] = []  # scores in Postgres, as a reindex reads them
 
     def places(self, ids: Any) -> dict[str, Place]:
         return {} if self.place is None else dict.fromkeys(ids, self.place)
@@ -57,7 +57,7 @@ class World:
         return []
 
     def snapshot(self, ids: Any) -> Snapshot:
-        return Snapshot(self.places(ids), {"scorecard": [], "score": []})
+        return Snapshot(self.places(ids), {"scorecard": [], "score": self.held})
 
     def write(self, writes: Writes) -> None:
         for _, table, columns in writes:
@@ -81,6 +81,10 @@ def good(**after: Any) -> Body:
     }  # fmt: skip
     source = {"table": "scores", "ts_ms": 1, "sequence": '["10","11"]', "snapshot": "false"}
     return {"op": "c", "before": None, "after": row | after, "source": source, "ts_ms": 2}
+
+
+def held(score_id: str) -> tuple[Any, ...]:
+    return (CARD, score_id, CARD, 0.5, None, False, "c", 1_767_607_872_123_456)
 
 
 def without(*path: str) -> bytes:
@@ -132,11 +136,13 @@ def test_a_bad_message_is_a_dead_letter_and_its_neighbours_are_written(name: str
     value, reason = BAD[name]
     other = dumps(good(score_id=CARD))
     world = World()
+    world.held = [held(SCORE_ID[:-1] + "9"), held(CARD)]
     # when they are processed
     done = world.process(dumps(good(score_id=SCORE_ID[:-1] + "9")), value, other)
     # then the bad one is kept whole with its reason, and the others are rows
     (letter,) = world.letters
     assert letter.reason == reason
+    assert letter.applied == ("none" if done.reindexed == 0 else "reindexed=1 retired=0 withheld=0")
     assert letter.message == Part([b"", value, b""], [b"k"] * 3).message(1)
     assert len(world.rows) == 2
     assert done.ledger.totals() == {Outcome.WRITTEN: 2, Outcome.DEAD_LETTER: 1}

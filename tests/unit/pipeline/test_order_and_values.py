@@ -14,6 +14,7 @@ from stream.errors import Refused
 from stream.pipeline.ordering import LSN_MAX, commit_lsn, lsn, version
 from stream.pipeline.placement import TIME_MAX_US, TIME_MIN_US, Place, State, month_of, place_of, shard_of
 from stream.pipeline.values import Bad, are_uuids, convert, uuid_int, uuid_ints, uuid_text
+from stream.tables import Column
 
 LSNS = st.integers(0, LSN_MAX)
 
@@ -71,7 +72,7 @@ def test_what_is_no_uuid_is_found_alone_and_among_others(bad: str) -> None:
         uuid_int(bad)
     assert not are_uuids([GOOD, bad, GOOD])
     found: Bad = {}
-    column = convert("uuid", "id", [GOOD, bad, None], found)
+    column = convert(Column("id", "uuid"), [GOOD, bad, None], found)
     assert column == [UUID(GOOD).int, None, None]
     assert list(found) == ([1] if bad else [])  # '' stands for none
 
@@ -80,7 +81,7 @@ def test_what_is_no_uuid_is_found_alone_and_among_others(bad: str) -> None:
     st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2299, 12, 31)).map(lambda t: t.replace(tzinfo=UTC))
 )
 def test_times_are_exact_microseconds(time: datetime) -> None:
-    (us,) = convert("time", "t", [time], {})
+    (us,) = convert(Column("t", "time"), [time], {})
     assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us) == time
     assert month_of(us) == time.year * 100 + time.month
 
@@ -88,14 +89,14 @@ def test_times_are_exact_microseconds(time: datetime) -> None:
 @pytest.mark.parametrize("time", [datetime(2300, 1, 1, tzinfo=UTC), datetime(1899, 12, 31, tzinfo=UTC), 2**62])
 def test_times_that_clickhouse_cannot_hold_are_refused(time: datetime | int) -> None:
     found: Bad = {}
-    assert convert("time", "t", [time, 0], found) == [None, 0]
+    assert convert(Column("t", "time"), [time, 0], found) == [None, 0]
     assert found[0].reason == "bad_time"
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(), st.floats(allow_nan=False, allow_infinity=False).map(repr))))
 def test_floats_are_finite_or_refused(values: list[float | str | None]) -> None:
     found: Bad = {}
-    column = convert("float", "x", list(values), found)
+    column = convert(Column("x", "float"), list(values), found)
     for index, value in enumerate(values):
         if value is None:
             assert column[index] is None

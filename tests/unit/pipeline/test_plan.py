@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from stream.pipeline import envelope
+from stream.pipeline.decisions import plan_scores
 from stream.pipeline.ledger import Outcome
 from stream.pipeline.placement import GONE, Place, State
-from stream.pipeline.plan import plan_scores
 from stream.pipeline.writes import Layout
 
 DAY_US = 86_400_000_000

@@ -348,10 +348,11 @@ def test_what_was_written_after_a_conversation_is_left_to_its_own_messages(bench
     with bench.postgres.begin() as tx:
         tx.insert("scorecards", GRADED, conversation_id=CHAT)
         tx.insert("scores", NEW, scorecard_id=GRADED)
+    before = bench.postgres.calls["snapshot"]
     # when it comes to the conversation before the rest
     done = bench.process(bench.batch(CHATS))
     # then it does nothing of what the rest does anyway
-    assert (done.reindexed, bench.postgres.calls["snapshot"]) == (0, 0)
+    assert (done.reindexed, bench.postgres.calls["snapshot"]) == (0, before)
     bench.check()
     assert len(bench.target.visible(SCORE)) == 3
 

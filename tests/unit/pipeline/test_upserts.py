@@ -8,9 +8,10 @@ from uuid import UUID
 
 import pytest
 
+from stream.pipeline.decisions import plan_scorecards, plan_scores
 from stream.pipeline.envelope import Decoder
 from stream.pipeline.placement import Place, State
-from stream.pipeline.plan import plan_scorecards, plan_scores, plan_upserts, scorecard_ids, versions_of
+from stream.pipeline.plan import plan_upserts, scorecard_ids, versions_of
 from stream.pipeline.upserts import UpsertDecoder
 from stream.pipeline.values import UNAVAILABLE
 from stream.pipeline.writes import Layout

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stream.pipeline.placement import TIME_MAX_US, TIME_MIN_US
 from stream.pipeline.values import Bad, are_uuids, convert, finite, micros, uuid_int, uuid_ints, uuid_text
+from stream.tables import Column
 
 UUIDS = st.uuids()
 NOT_UUIDS = [
@@ -50,7 +51,7 @@ def test_a_column_of_few_uuids_is_converted_as_any_other(numbers: list[UUID], ti
     if broken:
         texts[-1] = texts[-1][:-1] + "x"
     bad: Bad = {}
-    out = convert("uuid", "criterion_id", texts, bad)
+    out = convert(Column("criterion_id", "uuid"), texts, bad)
     expected: list[int | None] = [number.int for number in numbers] * times
     assert out == ([*expected[:-1], None] if broken else expected)
     assert list(bad) == ([len(texts) - 1] if broken else [])
@@ -63,7 +64,7 @@ def test_what_is_no_uuid_is_refused_alone_and_in_a_column(text: str) -> None:
     good = "00000000-0000-4000-8000-000000000001"
     assert not are_uuids([good, text, good])
     bad: Bad = {}
-    out = convert("uuid", "score_id", [good, text, good], bad)
+    out = convert(Column("score_id", "uuid"), [good, text, good], bad)
     if text == "":  # "none", as in scorecards.conversation_id
         assert (out, bad) == ([uuid_int(good), None, uuid_int(good)], {})
     else:
@@ -93,7 +94,7 @@ def test_times_are_exact_to_the_microsecond(at: datetime) -> None:
 @pytest.mark.parametrize("value", [TIME_MIN_US - 1, TIME_MAX_US + 1, datetime(1899, 12, 31, tzinfo=UTC)])
 def test_times_beyond_what_clickhouse_holds_are_refused(value: Any) -> None:
     bad: Bad = {}
-    assert convert("time", "created_at", [0, value, None], bad) == [0, None, None]
+    assert convert(Column("created_at", "time"), [0, value, None], bad) == [0, None, None]
     assert bad[1].reason == "bad_time"
 
 
@@ -105,23 +106,23 @@ def test_times_within_are_kept(value: int) -> None:
 @given(st.lists(st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)), max_size=10))
 def test_finite_floats_pass_unchanged(column: list[float | None]) -> None:
     bad: Bad = {}
-    assert convert("float", "score", list(column), bad) == column
+    assert convert(Column("score", "float"), list(column), bad) == column
     assert bad == {}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "NaN", "Infinity", "-Infinity", "x", ""])
 def test_what_is_no_finite_number_is_refused(value: Any) -> None:
     bad: Bad = {}
-    assert convert("float", "score", [1.5, value, None], bad) == [1.5, None, None]
+    assert convert(Column("score", "float"), [1.5, value, None], bad) == [1.5, None, None]
     assert bad[1].reason == "not_finite"
 
 
 def test_numbers_as_text_are_numbers() -> None:
     assert finite("1.25") == 1.25
-    assert convert("float", "score", [2.0, "0.1", None], {}) == [2.0, 0.1, None]
+    assert convert(Column("score", "float"), [2.0, "0.1", None], {}) == [2.0, 0.1, None]
 
 
 def test_huge_finite_floats_whose_sum_is_infinite_pass() -> None:
     bad: Bad = {}
-    assert convert("float", "score", [1.7e308, 1.7e308], bad) == [1.7e308, 1.7e308]
+    assert convert(Column("score", "float"), [1.7e308, 1.7e308], bad) == [1.7e308, 1.7e308]
     assert bad == {}

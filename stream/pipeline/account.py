@@ -1,0 +1,81 @@
+"""What became of each message of a batch: its outcome in the ledger, and a dead letter for each that was refused.
+
+Enters: messages, outcomes and refusals. Leaves: dead letters, and the ledger with every message in one column. Sends
+nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+from stream.errors import Refused
+from stream.pipeline.dead_letter import DeadLetter
+from stream.pipeline.envelope import Envelope
+from stream.pipeline.ledger import Done, Outcome
+from stream.pipeline.plan import Plan
+from stream.pipeline.ports import Fetched
+from stream.pipeline.refusal import Refusal, applied
+
+log = logging.getLogger(__name__)
+
+
+def account(
+    fetched: Sequence[Fetched],
+    outcomes: list[Outcome | None],
+    refusals: Mapping[int, Refusal],
+    plan: Plan,
+    done: Done,
+) -> list[DeadLetter]:
+    """Count every message in `done`, and return a dead letter for each refused one.
+
+    Args:
+        outcomes: of each message, in order; None for the refused ones, which are filled in.
+        refusals: index of the message -> why.
+        plan: as it was carried out.
+    """
+    now_ms = int(time.time() * 1000)
+    letters: list[DeadLetter] = []
+    start = 0
+    for part in fetched:
+        end = start + len(part.values)
+        for index in sorted(index for index in refusals if start <= index < end):
+            refusal = refusals[index]
+            cards = chain.from_iterable(plan.of_conversation.get(i, (i,)) for i in refusal.ids)
+            instead = applied(cards, plan.used, done.withheld)
+            letters.append(DeadLetter.of(part.message(index - start), refusal.why, now_ms=now_ms, applied=instead))
+            outcomes[index] = Outcome.DEAD_LETTER
+        known = [outcome for outcome in outcomes[start:end] if outcome is not None]
+        done.ledger.add(part.partition, known, consumed=len(part.values))
+        start = end
+    for letter in letters:
+        done.refused[letter.reason] = done.refused.get(letter.reason, 0) + 1
+    return letters
+
+
+def refusal_of_change(change: Envelope, why: Refused) -> Refusal:
+    """The refusal of a change that was decoded, and whose content cannot be written."""
+    row = change.after if change.before is None else change.before
+    names = [getattr(row, name, None) for name in ("scorecard_id", "conversation_id")]
+    return Refusal(why, ids=[name for name in names if name][:1])
+
+
+def log_letters(letters: Sequence[DeadLetter]) -> None:
+    """One line for each dead letter that the broker has acknowledged.
+
+    The error is left out, because it may quote the value; the letter has it, and `dead-letters list` shows it.
+    """
+    for letter in letters:
+        at = letter.message
+        log.warning(
+            "dead letter",
+            extra={
+                "topic": at.topic,
+                "partition": at.partition,
+                "offset": at.offset,
+                "reason": letter.reason,
+                "applied": letter.applied,
+            },
+        )
