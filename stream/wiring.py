@@ -12,6 +12,7 @@ from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
 from stream.kafka.dead_letters import DeadLetterProducer
+from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.placement import Place
 from stream.pipeline.ports import Retrying
@@ -60,6 +61,7 @@ class Clients:
         keep: Callable[[Place], bool] | None = None,
         retry: Retrying | None = None,
         in_order: bool = False,
+        guard: DeadLetterGuard | None = None,
     ) -> Pipeline:
         """A pipeline for one source table over these clients."""
         return Pipeline(
@@ -72,6 +74,7 @@ class Clients:
             retry=retry or self.retry,
             keep=keep,
             in_order=in_order,
+            guard=guard,
         )
 
     def close(self) -> None:

@@ -43,8 +43,12 @@ class TableIndexer:
         self._live = live
         self._summary = summary
         self._clients = Clients(settings, mode="live", stopping=stopping, target=target)
-        self._pipeline = self._clients.pipeline(table, retry=self.tries.watch(self._clients.retry), in_order=True)
-        self._guard = DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window)
+        self._pipeline = self._clients.pipeline(
+            table,
+            retry=self.tries.watch(self._clients.retry),
+            in_order=True,
+            guard=DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window),
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"index-{table}")
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix=f"ahead-{table}")
         self._thread.submit(self._connect, target)  # while the group is joined; the first batch waits behind it
@@ -80,8 +84,3 @@ class TableIndexer:
         metrics.record(done, mode="live")
         hops.observe(batches, mode="live")
         self._summary.add(done, batches, took_s=time.monotonic() - started)
-        self._guard.add(
-            done.ledger.topic,
-            messages=sum(done.ledger.consumed.values()),
-            refused=sum(done.refused.values()),
-        )

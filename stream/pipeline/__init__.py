@@ -1,0 +1,5 @@
+"""What becomes of a batch of messages: decode, place, plan, write, confirm.
+
+Enters: messages of one source table. Leaves: rows and delete markers for ClickHouse, dead letters, and an account of
+every message. Outside systems are the Protocols of `ports.py`; it opens no client and commits no offset.
+"""

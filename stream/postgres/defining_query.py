@@ -69,7 +69,7 @@ class Source:
         """FROM: all rows of a table with their scorecards and conversations."""
         link, chat = self.types[SCORECARD.source, "conversation_id"], self.types[CHATS, "conversation_id"]
         # as in the live look-up: cast the scorecard's side where the types differ
-        on = "s.conversation_id" if link == chat else f"NULLIF(s.conversation_id::text, '')::{chat}"
+        on = "s.conversation_id" if link == chat else link_as("s.conversation_id", chat)
         own = "" if table is SCORECARD else f"JOIN {self.table(SCORE.source)} r ON r.scorecard_id = s.scorecard_id "
         return f"{self.table(SCORECARD.source)} s {own}LEFT JOIN {self.table(CHATS)} c ON c.conversation_id = {on}"
 
@@ -137,6 +137,13 @@ class Source:
         if column.kind == "uuid" and kind != "uuid":
             return f"(CASE WHEN {name}::text <> '' THEN '\\x01'::bytea || ({plain}) ELSE '\\x00'::bytea END)"
         return f"coalesce('\\x01'::bytea || {plain}, '\\x00'::bytea)"
+
+
+def link_as(name: str, kind: str) -> str:
+    """A scorecard's conversation id as the type that chats have: NULL where its text is none of that type."""
+    if kind == "uuid":
+        return f"CASE WHEN {name}::text ~ '{_UUID}' THEN {name}::text::uuid END"
+    return f"NULLIF({name}::text, '')::{kind}"
 
 
 def _alias(table: Table) -> str:

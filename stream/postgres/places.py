@@ -15,10 +15,12 @@ from stream.pipeline.placement import GONE, Place, place_of
 from stream.pipeline.reindex import Snapshot
 from stream.postgres import row_versions
 from stream.postgres.connection import Connection, Postgres, is_readable, quoted
+from stream.postgres.defining_query import link_as
 from stream.postgres.row_versions import Seen
 from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table
 from stream.times import POSTGRES_EPOCH_US
 
+_BEYOND = 2**63 - 1
 _INFINITE = {2**63 - 1, -(2**63)}
 
 
@@ -158,12 +160,12 @@ class _Statements:
         link_type, chat_type = types[SCORECARD.source, "conversation_id"], types[CHATS, "conversation_id"]
         link = "s.conversation_id"
         if link_type != chat_type:  # cast the scorecard's side, so that the chats' index still serves
-            link = f"NULLIF(s.conversation_id::text, '')::{chat_type}"
+            link = link_as("s.conversation_id", chat_type)
         process = "(s.conversation_id IS NULL OR s.conversation_id::text = '')"
         wanted = f"unnest(%s::{card_type}[]) WITH ORDINALITY AS w(id, n)"
         time = f"CASE WHEN {process} THEN s.scorecard_time ELSE c.started_at END"
         self.places = f"""
-            SELECT w.n, s.customer_id::text, s.scorecard_type::int, {process}, ({time})::timestamptz,
+            SELECT w.n, s.customer_id::text, s.scorecard_type::bigint, {process}, ({time})::timestamptz,
                 {row_versions.COLUMNS}
             FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id
             LEFT JOIN {chats} c ON c.conversation_id = {link}"""
@@ -230,7 +232,7 @@ def required_columns() -> list[tuple[str, str]]:
 
 def _column(column: Column) -> str:
     name = f"s.{quoted(column.name)}"
-    casts = {"uuid": f"{name}::text", "text": f"{name}::text", "float": f"{name}::float8", "int": f"{name}::int"}
+    casts = {"uuid": f"{name}::text", "text": f"{name}::text", "float": f"{name}::float8", "int": f"{name}::bigint"}
     return _micros(name) if column.kind == "time" else casts.get(column.kind, name)
 
 
@@ -240,5 +242,9 @@ def _xid(alias: str) -> str:
 
 
 def _micros(expression: str) -> str:
-    # Infinite times are NULL here: their own message is a dead letter.
-    return f"CASE WHEN isfinite({expression}) THEN (extract(epoch FROM {expression}) * 1000000)::bigint END"
+    # An infinite time, or one that 64 bits do not hold, becomes the highest number. It is refused, and never NULL.
+    return (
+        f"CASE WHEN isfinite({expression}) "
+        f"THEN least(extract(epoch FROM {expression}) * 1000000, {_BEYOND})::bigint "
+        f"WHEN {expression} IS NOT NULL THEN {_BEYOND} END"
+    )

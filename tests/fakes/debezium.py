@@ -240,6 +240,9 @@ def envelope(
     ).encode()
 
 
+INFINITY = 2**63 - 1  # as a look-up in Postgres returns it
+
+
 def _wire(row: Row | None) -> Row | None:
     if row is None:
         return None
@@ -248,5 +251,7 @@ def _wire(row: Row | None) -> Row | None:
 
 @lru_cache(4096)
 def iso(time_us: int) -> str:
-    """A time as Debezium's ZonedTimestamp."""
+    """A time as Debezium's ZonedTimestamp; the highest number stands for infinity."""
+    if time_us == INFINITY:
+        return "infinity"
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -166,7 +166,7 @@ class FakePostgres:
         for row in self.rows[table.source].values():
             card = self.rows["scorecards"][row["scorecard_id"]]
             time_us = self.event_time(card)
-            if card["scorecard_type"] not in (None, 0) or time_us is None:
+            if card["scorecard_type"] not in (None, 0) or time_us is None or _withheld(table, row) or time_us >= BEYOND:
                 continue
             placed = (
                 card["customer_id"],
@@ -176,6 +176,22 @@ class FakePostgres:
             )
             found.append((*placed, *(_stored(column.kind, row[column.name]) for column in table.columns)))
         return sorted(found, key=repr)
+
+
+BEYOND = 2**62  # times from here on are none that ClickHouse can hold
+
+
+def _withheld(table: Table, row: Row) -> bool:
+    """Whether ClickHouse cannot hold the row."""
+    for column in table.columns:
+        value = row[column.name]
+        if value is None and not column.nullable:
+            return True
+        if column.kind == "time" and value is not None and value >= BEYOND:
+            return True
+        if column.kind == "float" and value != value:
+            return True
+    return False
 
 
 def _stored(kind: str, value: Any) -> Any:
