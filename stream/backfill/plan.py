@@ -15,7 +15,7 @@ import msgspec
 
 from stream.errors import UsageError
 from stream.postgres.connection import quoted
-from stream.postgres.defining_query import Source
+from stream.postgres.defining_query import Source, link_as
 from stream.tables import CHATS, SCORE, SCORECARD, SIGNAL
 from stream.times import moment
 
@@ -172,7 +172,7 @@ def _conditions(window: Window, customers: Sequence[str], *, customer: str, time
 def _link(source: Source, own: str) -> str:
     """A scorecard's conversation id as the type that the chats' has, so that their index serves."""
     link, chat = source.types[SCORECARD.source, "conversation_id"], source.types[CHATS, "conversation_id"]
-    return own if link == chat else f"NULLIF({own}::text, '')::{chat}"
+    return own if link == chat else link_as(own, chat)
 
 
 def signal_table(schema: str) -> str:
