@@ -9,6 +9,7 @@ a reason to refuse: what cannot be read of it counts as changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from typing import Annotated, Any, Literal
@@ -51,6 +52,33 @@ class Envelope(msgspec.Struct, gc=False):
     def is_incremental(self) -> bool:
         """Read by an incremental snapshot, that is on somebody's demand."""
         return self.source.snapshot == "incremental"
+
+
+@dataclass(slots=True)
+class Upserts:
+    """Upserts of one table, each of which has all columns and stays in its place. One item a message.
+
+    `stays`: a score with its scorecard; a scorecard with its customer, kind, conversation, and time where that decides.
+    `newest`: False for those that a later message of the batch supersedes; None: there are none.
+    """
+
+    table: Table
+    scorecards: list[str] = field(default_factory=list)
+    columns: list[list[Any]] = field(default_factory=list)  # as in Table.columns
+    versions: list[int] = field(default_factory=list)
+    commit_ms: list[int] = field(default_factory=list)
+    newest: list[bool] | None = None
+
+    def __len__(self) -> int:
+        return len(self.scorecards)
+
+    def highest(self) -> dict[str, int]:
+        """The highest version among the changes of each scorecard, or of its scores."""
+        found: dict[str, int] = {}
+        for scorecard_id, number in zip(self.scorecards, self.versions, strict=True):
+            if found.get(scorecard_id, -1) < number:
+                found[scorecard_id] = number
+        return found
 
 
 UNREADABLE = object()  # stands in a before-image for a value that is none of its column's; equal to nothing

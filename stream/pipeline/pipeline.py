@@ -21,7 +21,7 @@ from stream.errors import Refused
 from stream.pipeline.account import account, log_letters, refusal_of_change
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.decisions import plan_scorecards, plan_scores
-from stream.pipeline.envelope import DELETE, STARTED_AT, Decoded, Decoder, Envelope
+from stream.pipeline.envelope import DELETE, STARTED_AT, Decoded, Decoder, Envelope, Upserts
 from stream.pipeline.ledger import Done, Ledger, Outcome
 from stream.pipeline.moves import moved_conversations
 from stream.pipeline.placement import GONE, Place, own_row_changed
@@ -29,7 +29,7 @@ from stream.pipeline.plan import Plan, plan_upserts, scorecard_ids, versions_of
 from stream.pipeline.ports import DeadLetters, Fetched, Retrying, Source, Target, no_retry
 from stream.pipeline.refusal import Refusal, refusal_of
 from stream.pipeline.settle import Settler
-from stream.pipeline.upserts import UpsertDecoder, Upserts
+from stream.pipeline.upserts import UpsertDecoder
 from stream.pipeline.values import Bad, convert
 from stream.pipeline.wanted import plan_wanted
 from stream.pipeline.writes import Layout

@@ -12,11 +12,10 @@ from itertools import compress
 from operator import itemgetter
 from typing import Any
 
-from stream.pipeline.envelope import Envelope
+from stream.pipeline.envelope import Envelope, Upserts
 from stream.pipeline.ledger import Outcome
 from stream.pipeline.placement import GONE, Place, State
 from stream.pipeline.refusal import Refusal
-from stream.pipeline.upserts import Upserts
 from stream.pipeline.values import Bad, uuid_ints
 from stream.pipeline.writes import Layout, Writes
 from stream.tables import SCORE

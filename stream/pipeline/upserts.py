@@ -11,7 +11,6 @@ and memory holds the columns only.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
@@ -20,41 +19,14 @@ from msgspec.structs import astuple
 
 from stream.errors import Refused
 from stream.pipeline import moves
-from stream.pipeline.envelope import EXTRA, FAULTS, UPDATE, Envelope, upsert_type
+from stream.pipeline.envelope import EXTRA, FAULTS, UPDATE, Envelope, Upserts, upsert_type
 from stream.pipeline.ordering import lacks_commit, versions
 from stream.pipeline.values import UNAVAILABLE, Bad, are_uuids, convert
-from stream.tables import SCORE, SCORECARD, Table
+from stream.tables import SCORE, SCORECARD
 
 _CHUNK = 1_000
 _SCORE_ID = [column.name for column in SCORE.columns].index(SCORE.id)
 _TABLES = {table.source: table for table in (SCORE, SCORECARD)}
-
-
-@dataclass(slots=True)
-class Upserts:
-    """Upserts of one table, each of which has all columns and stays in its place. One item a message.
-
-    `stays`: a score with its scorecard; a scorecard with its customer, kind, conversation, and time where that decides.
-    `newest`: False for those that a later message of the batch supersedes; None: there are none.
-    """
-
-    table: Table
-    scorecards: list[str] = field(default_factory=list)
-    columns: list[list[Any]] = field(default_factory=list)  # as in Table.columns
-    versions: list[int] = field(default_factory=list)
-    commit_ms: list[int] = field(default_factory=list)
-    newest: list[bool] | None = None
-
-    def __len__(self) -> int:
-        return len(self.scorecards)
-
-    def highest(self) -> dict[str, int]:
-        """The highest version among the changes of each scorecard, or of its scores."""
-        found: dict[str, int] = {}
-        for scorecard_id, version in zip(self.scorecards, self.versions, strict=True):
-            if found.get(scorecard_id, -1) < version:
-                found[scorecard_id] = version
-        return found
 
 
 class UpsertDecoder:
