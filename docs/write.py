@@ -63,7 +63,7 @@ def settings() -> str:
 
 def _setting(name: str, field: FieldInfo) -> tuple[str, str, str]:
     default = field.default
-    if default is None or isinstance(default, SecretStr) or default == "":
+    if default is None or isinstance(default, SecretStr) or default in ("", []):
         shown = ""
     elif isinstance(default, list):
         shown = f"`{','.join(map(str, default))}`"

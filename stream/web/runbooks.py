@@ -1,6 +1,7 @@
 """What to do about each finding and alert: `make docs` writes docs/reference/runbooks.md; the page serves it.
 
-Written down once, so that the page, the alerts and the document say the same, also without internet.
+The texts stand here once, so that the page, the alerts and the document say the same, also without a network. The names
+in the commands and queries are those of the default settings.
 """
 
 from __future__ import annotations
@@ -11,146 +12,312 @@ from html import escape
 
 @dataclass(frozen=True, slots=True)
 class Runbook:
-    """`id` is the finding's (stream/monitor/diagnosis.py) and the anchor of the alert's runbook_url."""
+    """One page. `id` is the finding's (stream/monitor/findings.py) and the anchor of the alert's link.
+
+    `look` and `act` are a sentence each. `look_at` and `run` are lines to paste: a line that starts with a capital
+    letter is SQL, any other one is for a shell.
+    """
 
     id: str
     title: str
     meaning: str
+    lost: str
     look: str
     act: str
+    time: str
+    call: str
+    look_at: tuple[str, ...] = ()
+    run: tuple[str, ...] = ()
 
+
+_SLOT = (
+    "SELECT slot_name, active, wal_status, safe_wal_size, restart_lsn, confirmed_flush_lsn FROM pg_replication_slots"
+    " WHERE slot_name = 'scorestream';"
+)
+_WALSENDERS = "SELECT pid, application_name, state, sent_lsn, reply_time FROM pg_stat_replication;"
+_PARTS = (
+    "SELECT table, partition, count() AS parts FROM system.parts WHERE database = 'scorestream' AND active"
+    " GROUP BY ALL ORDER BY parts DESC LIMIT 10;"
+)
+_NEW_SLOT = (
+    "scorestream connectors delete --reset-offsets",
+    "SELECT pg_drop_replication_slot('scorestream');",
+    "scorestream connectors apply",
+    "scorestream lag",
+    "scorestream verify --repair",
+)
+_NOT_LOST = "No."
 
 RUNBOOKS = (
-    Runbook("freshness", "Freshness is below what is promised",
-        "For too much of the last hour (or six) changes waited longer than 5 s before they were visible.",
-        "The dashboard's headline and the chart of lag in seconds: which topic, since when, moving or not.",
-        "Follow the runbook of the finding that the headline names. With none: start another worker."),
+    Runbook("freshness", "Freshness is below the target",
+        "For too much of the last hour (or six), changes waited longer than SCORESTREAM_MONITOR_TARGET_S before "
+        "readers saw them.",
+        _NOT_LOST,
+        "Read the dashboard's headline and the chart of lag in seconds: which topic, since when, moving or not.",
+        "Follow the runbook of the finding that the headline names. With no finding, start another worker.",
+        "The alert ends up to an hour after the cause is gone.",
+        "The service's owner, when the budget of the month is at risk.",
+        look_at=("scorestream lag",)),
     Runbook("kafka-unreachable", "Kafka does not answer",
-        "The monitor gets no answer from the brokers; workers and Connect probably neither. Nothing is lost meanwhile.",
-        "The brokers' processes and disks; whether SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS can be reached from here.",
-        "Bring the brokers back. Connect and the workers go on by themselves where they were."),
+        "The monitor gets no answer from the brokers. Workers and Connect probably get none either.",
+        "No. Postgres keeps the WAL, and Kafka keeps what it has.",
+        "Check the brokers' processes and disks, and whether this host reaches SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS.",
+        "Bring the brokers back. Connect and the workers go on where they were.",
+        "Seconds after the brokers answer; 25 s more when Connect had a transaction open.",
+        "The Kafka team at once. The database team too, when WAL grows for longer than an hour.",
+        look_at=("scorestream topics list", _SLOT)),
     Runbook("postgres-unreachable", "Postgres does not answer",
         "Look-ups fail: the workers try again and commit nothing. The connector cannot read either.",
-        "Postgres' log; its connections; a failover under way?",
-        "Bring it back. After a failover check that the slot exists (slot-missing)."),
+        "No, unless a failover dropped the slot, or promoted a standby that lacked commits.",
+        "Read Postgres' log, count its connections, and ask whether a failover is under way.",
+        "Bring Postgres back. After a failover, check the slot (slot-missing) and repair.",
+        "2 to 10 s after Postgres answers.",
+        "The database team at once.",
+        look_at=(_SLOT,), run=("scorestream verify --repair",)),
     Runbook("connect-unreachable", "Kafka Connect does not answer",
         "Its REST interface is away. The connector may still run; when it does not, the canary goes silent, too.",
-        "The Connect process and its log.",
-        "Restart Connect. It resumes from its stored offsets; Postgres keeps the WAL meanwhile."),
-    Runbook("connector-missing", "The connector is not there",
-        "Connect knows no connector of this name: nothing new reaches Kafka.",
-        "`scorestream connectors status`; was it deleted, or is this another Connect cluster?",
-        "`scorestream connectors apply`. It goes on from its offsets if they are still there."),
+        "No. Postgres keeps the WAL meanwhile.",
+        "Check the Connect process and its log.",
+        "Restart Connect. The connector resumes from its stored offsets. Compare afterwards.",
+        "10 s, up to 35 s when Connect died within a transaction, 5 minutes with several Connect workers and Kafka's "
+        "default delay.",
+        "The Kafka team, when Connect does not start.",
+        look_at=("scorestream connectors status",), run=("scorestream verify",)),
+    Runbook("connector-missing", "The connector does not exist",
+        "Connect knows no connector of this name: no change reaches Kafka.",
+        "No, while the slot exists.",
+        "Ask who deleted the connector, and whether this is the right Connect cluster.",
+        "Create it again. It goes on from its offsets, if they still exist.",
+        "10 s.",
+        "The team that owns Connect, when nobody here deleted it.",
+        look_at=("scorestream connectors status", _SLOT), run=("scorestream connectors apply",)),
     Runbook("connector-failed", "The connector or its task has failed",
-        "Debezium stopped with an error: nothing new reaches Kafka, and Postgres keeps WAL.",
-        "`scorestream connectors status`: the cause is in the last column.",
-        "Mend the cause, then `scorestream connectors restart`."),
+        "Debezium stopped with an error. No change reaches Kafka, and Postgres keeps the WAL.",
+        "No, while the slot exists. When the error names a missing slot, see slot-missing.",
+        "Read the cause in the last column of the status.",
+        "Correct the cause, then restart the failed task.",
+        "10 s after the restart.",
+        "The database team, when the cause is in Postgres.",
+        look_at=("scorestream connectors status", _SLOT), run=("scorestream connectors restart",)),
     Runbook("connector-paused", "The connector is paused or stopped",
-        "Somebody paused it. Postgres keeps the WAL until it goes on.",
-        "Who did, and why; how much WAL the slot keeps.",
-        "`scorestream connectors resume`."),
-    Runbook("slot-missing", "The replication slot is not there",
-        "Without it changes since the last confirmed position cannot be read.",
-        "Was it dropped, or is this a new primary after a failover?",
-        "Start the connector, which makes a slot; then `scorestream verify`, and `backfill` what is missing."),
+        "An operator paused it. Postgres keeps the WAL until it goes on.",
+        "No, while the slot's WAL stays below max_slot_wal_keep_size.",
+        "Ask who paused it and why, and look at how much WAL the slot keeps.",
+        "Resume it.",
+        "10 s, then the backlog.",
+        "Nobody, when the pause is planned.",
+        look_at=(_SLOT,), run=("scorestream connectors resume",)),
+    Runbook("slot-missing", "The replication slot does not exist",
+        "A failover or an operator removed it. The connector has an offset without a slot, and fails when it starts.",
+        "Changes since the last confirmed position are not in Kafka. Postgres has the rows: a snapshot and a repair "
+        "bring ClickHouse level.",
+        "Ask whether the slot was dropped, or whether this is a new primary after a failover.",
+        "Delete the connector with its offsets, create it again, wait for its snapshot, and repair. The repair removes "
+        "rows that were deleted meanwhile.",
+        "A snapshot of 30,000 rows/s or more, then the repair.",
+        "The database team, before you begin.",
+        look_at=(_SLOT, "scorestream connectors status"),
+        run=tuple(each for each in _NEW_SLOT if "drop" not in each)),
     Runbook("slot-inactive", "The replication slot is inactive",
-        "Nobody reads it, though the connector is said to run. WAL piles up in Postgres.",
-        "`scorestream connectors status`; Connect's log; pg_stat_replication.",
-        "`scorestream connectors restart --all`."),
+        "No process reads the slot, though the connector is said to run. WAL piles up in Postgres.",
+        "No, while the slot's WAL stays below max_slot_wal_keep_size.",
+        "Compare the connector's state with Postgres' list of walsenders, and read Connect's log.",
+        "Restart the connector and all tasks.",
+        "10 s, up to 35 s.",
+        "The database team, when WAL threatens the disk.",
+        look_at=("scorestream connectors status", _WALSENDERS, _SLOT), run=("scorestream connectors restart --all",)),
     Runbook("slot-wal", "The slot's WAL is near its limit, or lost",
-        "Postgres drops WAL that the slot needs once max_slot_wal_keep_size is reached; then the slot is lost.",
-        "How many bytes are left, how fast WAL grows, why the connector does not confirm.",
-        "Raise max_slot_wal_keep_size now, then mend the connector. Lost: new slot, then verify and backfill."),
+        "Postgres removes WAL that the slot needs once max_slot_wal_keep_size is reached. Then the slot is lost.",
+        "Not before wal_status is lost. Then as in slot-missing.",
+        "Look at how many bytes are left (safe_wal_size), and why the connector does not confirm.",
+        "Raise max_slot_wal_keep_size now, then correct what stops the connector. When wal_status is lost, replace the "
+        "slot as below.",
+        "The limit works at once. A new slot takes a snapshot of 30,000 rows/s or more.",
+        "The database team at once: the disk may fill.",
+        look_at=(_SLOT, _WALSENDERS),
+        run=("ALTER SYSTEM SET max_slot_wal_keep_size = '200GB';", "SELECT pg_reload_conf();", *_NEW_SLOT)),
     Runbook("shard-down", "A ClickHouse shard does not answer",
-        "Batches for it are tried again; partitions stall until it is back. Nothing is committed, so nothing is lost.",
-        "The shard's process, disk and log; can it be reached from the workers?",
-        "Bring it back. The workers go on by themselves within seconds, or end and are restarted after 10 minutes."),
+        "The workers retry batches for it, and partitions stall until it is back. They commit nothing.",
+        "No.",
+        "Check the shard's process, disk and log, and whether the workers reach it.",
+        "Bring the shard back. The workers go on by themselves, or end after 10 minutes and are started again.",
+        "1 to 7 s after the shard answers.",
+        "The ClickHouse team at once.",
+        look_at=("scorestream schema status",)),
     Runbook("parts", "Too many parts",
-        "Merges do not keep up with inserts. ClickHouse slows inserts down, later it refuses them.",
-        "system.merges and system.parts of the shard; is a replay running at full speed?",
-        "Pause or slow replays first. Give the shard time; raise SCORESTREAM_BATCH_MAX_AGE_S for larger batches."),
+        "Merges do not keep up with inserts. ClickHouse slows inserts down, and refuses them later.",
+        "No. A refused insert is tried again.",
+        "Look at the fullest partition, at running merges, and at replays.",
+        "Pause replays first and give the shard time. Then raise SCORESTREAM_BATCH_MAX_AGE_S for larger batches.",
+        "Minutes.",
+        "The ClickHouse team, when parts grow without a replay.",
+        look_at=(_PARTS, "SELECT table, elapsed, progress, num_parts FROM system.merges;", "scorestream replay list"),
+        run=("scorestream replay pause NAME",)),
     Runbook("worker-absent", "No worker runs",
-        "The group has no member: whatever is committed in Postgres waits in Kafka.",
-        "The workers' last log lines; exit code; out of memory?",
-        "Start a worker. It goes on from the committed offsets."),
+        "The group has no member. Whatever is committed in Postgres waits in Kafka.",
+        "No, until the wait nears the log's retention.",
+        "Read the workers' last log lines and their exit code: 2 is configuration, 137 out of memory.",
+        "Start a worker. It goes on from the committed offsets.",
+        "2 to 3 s, then the backlog at 80,000 messages/s or more.",
+        "The service's owner, when the worker ends again.",
+        look_at=("scorestream lag --all",), run=("scorestream worker --restart",)),
     Runbook("stall", "Partitions stalled or stopped",
         "STALL: a worker holds the partition, messages wait, nothing moves. STOP: no worker holds it.",
-        "Who holds it and its last error (dashboard); are Postgres and all shards there?",
-        "Restart the worker that holds it: the others take over. Before that, `kill -QUIT PID` writes to its log where "
-        "every thread hangs."),
+        "No.",
+        "Look at who holds the partition and at its last error. Check that Postgres and all shards answer.",
+        "STOP ends by itself within 20 s after a worker was killed. STALL: restart the worker that holds the "
+        "partition; the others take over. Before that, `kill -QUIT PID` writes to its log where each thread hangs.",
+        "20 s after a kill. The watchdog acts after SCORESTREAM_WATCHDOG_STALL_S (120 s).",
+        "The service's owner, with the worker's log, when a restart does not help.",
+        look_at=("scorestream lag", "scorestream dead-letters list")),
     Runbook("process-silent", "A process does not answer",
         "A worker's web server is away: the process is gone, or it hangs, or the network is cut.",
-        "The process on that host, its log, its exit code.",
-        "Restart it. Others take its partitions over once the group's session has timed out."),
+        "No.",
+        "Check the process on that host, its log and its exit code.",
+        "Restart it. Others take its partitions over once the group's session has timed out.",
+        "20 s.",
+        "The host's team, when the host is gone.",
+        look_at=("scorestream lag --all",)),
     Runbook("lag-growing", "Late, and not catching up",
-        "The workers do the work, slower than it comes in.",
-        "Stage durations (look_up, write), CPU of the workers, parts in ClickHouse, a replay beside.",
-        "Start more workers, up to the number of partitions; slow replays down."),
+        "The workers work, but changes come faster.",
+        "No, until the wait nears the log's retention.",
+        "Look at the stage durations on the dashboard (look_up, write), the workers' CPU, parts, and replays.",
+        "Pause replays. Start more workers, up to the number of partitions.",
+        "The drain time that the dashboard shows.",
+        "The service's owner, when more workers do not help.",
+        look_at=("scorestream lag", _PARTS, "scorestream replay list"), run=("scorestream worker --restart",)),
     Runbook("retention", "Lag is near the log's retention, or beyond",
-        "What waits will leave the log, or has left it, before it is indexed.",
-        "Share of the retention by partition; time to drain.",
-        "Raise the topic's retention now, then mend what stalls. What is lost: `scorestream backfill`, then verify."),
-    Runbook("rewind", "Rewound",
-        "The group's committed offsets were moved back: messages are processed again, which does no harm.",
-        "Who did (`scorestream rewind`).",
-        "Nothing. It ends by itself."),
+        "Messages that wait will leave the log, or have left it, before a worker indexes them. Compaction may have "
+        "removed changes of place.",
+        "Perhaps in Kafka, never in Postgres: the repair finds every difference.",
+        "Look at the share of the retention by partition, and at the time to drain.",
+        "Raise the topics' min.compaction.lag.ms now, then correct what stalls. Once the lag is gone, repair.",
+        "The drain time, then the repair.",
+        "The Kafka team, for the topics' configuration.",
+        look_at=("scorestream lag --all",), run=("scorestream verify --repair",)),
+    Runbook("rewind", "The group was rewound",
+        "The group's committed offsets were moved back. The workers process messages again, which changes no row.",
+        "No.",
+        "Ask who ran `scorestream rewind`.",
+        "Nothing. It ends by itself.",
+        "The drain time that the dashboard shows.",
+        "Nobody.",
+        look_at=("scorestream lag",)),
     Runbook("offset-ahead", "Committed offsets lie behind the log's end",
         "The group has committed an offset that the log does not have. The topic was deleted and created again, or the "
-        "brokers lost the log's end (unclean leader election, restored disk). Messages before it may be skipped.",
-        "`scorestream lag`: committed and end. Kafka's log: was the topic created again, or a leader lost messages?",
-        "A running worker reads such a log from its start within seconds. With the workers stopped: "
-        "`scorestream rewind --to-earliest --execute`, start them, then `scorestream verify --repair`."),
+        "brokers lost the log's end (unclean leader election, restored disk).",
+        "Perhaps in Kafka, never in Postgres: the repair finds every difference.",
+        "Compare committed and end. Ask whether the topic was created again, or whether a leader lost messages.",
+        "A running worker reads such a log from its start within seconds. Otherwise stop the workers, rewind, start them, "
+        "and repair.",
+        "Seconds, then the backlog.",
+        "The Kafka team, when nobody re-created the topic.",
+        look_at=("scorestream lag --all",),
+        run=("scorestream rewind --to-earliest --execute", "scorestream worker --restart", "scorestream verify --repair")),
     Runbook("canary", "The canary is late or silent",
-        "A heartbeat from Postgres does not arrive in ClickHouse, or none is written, and no other finding says why.",
-        "Each hop: the row app.scorestream_heartbeat, its topic, the worker's log (heartbeat not written), the table.",
-        "Silent: `scorestream connectors restart --all`. Late: restart the worker."),
+        "A heartbeat from Postgres does not arrive in ClickHouse, or the connector writes none, and no other finding "
+        "says why.",
+        "No, while the slot exists.",
+        "Check each hop: the row in Postgres, the connector, the worker's log (heartbeat not written), the table.",
+        "Silent: restart the connector and all tasks; a race in Kafka's producer can stop it while it says RUNNING. "
+        "Late: restart the worker.",
+        "10 s.",
+        "The Kafka team, when a restart does not help.",
+        look_at=("SELECT id, beat, at, now() - at AS age FROM app.scorestream_heartbeat;", _SLOT,
+                 "scorestream connectors status"),
+        run=("scorestream connectors restart --all",)),
     Runbook("dead-letters", "New dead letters",
-        "Messages were refused and kept whole; the others went on.",
-        "`scorestream dead-letters list`: reasons and errors.",
-        "Mend the cause, then `scorestream dead-letters redrive`. Order is safe: newer rows stand."),
+        "The pipeline refused messages and kept them whole. The other messages went on.",
+        "No. Rows of these messages are missing or old until the cause is corrected.",
+        "Read the reasons and errors.",
+        "Correct the cause, usually a value in Postgres: that update comes as a new message. Redrive the rest.",
+        "Seconds after the correction.",
+        "The team that writes these rows.",
+        look_at=("scorestream dead-letters list", "scorestream dead-letters show OFFSET"),
+        run=("scorestream dead-letters redrive", "scorestream dead-letters redrive --execute")),
     Runbook("ledger", "The ledger does not balance",
-        "Messages were consumed of which nobody can say what became. That is a fault of the program.",
-        "The worker's log around the time; the topic and partition.",
-        "`scorestream verify --repair`, and report it with the log."),
+        "The outcomes of a batch do not add up to its messages. That is a fault of the program.",
+        "Perhaps. The repair finds it.",
+        "Read the worker's log around that time, and note topic and partition.",
+        "Compare and repair, then report the fault with the log.",
+        "As long as a verify: 12 s for 5 million scores.",
+        "The developers.",
+        run=("scorestream verify --repair",)),
     Runbook("verify", "Verify found differences",
         "ClickHouse differs from Postgres where it should not, or an appeal is visible.",
-        "`scorestream verify`, and `scorestream explain` for one of the ids.",
-        "`scorestream verify --repair`; for appeals of an earlier indexer `scorestream purge`."),
+        "No. Postgres has the right rows; readers see wrong ones until the repair.",
+        "Look at the findings, then ask for the reason of one id.",
+        "Repair. For appeals that an earlier indexer left, purge.",
+        "As long as a verify, at most three rounds.",
+        "The owner of the data at once, when an appeal is visible. The developers, when differences return.",
+        look_at=("scorestream verify --report", "scorestream explain ID"),
+        run=("scorestream verify --repair", "scorestream purge appeals --dry-run")),
     Runbook("replay-stuck", "A replay is stuck or has failed",
-        "It is wanted, not done, and does not move. Live is not touched by it.",
-        "`scorestream replay status NAME`: processes, throttled by what, error.",
-        "`scorestream replay resume NAME`, or join with another process; `cancel` when it is not wanted any more."),
+        "The replay is unfinished and does not move. Live is not affected.",
+        "No.",
+        "Look at its processes, what throttles it (throttled_by), and its error.",
+        "Resume it, or add a process; cancel it when nobody needs it any more.",
+        "Seconds.",
+        "The operator who started it.",
+        look_at=("scorestream replay status NAME",),
+        run=("scorestream replay resume NAME", "scorestream replay join NAME", "scorestream replay cancel NAME")),
     Runbook("monitor-absent", "The monitor does not answer",
-        "Nobody measures: silence is not freshness.",
-        "The process `scorestream monitor` and its /readyz.",
-        "Restart it. It has no state that matters."),
+        "No process measures the lag: silence is not freshness.",
+        "No.",
+        "Check the process `scorestream monitor` and its /readyz. Ask for the lag directly.",
+        "Restart it. It keeps no state that matters.",
+        "Seconds.",
+        "The service's owner, when it ends again.",
+        look_at=("scorestream lag --no-monitor",), run=("scorestream monitor",)),
 )  # fmt: skip
 
 
 def markdown() -> str:
     """The text of docs/reference/runbooks.md."""
-    lines = [
-        "# Runbooks",
-        "",
-        "The dashboard serves the same pages at `/runbooks`.",
-        "",
-    ]
+    lines = ["# Runbooks", "", "The dashboard serves the same pages at `/runbooks`.", ""]
     for each in RUNBOOKS:
-        lines += [f"## {each.id}", "", f"**{each.title}.** {each.meaning}", ""]
-        lines += [f"- First look: {each.look}", f"- First action: {each.act}", ""]
+        lines += [f"## {each.id}", "", f"**{each.title}.** {each.meaning}", "", f"**Is data lost?** {each.lost}", ""]
+        for title, text, pasted in _steps(each):
+            lines += [f"**{title}.** {text}", "", *_fenced(pasted)]
+        lines += [f"**Expected time.** {each.time}", "", f"**Whom to call.** {each.call}", ""]
     return "\n".join(lines)
+
+
+def _steps(runbook: Runbook) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    return ("First look", runbook.look, runbook.look_at), ("First action", runbook.act, runbook.run)
+
+
+def _fenced(pasted: tuple[str, ...]) -> list[str]:
+    """One block for each run of lines of a kind: SQL as sql, commands as console."""
+    lines: list[str] = []
+    kind = ""
+    for line in pasted:
+        wanted = "sql" if line[0].isupper() else "console"
+        if wanted != kind:
+            lines += ["```", ""] * bool(kind) + [f"```{wanted}"]
+            kind = wanted
+        lines.append(line if wanted == "sql" else f"$ {line}")
+    return [*lines, "```", ""] if kind else []
 
 
 def page() -> str:
     """The HTML page at /runbooks."""
-    body = "".join(
-        f'<section id="{each.id}"><h2>{escape(each.title)}</h2><p>{escape(each.meaning)}</p>'
-        f"<p><b>First look:</b> {escape(each.look)}</p><p><b>First action:</b> {escape(each.act)}</p></section>"
-        for each in RUNBOOKS
-    )
+    body = "".join(_section(each) for each in RUNBOOKS)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>scorestream runbooks</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
         'content="light dark"><link rel="stylesheet" href="dashboard.css"></head><body><main class="runbooks">'
         f'<p><a href="./">Dashboard</a></p><h1>Runbooks</h1>{body}</main></body></html>'
+    )
+
+
+def _section(runbook: Runbook) -> str:
+    steps = "".join(
+        f"<p><b>{title}:</b> {escape(text)}</p>" + (f"<pre>{escape(chr(10).join(pasted))}</pre>" if pasted else "")
+        for title, text, pasted in _steps(runbook)
+    )
+    return (
+        f'<section id="{runbook.id}"><h2>{escape(runbook.title)}</h2><p>{escape(runbook.meaning)}</p>'
+        f"<p><b>Is data lost?</b> {escape(runbook.lost)}</p>{steps}"
+        f"<p><b>Expected time:</b> {escape(runbook.time)} <b>Whom to call:</b> {escape(runbook.call)}</p></section>"
     )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from stream.web.runbooks import RUNBOOKS
+from testbed import oracle
 from testbed.universe import ROOT, SCORESTREAM, Universe
 
 pytestmark = pytest.mark.stack
@@ -85,3 +87,21 @@ def test_the_commands_of_every_day_work_on_an_idle_system(universe: Universe) ->
     # then each was run
     assert [each for each in chosen if f"$ {each}" in printed] == chosen
     assert len(chosen) >= 4
+
+
+def test_the_queries_of_the_runbooks_run(universe: Universe) -> None:
+    # given the queries that only look
+    queries = {line for each in RUNBOOKS for line in (*each.look_at, *each.run) if line.startswith("SELECT")}
+    looks = {each for each in queries if "pg_drop" not in each and "pg_reload" not in each}
+    assert len(looks) >= 5
+
+    # when an operator pastes each where it belongs
+    shard = universe.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(",")[0]
+    client = oracle.client_of(shard, universe.env)
+    with universe.postgres() as connection:
+        for query in looks:
+            if " system." in query:
+                client.query(query.rstrip(";"))
+            else:
+                connection.execute(query)
+    client.close()
