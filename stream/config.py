@@ -41,13 +41,13 @@ class _Section(BaseModel):
 class PostgresSettings(_Section):
     dsn: str = Field(
         "postgresql://127.0.0.1:5432/postgres",
-        description="libpq URL or key=value string of the source; keep the password out of it",
+        description="source, as a libpq URL or key=value string, without the password",
     )
     password: SecretStr | None = Field(None, description="password for the DSN's user")
     source_schema: str = Field("app", description="schema of chats, scorecards, scores, scorecard_templates")
     slot: str = Field("scorestream", description="logical replication slot of the connector")
     publication: str = Field("scorestream", description="publication of the connector")
-    statement_timeout_s: float = Field(30, gt=0, description="limit of one look-up")
+    statement_timeout_s: float = Field(30, gt=0, description="longest time of one look-up")
 
 
 class KafkaSettings(_Section):
@@ -57,12 +57,14 @@ class KafkaSettings(_Section):
     )
     group: str = Field("scorestream-live", description="consumer group (Faust application id) of the live workers")
     session_timeout_s: float = Field(
-        20.0, ge=6, le=1800, description="a live worker that was not heard of for so long is dead to the group"
+        20.0, ge=6, le=1800, description="silence after which the group gives a worker's partitions to others"
     )
     partitions: int = Field(16, ge=1, le=1024, description="partitions of the scorecards and scores topics")
     replication_factor: int = Field(1, ge=1, description="replication factor of the topics that are created")
     dead_letter_topic: str | None = Field(None, description="default: <prefix>.dead-letters")
-    min_compaction_lag_s: int = Field(7 * 86400, ge=0, description="compaction keeps every change this long")
+    min_compaction_lag_s: int = Field(
+        7 * 86400, ge=0, description="time for which compaction keeps every single change"
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="as in librdkafka"
     )
@@ -94,20 +96,21 @@ class ClickHouseSettings(_Section):
         description="comma-separated http(s)://host:port, one for each shard; the order is the shard number",
     )
     user: str = Field("default", description="ClickHouse user")
-    password: SecretStr = Field(SecretStr(""), description="its password")
+    password: SecretStr = Field(SecretStr(""), description="password of that user")
     database: str = Field(
         "scorestream", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="database of the tables on every shard"
     )
     cluster: str | None = Field(
-        None, description="run the DDL ON CLUSTER this (Replicated set-ups); default: on every shard of the list"
+        None,
+        description="cluster for DDL ON CLUSTER (replicated tables); default: the DDL runs on each shard of the list",
     )
     shard_bucket_days: int = Field(
         1, ge=1, description="the shard of an event time is (days since 1970 / this) modulo the number of shards"
     )
     ca_cert: Path | None = Field(None, description="PEM file of the CA for https shards")
-    timeout_s: float = Field(60, gt=0, description="limit of one insert or query")
+    timeout_s: float = Field(60, gt=0, description="longest time of one insert or query")
     compression: Literal["none", "lz4", "zstd"] = Field(
-        "lz4", description="of insert bodies; none is faster on loopback"
+        "lz4", description="compression of insert bodies; none is faster on loopback"
     )
     log_inserts: bool = Field(False, description="log a line for each insert: shard, table, rows, time")
 
@@ -134,49 +137,55 @@ class ConnectSettings(_Section):
     connector: str = Field("scorestream", description="name of the connector")
     config: Path | None = Field(None, description="connector JSON; default: the one in the package")
     username: str | None = Field(None, description="basic auth user of the REST interface")
-    password: SecretStr | None = Field(None, description="its password")
+    password: SecretStr | None = Field(None, description="password of that user")
     ca_cert: Path | None = Field(None, description="PEM file of the CA for https")
 
 
 class BatchSettings(_Section):
-    max_messages: int = Field(10_000, ge=1, description="a live batch closes at so many messages")
-    max_age_s: float = Field(0.01, ge=0, description="or when its first message has waited so long")
+    max_messages: int = Field(10_000, ge=1, description="number of messages at which a live batch closes")
+    max_age_s: float = Field(0.01, ge=0, description="longest wait of a live batch's first message")
     dead_letter_share: float = Field(
-        0.5, gt=0, le=1, description="stop when more than this share of the last window of messages was refused"
+        0.5, gt=0, le=1, description="share of refused messages in a window above which the worker stops"
     )
-    dead_letter_window: int = Field(1_000, ge=1, description="messages in that window; fewer never stop the worker")
+    dead_letter_window: int = Field(1_000, ge=1, description="messages in that window; fewer never stop a worker")
 
 
 class RetrySettings(_Section):
     initial_s: float = Field(
-        0.1, gt=0, description="first wait after a transient error; doubled each time, with jitter"
+        0.1, gt=0, description="first wait after a transient error; it doubles each time, with jitter"
     )
     max_s: float = Field(10, gt=0, description="longest wait between two tries")
-    give_up_s: float = Field(600, gt=0, description="end the process when an outside system was away for so long")
+    give_up_s: float = Field(600, gt=0, description="absence of an outside system after which the process ends")
 
 
 class WatchdogSettings(_Section):
     stall_s: float = Field(
-        120, gt=0, description="end the worker when messages wait and nothing moves for so long; longer than timeouts"
+        120, gt=0, description="standstill with waiting messages after which the worker ends; longer than timeouts"
     )
 
 
 class ReplaySettings(_Section):
-    batch_messages: int = Field(20_000, ge=100, description="messages that a replay processes at once")
+    batch_messages: int = Field(20_000, ge=100, description="messages in a replay's batch")
     threads: int = Field(2, ge=1, le=8, description="batches that one process of a replay works on at a time")
-    nice: int = Field(5, ge=0, le=19, description="how far the processes of a replay stand back on their host")
-    live_lag_s: float = Field(0.5, gt=0, description="a replay slows down while live is behind by more than this")
-    max_parts: int = Field(300, ge=1, description="or a ClickHouse partition has more active parts than this")
-    errors_per_minute: int = Field(3, ge=1, description="or so many of its own steps had to be tried again")
-    least_per_s: int = Field(500, ge=1, description="messages/s that it keeps even then, in all its processes")
+    nice: int = Field(5, ge=0, le=19, description="nice value of a replay's processes")
+    live_lag_s: float = Field(0.5, gt=0, description="lag of live above which a replay slows down")
+    max_parts: int = Field(
+        300, ge=1, description="active parts of a ClickHouse partition above which a replay slows down"
+    )
+    errors_per_minute: int = Field(3, ge=1, description="retried steps above which a replay slows down")
+    least_per_s: int = Field(500, ge=1, description="messages/s that each process of a replay keeps even then")
     port: int = Field(
-        0, ge=0, le=65535, description="port of its /metrics and health, at SCORESTREAM_WEB_HOST; 0 = a free one"
+        0,
+        ge=0,
+        le=65535,
+        description="port of a replay's /metrics and health, at SCORESTREAM_WEB_HOST; 0 picks a free one",
     )
 
 
 class BackfillSettings(_Section):
     dsn: str | None = Field(
-        None, description="source, as a role that may INSERT into the signal table (scorestream_cdc); no pooler"
+        None,
+        description="source, as a role that may INSERT into the signal table (scorestream_cdc); not through a pooler",
     )
     password: SecretStr | None = Field(None, description="password for that DSN's user")
 
@@ -184,7 +193,10 @@ class BackfillSettings(_Section):
 class WebSettings(_Section):
     host: str = Field("127.0.0.1", description="address of /metrics, health and the dashboard")
     port: int = Field(
-        6066, ge=0, le=65535, description="their port; 0 = a free one; a worker takes another when it is taken"
+        6066,
+        ge=0,
+        le=65535,
+        description="port of /metrics, health and dashboard; 0 picks a free one; a worker falls back to a free port",
     )
     allowed_hosts: Annotated[list[str], NoDecode] = Field(
         [],
@@ -192,7 +204,7 @@ class WebSettings(_Section):
         "own name and names inside a cluster are always allowed",
     )
     dashboard: bool = Field(
-        True, description="the worker serves the dashboard at /, too; it samples every 10 s while nobody looks"
+        True, description="whether a worker serves the dashboard at /; it samples every 10 s while nobody looks"
     )
 
     @field_validator("allowed_hosts", mode="before")
@@ -203,9 +215,11 @@ class WebSettings(_Section):
 
 class MonitorSettings(_Section):
     port: int = Field(6067, ge=0, le=65535, description="port of `scorestream monitor`, at SCORESTREAM_WEB_HOST")
-    interval_s: float = Field(2, ge=0.5, le=60, description="how often it looks at Kafka")
-    target_s: float = Field(5, gt=0, description="freshness that is promised: a change that waits longer is late")
-    stuck_s: float = Field(7, gt=0, description="messages wait and nothing moves for so long = STALL or STOP")
+    interval_s: float = Field(2, ge=0.5, le=60, description="seconds between two looks of the monitor at Kafka")
+    target_s: float = Field(5, gt=0, description="freshness target: a change that waits longer is late")
+    stuck_s: float = Field(
+        7, gt=0, description="standstill with waiting messages after which a partition is STALL or STOP"
+    )
     processes: Annotated[list[str], NoDecode] = Field(
         ["http://127.0.0.1:6066"],
         description="comma-separated URLs of workers, replays and verify --watch; each address of a name is asked",
@@ -229,7 +243,10 @@ class Settings(BaseSettings):
     )
 
     version_epoch: int = Field(
-        0, ge=0, lt=1 << 16, description="raise it when Postgres moves to another cluster, whose LSNs start lower"
+        0,
+        ge=0,
+        lt=1 << 16,
+        description="first part of a version; raise it when Postgres moves to a cluster whose LSNs start lower",
     )
     state_dir: Path = Field(Path(".scorestream"), description="what reindex, purge and the monitor keep between runs")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="level of the log on stderr")

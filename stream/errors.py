@@ -1,4 +1,4 @@
-"""Every exception of the package; the base says what the caller does with it.
+"""Every exception of the package; its base says what the caller does.
 
 ScorestreamError
 ├── Retry                       try the same thing again, with backoff
@@ -8,21 +8,21 @@ ScorestreamError
 ├── Refused                     this message goes to the dead letters, its neighbours go on
 └── Stop                        end the process with a non-zero exit and one clear line
     ├── ConfigError             the configuration is wrong (exit 2)
-    ├── UsageError              what was asked for cannot be done (exit 2)
+    ├── UsageError              the command asks for something impossible (exit 2)
     ├── WriteMismatch           ClickHouse acknowledged other than what was sent
     ├── LedgerImbalance         a message is in no column of the ledger, or in two
-    ├── TooManyDeadLetters      draining the topic into the dead letters helps nobody
+    ├── TooManyDeadLetters      a worker must not drain a topic into the dead letters
     ├── PostgresRefused         the source is not as it should be: a table, a column or a privilege is missing
     ├── ClickHouseRefused       a shard refused a statement that a later try will not change
     ├── Stalled                 messages wait and nothing moves: the watchdog ends the worker
-    └── ConnectError            Kafka Connect refused what was asked
+    └── ConnectError            Kafka Connect refused a request
 """
 
 from __future__ import annotations
 
 
 class ScorestreamError(Exception):
-    """Base of all errors raised on purpose; its text is fit to be shown to an operator."""
+    """Base of all errors that the package raises on purpose; an operator can read its text."""
 
 
 class Retry(ScorestreamError):
@@ -51,7 +51,7 @@ class Refused(ScorestreamError):
 
 
 class Stop(ScorestreamError):
-    """The process cannot go on; `exit_code` is what it ends with."""
+    """The process cannot go on, and ends with `exit_code`."""
 
     exit_code = 1
 
@@ -63,7 +63,7 @@ class ConfigError(Stop):
 
 
 class UsageError(Stop):
-    """The command asks for what cannot be; the text says the way out."""
+    """The command asks for something impossible; the text names the way out."""
 
     exit_code = 2
 

@@ -13,11 +13,11 @@ _SWITCH_S = 0.0005  # Python's own is 0.005
 
 
 def prepare() -> None:
-    """Let the collector look seldom, threads share what they free, and those that had to wait go on soon.
+    """Run the collector rarely, let threads share freed memory, and shorten their wait for the interpreter.
 
-    Call it once, after the imports and before there are threads. The batches' objects live for a second and are no
-    cycles: looking through them costs more than it frees. A thread that has its answer from Postgres or ClickHouse asks
-    for the interpreter several times until it has read it, and each time waits for one that decodes.
+    Call it once, after the imports and before the process starts threads. The batches' objects live for a second and
+    form no cycles: collecting them costs more than it frees. A thread that reads an answer of Postgres or ClickHouse
+    asks for the interpreter several times, and each time waits for a thread that decodes.
     """
     gc.freeze()
     gc.set_threshold(400_000, 20, 20)

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 LEVELS = ("debug", "info", "warning", "error")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-# Libraries that speak of every request at info.
+# Libraries that log every request at info.
 _CHATTY = ("aiokafka", "faust", "mode", "urllib3", "urllib3.connectionpool", "clickhouse_connect")
 
 
 class KeyValue(logging.Formatter):
-    """`time=.. level=.. logger=.. msg=".." key=value ..`; the keys are what was given as `extra`."""
+    """`time=.. level=.. logger=.. msg=".." key=value ..`; the last keys are those of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         return " ".join(f"{key}={_quoted(value)}" for key, value in self._pairs(record).items())

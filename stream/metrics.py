@@ -28,7 +28,7 @@ CONSUMED = Counter(
 )
 OUTCOME = Counter(
     "scorestream_messages_outcome",
-    "Messages by what became of them: the ledger. Every message is in exactly one outcome.",
+    "Messages by outcome: the ledger. Every message has exactly one outcome.",
     ["mode", "topic", "outcome"],
     registry=REGISTRY,
 )
@@ -119,7 +119,7 @@ WATCHDOG_LOOKS = Counter(
 )
 HEARTBEATS = Counter(
     "scorestream_heartbeat_writes",
-    "Heartbeats that this worker brought to a shard, by result: written, failed. The canary; see "
+    "Heartbeats that this worker carried to a shard, by result: written, failed. They are the canary: see "
     "scorestream_canary_late_seconds.",
     ["shard", "result"],
     registry=REGISTRY,
@@ -165,7 +165,7 @@ VERIFY_REPAIRED = Counter(
 
 HOP_SECONDS = Histogram(
     "scorestream_hop_seconds",
-    "The way of a change by hop: to_kafka (Postgres commit to Kafka), to_worker (Kafka to fetched), to_clickhouse "
+    "Time of a change by hop: to_kafka (Postgres commit to Kafka), to_worker (Kafka to fetched), to_clickhouse "
     "(fetched to acknowledged and confirmed).",
     ["mode", "topic", "hop"],
     buckets=_LATENCY_S,
@@ -186,9 +186,9 @@ MONITORED = (
     Declared(
         "scorestream_freshness_seconds", "Age of the oldest committed change that is not visible; 0 when all are."
     ),
-    Declared("scorestream_source_up", "Whether the monitor was answered by kafka, postgres, connect.", ("source",)),
-    Declared("scorestream_process_up", "Whether a worker, replay or verify answers the monitor.", ("role", "url")),
-    Declared("scorestream_consumer_lag_messages", "Messages that wait and were never indexed.", _PARTITION),
+    Declared("scorestream_source_up", "1 while kafka, postgres or connect answers the monitor.", ("source",)),
+    Declared("scorestream_process_up", "1 while a worker, replay or verify answers the monitor.", ("role", "url")),
+    Declared("scorestream_consumer_lag_messages", "Messages that wait and that no worker has indexed.", _PARTITION),
     Declared(
         "scorestream_consumer_lag_seconds",
         "Age of the next message not yet indexed, from its own commit time; 0 when none waits.",
@@ -226,14 +226,14 @@ MONITORED = (
         "scorestream_canary_age_seconds",
         "Age of the newest heartbeat that came through, while the next is late or missing; else 0.",
     ),
-    Declared("scorestream_canary_round_trip_seconds", "Way of the last heartbeat from Postgres to ClickHouse."),
+    Declared("scorestream_canary_round_trip_seconds", "Time of the last heartbeat from Postgres to ClickHouse."),
     Declared("scorestream_replay_total_messages", "Messages of the replay's present pass.", ("replay",)),
-    Declared("scorestream_replay_done_messages", "Of these, done.", ("replay",)),
-    Declared("scorestream_replay_messages_per_second", "Its rate, of all processes.", ("replay",)),
-    Declared("scorestream_replay_eta_seconds", "Time left; absent while it does not move.", ("replay",)),
-    Declared("scorestream_replay_running", "1 while a process works on it.", ("replay",)),
-    Declared("scorestream_replay_unfinished", "1 while it is wanted and not done.", ("replay",)),
-    Declared("scorestream_replay_throttled", "1 while it goes slower for the sake of live.", ("replay",)),
+    Declared("scorestream_replay_done_messages", "Messages of the present pass that are done.", ("replay",)),
+    Declared("scorestream_replay_messages_per_second", "Rate of the replay, all processes together.", ("replay",)),
+    Declared("scorestream_replay_eta_seconds", "Time left; absent while the replay does not move.", ("replay",)),
+    Declared("scorestream_replay_running", "1 while a process works on the replay.", ("replay",)),
+    Declared("scorestream_replay_unfinished", "1 while the replay is neither done nor cancelled.", ("replay",)),
+    Declared("scorestream_replay_throttled", "1 while the replay slows down for live.", ("replay",)),
     Declared(
         "kafka_consumergroup_lag",
         "End minus committed, as kafka_exporter has it.",

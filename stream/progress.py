@@ -1,9 +1,9 @@
-"""How far a long job is: a bar on a terminal, now and then a line otherwise. On stderr: stdout is for results.
+"""Progress of a long job, on stderr: a bar on a terminal, otherwise a line every few seconds. stdout is for results.
 
     with Progress("reindex", total=12_000, unit="scorecards") as progress:
         progress.add(1_000, failed=2)
 
-Enters: counts. Leaves: done of total, rate, time left. Knows nothing of what is counted.
+Enters: counts. Leaves: done of total, rate, time left. It knows nothing of the things counted.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Progress:
     """Counts what is done of `total`, and shows it.
 
     Args:
-        total: how much there is; None where that is not known (yet).
-        unit: what is counted.
+        total: number of units; None while it is unknown.
+        unit: name of the things counted.
         every_s: seconds between two lines where stderr is no terminal.
         show: False = count only.
         clock: seconds; for tests.
@@ -81,7 +81,7 @@ class Progress:
             self._write(self.text(final=True))
 
     def start_at(self, done: int, *, failed: int = 0) -> None:
-        """A resumed job: so much was done before, which says nothing of the rate."""
+        """Begin a resumed job at `done`; units done before do not count for the rate."""
         self.done, self.failed = done, failed
         self._before = done
         self._samples = deque([(self._clock(), done)])
@@ -91,7 +91,7 @@ class Progress:
         self.set(self.done + done, failed=self.failed + failed, note=note)
 
     def set(self, done: int, *, failed: int | None = None, total: int | None = None, note: str | None = None) -> None:
-        """Say how far it is."""
+        """Set the number of units done."""
         self.done = done
         self.failed = self.failed if failed is None else failed
         self.total = self.total if total is None else total

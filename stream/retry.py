@@ -1,4 +1,4 @@
-"""Trying again: exponential backoff with jitter for errors that pass by themselves; all others go through at once."""
+"""Retries with exponential backoff and jitter, for errors that pass by themselves; all others are raised at once."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Retrier:
     """Calls a step until it succeeds.
 
     Args:
-        stopping: when it is set, the present wait ends and the step's error is raised: a worker that is asked to end
+        stopping: when it is set, the present wait ends and the step's error is raised. So a worker that gets SIGTERM
             during an outage ends, and commits nothing.
-        on_retry: told the name of the error before each wait (for a metric).
+        on_retry: called with the name of the error before each wait, for a metric.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Retrier:
         """The step's result.
 
         Raises:
-            Retry: it failed for longer than `give_up_s`, or the process is to stop.
+            Retry: the step failed for longer than `give_up_s`, or `stopping` is set.
         """
         try:
             return step()

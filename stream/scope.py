@@ -1,4 +1,4 @@
-"""What a verify, a reindex or a purge is about: customers, a window of event time, process or conversation, tables."""
+"""The scorecards that a verify, a reindex or a purge covers: customers, a window of event time, kind, tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all commands share: the settings of this call, and results on stdout (tables, JSON). Logs never go there."""
+"""Shared by all commands: the settings of this call, and results on stdout as tables or JSON. Logs go to stderr."""
 
 from __future__ import annotations
 

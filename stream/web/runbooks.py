@@ -208,12 +208,13 @@ RUNBOOKS = (
         "brokers lost the log's end (unclean leader election, restored disk).",
         "Perhaps in Kafka, never in Postgres: the repair finds every difference.",
         "Compare committed and end. Ask whether the topic was created again, or whether a leader lost messages.",
-        "A running worker reads such a log from its start within seconds. Otherwise stop the workers, rewind, start them, "
-        "and repair.",
+        "A running worker reads such a log from its start within seconds. Otherwise stop the workers, rewind, start "
+        "them, and repair.",
         "Seconds, then the backlog.",
         "The Kafka team, when nobody re-created the topic.",
         look_at=("scorestream lag --all",),
-        run=("scorestream rewind --to-earliest --execute", "scorestream worker --restart", "scorestream verify --repair")),
+        run=("scorestream rewind --to-earliest --execute", "scorestream worker --restart",
+             "scorestream verify --repair")),
     Runbook("canary", "The canary is late or silent",
         "A heartbeat from Postgres does not arrive in ClickHouse, or the connector writes none, and no other finding "
         "says why.",
