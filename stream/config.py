@@ -248,7 +248,9 @@ class Settings(BaseSettings):
         lt=1 << 16,
         description="first part of a version; raise it when Postgres moves to a cluster whose LSNs start lower",
     )
-    state_dir: Path = Field(Path(".scorestream"), description="what reindex, purge and the monitor keep between runs")
+    state_dir: Path = Field(
+        Path(".scorestream"), description="folder of what reindex, purge and the monitor keep between runs"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="level of the log on stderr")
     log_format: Literal["logfmt", "json", "console"] = Field("logfmt", description="form of the log on stderr")
     postgres: PostgresSettings = PostgresSettings()
