@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.acks import Acks
-from demo.changes import Seen
+from demo.seen import Seen
 from stream.clickhouse.shards import connect
 from stream.config import ClickHouseSettings
 from stream.pipeline.placement import month_of, shard_of

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from demo.changes import EVERYTHING, Mix, Seen, Session
+from demo.changes import EVERYTHING
+from demo.seen import Seen
+from demo.session import Mix, Session
 from demo.workload import Workload
 
 CONNECTIONS = 4

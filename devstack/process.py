@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,20 +74,14 @@ class Process:
             family = _family(pid)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, how)
-            deadline = time.monotonic() + timeout_s
-            while self.pid() is not None and time.monotonic() < deadline:
-                time.sleep(POLL_S)
+            wait_until(lambda: self.pid() is None, timeout_s=timeout_s)
             _kill(family)
-            while self.pid() is not None:
-                time.sleep(POLL_S)
         self.pid_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """SIGKILL, for drills. The pid file stays, so that `status` says that the part died."""
         if (pid := self.pid()) is not None:
             _kill(_family(pid))
-            while self.pid() is not None:
-                time.sleep(POLL_S)
 
     def memory_mb(self) -> float:
         """Memory of the process and its children in MB (PSS: what is shared is counted once)."""
@@ -109,6 +103,16 @@ class Process:
         except OSError:
             tail = ["(no log)"]
         return "\n".join(f"    {line}" for line in tail)
+
+
+def wait_until(ready: Callable[[], bool], *, timeout_s: float) -> bool:
+    """Poll; False when `ready` has not become true in time."""
+    deadline = time.monotonic() + timeout_s
+    while not ready():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
@@ -134,6 +138,17 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def _kill(family: list[psutil.Process]) -> None:
+    """SIGKILL, and wait until each has given back what it held: a child may outlive its parent for a moment."""
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()  # psutil checks the creation time before it signals
+    while any(_runs(process) for process in family):
+        time.sleep(POLL_S)
+
+
+def _runs(process: psutil.Process) -> bool:
+    _reap(process.pid)
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

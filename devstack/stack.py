@@ -30,7 +30,7 @@ from devstack.parts.connect import Connect
 from devstack.parts.kafka import Kafka
 from devstack.parts.postgres import Postgres
 from devstack.ports import is_free, passwords, ports
-from devstack.process import POLL_S, PartFailed, write_atomically
+from devstack.process import POLL_S, PartFailed, wait_until, write_atomically
 
 KINDS = ("postgres", "kafka", "connect", "clickhouse")
 SHARDS = 2
@@ -207,11 +207,8 @@ class Stack:
 
 def _await_port(part: Part) -> None:
     """Another program's answer would pass for the part's. A part that was just killed may need a moment to let go."""
-    deadline = time.monotonic() + 3
-    while not is_free(part.port):
-        if time.monotonic() > deadline:
-            raise PartFailed(f"{part.name}: port {part.port} is in use by another program")
-        time.sleep(POLL_S)
+    if not wait_until(lambda: is_free(part.port), timeout_s=3):
+        raise PartFailed(f"{part.name}: port {part.port} is in use by another program")
 
 
 def _short(path: Path) -> str:

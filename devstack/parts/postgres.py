@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 
 from devstack.parts.base import NotReady, Part
-from devstack.process import PartFailed, write_atomically
+from devstack.process import PartFailed, wait_until, write_atomically
 
 DATABASE = "contact_centre"
 SUPERUSER = "postgres"
@@ -84,7 +84,9 @@ class Postgres(Part):
             if done.returncode:
                 shutil.rmtree(cluster, ignore_errors=True)
                 raise PartFailed(f"postgres: initdb failed\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-        self._unlock(cluster / "postmaster.pid")
+        lock = cluster / "postmaster.pid"
+        wait_until(lambda: not is_attached(shared_memory(lock)), timeout_s=20)
+        self._unlock(lock)
         settings = SETTINGS | {"port": str(self.port)}
         lines = [f"{name} = '{value}'" for name, value in settings.items()]
         write_atomically(cluster / "postgresql.auto.conf", "\n".join(lines) + "\n")
@@ -153,6 +155,25 @@ class Postgres(Part):
         if (user := _server_user()) is not None:
             for path in paths:
                 os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def shared_memory(lock: Path) -> str | None:
+    """The id of the shared memory block that the last server noted in its lock; None: none is noted."""
+    try:
+        return lock.read_text("utf-8").splitlines()[6].split()[1]
+    except (OSError, IndexError):
+        return None
+
+
+def is_attached(block: str | None, table: Path = Path("/proc/sysvipc/shm")) -> bool:
+    """True while a process still has the block: backends of a server that was killed end a moment after it, and until
+    then the next server refuses to start ("pre-existing shared memory block is still in use")."""
+    try:
+        names, *blocks = (line.split() for line in table.read_text("ascii").splitlines())
+    except (OSError, ValueError):  # no Linux: the server says it
+        return False
+    found = [dict(zip(names, values, strict=False)) for values in blocks]
+    return any(entry["shmid"] == block and entry["nattch"] != "0" for entry in found)
 
 
 def _server_user() -> pwd.struct_passwd | None:

@@ -8,9 +8,11 @@ from contextlib import nullcontext
 
 import pytest
 
-from demo.changes import Session
+from demo.changes import EVERYTHING, correct_start
 from demo.customers import AUTO, MANUAL
 from demo.prober import Prober, _Row, is_visible
+from demo.seen import Seen
+from demo.session import Session
 from demo.workload import Card, Workload
 from stream.config import ClickHouseSettings
 
@@ -46,7 +48,7 @@ def workload(cards: int = 400) -> Workload:
 
 def test_the_mix_has_every_kind_of_change():
     # given
-    session = Session(FakeConnection(), workload(), share=0, of=1, seed=1)
+    session = Session(FakeConnection(), workload(), share=0, of=1, seed=1, mix=EVERYTHING)
     # when
     written = [session.write(now_s=at / 50) for at in range(3_000)]
     # then
@@ -59,14 +61,14 @@ def test_the_mix_has_every_kind_of_change():
 
 def test_sessions_share_no_scorecard():
     work = workload()
-    shares = [Session(FakeConnection(), work, share=n, of=3, seed=1) for n in range(3)]
+    shares = [Session(FakeConnection(), work, share=n, of=3, seed=1, mix=EVERYTHING) for n in range(3)]
     held = [card.scorecard_id for session in shares for card in (*session.ordinary, *session.process, *session.appeals)]
     assert len(held) == len(set(held)) == 400 + 100 + 100
 
 
 def test_a_scorecard_that_was_set_aside_is_not_touched_again():
     # given
-    session = Session(FakeConnection(), workload(), share=0, of=1, seed=2)
+    session = Session(FakeConnection(), workload(), share=0, of=1, seed=2, mix=EVERYTHING)
     aside: set[str] = set()
     for at in range(2_000):
         # when
@@ -85,8 +87,8 @@ def test_a_scorecard_that_was_set_aside_is_not_touched_again():
 def test_a_start_of_a_shared_conversation_is_not_sampled():
     work = workload(cards=8)
     work.shared = {card.conversation_id for card in work.ordinary}
-    session = Session(FakeConnection(), work, share=0, of=1, seed=3)
-    assert session.correct_start(0).seen is None
+    session = Session(FakeConnection(), work, share=0, of=1, seed=3, mix=EVERYTHING)
+    assert correct_start(session, 0).seen is None
 
 
 @pytest.mark.parametrize(
@@ -100,15 +102,11 @@ def test_a_start_of_a_shared_conversation_is_not_sampled():
     ],
 )
 def test_an_update_is_visible_when_one_row_has_its_time(rows, expected):
-    from demo.changes import Seen
-
     seen = Seen("update", Card("c", "s", None, [], "t"), updated_us=10)
     assert is_visible(seen, rows) is expected
 
 
 def test_a_delete_is_visible_when_no_row_is_left_and_a_move_when_the_row_is_in_its_place():
-    from demo.changes import Seen
-
     card = Card("c", "s", None, [], "t")
     assert is_visible(Seen("delete", card), [])
     assert not is_visible(Seen("delete", card), [_Row(1, 1)])
@@ -117,8 +115,6 @@ def test_a_delete_is_visible_when_no_row_is_left_and_a_move_when_the_row_is_in_i
 
 
 def test_what_a_prober_has_not_seen_when_it_stops_was_never_seen(tmp_path):
-    from demo.changes import Seen
-
     prober = Prober(ClickHouseSettings(), tmp_path / "worker.log")
     seen = Seen("delete", Card("c", "s", None, [], "t"))
     prober.add(seen, 0.0)

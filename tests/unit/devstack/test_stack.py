@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -17,8 +16,9 @@ import pytest
 from devstack import jars
 from devstack.__main__ import main
 from devstack.parts.base import NotReady, Part
+from devstack.parts.postgres import is_attached, shared_memory
 from devstack.ports import ports
-from devstack.process import PartFailed, Process
+from devstack.process import PartFailed, Process, wait_until
 from devstack.stack import Stack
 from stream import config
 
@@ -32,10 +32,7 @@ def python(code: str) -> list[str]:
 
 
 def until_log(of: Process, text: str) -> None:
-    deadline = time.monotonic() + 20
-    while text not in of.log_tail():
-        assert time.monotonic() < deadline, of.log_tail()
-        time.sleep(0.02)
+    assert wait_until(lambda: text in of.log_tail(), timeout_s=20), of.log_tail()
 
 
 SLEEPER = python("import time; print('asleep', flush=True); time.sleep(60)")
@@ -80,16 +77,26 @@ def test_a_pid_that_belongs_to_a_stranger_is_left_alone(tmp_path: Path) -> None:
 def test_a_process_that_does_not_stop_is_killed_with_its_children(tmp_path: Path) -> None:
     ours = process(tmp_path)
     ours.spawn(STUBBORN, os.environ)
-    deadline = time.monotonic() + 20
-    while not ours.log_tail().strip().isdigit():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert wait_until(lambda: ours.log_tail().strip().isdigit(), timeout_s=20)
     child = int(ours.log_tail())
     ours.stop(signal.SIGTERM, timeout_s=0.3)
+    # then: both are gone when it returns, with what they held
     assert ours.pid() is None
-    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_block_of_shared_memory_is_waited_for_while_a_backend_has_it(tmp_path: Path) -> None:
+    # given: the lock of a server that was killed, and the kernel's table
+    lock, table = tmp_path / "postmaster.pid", tmp_path / "shm"
+    lock.write_text("4711\n/data\n1700000000\n5432\n\n127.0.0.1\n  9978019        15\nready\n")
+    table.write_text("key shmid perms size cpid lpid nattch\n9978019 15 600 56 1 2 1\n5464257 26 600 56 1 2 0\n")
+    # then
+    assert shared_memory(lock) == "15"
+    assert is_attached("15", table)
+    assert not is_attached("26", table)
+    assert not is_attached("99", table)
+    assert not is_attached(None, table)
+    assert shared_memory(tmp_path / "none") is None
 
 
 def test_ports_are_chosen_once_and_can_be_fixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
