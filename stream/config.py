@@ -45,6 +45,10 @@ class PostgresSettings(_Section):
     )
     password: SecretStr | None = Field(None, description="password for the DSN's user")
     source_schema: str = Field("app", description="schema of chats, scorecards, scores, scorecard_templates")
+    standby: bool = Field(
+        False,
+        description="look-ups may go to a standby: each batch waits until it has replayed the batch's transactions",
+    )
     slot: str = Field("scorestream", description="logical replication slot of the connector")
     publication: str = Field("scorestream", description="publication of the connector")
     statement_timeout_s: float = Field(30, gt=0, description="longest time of one look-up")

@@ -32,6 +32,7 @@ class Source(msgspec.Struct, gc=False):
     ts_ms: int  # commit time, milliseconds since 1970
     sequence: str | None = None
     snapshot: str | bool | None = None  # "true", "first", "last", ... "incremental"; false when streamed
+    txId: int | None = None
 
 
 class Envelope(msgspec.Struct, gc=False):
@@ -67,6 +68,7 @@ class Upserts:
     columns: list[list[Any]] = field(default_factory=list)  # as in Table.columns
     versions: list[int] = field(default_factory=list)
     commit_ms: list[int] = field(default_factory=list)
+    transactions: set[int] = field(default_factory=set)  # that a look-up has to see first
     newest: list[bool] | None = None
 
     def __len__(self) -> int:
@@ -190,7 +192,7 @@ def upsert_type(table: str) -> Any:
     """An upsert with the words that Debezium nearly always uses, which then cost no string each."""
     snapshots = Literal["true", "false", "first", "last", "incremental"]
     fields: list[Any] = [("table", Literal[table]), ("ts_ms", int), ("sequence", str)]
-    fields += [("snapshot", snapshots | bool | None, None)]
+    fields += [("snapshot", snapshots | bool | None, None), ("txId", int | None, None)]
     source = msgspec.defstruct(f"{table}_source", fields, gc=False)
     fields = [("op", Literal["r", "c", "u"]), ("source", source), ("after", _after_type(table))]
     fields += [("before", _before_type(table) | None, None)]

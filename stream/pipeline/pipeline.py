@@ -31,6 +31,7 @@ from stream.pipeline.refusal import Refusal, refusal_of
 from stream.pipeline.settle import Settler
 from stream.pipeline.upserts import UpsertDecoder
 from stream.pipeline.values import Bad, convert
+from stream.pipeline.visibility import RECENT_MS, transactions
 from stream.pipeline.wanted import plan_wanted
 from stream.pipeline.writes import Layout
 from stream.tables import CHATS, SCORE, SCORECARD
@@ -173,6 +174,7 @@ class Pipeline:
         ids = scorecard_ids(changes)
         if refusals:
             ids = list(dict.fromkeys([*ids, *(i for refusal in refusals for i in refusal.ids)]))
+        self._expect(changes, refusals)
         places: Mapping[str, Place] = self._retry(partial(self._source.places, ids)) if ids else {}
         clock.mark("look_up")
         if self._keep is not None:
@@ -197,6 +199,17 @@ class Pipeline:
             self._undo({i: versions[i] for i in ids}, plan.customers, done, lost=lost)
         clock.mark("confirm")
         return plan
+
+    def _expect(self, changes: list[Envelope] | Upserts, refusals: Sequence[Refusal]) -> None:
+        """Wait until look-ups see what the batch's transactions committed: else a new row would count as gone."""
+        if isinstance(changes, Upserts):
+            awaited = changes.transactions
+        else:
+            since_ms = int(time.time() * 1000) - RECENT_MS
+            awaited = transactions((change.source for change in changes), since_ms=since_ms)
+            awaited |= {r.transaction for r in refusals if r.transaction is not None and r.ts_ms >= since_ms}
+        if awaited:
+            self._retry(partial(self._source.expect, awaited))
 
     def _plan(
         self,
@@ -234,6 +247,7 @@ class Pipeline:
         conversations = moved_conversations(changes, refusals)
         found: list[tuple[str, str, bool]] = []
         if conversations:
+            self._expect(changes, refusals)
             found = self._retry(partial(self._source.scorecards_of, list(conversations)))
         clock.mark("look_up")
         indexed = plan.of_conversation

@@ -34,6 +34,10 @@ class Fetched(Protocol):
 class Source(Protocol):
     """Postgres, for what changes do not carry. Raises PostgresUnavailable."""
 
+    def expect(self, transactions: Collection[int]) -> None:
+        """Return when look-ups see all these transactions (stream/pipeline/visibility.py)."""
+        ...
+
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
         """The present place of each scorecard; those not in Postgres are missing."""
         ...

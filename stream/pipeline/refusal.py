@@ -18,6 +18,7 @@ from stream.errors import Refused
 from stream.pipeline.ordering import lacks_commit, version
 from stream.pipeline.placement import Place, State
 from stream.pipeline.values import uuid_int
+from stream.pipeline.visibility import is_streamed
 from stream.tables import CHATS, SCORECARD
 
 _BORN = {"c", "r"}  # operations before which no row stood
@@ -33,6 +34,8 @@ class Refusal:
     version: int = 0
     unordered: bool = False  # its version says nothing of the order: write at the highest version that stands
     anywhere: bool = False  # rows may stand under a customer that it does not name
+    transaction: int | None = None  # its transaction's id, when it was streamed
+    ts_ms: int = 0  # commit time, milliseconds since 1970
 
 
 def refusal_of(table: str, key: bytes | None, value: bytes | None, why: Refused, *, epoch: int = 0) -> Refusal:
@@ -50,6 +53,9 @@ def refusal_of(table: str, key: bytes | None, value: bytes | None, why: Refused,
     before = _dict(change.get("before"))
     known = isinstance(before.get("customer_id"), str) or change.get("op") in _BORN
     refusal.anywhere = table == SCORECARD.source and not known
+    if is_streamed(source.get("snapshot")) and isinstance(xid := source.get("txId"), int):
+        refusal.transaction = xid
+        refusal.ts_ms = at if isinstance(at := source.get("ts_ms"), int) else 0
     sequence = source.get("sequence")
     try:
         refusal.version = version(sequence if isinstance(sequence, str) else None, epoch=epoch)

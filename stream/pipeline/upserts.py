@@ -10,6 +10,7 @@ and memory holds the columns only.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -22,6 +23,7 @@ from stream.pipeline import moves
 from stream.pipeline.envelope import EXTRA, FAULTS, UPDATE, Envelope, Upserts, upsert_type
 from stream.pipeline.ordering import lacks_commit, versions
 from stream.pipeline.values import UNAVAILABLE, Bad, are_uuids, convert
+from stream.pipeline.visibility import RECENT_MS, transactions
 from stream.tables import SCORE, SCORECARD
 
 _CHUNK = 1_000
@@ -43,9 +45,10 @@ class UpsertDecoder:
     def decode(self, values: Sequence[bytes | None]) -> Upserts | None:
         """None: some message needs a decision of its own."""
         found = Upserts(self._table, columns=[[] for _ in self._table.columns])
+        since_ms = int(time.time() * 1000) - RECENT_MS
         for start in range(0, len(values), _CHUNK):
             try:
-                if not self._add(found, values[start : start + _CHUNK]):
+                if not self._add(found, values[start : start + _CHUNK], since_ms=since_ms):
                     return None
             except (*FAULTS, Refused, TypeError):  # a tombstone is no bytes
                 return None
@@ -60,7 +63,7 @@ class UpsertDecoder:
             found.newest = _newest(found.scorecards, found.versions)
         return found
 
-    def _add(self, found: Upserts, values: Sequence[bytes | None]) -> bool:
+    def _add(self, found: Upserts, values: Sequence[bytes | None], *, since_ms: int) -> bool:
         changes = list(map(self._decode, values))
         if not self._are_plain(changes):
             return False
@@ -84,7 +87,10 @@ class UpsertDecoder:
         ):
             return False
         found.versions += versions(sequences, epoch=self._epoch)
-        found.commit_ms += map(attrgetter("ts_ms"), sources)
+        commit_ms = list(map(attrgetter("ts_ms"), sources))
+        found.commit_ms += commit_ms
+        if max(commit_ms) >= since_ms:
+            found.transactions |= transactions(sources, since_ms=since_ms)
         return True
 
     def _are_plain(self, changes: Sequence[Envelope]) -> bool:

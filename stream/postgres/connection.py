@@ -73,6 +73,11 @@ class Postgres:
         """Name of the connector's replication slot."""
         return self._settings.slot
 
+    @property
+    def standby(self) -> bool:
+        """Whether look-ups may go to a standby."""
+        return self._settings.standby
+
     def table(self, name: str) -> str:
         """A source table with its schema, quoted."""
         return f"{quoted(self.schema)}.{quoted(name)}"

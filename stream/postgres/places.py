@@ -6,13 +6,16 @@ are matched by position, so that the ids' spelling does not matter. Reads only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from stream.errors import PostgresRefused
+from stream.errors import PostgresRefused, PostgresUnavailable
 from stream.pipeline.placement import GONE, Place, place_of
 from stream.pipeline.reindex import Snapshot
+from stream.pipeline.visibility import hidden
 from stream.postgres import row_versions
 from stream.postgres.connection import Connection, Postgres, is_readable, quoted
 from stream.postgres.defining_query import link_as
@@ -21,6 +24,9 @@ from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Tab
 from stream.times import POSTGRES_EPOCH_US
 
 _BEYOND = 2**63 - 1
+# A synchronous standby acknowledges within milliseconds; what takes longer is retried with backoff, and told.
+_VISIBLE_S = 1.0
+_POLL_S = 0.005
 _INFINITE = {2**63 - 1, -(2**63)}
 
 
@@ -39,6 +45,37 @@ class PostgresSource:
         """Open the connection now; else the first look-up does."""
         with self._reading():
             pass
+
+    def expect(self, transactions: Collection[int]) -> None:
+        """Return when this connection sees all these transactions.
+
+        Args:
+            transactions: 32-bit ids, as Debezium tells them.
+
+        Raises:
+            PostgresUnavailable: one is not visible within a second, or the server is a standby and may not be.
+        """
+        deadline = time.monotonic() + _VISIBLE_S
+        while True:
+            with self._reading() as (connection, _):
+                row = connection.execute("SELECT pg_current_snapshot()::text, pg_is_in_recovery()").fetchone()
+            assert row is not None
+            snapshot, standby = row
+            if standby and not self._postgres.standby:
+                raise PostgresUnavailable(
+                    "Postgres look-up: the server is a standby, and rows may be missing there. Name the primary in "
+                    "SCORESTREAM_POSTGRES_DSN (target_session_attrs=read-write), or set "
+                    "SCORESTREAM_POSTGRES_STANDBY=true to wait for the standby at each batch"
+                )
+            awaited = next((xid for xid in transactions if hidden(xid, snapshot)), None)
+            if awaited is None:
+                return
+            if time.monotonic() > deadline:
+                raise PostgresUnavailable(
+                    f"Postgres look-up: transaction {awaited} is not visible yet (a synchronous standby has not "
+                    "acknowledged it, or this server lags behind)"
+                )
+            threading.Event().wait(_POLL_S)
 
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
         """The present place of each scorecard; those not in Postgres are missing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 
 from stream.config import PostgresSettings
+from stream.errors import PostgresUnavailable
 from stream.pipeline.placement import GONE, Place, State
 from stream.postgres import places as postgres_module
 from stream.postgres.connection import Postgres
@@ -382,3 +384,25 @@ def test_transactions_that_were_open_at_the_horizon(stack_env: dict[str, str], o
         assert sorted(real.scorecards_of([CHAT])) == [(CHAT, CARDS[0], False), (CHAT, CARDS[2], True)]
     finally:
         real.drop()
+
+
+@pytest.mark.stack
+def test_a_transaction_that_is_not_visible_is_waited_for(
+    stack_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a transaction that holds a row back
+    url = stack_env["DEVSTACK_POSTGRES_URL"]
+    monkeypatch.setattr(postgres_module, "_VISIBLE_S", 0.05)
+    real = RealPostgres(url, "uuid")
+    with contextlib.ExitStack() as stack, psycopg.connect(url) as other:
+        stack.callback(real.drop)
+        other.execute(real.statement("scorecards", CARDS[0], scorecard_time=JANUARY))
+        (whole,) = other.execute("SELECT pg_current_xact_id()::text::bigint").fetchone() or (0,)
+        xid = whole % 2**32
+        # then a look-up that needs it is not answered while it is under way
+        with pytest.raises(PostgresUnavailable, match=f"transaction {xid} is not visible yet"):
+            real.expect({xid})
+        # and is, once it has committed
+        other.commit()
+        real.expect({xid})
+        assert CARDS[0] in real.places([CARDS[0]])

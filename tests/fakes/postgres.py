@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -92,6 +92,9 @@ class FakePostgres:
         self.horizons.append((min(self.running, default=self.xid), self.xid))
 
     # What the pipeline asks (its Source).
+
+    def expect(self, transactions: Collection[int]) -> None:
+        self._call("expect")
 
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
         self._call("places")

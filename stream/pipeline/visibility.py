@@ -1,0 +1,50 @@
+"""Which transactions a look-up has to see before it may conclude anything from what it does not find.
+
+A walsender sends a transaction when its commit record is flushed. Other sessions see it only when the synchronous
+standby has acknowledged it, and a standby sees it only when it has replayed it. A look-up that is quicker than that
+finds a new row missing and the old state of a changed one.
+
+Enters: what Debezium says of each change. Leaves: transaction ids, 32 bits as in Postgres' log. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+RECENT_MS = 3_600_000  # older commits are visible everywhere; their ids may have been given out again since
+_STREAMED = frozenset({None, False, "false"})
+_WRAP = 1 << 32
+_FOREIGN = 1_000_000  # an id so far ahead of the server's next one is of another cluster
+
+
+def is_streamed(snapshot: object) -> bool:
+    """Whether a change was streamed, by its `source.snapshot`."""
+    return snapshot is None or snapshot is False or snapshot == "false"
+
+
+def transactions(sources: Iterable[Any], *, since_ms: int) -> set[int]:
+    """Ids of the streamed transactions that were committed at or after `since_ms` (milliseconds since 1970).
+
+    Rows of a snapshot carry the id of Debezium's own transaction, which stays open and says nothing.
+    """
+    return {
+        source.txId
+        for source in sources
+        if source.txId is not None and source.ts_ms >= since_ms and source.snapshot in _STREAMED
+    }
+
+
+def hidden(transaction: int, snapshot: str) -> bool:
+    """Whether a transaction is invisible in a snapshot.
+
+    Args:
+        snapshot: as `pg_current_snapshot()` writes it: `xmin:xmax:xip,xip`, 64-bit ids.
+    """
+    lowest, end, running = snapshot.split(":")
+    xmin, xmax = int(lowest), int(end)
+    ahead = (transaction - xmax + _WRAP // 2) % _WRAP - _WRAP // 2
+    if ahead >= 0:
+        return ahead < _FOREIGN
+    whole = xmax + ahead
+    return whole >= xmin and str(whole) in running.split(",")
