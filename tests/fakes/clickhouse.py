@@ -1,15 +1,14 @@
-"""ClickHouse in memory: rows by sort key, the newest version shown."""
+"""ClickHouse in memory: rows by sort key, the newest version shown; and parts, which a reader's window leaves out."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from stream.pipeline.placement import month_of
 from stream.pipeline.reindex import Standing
 from stream.pipeline.writes import Key, Writes
 from stream.tables import SCORE, SCORECARD, TARGETS, Table
@@ -34,14 +33,32 @@ class _State:
     row: tuple[Any, ...]
 
 
+@dataclass(slots=True)
+class _Part:
+    """What one insert, or a merge of several, left in one ClickHouse partition."""
+
+    shard: int
+    table: str
+    month: int
+    low: int  # the least and the greatest event time of its rows, delete markers too
+    high: int
+    states: dict[Key, _State]
+
+
 class FakeClickHouse:
-    """Shards of ReplacingMergeTree, always merged: the highest version wins, of equal ones the last inserted."""
+    """Shards of ReplacingMergeTree: the highest version wins, of equal ones the last inserted.
+
+    `visible` is what a reader without a condition sees. `within` is what a reader of a span of event time sees: parts
+    whose event times lie outside of it are left out first, and only then the newest state of each sort key is looked
+    for, as ClickHouse does it under FINAL.
+    """
 
     def __init__(self, *, shards: int = 2, on_call: OnCall = nothing) -> None:
         self.on_call = on_call
         self.shards = shards
         self.states: dict[Key, _State] = {}
         self.by_scorecard: dict[int, set[Key]] = defaultdict(set)
+        self.parts: list[_Part] = []  # in the order of their inserts
         self.rows_written = 0
         self.calls: Counter[str] = Counter()
         self.order: Callable[[list[Any]], list[Any]] = lambda inserts: inserts  # in which inserts of a write arrive
@@ -51,8 +68,10 @@ class FakeClickHouse:
             self._call("write")
             assert 0 <= shard < self.shards
             assert len(columns) == len(table.insert_columns)
+            fresh: dict[int, _Part] = {}
             for row in zip(*columns, strict=True):
-                self._insert(shard, table, row)
+                self._insert(shard, table, row, fresh)
+            self.parts += fresh.values()
 
     def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
         found: list[Standing] = []
@@ -86,6 +105,28 @@ class FakeClickHouse:
         rows = [state.row[:-2] for key, state in self.states.items() if key.table == table.target and not state.deleted]
         return sorted(rows, key=repr)
 
+    def within(self, table: Table, low: int, high: int) -> list[tuple[Any, ...]]:
+        """What `<target>_current` shows `WHERE event_time >= low AND event_time < high`; sorted as `visible`."""
+        newest: dict[Key, _State] = {}
+        for part in self.parts:
+            if part.table == table.target and part.low < high and part.high >= low:
+                _replace(newest, part.states)
+        rows = [s.row[:-2] for s in newest.values() if not s.deleted and low <= s.row[2] < high]
+        return sorted(rows, key=repr)
+
+    def merge_some(self, first: int, count: int) -> None:
+        """Merge up to `count` parts with the part at `first`: the next ones of its ClickHouse partition."""
+        if not self.parts:
+            return
+        into = self.parts[first % len(self.parts)]
+        same = [p for p in self.parts if (p.shard, p.table, p.month) == (into.shard, into.table, into.month)]
+        at = next(i for i, part in enumerate(same) if part is into)
+        for part in same[at + 1 : at + 1 + count]:
+            _replace(into.states, part.states)
+            self.parts = [p for p in self.parts if p is not part]
+        times = [state.row[2] for state in into.states.values()]
+        into.low, into.high = min(times), max(times)
+
     def visible_keys(self) -> list[Key]:
         return [key for key, state in self.states.items() if not state.deleted]
 
@@ -93,17 +134,35 @@ class FakeClickHouse:
         self.on_call(name)
         self.calls[name] += 1
 
-    def _insert(self, shard: int, table: Table, row: tuple[Any, ...]) -> None:
+    def _insert(self, shard: int, table: Table, row: tuple[Any, ...], fresh: dict[int, _Part]) -> None:
         self.rows_written += 1
         for column, value in zip(table.all_columns, row, strict=False):
             _check_type(table, column.name, column.kind, column.nullable, value)
-        version, deleted = row[-2:]
-        row_id = row[1] if table is SCORECARD else row[table.insert_columns.index(SCORE.id)]
-        key = Key(shard, table.target, row[0], row[1], row_id, _month(row[2]))
-        held = self.states.get(key)
-        if held is None or version >= held.version:
-            self.states[key] = _State(version, deleted, row)
-            self.by_scorecard[row[1]].add(key)
+        key, state = sort_key(shard, table, row), _State(row[-2], row[-1], row)
+        _replace(self.states, {key: state})
+        self.by_scorecard[row[1]].add(key)
+        at, month = row[2], month_of(row[2])
+        part = fresh.setdefault(month, _Part(shard, table.target, month, at, at, {}))
+        part.low, part.high = min(part.low, at), max(part.high, at)
+        _replace(part.states, {key: state})
+
+
+def key_time(time_us: int) -> int:
+    """What the sort key has of the event time: the month."""
+    return month_of(time_us)
+
+
+def sort_key(shard: int, table: Table, row: tuple[Any, ...]) -> Key:
+    """Which rows of a shard are states of one: the sort key of the tables."""
+    row_id = row[1] if table is SCORECARD else row[table.insert_columns.index(SCORE.id)]
+    return Key(shard, table.target, row[0], row[1], row_id, key_time(row[2]))
+
+
+def _replace(held: dict[Key, _State], later: Mapping[Key, _State]) -> None:
+    for key, state in later.items():
+        before = held.get(key)
+        if before is None or state.version >= before.version:
+            held[key] = state
 
 
 def _check_type(table: Table, name: str, kind: str, nullable: bool, value: Any) -> None:
@@ -112,9 +171,3 @@ def _check_type(table: Table, name: str, kind: str, nullable: bool, value: Any) 
         assert nullable, f"{table.target}.{name} is not nullable"
     else:
         assert isinstance(value, _PYTHON[kind]), f"{table.target}.{name}: {value!r}"
-
-
-@lru_cache(4096)
-def _month(time_us: int) -> int:
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
-    return at.year * 100 + at.month

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import Any
 from uuid import UUID
 
 from stream.pipeline.dead_letter import Message
 from stream.pipeline.envelope import Envelope
-from stream.tables import CHATS, TARGETS
+from stream.tables import CHATS, TARGETS, Table
 from tests.fakes import (
     APPEAL_TYPES,
 )
@@ -75,3 +76,16 @@ class Checks:
                 missing = [row for row in expected if row not in visible]
                 extra = [row for row in visible if row not in expected]
                 raise Violation(f"C1/C3: {table.target}: missing {missing}, extra {extra}")
+            if self.faults.windows and self.fake_target:
+                self._check_windows(table, expected)
+
+    def _check_windows(self, table: Table, expected: list[tuple[Any, ...]]) -> None:
+        """C1 to C3 for readers of a span of event time: parts outside of it are left out before states are compared."""
+        borders = sorted({moment + beside for moment in self.faults.times for beside in (0, 1)})
+        for low, high in itertools.combinations([0, *borders, 1 << 62], 2):
+            wanted = [row for row in expected if low <= row[2] < high]
+            seen = self.target.within(table, low, high)
+            if seen != wanted:
+                missing = [row for row in wanted if row not in seen]
+                extra = [row for row in seen if row not in wanted]
+                raise Violation(f"C1/C3: {table.target} from {low} to {high}: missing {missing}, extra {extra}")

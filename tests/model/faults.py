@@ -45,6 +45,7 @@ class Faults:
     resend: bool = True
     toast: bool = True
     initial: bool = True  # some rows are there before the connector starts
+    windows: bool = False  # readers ask for spans of event time at the end of each round
     rows: int = 3  # scorecards; one score more, one chat less: the fewer, the more happens to each
     places: int = len(TIMES)  # event times that occur
     score_key: tuple[str, ...] = ("scorecard_id", "score_id")

@@ -125,9 +125,14 @@ class World(Choices, Writers, Workers, Replays, Checks):
             actions.append((1, self._resend))
         if self.faults.replay:
             actions.append((4, self._replay))
-        if not self.fake_target:
-            actions.append((1, self.target.merge))
+        actions.append((1, self._merge_parts))
         self._weighted(actions)()
+
+    def _merge_parts(self) -> None:
+        if self.fake_target:
+            self.target.merge_some(self._below(1_000), self._one_of([1, 2, 4]))
+        else:
+            self.target.merge()
 
     def _drain(self) -> None:
         """No more changes and faults; everything that is under way comes to its end, in any order."""
