@@ -50,11 +50,13 @@ class Retrier:
             return step()
         except Retry as error:  # the first try costs nothing but the call
             self._on_retry(type(error).__name__)
-            log.warning("retry cause=%r", str(error))
+            log.warning("retry", extra={"cause": str(error)})
         return self._retrying.copy()(step)
 
     def _before_sleep(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
         self._on_retry(type(error).__name__)
         wait_s = state.next_action.sleep if state.next_action is not None else 0.0
-        log.warning("retry attempt=%d wait_s=%.2f cause=%r", state.attempt_number + 1, wait_s, str(error))
+        log.warning(
+            "retry", extra={"attempt": state.attempt_number + 1, "wait_s": round(wait_s, 2), "cause": str(error)}
+        )

@@ -79,7 +79,7 @@ def _slot(readings: Readings) -> Iterator[Finding]:
         return
     name, slot = readings.slot_name, source.value
     if slot is None:
-        text = f"Postgres has no replication slot {name}: the connector makes it when it starts."
+        text = f"Postgres has no replication slot {name}. A connector that has an offset cannot go on without it."
         yield Finding("slot-missing", PAGE, "The replication slot is not there", text)
         return
     if slot.invalid or slot.wal_status == "lost":

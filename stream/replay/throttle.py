@@ -84,7 +84,7 @@ class Throttle:
         self._allowed = min(self._allowed, self._ceiling)
 
     def room(self, most: int) -> int:
-        """How many messages may be taken now, at most `most`; a tenth of a second's worth may be taken at once."""
+        """Number of messages that a process may take now, at most `most`; at once a fifth of a second's worth."""
         if self.allowed_per_s is None:
             return most
         now = self._clock()
@@ -100,6 +100,6 @@ class Throttle:
         return min(most, max(100, int(min(allowed * _SLOW_BATCH_S, max(1_000, allowed * _BURST_S)))))
 
     def took(self, messages: int) -> None:
-        """So many were taken."""
+        """Subtract the messages that the process took."""
         if self.allowed_per_s is not None:
             self._tokens -= messages

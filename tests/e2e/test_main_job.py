@@ -117,7 +117,7 @@ def test_clickhouse_away_for_a_while(universe: Universe, stack: object) -> None:
             stack.kill("clickhouse-1")  # type: ignore[attr-defined]
             for _ in range(50):
                 workload.change()
-            wait_for("the worker retries", lambda: 'msg="retry' in worker.log.read_text("utf-8"), deadline_s=30)
+            wait_for("the worker retries", lambda: "msg=retry" in worker.log.read_text("utf-8"), deadline_s=30)
             # when it comes back
             stack.start("clickhouse-1")  # type: ignore[attr-defined]
             # then nothing is missing

@@ -181,7 +181,7 @@ def test_an_outage_is_no_stall(universe: Universe, workload: Workload) -> None:
         universe.wait_until_equal()
         assert worker.alive()
         log = worker.log.read_text("utf-8")
-    assert 'msg="retry' in log
+    assert "msg=retry" in log
     assert "watchdog: no progress" not in log
 
 
