@@ -20,6 +20,7 @@ from stream import metrics
 from stream.cli import COMMANDS, cli
 from stream.config import PREFIX, Settings
 from stream.connect import connector
+from stream.pipeline import types
 from stream.web import runbooks
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -33,6 +34,7 @@ def pages() -> dict[str, str]:
         "metrics.md": ("stream/metrics.py", metric_tables),
         "commands.md": ("stream/cli.py and stream/commands/", commands),
         "runbooks.md": ("stream/web/runbooks.py", runbooks.markdown),
+        "types.md": ("stream/pipeline/types.py", types.table),
         "connector.md": ("stream/connect/scorestream-source.json and stream/connect/connector.py", connector_config),
     }
     return {name: _MADE.format(source=source) + text() for name, (source, text) in made.items()}

@@ -21,7 +21,8 @@ from stream.errors import Refused
 from stream.pipeline.account import account, log_letters, refusal_of_change
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.decisions import plan_scorecards, plan_scores
-from stream.pipeline.envelope import DELETE, STARTED_AT, Decoded, Decoder, Envelope, Upserts
+from stream.pipeline.decoder import Decoder
+from stream.pipeline.envelope import DELETE, STARTED_AT, Decoded, Envelope, Upserts
 from stream.pipeline.ledger import Done, Ledger, Outcome
 from stream.pipeline.moves import moved_conversations
 from stream.pipeline.placement import GONE, Place, own_row_changed

@@ -22,6 +22,7 @@ UNAVAILABLE = "__debezium_unavailable_value"  # Debezium's stand-in for an uncha
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_AMBIGUOUS = 10**13  # as microseconds the spring of 1970, as milliseconds a time up to 2286
 _HEX = b"0123456789abcdefABCDEF"
 _UUID_CHARS = 36
 _HYPHENS = (8, 13, 18, 23)
@@ -45,7 +46,10 @@ def convert_checked(column: Column, values: list[Any], bad: Bad) -> list[Any]:
         for index, value in enumerate(values):
             if value is not None and not INT_MIN <= value <= INT_MAX:
                 bad.setdefault(index, Refused("bad_int", f"{column.name} is outside of 16 bits"))
-    found = convert(column, values, bad)
+    if column.kind == "time":
+        found = _each(values, micros, bad, reason="bad_time", of=column)
+    else:
+        found = convert(column, values, bad)
     if not column.nullable:
         for index, value in enumerate(found):
             if value is None:
@@ -156,7 +160,13 @@ def _times(of: Column, column: list[Any], bad: Bad) -> list[Any]:
             return found
     except TypeError:  # None, or numbers, among them
         pass
-    return _each(column, micros, bad, reason="bad_time", of=of)
+    return _each(column, _sent_micros, bad, reason="bad_time", of=of)
+
+
+def _sent_micros(value: datetime | int) -> int:
+    if isinstance(value, int) and abs(value) < _AMBIGUOUS:
+        raise ValueError("may be milliseconds, or days")
+    return micros(value)
 
 
 def _floats(of: Column, column: list[Any], bad: Bad) -> list[Any]:

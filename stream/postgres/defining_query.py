@@ -19,6 +19,7 @@ from stream.times import moment
 
 MODULUS = 1 << 64
 _UUID = "^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"
+_BEYOND_FLOAT8 = "1.797693134862315807e308"  # what is nearer to infinity than to the greatest double, about
 _TIMES = {"timestamptz": "timestamptz_send", "timestamp": "timestamp_send"}
 Types = Mapping[tuple[str, str], str]  # (table, column) -> Postgres' name of its type
 
@@ -49,7 +50,7 @@ class Source:
 
     @property
     def customer(self) -> str:
-        return "s.customer_id::text"
+        return text_of("s.customer_id", self.types.get((SCORECARD.source, "customer_id"), "text"))
 
     @property
     def ordinary(self) -> str:
@@ -80,7 +81,7 @@ class Source:
         if column.name == "is_process":
             return f"boolsend({self.process})"
         if column.name == "customer_id":
-            return self._bytes(Column("customer_id", "text", nullable=False), "s.customer_id", "text")
+            return self._bytes(Column("customer_id", "text", nullable=False), self.customer, "text")
         alias, owner = ("s", SCORECARD.source) if column.name == "scorecard_id" else (_alias(table), table.source)
         return self._bytes(column, f"{alias}.{quoted(column.name)}", self.types[owner, column.name])
 
@@ -104,7 +105,8 @@ class Source:
             name = f"{_alias(table)}.{quoted(column.name)}"
             kind = self.types[table.source, column.name]
             if column.kind == "float":
-                found.append(f"CASE WHEN {name}::float8 - {name}::float8 <> 0 THEN '{column.name} is not finite' END")
+                number = float_of(name, kind)
+                found.append(f"CASE WHEN {number} - {number} <> 0 THEN '{column.name} is not finite' END")
             elif column.kind == "time":
                 bounds = f"BETWEEN '{moment(TIME_MIN_US)}' AND '{moment(TIME_MAX_US)}'"
                 text = f"{column.name} is outside of 1900 to 2299"
@@ -125,18 +127,32 @@ class Source:
             case "time":
                 plain = f"{_TIMES[kind]}({name})" if kind in _TIMES else f"timestamptz_send({name}::timestamptz)"
             case "float":
-                plain = f"float8send({name}::float8)"
+                plain = f"float8send({float_of(name, kind)})"
             case "int":
                 plain = f"int4send({name}::int4)"
             case "bool":
                 plain = f"boolsend({name}::bool)"
             case _:
-                plain = f"convert_to({name}::text, 'UTF8') || '\\x00'::bytea"
+                plain = f"convert_to({text_of(name, kind)}, 'UTF8') || '\\x00'::bytea"
         if not column.nullable:
             return f"({plain})"
         if column.kind == "uuid" and kind != "uuid":
             return f"(CASE WHEN {name}::text <> '' THEN '\\x01'::bytea || ({plain}) ELSE '\\x00'::bytea END)"
         return f"coalesce('\\x01'::bytea || {plain}, '\\x00'::bytea)"
+
+
+def float_of(name: str, kind: str) -> str:
+    """A number as the double that the connector sends; infinite where no double holds it."""
+    if kind == "float4":  # the connector sends its shortest decimal, and not the double that it widens to
+        return f"({name}::text::float8)"
+    if kind == "numeric":
+        return f"(CASE WHEN abs({name}) >= {_BEYOND_FLOAT8} THEN 'Infinity'::float8 ELSE {name}::float8 END)"
+    return f"{name}::float8"
+
+
+def text_of(name: str, kind: str) -> str:
+    """A text as the connector sends it: of char(n) with its padding, which a cast to text would cut off."""
+    return f"convert_from(bpcharsend({name}::bpchar), 'UTF8')" if kind == "bpchar" else f"{name}::text"
 
 
 def link_as(name: str, kind: str) -> str:
@@ -170,8 +186,9 @@ def _spellings(source: Source, ids: Sequence[str]) -> list[str]:
 def source_of(connection: psycopg.Connection[Any], schema: str) -> Source:
     """Postgres' side of the checksums, for the types that its columns have."""
     rows = connection.execute(
-        "SELECT c.relname, a.attname, t.typname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid "
+        "SELECT c.relname, a.attname, coalesce(b.typname, t.typname) "
+        "FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype "
         "WHERE n.nspname = %s AND c.relname = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped",
         (schema, [CHATS, *(table.source for table in TARGETS)]),
     )

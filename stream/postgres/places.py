@@ -18,11 +18,13 @@ from stream.pipeline.reindex import Snapshot
 from stream.pipeline.visibility import hidden
 from stream.postgres import row_versions
 from stream.postgres.connection import Connection, Postgres, is_readable, quoted
-from stream.postgres.defining_query import link_as
+from stream.postgres.defining_query import float_of, link_as, text_of
 from stream.postgres.row_versions import Seen
 from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table
 from stream.times import POSTGRES_EPOCH_US
 
+# Names that say less than the type: `character` alone is character(1), and would cut an id to its first digit.
+_SHORT = {"character": "bpchar", "real": "float4"}
 _BEYOND = 2**63 - 1
 # A synchronous standby acknowledges within milliseconds; what takes longer is retried with backoff, and told.
 _VISIBLE_S = 1.0
@@ -198,15 +200,16 @@ class _Statements:
         link = "s.conversation_id"
         if link_type != chat_type:  # cast the scorecard's side, so that the chats' index still serves
             link = link_as("s.conversation_id", chat_type)
+        customer = text_of("s.customer_id", types[SCORECARD.source, "customer_id"])
         process = "(s.conversation_id IS NULL OR s.conversation_id::text = '')"
         wanted = f"unnest(%s::{card_type}[]) WITH ORDINALITY AS w(id, n)"
         time = f"CASE WHEN {process} THEN s.scorecard_time ELSE c.started_at END"
         self.places = f"""
-            SELECT w.n, s.customer_id::text, s.scorecard_type::bigint, {process}, ({time})::timestamptz,
+            SELECT w.n, {customer}, s.scorecard_type::bigint, {process}, ({time})::timestamptz,
                 {row_versions.COLUMNS}
             FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id
             LEFT JOIN {chats} c ON c.conversation_id = {link}"""
-        self.owners = f"SELECT w.n, s.customer_id::text FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id"
+        self.owners = f"SELECT w.n, {customer} FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id"
         plain = _are_plain(connection, schema, (SCORECARD.source, CHATS))
         self.changed = row_versions.CHANGED.format(scorecards=scorecards, chats=chats) if plain else None
         horizon = "SELECT NULL::bigint"
@@ -223,7 +226,7 @@ class _Statements:
             LEFT JOIN LATERAL ({horizon}) AS h(begun) ON true"""
         self.rows = {
             table.target: f"""
-            SELECT w.n, {", ".join(_column(column) for column in table.columns)}
+            SELECT w.n, {", ".join(_column(column, types[table.source, column.name]) for column in table.columns)}
             FROM {wanted} JOIN {source} s ON s.scorecard_id = w.id"""
             for table, source in ((SCORECARD, scorecards), (SCORE, scores))
         }
@@ -231,9 +234,10 @@ class _Statements:
 
 def _column_types(connection: Connection, schema: str) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {
-        (table, column): kind
+        (table, column): _SHORT.get(kind, kind)
         for table, column, kind in connection.execute(
-            "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a "
+            "SELECT c.relname, a.attname, format_type(CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END, NULL) "
+            "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
             "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
             "WHERE n.nspname = %s AND a.attnum > 0 AND NOT a.attisdropped",
             (schema,),
@@ -267,10 +271,21 @@ def required_columns() -> list[tuple[str, str]]:
     return [*copied, (CHATS, "conversation_id"), (CHATS, "started_at")]
 
 
-def _column(column: Column) -> str:
+def _column(column: Column, kind: str) -> str:
     name = f"s.{quoted(column.name)}"
-    casts = {"uuid": f"{name}::text", "text": f"{name}::text", "float": f"{name}::float8", "int": f"{name}::bigint"}
-    return _micros(name) if column.kind == "time" else casts.get(column.kind, name)
+    match column.kind:
+        case "time":
+            return _micros(name)
+        case "float":
+            return float_of(name, kind)
+        case "text":
+            return text_of(name, kind)
+        case "uuid":
+            return f"{name}::text"
+        case "int":
+            return f"{name}::bigint"
+        case _:
+            return name
 
 
 def _xid(alias: str) -> str:

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from stream.pipeline.envelope import Decoder
+from stream.pipeline.decoder import Decoder
 from stream.pipeline.writes import Layout
 from stream.tables import SOURCES
 from tests.fakes import (

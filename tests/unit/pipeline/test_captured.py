@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from stream.pipeline.envelope import Decoder, Envelope
+from stream.pipeline.decoder import Decoder
+from stream.pipeline.envelope import Envelope
 from stream.pipeline.ordering import version
 from tests import scenario
 from tests.fakes import FakeDebezium, FakeLog, FakePostgres, Transaction

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from stream.errors import Refused
-from stream.pipeline.envelope import Decoder, Envelope
+from stream.pipeline.decoder import Decoder
+from stream.pipeline.envelope import Envelope
 from tests.fakes import envelope, iso
 
 ID = "50000000-0000-4000-8000-000000000001"

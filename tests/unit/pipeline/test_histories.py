@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.pipeline import decisions, envelope, moves, pipeline, settle
+from stream.pipeline import decisions, decoder, moves, pipeline, settle
 from stream.pipeline.ordering import LSN_MAX, version
 from stream.pipeline.placement import Place, State, month_of
 from stream.pipeline.reindex import Reindex, plan_reindex
@@ -76,7 +76,7 @@ def _commit_first(fetch: Callable[[World], None]) -> Callable[[World], None]:
 
 
 MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "version by the row's LSN alone": lambda m: m.setattr(envelope, "version", _raw_lsn),
+    "version by the row's LSN alone": lambda m: m.setattr(decoder, "version", _raw_lsn),
     "commit before write": lambda m: m.setattr(World, "_fetch", _commit_first(World._fetch)),
     "scores of appeals are kept": lambda m: m.setattr(pipeline, "plan_scores", _scores_of_appeals_kept),
     "no confirm": lambda m: m.setattr(pipeline.Pipeline, "_confirm", _no_confirm),

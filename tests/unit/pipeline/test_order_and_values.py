@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stream.errors import Refused
 from stream.pipeline.ordering import LSN_MAX, commit_lsn, lsn, version
 from stream.pipeline.placement import TIME_MAX_US, TIME_MIN_US, Place, State, month_of, place_of, shard_of
-from stream.pipeline.values import Bad, are_uuids, convert, uuid_int, uuid_ints, uuid_text
+from stream.pipeline.values import Bad, are_uuids, convert, convert_checked, uuid_int, uuid_ints, uuid_text
 from stream.tables import Column
 
 LSNS = st.integers(0, LSN_MAX)
@@ -89,7 +89,7 @@ def test_times_are_exact_microseconds(time: datetime) -> None:
 @pytest.mark.parametrize("time", [datetime(2300, 1, 1, tzinfo=UTC), datetime(1899, 12, 31, tzinfo=UTC), 2**62])
 def test_times_that_clickhouse_cannot_hold_are_refused(time: datetime | int) -> None:
     found: Bad = {}
-    assert convert(Column("t", "time"), [time, 0], found) == [None, 0]
+    assert convert_checked(Column("t", "time"), [time, 0], found) == [None, 0]
     assert found[0].reason == "bad_time"
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from stream.pipeline import envelope
+from stream.pipeline import decoder
 from stream.pipeline.decisions import plan_scores
 from stream.pipeline.ledger import Outcome
 from stream.pipeline.placement import GONE, Place, State
@@ -38,7 +38,7 @@ def score(number, card, *, op="c", before=None, **after):
 
 def planned(*values):
     places = {card: place for card, place in CARDS.items() if place is not GONE}
-    plan = plan_scores(envelope.Decoder("scores").decode(values), places, Layout(2, 1))
+    plan = plan_scores(decoder.Decoder("scores").decode(values), places, Layout(2, 1))
     return plan, {(shard, table.target): columns for shard, table, columns in plan.writes}
 
 

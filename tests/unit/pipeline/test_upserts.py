@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from stream.pipeline.decisions import plan_scorecards, plan_scores
-from stream.pipeline.envelope import Decoder
+from stream.pipeline.decoder import Decoder
 from stream.pipeline.placement import Place, State
 from stream.pipeline.plan import plan_upserts, scorecard_ids, versions_of
 from stream.pipeline.upserts import UpsertDecoder

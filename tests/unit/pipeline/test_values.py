@@ -12,7 +12,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream.pipeline.placement import TIME_MAX_US, TIME_MIN_US
-from stream.pipeline.values import Bad, are_uuids, convert, finite, micros, uuid_int, uuid_ints, uuid_text
+from stream.pipeline.values import (
+    Bad,
+    are_uuids,
+    convert,
+    convert_checked,
+    finite,
+    micros,
+    uuid_int,
+    uuid_ints,
+    uuid_text,
+)
 from stream.tables import Column
 
 UUIDS = st.uuids()
@@ -94,7 +104,7 @@ def test_times_are_exact_to_the_microsecond(at: datetime) -> None:
 @pytest.mark.parametrize("value", [TIME_MIN_US - 1, TIME_MAX_US + 1, datetime(1899, 12, 31, tzinfo=UTC)])
 def test_times_beyond_what_clickhouse_holds_are_refused(value: Any) -> None:
     bad: Bad = {}
-    assert convert(Column("created_at", "time"), [0, value, None], bad) == [0, None, None]
+    assert convert_checked(Column("created_at", "time"), [0, value, None], bad) == [0, None, None]
     assert bad[1].reason == "bad_time"
 
 
