@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from stream.clickhouse.shards import Shards
 from stream.config import Settings
 from stream.cutover.follower import Follower, ShadowCaughtUp
 from stream.cutover.shadow_tables import ShadowTables
 from stream.errors import ScorestreamError, UsageError
 from stream.kafka.offsets import TP
 from stream.postgres.connection import Postgres
-from stream.replay.lanes import Lanes
+from stream.postgres.lock import LockSpace
 from stream.replay.state import Replay, ReplayTopic
 from stream.scope import Scope
 from stream.verify.verified import Verified
@@ -31,12 +32,13 @@ from stream.verify.verifier import Verifier
 
 log = logging.getLogger(__name__)
 
-_CUTOVER_LANE = -2
+_LIVE = 0  # the lock's number
 _SHORT_S = 0.3  # a round of catching up that takes no longer is the last before writes are held back
 _LONGEST_S = 2.0  # so is one of up to so long when rounds get no shorter: live waits for that long then
 _SHORTER = 0.8  # of the round before, or it did not get shorter
 _REST_S = 1.0  # at least, before longer rounds are tried again
 _PATIENCE_S = 90.0
+_LET_GO_S = 60.0  # how long a shard that does not answer is asked to let inserts through again
 Say = Callable[[str], None]
 
 
@@ -79,16 +81,15 @@ def cutover(settings: Settings, name: str, *, back: bool = False, wait: bool = T
     Raises:
         UsageError: it cannot be done; the text says the way out. Nothing was exchanged.
     """
-    with ReplayTopic(settings) as topic, _alone(settings, name):
+    with ReplayTopic(settings) as topic, _alone(settings) as lock:
         replay = topic.get(name)
         shadow = check(settings, replay, back=back)
         with (
-            ShadowTables(settings.clickhouse, shadow) as tables,
+            _tables(settings, shadow) as tables,
             Follower(settings, replay.plan, database=shadow) as follower,
         ):
             cut = Cut(name, settings.clickhouse.database, shadow, back)
-            for database in (cut.database, shadow):
-                tables.let_go(database)  # of a cutover that died
+            tables.let_go(cut.database, shadow)  # of a cutover that died
             if _end_the_exchange(settings, tables, replay, cut, since=dict(follower.positions)):
                 _keep(topic, cut)
                 return cut
@@ -102,7 +103,7 @@ def cutover(settings: Settings, name: str, *, back: bool = False, wait: bool = T
                 _refuse_differences(cut.verified, name, shadow)
                 _catch_up(follower, cut)
             say("exchanging the tables")
-            reached = _exchange(tables, follower, cut, before)
+            reached = _exchange(tables, follower, cut, before, lock)
             _keep(topic, cut)
         say("applying what came meanwhile")
         _tail(settings, replay, reached, cut)
@@ -115,7 +116,7 @@ def drop_old(settings: Settings, name: str) -> str:
     Raises:
         UsageError: there was no cutover, or it was taken back: the shadow's name would not hold the old tables.
     """
-    with ReplayTopic(settings) as topic, _alone(settings, name):
+    with ReplayTopic(settings) as topic, _alone(settings):
         replay = topic.get(name)
         state = _state(replay)
         if state != "done" or replay.plan.into is None:
@@ -123,7 +124,7 @@ def drop_old(settings: Settings, name: str) -> str:
                 f"replay {name} has no old tables to drop (cutover: {state}): they are there after `scorestream "
                 f"cutover {name}`"
             )
-        with ShadowTables(settings.clickhouse, replay.plan.into) as tables:
+        with _tables(settings, replay.plan.into) as tables:
             tables.drop(replay.plan.into)
         topic.put({f"{name}/note/cutover": {"state": "dropped", "at_ms": int(time.time() * 1000)}})
         return replay.plan.into
@@ -218,7 +219,9 @@ def _refuse_differences(found: Verified, name: str, shadow: str) -> None:
     )
 
 
-def _exchange(tables: ShadowTables, follower: Follower, cut: Cut, before: dict[str, str]) -> dict[TP, int]:
+def _exchange(
+    tables: ShadowTables, follower: Follower, cut: Cut, before: dict[str, str], lock: LockSpace
+) -> dict[TP, int]:
     """Hold back, catch up, exchange, let go; returns the positions up to which the new tables are complete."""
     held_at = time.monotonic()
     tables.hold(cut.database)
@@ -229,14 +232,18 @@ def _exchange(tables: ShadowTables, follower: Follower, cut: Cut, before: dict[s
         caught_up_s = time.monotonic() - held_at - refused_s
         # Before the exchange: to begin too early is harmless, to begin too late leaves rows out.
         follower.begin_next_at_live()
+        if lock.check():
+            raise ScorestreamError(
+                "the lock on the live tables was lost with its connection to Postgres, and another cutover may be "
+                f"under way; nothing was exchanged. Run `scorestream cutover {cut.name}` again"
+            )
         began = time.monotonic()
         tables.exchange(before)
         cut.exchange_s = time.monotonic() - began
     finally:
         # Under which name the held tables stand now depends on whether the exchange happened.
-        tables.let_go(cut.database)
+        tables.let_go(cut.database, cut.old, patience_s=_LET_GO_S)
         cut.held_s = time.monotonic() - held_at
-        tables.let_go(cut.old)
     # The rest of the time is the commit of where to follow from next, and letting go.
     took = {"held_s": cut.held_s, "refused_s": refused_s, "caught_up_s": caught_up_s, "exchange_s": cut.exchange_s}
     log.info("exchanged", extra=took)
@@ -261,7 +268,9 @@ def _end_the_exchange(
     if note.get("state") != "begun" or note.get("back") != cut.back:
         return False
     before = dict(note["before"])
-    if tables.uuids(cut.database) == before:
+    # The tables that were live stand under the shadow's name where this cutover exchanged them. That others are live
+    # now proves nothing: another replay may have been cut over since.
+    if not tables.exchanged(before):
         return False
     began = time.monotonic()
     tables.exchange(before)
@@ -273,8 +282,19 @@ def _end_the_exchange(
 
 
 @contextmanager
-def _alone(settings: Settings, name: str) -> Iterator[None]:
-    with Lanes(Postgres(settings.postgres), f"{settings.kafka.topic_prefix}/{name}") as lanes:
-        if not lanes.claim(_CUTOVER_LANE):
-            raise UsageError(f"a cutover of replay {name} is under way already")
-        yield
+def _alone(settings: Settings) -> Iterator[LockSpace]:
+    """The one cutover of these live tables: two of different replays would release each other's hold."""
+    name = f"scorestream cutover {settings.kafka.topic_prefix}/{settings.clickhouse.database}"
+    with LockSpace(Postgres(settings.postgres), name, what="lock of the cutover") as lock:
+        if not lock.claim(_LIVE):
+            raise UsageError(
+                f"a cutover of the live tables in {settings.clickhouse.database} is under way already; wait for its end"
+            )
+        yield lock
+
+
+@contextmanager
+def _tables(settings: Settings, shadow: str) -> Iterator[ShadowTables]:
+    own = settings.clickhouse
+    with Shards(own) as shards:
+        yield ShadowTables(shards, live=own.database, shadow=shadow, cluster=own.cluster)

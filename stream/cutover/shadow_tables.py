@@ -1,127 +1,153 @@
-"""The live tables and a shadow's, on all shards: hold writes back, exchange, which is which. DDL only, no row is read.
+"""The live tables and a shadow's, on all shards: hold inserts back, exchange names, tell which table is which.
 
-Holding back: a table that allows no part more than it has refuses every insert as "too many parts", an error that each
-writer knows as one that passes and tries again; readers notice nothing.
+Enters: names of databases. Leaves: DDL and settings of tables; no row is read or written. Holding back: a table that
+allows no part more than it has refuses every insert as "too many parts", an error that each writer retries; readers
+notice nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from operator import methodcaller
-from typing import Any, TypeVar
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping
 
-from stream.clickhouse.schema import apply as schema_apply
-from stream.clickhouse.shards import connect, shard_error
-from stream.config import ClickHouseSettings
+from stream.clickhouse.shards import Shards
+from stream.errors import ClickHouseRefused, ClickHouseUnavailable, ScorestreamError, UsageError
 from stream.tables import TARGETS
 
-T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 # The second setting: without it the first holds for tables with small parts only.
 _HOLD = "parts_to_throw_insert = 1, max_avg_part_size_for_too_many_parts = 9000000000000000000"
 _RESET = "parts_to_throw_insert, max_avg_part_size_for_too_many_parts"
+_PAUSE_S = 0.5  # between two tries to let a shard go
 
 Uuids = dict[str, str]  # "<shard>/<table>" -> UUID
 
 
 class ShadowTables:
-    """One client for each shard; `with`-able. Raises ClickHouseUnavailable and ClickHouseRefused."""
+    """The tables of both databases on all shards. Raises ClickHouseUnavailable and ClickHouseRefused.
 
-    def __init__(self, settings: ClickHouseSettings, shadow: str) -> None:
-        self._settings = settings
-        self._live = settings.database
+    Args:
+        live: the database that readers use.
+        shadow: the database of the replay.
+        cluster: name of the ClickHouse cluster whose replicas a statement has to reach; None: the listed shards only.
+    """
+
+    def __init__(self, shards: Shards, *, live: str, shadow: str, cluster: str | None = None) -> None:
+        self._shards = shards
+        self._live = live
         self._shadow = shadow
-        self._on_cluster = f" ON CLUSTER `{settings.cluster}`" if settings.cluster else ""
-        self._clients: dict[int, Any] = {}
-        self._threads = ThreadPoolExecutor(len(settings.shards), thread_name_prefix="shard")
+        self._on_cluster = f" ON CLUSTER `{cluster}`" if cluster else ""
 
     def uuids(self, database: str) -> Uuids:
-        """Which tables stand under the database's names: exchanged tables keep their UUIDs."""
+        """Which tables stand under the database's names on each shard: exchanged tables keep their UUIDs."""
         names = ", ".join(f"'{table.target}'" for table in TARGETS)
-        query = f"SELECT name, toString(uuid) FROM system.tables WHERE database = '{database}' AND name IN ({names})"
-        shards = list(range(len(self._settings.shards)))
-        answers = self._each(shards, lambda client: client.query(query).result_rows)
-        return {f"{shard}/{name}": uuid for shard, rows in zip(shards, answers, strict=True) for name, uuid in rows}
+        rows = self._shards.everywhere(
+            f"SELECT name, toString(uuid) FROM system.tables WHERE database = '{database}' AND name IN ({names})"
+        )
+        return {f"{shard}/{name}": uuid for shard, name, uuid in rows}
+
+    def exchanged(self, before: Mapping[str, str]) -> set[str]:
+        """Of the tables that were live, those that stand under the shadow's name now ("<shard>/<table>")."""
+        shadow = self.uuids(self._shadow)
+        return {key for key, uuid in before.items() if shadow.get(key) == uuid}
 
     def hold(self, database: str) -> None:
         """From now on inserts into these tables are refused, for the time being."""
-        self._ddl(f"ALTER TABLE `{database}`.`{{table}}`{self._on_cluster} MODIFY SETTING {_HOLD}")
+        for table in TARGETS:
+            statement = f"ALTER TABLE `{database}`.`{table.target}`{self._on_cluster} MODIFY SETTING {_HOLD}"
+            self._shards.each(lambda shard, sql=statement: self._shards.command(shard, sql), self._told())  # type: ignore[misc]
 
-    def let_go(self, database: str) -> None:
-        """Inserts are taken again; where they were, nothing changes."""
-        held = self._held(database)
-        for shard, table in held:
-            statement = f"ALTER TABLE `{database}`.`{table}`{self._on_cluster} RESET SETTING {_RESET}"
-            self._run(shard, methodcaller("command", statement))
+    def let_go(self, *databases: str, patience_s: float = 0.0) -> None:
+        """Let inserts into held tables through again; where none are held, nothing changes.
 
-    def exchange(self, before: Uuids) -> None:
-        """Live and shadow tables change their names, on all shards at once. `before`: the live tables' UUIDs.
+        Each shard is asked by itself, so that one that is down keeps no other held.
 
-        What is exchanged already (by a cutover that died) is left alone.
+        Args:
+            patience_s: how long a shard that does not answer is tried again.
+
+        Raises:
+            ScorestreamError: a shard did not answer in time; the text names it, and the statements.
+        """
+        deadline = time.monotonic() + patience_s
+        left = list(range(self._shards.count))
+        while True:
+            faults = dict(zip(left, self._shards.each(lambda shard: self._free(shard, databases), left), strict=True))
+            left = [shard for shard, fault in faults.items() if fault]
+            if not left:
+                return
+            if time.monotonic() >= deadline:
+                break
+            threading.Event().wait(_PAUSE_S)
+        tables = ", ".join(f"`{database}`.`{table.target}`" for database in databases for table in TARGETS)
+        raise ScorestreamError(
+            f"inserts may still be held back: {'; '.join(faults[shard] for shard in left)}. Run the same cutover again "
+            f"when it answers, or there, for each of {tables}: ALTER TABLE .. RESET SETTING {_RESET}"
+        )
+
+    def exchange(self, before: Mapping[str, str]) -> None:
+        """Live and shadow tables change their names, on all shards.
+
+        What is exchanged already, by a cutover that died, is left alone.
+
+        Args:
+            before: UUIDs of the tables that are live until now.
+
+        Raises:
+            UsageError: other tables are live by now; nothing was exchanged.
+            ScorestreamError: afterwards not all of them have changed places.
         """
         now = self.uuids(self._live)
-
-        def swap(shard: int) -> Callable[[Any], None]:
-            pairs = [
-                f"`{self._live}`.`{t.target}` AND `{self._shadow}`.`{t.target}`"
-                for t in TARGETS
-                if now[f"{shard}/{t.target}"] == before[f"{shard}/{t.target}"]
-            ]
-            # One statement for both tables: a reader between them would see scorecards without their scores.
-            statement = f"EXCHANGE TABLES {', '.join(pairs)}{self._on_cluster}"
-            return lambda client: client.command(statement) if pairs else None
-
-        shards = schema_apply.target_shards(self._settings)
-        swaps = {shard: swap(shard) for shard in shards}
-        self._each_own(swaps)
+        done = self.exchanged(before)
+        strange = sorted(key for key in before if now.get(key) != before[key] and key not in done)
+        if strange:
+            raise UsageError(
+                f"other tables than at the start of this cutover are live on shard/table {', '.join(strange)}: another "
+                "cutover or a rebuild came between. Nothing was exchanged; start the cutover again"
+            )
+        left = {shard: self._left(shard, done) for shard in range(self._shards.count)}
+        if self._on_cluster and not done:
+            self._swap(0, self._left(0, done), self._on_cluster)
+        else:
+            self._shards.each(lambda shard: self._swap(shard, left[shard], ""))
+        if missing := sorted(before.keys() - self.exchanged(before)):
+            raise ScorestreamError(
+                f"ClickHouse acknowledged the exchange, and on shard/table {', '.join(missing)} the old tables are "
+                "still live. Run the same cutover again"
+            )
 
     def drop(self, database: str) -> None:
         """Drop the shadow database and what is in it."""
-        for shard in schema_apply.target_shards(self._settings):
-            self._run(
-                shard, lambda client: client.command(f"DROP DATABASE IF EXISTS `{database}`{self._on_cluster} SYNC")
-            )
+        statement = f"DROP DATABASE IF EXISTS `{database}`{self._on_cluster} SYNC"
+        self._shards.each(lambda shard: self._shards.command(shard, statement), self._told())
 
-    def close(self) -> None:
-        self._threads.shutdown()
-        for client in self._clients.values():
-            client.close()
+    def _told(self) -> list[int]:
+        """The shards to which a statement is sent: one passes it on to its cluster."""
+        return [0] if self._on_cluster else list(range(self._shards.count))
 
-    def __enter__(self) -> ShadowTables:
-        return self
+    def _left(self, shard: int, done: set[str]) -> list[str]:
+        return [table.target for table in TARGETS if f"{shard}/{table.target}" not in done]
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _swap(self, shard: int, tables: Iterable[str], on_cluster: str) -> None:
+        pairs = [f"`{self._live}`.`{table}` AND `{self._shadow}`.`{table}`" for table in tables]
+        if pairs:
+            # One statement for both tables: a reader between them would see scorecards without their scores.
+            self._shards.command(shard, f"EXCHANGE TABLES {', '.join(pairs)}{on_cluster}")
 
-    def _held(self, database: str) -> list[tuple[int, str]]:
-        query = (
-            f"SELECT name FROM system.tables WHERE database = '{database}' "
-            "AND engine_full LIKE '%parts_to_throw_insert = 1,%'"
-        )
-        found = []
-        for shard in schema_apply.target_shards(self._settings):
-            rows = self._run(shard, lambda client: client.query(query).result_rows)
-            found += [(shard, name) for (name,) in rows]
-        return found
-
-    def _ddl(self, statement: str) -> None:
-        def run(client: Any) -> None:
-            for table in TARGETS:
-                client.command(statement.format(table=table.target))
-
-        self._each(schema_apply.target_shards(self._settings), run)
-
-    def _each(self, shards: list[int], call: Callable[[Any], T]) -> list[T]:
-        return list(self._threads.map(lambda shard: self._run(shard, call), shards))
-
-    def _each_own(self, calls: dict[int, Callable[[Any], None]]) -> None:
-        list(self._threads.map(lambda item: self._run(item[0], item[1]), calls.items()))
-
-    def _run(self, shard: int, call: Callable[[Any], T]) -> T:
+    def _free(self, shard: int, databases: Iterable[str]) -> str:
+        """Let one shard's tables go; returns why that failed, or an empty text."""
         try:
-            if shard not in self._clients:
-                self._clients[shard] = connect(self._settings, shard, database="")
-            return call(self._clients[shard])
-        except Exception as error:
-            raise shard_error(self._settings, shard, error) from error
+            for database in databases:
+                for (table,) in self._shards.ask(
+                    shard,
+                    f"SELECT name FROM system.tables WHERE database = '{database}' "
+                    "AND engine_full LIKE '%parts_to_throw_insert = 1,%'",
+                ):
+                    reset = f"ALTER TABLE `{database}`.`{table}`{self._on_cluster} RESET SETTING {_RESET}"
+                    self._shards.command(shard, reset)
+        except (ClickHouseUnavailable, ClickHouseRefused) as error:
+            log.warning("shard is still held", extra={"shard": shard, "cause": str(error)})
+            return str(error)
+        return ""

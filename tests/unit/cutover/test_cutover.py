@@ -49,6 +49,16 @@ def test_what_is_refused_says_why(held, back, says):
         check(SETTINGS, held, back=back)
 
 
+class Lock:
+    """The lock on the live tables, held or lost."""
+
+    def __init__(self, *, lost=False):
+        self._lost = lost
+
+    def check(self):
+        return {0} if self._lost else set()
+
+
 class Steps:
     """Tables and follower in one, which write down what is asked of them."""
 
@@ -70,7 +80,7 @@ class Steps:
 def test_the_replaced_tables_are_followed_from_where_live_was_before_the_exchange():
     # given tables that live has filled up to what it has committed, and no further
     steps = Steps()
-    _exchange(steps, steps, Cut("r", "live", "green", back=False), {})
+    _exchange(steps, steps, Cut("r", "live", "green", back=False), {}, Lock())
     # then the group begins there next, and that is settled before names change: a crash in between loses nothing
     assert steps.done == [
         ("hold", "live"),
@@ -78,8 +88,7 @@ def test_the_replaced_tables_are_followed_from_where_live_was_before_the_exchang
         ("to",),
         ("begin_next_at_live",),
         ("exchange",),
-        ("let_go", "live"),
-        ("let_go", "green"),
+        ("let_go", "live", "green"),
     ]
 
 
@@ -87,8 +96,16 @@ def test_the_replaced_tables_are_followed_from_where_live_was_before_the_exchang
 def test_whatever_fails_live_is_let_go(step):
     steps = Steps(fails_at=step)
     with pytest.raises(ClickHouseUnavailable):
-        _exchange(steps, steps, Cut("r", "live", "green", back=False), {})
-    assert steps.done[-2:] == [("let_go", "live"), ("let_go", "green")]
+        _exchange(steps, steps, Cut("r", "live", "green", back=False), {}, Lock())
+    assert steps.done[-1] == ("let_go", "live", "green")
+
+
+def test_a_cutover_that_lost_its_lock_exchanges_nothing_and_lets_live_go():
+    steps = Steps()
+    with pytest.raises(ScorestreamError, match="nothing was exchanged"):
+        _exchange(steps, steps, Cut("r", "live", "green", back=False), {}, Lock(lost=True))
+    assert "exchange" not in {each[0] for each in steps.done}
+    assert steps.done[-1] == ("let_go", "live", "green")
 
 
 class Rounds:
