@@ -190,6 +190,9 @@ MONITORED = (
     Declared("scorestream_process_up", "1 while a worker, replay or verify answers the monitor.", ("role", "url")),
     Declared("scorestream_consumer_lag_messages", "Messages that wait and that no worker has indexed.", _PARTITION),
     Declared(
+        "scorestream_freshness_target_seconds", "A change that waits longer is late: SCORESTREAM_MONITOR_TARGET_S."
+    ),
+    Declared(
         "scorestream_consumer_lag_seconds",
         "Age of the next message not yet indexed, from its own commit time; 0 when none waits.",
         _PARTITION,

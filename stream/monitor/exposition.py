@@ -46,6 +46,7 @@ def _escaped(value: str) -> str:
 def samples(r: Readings) -> Iterator[Sample]:
     """(metric, label values, value)."""
     yield "scorestream_freshness_seconds", (), freshness(r).seconds
+    yield "scorestream_freshness_target_seconds", (), r.limits.target_s
     for source in (r.kafka, r.slot, r.connect):
         if source.at is not None or source.error is not None:
             yield "scorestream_source_up", (source.name,), float(source.ok)

@@ -35,6 +35,7 @@ def inner_ports():
         "kafka": {int(port) for name, port in listeners if name != "CONTROLLER"},
         "worker": {int(environment("worker")["SCORESTREAM_WEB_PORT"])},
         "monitor": {int(environment("monitor")["SCORESTREAM_MONITOR_PORT"])},
+        "verify": {int(environment("verify")["SCORESTREAM_WEB_PORT"])},
         "prometheus": {9090},
         "grafana": {3000},
     }
@@ -43,9 +44,9 @@ def inner_ports():
 def test_all_parts_of_the_path_are_there():
     assert set(SERVICES) == {
         "postgres", "kafka", "connect", "clickhouse-0", "clickhouse-1", "schema", "connectors", "worker",
-        "monitor", "prometheus", "grafana",
+        "monitor", "verify", "prometheus", "grafana",
     }  # fmt: skip
-    assert set(OURS) == {"schema", "connectors", "worker", "monitor"}
+    assert set(OURS) == {"schema", "connectors", "worker", "monitor", "verify"}
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -74,7 +75,7 @@ def test_published_ports_lead_to_listening_ones_and_do_not_clash():
             address, outer, inner = mapping.split(":")
             assert address == "127.0.0.1", "nothing is published beyond this machine"
             assert int(inner) in inner_ports()[name]
-            published.append(outer)
+            published += outer.split("-")
     assert len(published) == len(set(published))
     head = TEXT.split("name: scorestream")[0]
     assert set(published) == set(re.findall(r"\b\d{4}\b", re.search(r"# Ports(.|\n)*", head)[0]))
@@ -87,9 +88,10 @@ def test_who_watches_asks_where_the_others_listen():
         f"{name}:{dns['port']}" for job in scraped for dns in job.get("dns_sd_configs", []) for name in dns["names"]
     ]
     source = (ROOT / "monitoring/grafana/provisioning/datasources/scorestream.yml").read_text("utf-8")
-    urls = [*yaml.safe_load(source)["datasources"], {"url": environment("monitor")["SCORESTREAM_MONITOR_PROCESSES"]}]
-    asked += [urlsplit(each["url"]).netloc for each in urls]
-    assert set(asked) == {"monitor:6067", "worker:6066", "prometheus:9090"}
+    urls = [each["url"] for each in yaml.safe_load(source)["datasources"]]
+    urls += environment("monitor")["SCORESTREAM_MONITOR_PROCESSES"].split(",")
+    asked += [urlsplit(url).netloc for url in urls]
+    assert set(asked) == {"monitor:6067", "worker:6066", "verify:6068", "prometheus:9090"}
     assert all(int(address.split(":")[1]) in inner_ports()[address.split(":")[0]] for address in asked)
     for name in ("worker", "monitor"):
         (port,) = inner_ports()[name]
@@ -210,3 +212,22 @@ def test_the_least_privileged_users_are_used():
     cdc = (ROOT / "connectors/source/0002_cdc.sql").read_text("utf-8")
     assert f"CREATE ROLE {environment('connect')['SCORESTREAM_CDC_USER']};" in cdc
     assert f"CREATE ROLE {urlsplit(environment('worker')['SCORESTREAM_POSTGRES_DSN']).username};" in cdc
+
+
+def test_after_a_reboot_everything_comes_back_and_no_log_fills_the_disk():
+    once = {"schema", "connectors"}
+    for name, service in SERVICES.items():
+        assert service["restart"] == ("on-failure:5" if name in once else "unless-stopped"), name
+        assert service["logging"]["options"]["max-size"], name
+
+
+def test_workers_scale():
+    (mapping,) = SERVICES["worker"]["ports"]
+    assert "-" in mapping.split(":")[1], "one fixed port would let one worker start"
+
+
+def test_the_image_is_reproducible_and_its_user_is_a_number():
+    text = (ROOT / "docker/Dockerfile").read_text("utf-8")
+    assert re.search(r"^USER \d+$", text, re.M), "kubelet refuses a name where runAsNonRoot is asked for"
+    assert "-c constraints.txt" in text
+    assert "org.opencontainers.image" in text
