@@ -51,9 +51,10 @@ def command(
     REWIND  the committed offset went back; what is processed again is no lag
     AHEAD   the committed offset lies behind the log's end: the topic was created again
     """
-    from stream.monitor.screen import Looker, screen, watch_screen  # noqa: PLC0415  clients take a second to import
+    from stream.monitor.opened import open_looker  # noqa: PLC0415  clients take a second to import
+    from stream.monitor.screen import screen, watch_screen  # noqa: PLC0415
 
-    with Looker(app.settings, ask_monitor=ask_monitor, steady=watch) as looker:
+    with open_looker(app.settings, ask_monitor=ask_monitor, steady=watch) as looker:
         found: dict[str, Any]
         if watch and not as_json:
             found = watch_screen(looker, every_s=every_s, everything=everything)

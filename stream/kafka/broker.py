@@ -146,6 +146,12 @@ class LagSource:
             for number in sorted(topic.partitions)
         ]
 
+    def cluster_id(self) -> str | None:
+        """The id of the cluster, which no other cluster has."""
+        with self._asking():
+            found: str | None = self._admin.list_topics(timeout=self._timeout_s).cluster_id
+        return found
+
     def ends(self, tps: Sequence[TP]) -> dict[TP, int]:
         """The offset after the last that readers of committed transactions see."""
         return self._list_offsets(tps, OffsetSpec.latest())

@@ -1,0 +1,5 @@
+"""The worker: Faust agents over record batches, its watchdog and its supervisor.
+
+Enters: messages of the source tables' topics. Leaves: rows in ClickHouse by way of the pipeline, then committed
+offsets. It never commits an offset whose message is not written.
+"""

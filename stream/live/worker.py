@@ -30,8 +30,8 @@ from stream.live.indexer import TableIndexer
 from stream.live.record_batch import RecordBatch
 from stream.live.summary import Summary
 from stream.live.watchdog import Watchdog
-from stream.monitor.heartbeat import Heartbeats
-from stream.monitor.monitor import Monitor
+from stream.monitor.heartbeat import TIMEOUT_S, Heartbeats
+from stream.monitor.opened import open_monitor
 from stream.tables import CHATS, HEARTBEAT, SOURCES
 from stream.web.health import Check, Health
 from stream.web.server import serve
@@ -55,7 +55,7 @@ def run(settings: Settings) -> int:
     with ExitStack() as opened:
         opened.enter_context(summary)
         opened.callback(worker.close)
-        monitor = Monitor(settings, idle_s=IDLE_S) if settings.web.dashboard else None
+        monitor = open_monitor(settings, idle_s=IDLE_S) if settings.web.dashboard else None
         server = opened.enter_context(
             serve(
                 settings.web,
@@ -88,7 +88,7 @@ class LiveWorker:
         self._shards = Shards(settings.clickhouse)
         self._target = ClickHouseTarget(self._shards, callers=len(SOURCES))
         self._indexers: list[TableIndexer] = []
-        self._heartbeats = Heartbeats(settings.clickhouse)
+        self._heartbeats = Heartbeats(Shards(settings.clickhouse, timeout_s=TIMEOUT_S))
         self._assigned: set[TP] | None = None
 
     def add_agent(self, table: str) -> None:

@@ -24,6 +24,11 @@ def state(readings: Readings, found: list[Finding], head: Headline, fresh: Fresh
         "now": readings.now,
         "started": readings.started,
         "group": readings.group,
+        "installation": installation(
+            readings.kafka.value.cluster if readings.kafka.value is not None else None,
+            source=readings.source,
+            clickhouse=readings.clickhouse,
+        ),
         "target_s": readings.limits.target_s,
         "headline": asdict(head),
         "findings": [asdict(each) for each in found],
@@ -46,6 +51,11 @@ def state(readings: Readings, found: list[Finding], head: Headline, fresh: Fresh
             for s in _sources(readings)
         ],
     }
+
+
+def installation(cluster: str | None, *, source: str, clickhouse: str) -> dict[str, str | None]:
+    """What tells one installation from another: the brokers' cluster id and the names of the databases."""
+    return {"cluster": cluster, "source": source, "clickhouse": clickhouse}
 
 
 def _sources(readings: Readings) -> list[Source[Any]]:

@@ -13,21 +13,18 @@ import logging
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-import urllib3.exceptions
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from stream import metrics
-from stream.clickhouse.shards import connect, shard_error
-from stream.config import ClickHouseSettings
+from stream.clickhouse.shards import Shards
 from stream.errors import ScorestreamError
 
 log = logging.getLogger(__name__)
 
 TABLE = "heartbeat"
-TIMEOUT_S = 5.0  # of one insert: then the next beat is there
+TIMEOUT_S = 5.0  # limit of one insert; the next beat is there by then
 _NEWEST = 10  # values kept of a backlog: the topic has one partition, so the newest come last
 _CLOSE_S = 1.0
 
@@ -80,31 +77,31 @@ def beats(values: Iterable[bytes | None]) -> list[Beat]:
 class Heartbeats:
     """Carries beats to all shards. `offer` from any thread; `close` it."""
 
-    def __init__(self, settings: ClickHouseSettings) -> None:
-        hasty = settings.model_copy(update={"timeout_s": min(TIMEOUT_S, settings.timeout_s)})
-        self._shards = [_Carrier(hasty, shard) for shard in range(len(settings.shards))]
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+        self._carriers = [_Carrier(shards, shard) for shard in range(shards.count)]
 
     def offer(self, values: Iterable[bytes | None]) -> None:
-        """Have these messages written. Returns at once and raises nothing; what still waits gives way to them."""
+        """Have these messages written. Returns at once and raises nothing; beats that still wait give way to them."""
         newest = list(values)[-_NEWEST:]
-        for carrier in self._shards:
+        for carrier in self._carriers:
             carrier.offer(newest)
 
     def close(self) -> None:
         """Stop. An insert that hangs is not waited for."""
-        for carrier in self._shards:
+        for carrier in self._carriers:
             carrier.stop()
-        for carrier in self._shards:
+        for carrier in self._carriers:
             carrier.join()
+        self._shards.close()
 
 
 class _Carrier:
     """The thread of one shard, so that a shard that hangs keeps no beat from the others."""
 
-    def __init__(self, settings: ClickHouseSettings, shard: int) -> None:
-        self._settings = settings
+    def __init__(self, shards: Shards, shard: int) -> None:
+        self._shards = shards
         self._shard = shard
-        self._client: Any = None
         self._failing = False
         self._stopping = False
         self._waiting: list[bytes | None] = []
@@ -133,7 +130,6 @@ class _Carrier:
                     break
                 values, self._waiting = self._waiting, []
             self._carry(values)
-        self._drop()
 
     def _carry(self, values: list[bytes | None]) -> None:
         try:
@@ -148,26 +144,25 @@ class _Carrier:
         else:
             metrics.HEARTBEATS.labels(str(self._shard), "written").inc()
             if self._failing:
-                log.info("heartbeats come through again shard=%d", self._shard)
+                log.info("heartbeats come through again", extra={"shard": self._shard})
             self._failing = False
 
     def _failed(self, cause: str) -> None:
         metrics.HEARTBEATS.labels(str(self._shard), "failed").inc()
         if not self._failing:
-            log.warning("heartbeat not written, trying again with the next shard=%d cause=%r", self._shard, cause)
+            log.warning(
+                "heartbeat not written, trying again with the next", extra={"shard": self._shard, "cause": cause}
+            )
         self._failing = True
 
     def _insert(self, found: list[Beat]) -> None:
-        """Raises ClickHouseUnavailable, ClickHouseRefused (the table is missing: `scorestream schema apply`)."""
-        try:
-            if self._client is None:
-                self._client = connect(self._settings, self._shard)
-            self._client.insert(TABLE, found, column_names=Beat._fields, column_type_names=_TYPES)
-        except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
-            self._drop()
-            raise shard_error(self._settings, self._shard, error) from error
+        """Write them to the shard.
 
-    def _drop(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        Raises:
+            ClickHouseUnavailable: a later try may help.
+            ClickHouseRefused: the table is missing (`scorestream schema apply`), or the user may not write to it.
+        """
+        with self._shards.client(self._shard) as client:
+            client.insert(
+                TABLE, found, database=self._shards.database, column_names=Beat._fields, column_type_names=_TYPES
+            )

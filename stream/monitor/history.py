@@ -52,3 +52,18 @@ class History:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
+
+
+def course(found: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the history keeps of the monitor's document."""
+    topics = found["topics"]
+    hops = found["hops"]["end_to_end"]
+    values: dict[str, float | None] = {
+        "freshness": found["freshness"]["seconds"],
+        "messages": sum(topic["messages"] for topic in topics) if topics else None,
+        "produced": sum(topic["produced_per_s"] or 0.0 for topic in topics) if topics else None,
+        "consumed": sum(topic["consumed_per_s"] or 0.0 for topic in topics) if topics else None,
+        "p99": hops["p99"] if hops else None,
+        "slot_bytes": found["slot"].get("lag_bytes"),
+    }
+    return values | {f"lag:{topic['short']}": topic["seconds"] for topic in topics}

@@ -1,7 +1,7 @@
 """What the monitor knows at one moment: the last answer of every source, and since when one does not answer.
 
-Plain values between those who read (stream/monitor/monitor.py) and those who conclude (diagnosis.py, monitor_state.py,
-monitor_metrics.py). Times are Unix seconds.
+Plain values between those who read (stream/monitor/monitor.py) and those that conclude (diagnosis.py, document.py,
+exposition.py). Times are Unix seconds.
 """
 
 from __future__ import annotations
@@ -49,13 +49,14 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """The live group. `empty_since`: since when it has no member."""
+    """The live group. `empty_since`: since when it has no member, Unix seconds."""
 
     group: Group
     empty_since: float | None
     partitions: Mapping[TP, PartitionLag]
     retention: Mapping[str, Retention]
     dead_letters: DeadLetters | None
+    cluster: str | None = None  # the brokers' cluster id
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class Readings:
     connect: Source[Status | None]
     shards: tuple[Source[Shard], ...]
     canary: Canary
+    source: str = ""  # database and schema in Postgres
+    clickhouse: str = ""  # database in ClickHouse
     processes: tuple[Process, ...] = ()
     replays: tuple[Replay, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,75 +1,21 @@
-"""The screen of `scorestream lag`: the monitor's state document -> text. Asks a running monitor, or looks itself."""
+"""The screen of `scorestream lag`: the monitor's document -> text. It asks nobody itself."""
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any, Self
+from typing import Any
 
-import urllib3
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from stream.config import Settings
-from stream.errors import KafkaUnavailable
-from stream.monitor.monitor import Monitor
+from stream.monitor.looker import Looker
 from stream.times import duration, size
 
 _COLOURS = {"fresh": "green", "busy": "yellow", "late": "yellow", "stuck": "red", "unknown": "magenta"}
 _VERDICTS = {"OK": "green", "WARN": "yellow", "STALL": "red", "STOP": "red", "REWIND": "cyan", "AHEAD": "red"}
 _HOT = 15
-
-
-class Looker:
-    """Where the document comes from. `steady`: keep looking, so that rates and verdicts have a past."""
-
-    def __init__(self, settings: Settings, *, ask_monitor: bool, steady: bool) -> None:
-        self._settings = settings
-        self._ask = ask_monitor
-        self._steady = steady
-        self._monitor: Monitor | None = None
-        host = settings.web.host if settings.web.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
-        # A monitor, or else the worker of this host, which has a monitor in it: both know the past.
-        self._urls = [f"http://{host}:{port}/api/state" for port in (settings.monitor.port, settings.web.port)]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._monitor is not None:
-            self._monitor.close()
-
-    def look(self) -> dict[str, Any]:
-        """Raises KafkaUnavailable when nobody knows."""
-        for url in self._urls if self._ask and self._monitor is None else ():
-            if (found := self._told_by(url)) is not None:
-                return found
-        if self._monitor is None:
-            self._monitor = Monitor(self._settings)
-            self._monitor.once()
-            time.sleep(1.0)  # two looks make a rate
-            if self._steady:
-                self._monitor.start()
-        found = self._monitor.state(fresh=True) if self._steady else self._monitor.once()
-        kafka = self._monitor.kafka.source
-        if kafka.at is None:
-            raise KafkaUnavailable(kafka.error or "Kafka does not answer")
-        return found | {"from": "this command"}
-
-    def _told_by(self, url: str) -> dict[str, Any] | None:
-        try:
-            answer = urllib3.request("GET", url, timeout=3.0, retries=False)
-            found: dict[str, Any] = json.loads(answer.data)
-        except (urllib3.exceptions.HTTPError, ValueError, OSError):
-            return None
-        # Another installation's monitor may listen there, and a worker without a dashboard tells no state.
-        if answer.status != 200 or found.get("group") != self._settings.kafka.group:
-            return None
-        mine = {self._settings.kafka.topic_prefix + "."}
-        same = all(any(t["topic"].startswith(p) for p in mine) for t in found["topics"])
-        return found | {"from": url} if same and found["topics"] else None
 
 
 def watch_screen(looker: Looker, *, every_s: float, everything: bool) -> dict[str, Any]:
@@ -102,7 +48,17 @@ def _page(found: dict[str, Any], *, everything: bool) -> Group:
             parts.append(Text(mark + each["sentence"], style="dim" if each["because"] else ""))
     parts += [Text(""), _topics(found), Text(""), _partitions(found, everything=everything), Text("")]
     parts += [Text(line) for line in _lines(found)]
+    parts.append(Text(answered_by(found), style="dim"))
     return Group(*parts)
+
+
+def answered_by(found: dict[str, Any]) -> str:
+    """Which installation the figures are of, and which process told them."""
+    own = found["installation"]
+    return (
+        f"cluster {own['cluster'] or 'not known'}, source {own['source']}, ClickHouse database {own['clickhouse']}; "
+        f"told by {found['from']}"
+    )
 
 
 def _table(*columns: str, numbers: int = 0) -> Table:

@@ -69,6 +69,12 @@ class Postgres:
         return self._settings.source_schema
 
     @property
+    def database(self) -> str:
+        """Name of the database, as the DSN gives it; libpq's default is the user's name."""
+        found = psycopg.conninfo.conninfo_to_dict(self._settings.dsn)
+        return str(found.get("dbname") or found.get("user") or "")
+
+    @property
     def slot(self) -> str:
         """Name of the connector's replication slot."""
         return self._settings.slot

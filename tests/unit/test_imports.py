@@ -64,12 +64,6 @@ LEVELS = 11  # of imports between files
 NOT_YET: set[tuple[str, str]] = {
     ("stream/backfill/signals.py", "psycopg"),
     ("stream/metrics.py", "pipeline"),
-    ("stream/monitor/heartbeat.py", "clickhouse_connect"),
-    ("stream/monitor/heartbeat.py", "urllib3"),
-    ("stream/monitor/screen.py", "urllib3"),
-    ("stream/monitor/sources/processes.py", "urllib3"),
-    ("stream/monitor/sources/shards.py", "clickhouse_connect"),
-    ("stream/monitor/sources/shards.py", "urllib3"),
     ("stream/replay/control.py", "confluent_kafka"),
     ("stream/verify/appeals.py", "psycopg"),
     ("stream/verify/cells.py", "psycopg"),

@@ -1,6 +1,6 @@
 """One look at the live group in Kafka after the other: offsets, members, ages, dead letters -> readings.Kafka.
 
-Enters: settings. Leaves: plain values. It remembers the past of each partition (stream/monitor/lag.py), and
+Enters: the brokers' answers. Leaves: plain values. It remembers the past of each partition (stream/monitor/lag.py), and
 writes nowhere.
 """
 
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 
-from stream.config import Settings
 from stream.kafka.broker import LagSource, Offsets, Retention
 from stream.kafka.offsets import TP
 from stream.monitor.lag import Limits, Look, PartitionLag, Track
 from stream.monitor.readings import DeadLetters, Kafka
-from stream.tables import SOURCES
 
 _PARTITIONS_S = 30.0  # partitions, log starts and retention are asked for so often
 
@@ -22,12 +21,23 @@ _PARTITIONS_S = 30.0  # partitions, log starts and retention are asked for so of
 class KafkaReader:
     """One look at the live group after the other."""
 
-    def __init__(self, settings: Settings, limits: Limits, reached: dict[TP, int]) -> None:
-        self._settings = settings
-        self._source = LagSource(settings.kafka)
+    def __init__(
+        self,
+        source: LagSource,
+        *,
+        group: str,
+        topics: Sequence[str],
+        dead_letters: str,
+        limits: Limits,
+        reached: Mapping[TP, int],
+    ) -> None:
+        self._source = source
+        self._group = group
         self._limits = limits
-        self._topics = [settings.topic(table) for table in SOURCES]
+        self._topics = list(topics)
+        self._dead_letter_topic = dead_letters
         self._reached = reached
+        self._cluster: str | None = None
         self.tracks: dict[TP, Track] = {}
         self._partitions: list[TP] = []
         self._retention: dict[str, Retention] = {}
@@ -37,12 +47,17 @@ class KafkaReader:
         self._letter_tps: list[TP] = []
 
     def read(self) -> Kafka:
-        """Raises KafkaUnavailable."""
-        source, group_name = self._source, self._settings.kafka.group
+        """Ask once.
+
+        Raises:
+            KafkaUnavailable: the brokers do not answer.
+        """
+        source, group_name = self._source, self._group
         refresh = time.monotonic() - self._refreshed > _PARTITIONS_S or not self._partitions
         if refresh:
             self._partitions = source.partitions(self._topics)
-            self._letter_tps = source.partitions([self._settings.dead_letter_topic])
+            self._cluster = source.cluster_id()
+            self._letter_tps = source.partitions([self._dead_letter_topic])
             self._retention = source.retention(sorted({tp.topic for tp in self._partitions}))
         offsets: dict[TP, Offsets] = {}
         if self._partitions:  # those of the dead letters in the same request: each request costs the monitor CPU
@@ -70,7 +85,11 @@ class KafkaReader:
             rebalancing = group.members and not holders
             holder = f"{member.host} ({member.client_id})" if member else None if rebalancing else ""
             lags[tp] = self.tracks[tp].add(Look(now, each.start, each.end, each.committed, waiting, next_at, holder))
-        return Kafka(group, self._empty_since, lags, self._retention, self._count_letters(letters, now))
+        return Kafka(group, self._empty_since, lags, self._retention, self._count_letters(letters, now), self._cluster)
+
+    def reached(self) -> dict[TP, int | None]:
+        """How far each partition was ever indexed."""
+        return {tp: track.reached for tp, track in list(self.tracks.items())}
 
     def close(self) -> None:
         self._source.close()

@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-import urllib3
+
+from stream.web.asker import Asker, AskFailed
 
 WINDOW_S = 60.0
 FORGET_S = 3600.0  # after so long without an answer
@@ -80,7 +81,7 @@ class ProcessSource:
 
     def __init__(self, urls: Sequence[str], *, timeout_s: float = 1.5) -> None:
         self._urls = list(urls)
-        self._pool = urllib3.PoolManager(timeout=timeout_s, retries=False, maxsize=1)
+        self._asker = Asker(timeout_s=timeout_s)
         self._found: dict[str, Process] = {}
         self._addresses: list[str] = []
         self._resolved_at = float("-inf")
@@ -98,12 +99,9 @@ class ProcessSource:
             process = self._found.setdefault(url, Process(url))
             process.in_dns = True
             try:
-                answer = self._pool.request("GET", url + "/api/process")
-                if answer.status != 200:
-                    raise ValueError(f"status {answer.status}")
-                process.take(now, _DECODER.decode(answer.data))
-            except (urllib3.exceptions.HTTPError, msgspec.MsgspecError, ValueError, OSError) as error:
-                process.error = _short(error)
+                process.take(now, _DECODER.decode(self._asker.get(url + "/api/process")))
+            except (AskFailed, msgspec.MsgspecError) as error:
+                process.error = str(error)[:120]
                 process.silent_since = process.silent_since or now
         for url, process in list(self._found.items()):
             if url not in self._addresses:
@@ -119,7 +117,7 @@ class ProcessSource:
         return list({_identity(process): process for process in reversed(ordered)}.values())[::-1]
 
     def close(self) -> None:
-        self._pool.clear()
+        self._asker.close()
 
 
 def _identity(process: Process) -> tuple[str, int, float]:
@@ -218,11 +216,3 @@ def _sum(document: Document, name: str, labels: Labels) -> float:
 
 def _matches(own: Labels, wanted: Labels) -> bool:
     return all(own.get(name) == value for name, value in wanted.items())
-
-
-def _short(error: Exception) -> str:
-    text = str(error)
-    for word in ("refused", "timed out", "reset"):
-        if word in text:
-            return f"connection {word}" if word != "timed out" else "timed out"
-    return text[:120]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from stream import metrics
-from stream.config import ClickHouseSettings
 from stream.monitor import heartbeat
 from stream.monitor.heartbeat import Heartbeats
 from testbed.universe import wait_for
@@ -27,7 +27,13 @@ class Shards:
         self.written: dict[int, list[int]] = {0: [], 1: []}
         self.fault: Any = lambda: None
 
-    def connect(self, _settings: ClickHouseSettings, shard: int) -> Any:
+    count, database = 2, "live"
+
+    def close(self) -> None:
+        pass
+
+    @contextmanager
+    def client(self, shard: int) -> Iterator[Any]:
         shards = self
 
         class Client:
@@ -36,22 +42,17 @@ class Shards:
                     shards.fault()
                 shards.written[shard] += [row.beat for row in rows]
 
-            def close(self) -> None:
-                pass
-
-        return Client()
+        yield Client()
 
 
 @pytest.fixture
-def shards(monkeypatch: pytest.MonkeyPatch) -> Shards:
-    made = Shards()
-    monkeypatch.setattr(heartbeat, "connect", made.connect)
-    return made
+def shards() -> Shards:
+    return Shards()
 
 
 @pytest.fixture
-def beats() -> Iterator[Heartbeats]:
-    made = Heartbeats(ClickHouseSettings(shards=("http://a:1", "http://b:1")))
+def beats(shards: Any) -> Iterator[Heartbeats]:
+    made = Heartbeats(shards)
     yield made
     made.close()
 

@@ -1,0 +1,95 @@
+"""Where `scorestream lag` has its document from: a monitor that runs already, or a look of its own.
+
+Enters: what the settings call this installation. Leaves: the monitor's document. Only a monitor of the same brokers and
+databases is believed: a host may run those of several installations, all with the default names.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from stream.errors import KafkaUnavailable
+from stream.kafka.broker import LagSource
+from stream.monitor.document import installation
+from stream.web.asker import Asker, AskFailed
+
+if TYPE_CHECKING:
+    from stream.monitor.monitor import Monitor, Names
+
+
+class Looker:
+    """Looks again and again. `with`-able, for one thread.
+
+    Args:
+        urls: of monitors, asked in turn; none = look without them.
+        open_monitor: makes a monitor for a look of its own.
+        steady: keep looking, so that rates and verdicts have a past.
+    """
+
+    def __init__(
+        self,
+        brokers: LagSource,
+        *,
+        names: Names,
+        urls: Sequence[str],
+        open_monitor: Callable[[], Monitor],
+        steady: bool,
+    ) -> None:
+        self._brokers = brokers
+        self._names = names
+        self._urls = list(urls)
+        self._open = open_monitor
+        self._steady = steady
+        self._asker = Asker(timeout_s=3.0)
+        self._monitor: Monitor | None = None
+        self._own: dict[str, str | None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._monitor is not None:
+            self._monitor.close()
+        self._asker.close()
+        self._brokers.close()
+
+    def look(self) -> dict[str, Any]:
+        """The document, and `from`: the URL that told it, or this command.
+
+        Raises:
+            KafkaUnavailable: the brokers do not answer.
+        """
+        for url in self._urls if self._monitor is None else ():
+            if (found := self._told_by(url)) is not None:
+                return found
+        if self._monitor is None:
+            self._monitor = self._open()
+            self._monitor.once()
+            time.sleep(1.0)  # two looks make a rate
+            if self._steady:
+                self._monitor.start()
+        found = self._monitor.state(fresh=True) if self._steady else self._monitor.once()
+        kafka = self._monitor.polled.kafka.source
+        if kafka.at is None:
+            raise KafkaUnavailable(kafka.error or "Kafka does not answer")
+        return found | {"from": "this command"}
+
+    def _told_by(self, url: str) -> dict[str, Any] | None:
+        """What this monitor tells, or None when it is another installation's, or none."""
+        try:
+            found: dict[str, Any] = json.loads(self._asker.get(url))
+        except (AskFailed, ValueError):
+            return None
+        if found.get("group") != self._names.group or not found.get("topics"):
+            return None
+        return found | {"from": url} if found.get("installation") == self._installation() else None
+
+    def _installation(self) -> dict[str, str | None]:
+        """This installation, by the brokers that the settings name. Raises KafkaUnavailable."""
+        if self._own is None:
+            own = self._names
+            self._own = installation(self._brokers.cluster_id(), source=own.source, clickhouse=own.clickhouse)
+        return self._own

@@ -1,0 +1,116 @@
+"""The monitor's edge: opens the stores by the settings, and runs the process `scorestream monitor`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+from stream.clickhouse.shards import Shards
+from stream.config import Settings
+from stream.connect.rest import Connect
+from stream.errors import ConfigError
+from stream.kafka.broker import LagSource
+from stream.monitor.lag import Limits
+from stream.monitor.looker import Looker
+from stream.monitor.monitor import Monitor, Names
+from stream.monitor.reached import Reached
+from stream.monitor.sources.kafka import KafkaReader
+from stream.monitor.sources.polled import Polled
+from stream.monitor.sources.processes import ProcessSource
+from stream.monitor.sources.replays import ReplaySource
+from stream.monitor.sources.shards import ANSWER_S, ShardSource
+from stream.monitor.sources.slot import SlotSource
+from stream.postgres.connection import Postgres
+from stream.tables import SOURCES
+from stream.web.server import serve
+
+log = logging.getLogger(__name__)
+
+_STATEMENT_S = 5.0
+
+
+def open_monitor(settings: Settings, *, idle_s: float = 0.0) -> Monitor:
+    """A monitor of the installation that the settings name. It asks nothing yet.
+
+    Args:
+        idle_s: sources are asked no more often than this while nobody looks; 0 = always as often as each wants.
+    """
+    own = settings.monitor
+    limits = Limits(target_s=own.target_s, stuck_s=own.stuck_s)
+    reached = Reached(settings.state_dir / "monitor.json", settings.kafka.group)
+    connect = Connect(settings.connect, timeout_s=4, patience_s=0)
+    shards = Shards(settings.clickhouse, timeout_s=ANSWER_S)
+    reader = KafkaReader(
+        LagSource(settings.kafka),
+        group=settings.kafka.group,
+        topics=[settings.topic(table) for table in SOURCES],
+        dead_letters=settings.dead_letter_topic,
+        limits=limits,
+        reached=reached.load(),
+    )
+    polled = Polled(
+        kafka=reader,
+        slot=SlotSource(Postgres(settings.postgres, statement_timeout_s=_STATEMENT_S)),
+        connector=lambda: connect.status(settings.connect.connector),
+        shards=[ShardSource(shards, number) for number in range(shards.count)],
+        processes=ProcessSource(own.processes),
+        replays=ReplaySource(settings),
+        interval_s=own.interval_s,
+        idle_s=idle_s,
+    )
+    return Monitor(polled, names=names_of(settings), limits=limits, reached=reached)
+
+
+def names_of(settings: Settings) -> Names:
+    """What the settings call the parts of the installation."""
+    return Names(
+        group=settings.kafka.group,
+        connector=settings.connect.connector,
+        slot=settings.postgres.slot,
+        source=f"{Postgres(settings.postgres).database}.{settings.postgres.source_schema}",
+        clickhouse=settings.clickhouse.database,
+    )
+
+
+def open_looker(settings: Settings, *, ask_monitor: bool, steady: bool) -> Looker:
+    """What `scorestream lag` asks.
+
+    Args:
+        ask_monitor: ask this host's monitor, or else its worker, which has a monitor in it: both know the past.
+        steady: keep looking.
+    """
+    host = settings.web.host if settings.web.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+    urls = [f"http://{host}:{port}/api/state" for port in (settings.monitor.port, settings.web.port)]
+    return Looker(
+        LagSource(settings.kafka),
+        names=names_of(settings),
+        urls=urls if ask_monitor else (),
+        open_monitor=lambda: open_monitor(settings),
+        steady=steady,
+    )
+
+
+def run(settings: Settings, *, port: int | None = None) -> int:
+    """Serve the monitor until SIGTERM or SIGINT; returns the exit code."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    if settings.monitor.interval_s <= 0:
+        raise ConfigError("SCORESTREAM_MONITOR_INTERVAL_S must be above 0")
+    web = settings.web.model_copy(update={"port": settings.monitor.port if port is None else port})
+    monitor = open_monitor(settings)
+    with (
+        monitor,
+        serve(
+            web,
+            health=monitor.health,
+            state=monitor.look,
+            history=monitor.history,
+            role="monitor",
+            more_metrics=monitor.exposition,
+        ) as server,
+    ):
+        log.warning("dashboard", extra={"url": server.url})
+        stopping.wait()
+    return 0

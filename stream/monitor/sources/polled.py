@@ -1,0 +1,111 @@
+"""All sources of the monitor, each asked by a poller of its own.
+
+Enters: the sources. Leaves: the newest answer of each. It never waits for one that hangs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from stream.connect.rest import Status
+from stream.monitor.canary import Seen
+from stream.monitor.readings import Kafka, Replay
+from stream.monitor.sources.kafka import KafkaReader
+from stream.monitor.sources.poller import Pace, Poller
+from stream.monitor.sources.processes import Process, ProcessSource
+from stream.monitor.sources.replays import ReplaySource
+from stream.monitor.sources.shards import Shard, ShardSource
+from stream.monitor.sources.slot import Slot, SlotSource
+
+_ONCE_S = 12.0  # the longest one look at everything takes
+
+
+class Polled:
+    """The pollers. `start` and `close` them.
+
+    Args:
+        connector: asks Connect for the connector's status.
+        interval_s: how often Kafka is asked.
+        idle_s: no source is asked more often than this while nobody looks; 0 = always as often as each wants.
+
+    Attributes:
+        then: called after each look at Kafka, in its thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        kafka: KafkaReader,
+        slot: SlotSource,
+        connector: Callable[[], Status | None],
+        shards: Sequence[ShardSource],
+        processes: ProcessSource,
+        replays: ReplaySource,
+        interval_s: float,
+        idle_s: float = 0.0,
+    ) -> None:
+        self.pace = pace = Pace(idle_s)
+        self.then: Callable[[], None] = lambda: None
+        self._process_source = processes
+        self.reader = kafka
+        self.kafka: Poller[Kafka] = Poller(
+            "kafka", kafka.read, every_s=interval_s, pace=pace, close=kafka.close, then=self._looked
+        )
+        self.slot: Poller[tuple[Slot | None, Seen | None]] = Poller(
+            "postgres", slot.read, every_s=max(2.0, interval_s), pace=pace, close=slot.close
+        )
+        self.connect: Poller[Status | None] = Poller("connect", connector, every_s=4.0, pace=pace)
+        self.shards: list[Poller[Shard]] = [
+            Poller(f"shard {number}", shard.read, every_s=3.0, pace=pace, close=shard.close)
+            for number, shard in enumerate(shards)
+        ]
+        self.processes: Poller[list[Process]] = Poller(
+            "processes", lambda: processes.read(time.time()), every_s=3.0, pace=pace, close=processes.close
+        )
+        self.replays: Poller[list[Replay]] = Poller(
+            "replays", replays.read, every_s=4.0, pace=pace, close=replays.close
+        )
+        self.started = False
+
+    def _looked(self) -> None:
+        self.then()
+
+    @property
+    def all(self) -> list[Poller[Any]]:
+        return [self.kafka, self.slot, self.connect, *self.shards, self.processes, self.replays]
+
+    def start(self, *, also: str | None = None) -> None:
+        """Begin to ask. `also`: the URL of a process that is asked beside the configured ones."""
+        if also is not None:
+            self._process_source.add(also)
+        for poller in self.all:
+            poller.start()
+        self.started = True
+
+    def once(self) -> None:
+        """Ask everything once, side by side."""
+        threads = [threading.Thread(target=poller.once, daemon=True) for poller in self.all]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=_ONCE_S)
+
+    def wake(self) -> None:
+        """Ask everything at once instead of when it is time."""
+        for poller in self.all:
+            poller.wake()
+
+    def stop(self) -> None:
+        """Begin to end: no source is asked any more."""
+        for poller in self.all:
+            poller.stop()
+
+    def close(self, *, within_s: float) -> None:
+        """End. A source that hangs is left to itself after that time."""
+        self.stop()
+        deadline = time.monotonic() + within_s
+        for poller in self.all:
+            poller.close(timeout_s=max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,82 @@
+"""`scorestream lag` believes a monitor of its own installation only."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stream.errors import KafkaUnavailable
+from stream.monitor.looker import Looker
+from stream.monitor.monitor import Names, Since
+from stream.monitor.screen import answered_by
+from stream.web.asker import AskFailed
+
+NAMES = Names("scorestream-live", "scorestream", "scorestream", "contact_centre.app", "scorestream")
+URL = "http://127.0.0.1:6067/api/state"
+
+
+def document(**installation: str) -> dict[str, Any]:
+    own = {"cluster": "A", "source": NAMES.source, "clickhouse": NAMES.clickhouse} | installation
+    return {"group": NAMES.group, "topics": [{"topic": "scorestream.app.scores"}], "installation": own}
+
+
+class Brokers:
+    """Brokers of cluster A; none when `away`."""
+
+    def __init__(self, *, away: bool = False) -> None:
+        self.away = away
+
+    def cluster_id(self) -> str:
+        if self.away:
+            raise KafkaUnavailable("kafka.cluster-b.example:9092 does not answer")
+        return "A"
+
+    def close(self) -> None:
+        pass
+
+
+def looking(answer: dict[str, Any] | None, *, away: bool = False) -> Looker:
+    own = {"installation": {"cluster": "A"}, "looked": True}
+    polled = SimpleNamespace(kafka=SimpleNamespace(source=SimpleNamespace(at=1)))
+    monitor: Any = SimpleNamespace(once=lambda: own, close=lambda: None, polled=polled)
+    brokers: Any = Brokers(away=away)
+    looker = Looker(brokers, names=NAMES, urls=[URL], open_monitor=lambda: monitor, steady=False)  # type: ignore[arg-type,return-value]
+
+    def get(_url: str) -> bytes:
+        if answer is None:
+            raise AskFailed("connection refused")
+        return json.dumps(answer).encode()
+
+    looker._asker = SimpleNamespace(get=get, close=lambda: None)  # type: ignore[assignment]
+    return looker
+
+
+def test_the_own_monitor_is_believed_and_the_screen_says_so() -> None:
+    with looking(document()) as looker:
+        found = looker.look()
+    assert found["from"] == URL
+    assert answered_by(found).startswith("cluster A, source contact_centre.app, ClickHouse database scorestream; ")
+
+
+@pytest.mark.parametrize("other", [{"cluster": "B"}, {"source": "another.app"}, {"clickhouse": "green"}])
+def test_another_installations_monitor_is_not_believed(other: dict[str, str]) -> None:
+    with looking(document(**other)) as looker:
+        assert looker.look()["from"] == "this command"
+
+
+def test_without_a_monitor_it_looks_itself() -> None:
+    with looking(None) as looker:
+        assert looker.look()["looked"]
+
+
+def test_where_the_own_brokers_do_not_answer_no_monitor_answers_for_them() -> None:
+    with looking(document(), away=True) as looker, pytest.raises(KafkaUnavailable, match="cluster-b"):
+        looker.look()
+
+
+def test_since_begins_again_with_every_other_value() -> None:
+    since = Since()
+    assert [since.of("slot", value, at) for value, at in ((True, 1), (True, 2), (False, 3), (True, 4))] == [1, 1, 3, 4]
