@@ -176,7 +176,7 @@ class ReplaySettings(_Section):
     max_parts: int = Field(
         300, ge=1, description="active parts of a ClickHouse partition above which a replay slows down"
     )
-    errors_per_minute: int = Field(3, ge=1, description="retried steps above which a replay slows down")
+    errors_per_minute: int = Field(3, ge=1, description="retried steps a minute above which a replay slows down")
     least_per_s: int = Field(500, ge=1, description="messages/s that each process of a replay keeps even then")
     port: int = Field(
         0,

@@ -151,7 +151,7 @@ class Drive:
                 return True
             self._pulse(step)
             if news.aborted:
-                raise Stop(f"{step}: the snapshot was stopped by somebody; `scorestream backfill resume {name}`")
+                raise Stop(f"{step}: another client stopped the snapshot; run `scorestream backfill resume {name}`")
             if self._backfill.control.wanted == "pause":
                 if news.started_ms is not None and not news.paused:
                     self._pause_again()

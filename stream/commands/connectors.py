@@ -37,8 +37,8 @@ def command() -> None:
 def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: float) -> None:
     """Create the topics, then create or update the connector. An equal config is left alone.
 
-    Postgres is looked at first, as SCORESTREAM_POSTGRES_DSN reaches it: all that it lacks is printed with the SQL that
-    mends it, exit code 2. Then Kafka Connect validates: its complaints are printed field by field, exit code 2.
+    The command first looks at Postgres, as SCORESTREAM_POSTGRES_DSN reaches it, and prints whatever is missing with its
+    SQL (exit code 2). Then Kafka Connect validates the config; its complaints are printed field by field (exit code 2).
     """
     settings = app.settings
     name = settings.connect.connector

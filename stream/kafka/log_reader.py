@@ -284,7 +284,7 @@ class LogReader:
             if marks is not None and marks[1] < self._ends[tp]:
                 raise UsageError(
                     f"{tp.topic}-{tp.partition} ends at {marks[1]}, before offset {self._ends[tp]}, which it had: was "
-                    "the topic made anew? Delete this replay and start another"
+                    "the topic created again? Delete this replay and start another"
                 )
 
     @contextmanager

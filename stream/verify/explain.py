@@ -167,7 +167,7 @@ def explain(
 def verdict(out: Explanation) -> tuple[str, str]:  # noqa: PLR0911  one return for each answer
     """A word and a sentence."""
     card = out.card
-    repair = f"`scorestream reindex --id {out.scorecard_id}` mends it"
+    repair = f"`scorestream reindex --id {out.scorecard_id}` repairs it"
     wrong = "; ".join(dict.fromkeys(f"{f.what} {f.table}: {f.reason}" for f in out.findings))
     if out.findings and out.lag:
         return "not yet", f"Not yet: {out.lag}; so far {wrong}."

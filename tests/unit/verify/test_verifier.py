@@ -233,7 +233,7 @@ def test_the_sentence_of_explain() -> None:
     assert "Waiting: conversation c1 is not in Postgres" in story(card(conversation="c1", at=None))[1]
     word, sentence = story(card(), wrong("not in ClickHouse at all"))
     assert word == "wrong"
-    assert sentence.endswith("`scorestream reindex --id id` mends it.")
+    assert sentence.endswith("`scorestream reindex --id id` repairs it.")
     assert story(card(), wrong("x"), lag="5 messages behind") == (
         "not yet",
         "Not yet: 5 messages behind; so far missing scorecard: x.",
