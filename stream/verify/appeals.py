@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
-
 from stream.pipeline.placement import APPEALS
+from stream.postgres.connection import Connection
 from stream.postgres.defining_query import Source
 from stream.postgres.pages import _CHUNK, appeal_ids
 from stream.scope import Scope
@@ -43,7 +42,7 @@ class Appeals:
 
 
 def appeals(
-    connection: psycopg.Connection[Any],
+    connection: Connection,
     source: Source,
     shards: Shards,
     scope: Scope,
@@ -85,7 +84,7 @@ def _look(shards: Shards, ids: Sequence[str], customers: set[str]) -> _Shown:
 
 def _lasting(
     shown: _Shown,
-    connection: psycopg.Connection[Any],
+    connection: Connection,
     source: Source,
     shards: Shards,
     caught_up: Callable[[], bool],
@@ -105,7 +104,7 @@ def _lasting(
     return shown
 
 
-def _still_appeals(connection: psycopg.Connection[Any], source: Source, ids: Sequence[str]) -> set[str]:
+def _still_appeals(connection: Connection, source: Source, ids: Sequence[str]) -> set[str]:
     kind = source.types[SCORECARD.source, "scorecard_id"]
     rows = connection.execute(
         f"SELECT s.scorecard_id::text FROM {source.joined(SCORECARD)} "

@@ -13,11 +13,10 @@ from contextlib import ExitStack
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import psycopg
-
 from stream.clickhouse.shards import connect, shard_error
 from stream.config import ClickHouseSettings
 from stream.pipeline.writes import Layout
+from stream.postgres.connection import Connection
 from stream.postgres.defining_query import MODULUS, Source
 from stream.scope import Scope
 from stream.tables import Table
@@ -58,7 +57,7 @@ class Different(NamedTuple):
 
 
 def postgres_cells(
-    connection: psycopg.Connection[Any], source: Source, scope: Scope, on_table: Callable[[Table, int], None]
+    connection: Connection, source: Source, scope: Scope, on_table: Callable[[Table, int], None]
 ) -> Cells:
     """The cells that ClickHouse must have: one pass over each table, inside the caller's transaction.
 
@@ -137,7 +136,7 @@ class Suspect(NamedTuple):
 
 
 def suspects(
-    connection: psycopg.Connection[Any],
+    connection: Connection,
     source: Source,
     settings: ClickHouseSettings,
     *,
@@ -187,7 +186,7 @@ def _disagreeing(streams: list[Iterator[_Part]]) -> Iterator[Suspect]:
 
 
 def _postgres_stream(
-    connection: psycopg.Connection[Any],
+    connection: Connection,
     source: Source,
     *,
     scope: Scope,

@@ -7,10 +7,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
-import psycopg
-
+from stream.postgres.connection import Connection
 from stream.postgres.defining_query import Source
 from stream.progress import Progress
 from stream.scope import Scope
@@ -40,7 +38,7 @@ class Stages:
             self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
             self._thread.start()
 
-    def plan(self, connection: psycopg.Connection[Any], source: Source, scope: Scope) -> None:
+    def plan(self, connection: Connection, source: Source, scope: Scope) -> None:
         """Estimate the rows of all passes: each table once in Postgres, once in ClickHouse."""
         for table in scope.tables:
             row = connection.execute(

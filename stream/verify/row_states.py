@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import psycopg
-
 from stream.clickhouse.shards import connect, patient, shard_error
 from stream.config import ClickHouseSettings
 from stream.pipeline.placement import Place, month_of, place_of
 from stream.pipeline.writes import Key
+from stream.postgres.connection import Connection
 from stream.postgres.defining_query import Source, _spellings
 from stream.tables import SCORECARD, TARGETS, Table
 from stream.verify.checksums import target_hashes
@@ -64,7 +63,7 @@ class InPostgres:
     rows: dict[RowId, SourceRow] = field(default_factory=dict)
 
 
-def in_postgres(connection: psycopg.Connection[Any], source: Source, ids: Sequence[str]) -> InPostgres:
+def in_postgres(connection: Connection, source: Source, ids: Sequence[str]) -> InPostgres:
     """Scorecards and their rows, of any state; several statements: the caller opens a transaction if it wants one."""
     found = InPostgres()
     if not ids:

@@ -58,6 +58,7 @@ LIBRARIES: dict[str, set[str]] = {
     "prometheus_client": {"metrics", "web", "monitor"},
 }
 
+TOO_LONG: set[str] = {"stream/config.py", "stream/pipeline/pipeline.py", "stream/replay/member.py"}  # not yet divided
 LEVELS = 11  # of imports between files
 
 # Known breaches (file, what it imports); each has to be a breach, so that one that is gone leaves this list.
@@ -65,11 +66,7 @@ NOT_YET: set[tuple[str, str]] = {
     ("stream/backfill/signals.py", "psycopg"),
     ("stream/metrics.py", "pipeline"),
     ("stream/replay/control.py", "confluent_kafka"),
-    ("stream/verify/appeals.py", "psycopg"),
-    ("stream/verify/cells.py", "psycopg"),
     ("stream/verify/last_messages.py", "confluent_kafka"),
-    ("stream/verify/progress.py", "psycopg"),
-    ("stream/verify/row_states.py", "psycopg"),
 }
 
 
@@ -152,3 +149,21 @@ def test_no_import_cycle_and_at_most_ten_levels() -> None:
         levels |= {name: 1 + max((levels[edge] for edge in edges), default=0) for name, edges in ready.items()}
     highest = max(levels.values())
     assert highest <= LEVELS, sorted(name for name, level in levels.items() if level == highest)
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in _files()} - {STREAM}), ids=lambda path: path.name)
+def test_every_folder_says_what_enters_what_leaves_and_what_it_never_does(folder: Path) -> None:
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))) or ""
+    assert "Enters:" in text
+    assert "Leaves:" in text
+
+
+def test_no_product_file_is_longer_than_350_lines_and_no_test_file_than_500() -> None:
+    long = {
+        path.relative_to(ROOT).as_posix(): lines
+        for folder, most in (("stream", 350), ("tests", 500), ("testbed", 350))
+        for path in (ROOT / folder).rglob("*.py")
+        if (lines := len(path.read_text("utf-8").splitlines())) > most
+    }
+    assert not long.keys() - TOO_LONG
+    assert long.keys() >= TOO_LONG, "take what is short enough by now out of TOO_LONG"
