@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from stream.epochs import Epochs
 from stream.errors import ConfigError
 
 PREFIX = "SCORESTREAM_"
@@ -250,7 +251,12 @@ class Settings(BaseSettings):
         0,
         ge=0,
         lt=1 << 16,
-        description="first part of a version; raise it when Postgres moves to a cluster whose LSNs start lower",
+        description="first part of a version, of the changes before the first of the starts",
+    )
+    version_epoch_starts: str = Field(
+        "",
+        description="commit times, separated by commas, from which on changes are of another Postgres cluster: "
+        "each raises the epoch by one, so that a cluster whose LSNs start lower wins over the one before it",
     )
     state_dir: Path = Field(
         Path(".scorestream"), description="folder of what reindex, purge and the monitor keep between runs"
@@ -287,6 +293,17 @@ class Settings(BaseSettings):
     def topic(self, table: str) -> str:
         """Name of the topic that carries changes of `table`."""
         return f"{self.kafka.topic_prefix}.{self.postgres.source_schema}.{table}"
+
+    @field_validator("version_epoch_starts")
+    @classmethod
+    def _starts_ascend(cls, value: str) -> str:
+        Epochs.parse(0, value)
+        return value
+
+    @property
+    def epochs(self) -> Epochs:
+        """The epoch of each change, by its commit time."""
+        return Epochs.parse(self.version_epoch, self.version_epoch_starts)
 
     @property
     def notifications_topic(self) -> str:

@@ -70,7 +70,7 @@ class Clients:
             target=self.target,
             dead_letters=self.dead_letters,
             layout=layout(self._settings),
-            epoch=self._settings.version_epoch,
+            epochs=self._settings.epochs,
             retry=retry or self.retry,
             keep=keep,
             in_order=in_order,

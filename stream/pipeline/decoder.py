@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from stream.epochs import ONE_EPOCH, Epochs
 from stream.errors import Refused
 from stream.pipeline.envelope import (
     DELETE,
@@ -90,13 +91,13 @@ class Decoder:
 
     Args:
         table: name of the source table; a message of another one is refused.
-        epoch: see stream/pipeline/ordering.py.
+        epochs: which cluster a change comes from (stream/pipeline/ordering.py).
     """
 
-    def __init__(self, table: str, *, epoch: int = 0) -> None:
+    def __init__(self, table: str, *, epochs: Epochs = ONE_EPOCH) -> None:
         envelope = envelope_type(table)
         self.table = table
-        self._epoch = epoch
+        self._epochs = epochs
         self._decode: Callable[[bytes], Envelope] = msgspec.json.Decoder(envelope).decode
         self._decode_usual: Callable[[bytes], Envelope] = msgspec.json.Decoder(upsert_type(table)).decode
         wrapped = msgspec.defstruct(f"{table}_wrapped", [("payload", envelope | None)])
@@ -120,18 +121,23 @@ class Decoder:
 
     def _order(self, changes: Sequence[Envelope]) -> None:
         sequences: list[Any] = [change.source.sequence for change in changes]
-        for change, number in zip(changes, versions(sequences, epoch=self._epoch), strict=True):
+        epoch = self._epochs.common([change.source.ts_ms for change in changes])
+        numbers = list(map(self._version, changes)) if epoch is None else versions(sequences, epoch=epoch)
+        for change, number in zip(changes, numbers, strict=True):
             change.version = number
         if "null" in "".join(sequences):
             for change, sequence in zip(changes, sequences, strict=True):
                 change.unordered = lacks_commit(sequence, change.source.snapshot)
+
+    def _version(self, change: Envelope) -> int:
+        return version(change.source.sequence, epoch=self._epochs.of(change.source.ts_ms))
 
     def _any(self, value: bytes | None) -> Decoded:
         if value is None:
             return None
         try:
             change = self._decode_usual(value)
-            change.version = version(change.source.sequence, epoch=self._epoch)
+            change.version = self._version(change)
             change.unordered = lacks_commit(change.source.sequence or "", change.source.snapshot)
         except (*FAULTS, Refused):
             return self._unusual(value)
@@ -203,7 +209,7 @@ class Decoder:
                 raise Refused("no_before", "op 'd' without the ids of the row in before: is the replica identity FULL?")
         else:
             raise Refused("unknown_op", f"op {op[:20]!r}")
-        envelope.version = version(envelope.source.sequence, epoch=self._epoch)
+        envelope.version = self._version(envelope)
         envelope.unordered = lacks_commit(envelope.source.sequence or "", envelope.source.snapshot)
         return envelope
 

@@ -31,7 +31,7 @@ def version(sequence: str | None, *, epoch: int = 0) -> int:
 
     Args:
         sequence: Debezium's `source.sequence`.
-        epoch: configuration; raised when Postgres moves to another cluster, whose LSNs start lower.
+        epoch: of the cluster that the change was committed in, told by its commit time (stream/times.py, Epochs).
 
     Raises:
         Refused: `no_sequence`, when it is missing or is not two LSNs below 2**56.
@@ -77,6 +77,11 @@ def lacks_commit(sequence: str, snapshot: str | bool | None) -> bool:
     are then lower than the snapshot's, although it is newer.
     """
     return "null" in sequence and (not snapshot or snapshot in _STREAMED)
+
+
+def epoch_of(version_: int) -> int:
+    """The epoch in a version."""
+    return version_ >> EPOCH_SHIFT
 
 
 def commit_lsn(version_: int) -> int:

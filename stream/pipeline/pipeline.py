@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from stream.epochs import ONE_EPOCH, Epochs
 from stream.errors import Refused
 from stream.pipeline.account import account, log_letters, refusal_of_change
 from stream.pipeline.dead_letter import DeadLetterGuard
@@ -68,17 +69,17 @@ class Pipeline:
         target: Target,
         dead_letters: DeadLetters,
         layout: Layout,
-        epoch: int = 0,
+        epochs: Epochs = ONE_EPOCH,
         retry: Retrying = no_retry,
         keep: Callable[[Place], bool] | None = None,
         in_order: bool = False,
         guard: DeadLetterGuard | None = None,
     ) -> None:
         self.table = table
-        self._epoch = epoch
+        self._epochs = epochs
         self._guard = guard
-        self._decoder = Decoder(table, epoch=epoch)
-        self._upserts_of = UpsertDecoder(table, epoch=epoch).decode if table != CHATS else None
+        self._decoder = Decoder(table, epochs=epochs)
+        self._upserts_of = UpsertDecoder(table, epochs=epochs).decode if table != CHATS else None
         self._source = source
         self._target = target
         self._dead_letters = dead_letters
@@ -98,7 +99,7 @@ class Pipeline:
             for index, item in enumerate(self._decode(part)):
                 if isinstance(item, Refused):
                     key, value = part.keys[index], part.values[index]
-                    refusals[len(messages)] = refusal_of(self.table, key, value, item, epoch=self._epoch)
+                    refusals[len(messages)] = refusal_of(self.table, key, value, item, epochs=self._epochs)
                 messages.append(item)
         return Prepared(upserts, messages, refusals, time.perf_counter() - began)
 
@@ -138,9 +139,8 @@ class Pipeline:
             outcomes = [Outcome.TOMBSTONE if item is None else None for item in messages]
             for position, outcome in zip(at, plan.outcomes, strict=True):
                 outcomes[position] = outcome
-            refusals |= {
-                at[position]: refusal_of_change(changes[position], why) for position, why in plan.refused.items()
-            }
+            for position, why in plan.refused.items():
+                refusals[at[position]] = refusal_of_change(changes[position], why)
         self._close(fetched, outcomes, refusals, plan, done)
         clock.mark("close")
         done.stages = clock.seconds

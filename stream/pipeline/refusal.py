@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from stream.epochs import ONE_EPOCH, Epochs
 from stream.errors import Refused
 from stream.pipeline.ordering import lacks_commit, version
 from stream.pipeline.placement import Place, State
@@ -38,7 +39,9 @@ class Refusal:
     ts_ms: int = 0  # commit time, milliseconds since 1970
 
 
-def refusal_of(table: str, key: bytes | None, value: bytes | None, why: Refused, *, epoch: int = 0) -> Refusal:
+def refusal_of(
+    table: str, key: bytes | None, value: bytes | None, why: Refused, *, epochs: Epochs = ONE_EPOCH
+) -> Refusal:
     """What a refused message of this table's topic still names; nothing when it says that it is another table's."""
     refusal = Refusal(why)
     change = _unwrapped(_loads(value))
@@ -58,8 +61,10 @@ def refusal_of(table: str, key: bytes | None, value: bytes | None, why: Refused,
         refusal.ts_ms = at if isinstance(at := source.get("ts_ms"), int) else 0
     sequence = source.get("sequence")
     try:
+        commit_ms = source.get("ts_ms")
+        epoch = epochs.of(commit_ms) if isinstance(commit_ms, int) else epochs.first
         refusal.version = version(sequence if isinstance(sequence, str) else None, epoch=epoch)
-        refusal.unordered = lacks_commit(str(sequence), source.get("snapshot"))
+        refusal.unordered = lacks_commit(str(sequence), source.get("snapshot")) or not isinstance(commit_ms, int)
     except Refused:
         refusal.unordered = True
     return refusal

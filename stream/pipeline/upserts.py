@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
+from stream.epochs import ONE_EPOCH, Epochs
 from stream.errors import Refused
 from stream.pipeline import moves
 from stream.pipeline.envelope import EXTRA, FAULTS, UPDATE, Envelope, Upserts, upsert_type
@@ -34,9 +35,9 @@ _TABLES = {table.source: table for table in (SCORE, SCORECARD)}
 class UpsertDecoder:
     """Decodes messages of the topic of scores or of scorecards."""
 
-    def __init__(self, table: str, *, epoch: int = 0) -> None:
+    def __init__(self, table: str, *, epochs: Epochs = ONE_EPOCH) -> None:
         self._table = _TABLES[table]
-        self._epoch = epoch
+        self._epochs = epochs
         self._decode: Callable[[Any], Envelope] = msgspec.json.Decoder(upsert_type(table)).decode
         self._extra = [column.name for column in EXTRA[table]]  # come before the table's own columns
         self._texts = [at for at, column in enumerate(self._table.columns) if column.kind == "text"]
@@ -82,12 +83,12 @@ class UpsertDecoder:
         found.scorecards += extra["scorecard_id"]
         sources = [change.source for change in changes]
         sequences: list[Any] = list(map(attrgetter("sequence"), sources))
-        if "null" in "".join(sequences) and any(
-            lacks_commit(source.sequence or "", source.snapshot) for source in sources
-        ):
-            return False
-        found.versions += versions(sequences, epoch=self._epoch)
         commit_ms = list(map(attrgetter("ts_ms"), sources))
+        epoch = self._epochs.common(commit_ms)
+        may_lack = "null" in "".join(sequences)
+        if epoch is None or (may_lack and any(lacks_commit(each.sequence or "", each.snapshot) for each in sources)):
+            return False
+        found.versions += versions(sequences, epoch=epoch)
         found.commit_ms += commit_ms
         if max(commit_ms) >= since_ms:
             found.transactions |= transactions(sources, since_ms=since_ms)

@@ -148,7 +148,7 @@ class ReindexNow:
         with self._postgres.asking() as connection:
             row = connection.execute(LSN_NOW).fetchone()
         lsn = int(row[0]) if row is not None else 0
-        return self._settings.version_epoch << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX
+        return self._settings.epochs.last << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX
 
     def _version_floor(self, now: int) -> int:
         """The highest version that ClickHouse holds, read once: versions above `now` were made by hand."""
@@ -157,7 +157,7 @@ class ReindexNow:
             for table in TARGETS:
                 query = f"SELECT max(_version) FROM {{database}}.{table.target} WHERE _version <= toUInt128('{now}')"
                 found += [int(version) for _, version in self._shards.everywhere(query)]
-            self._floor = max(self._settings.version_epoch << EPOCH_SHIFT, *found)
+            self._floor = max(self._settings.epochs.last << EPOCH_SHIFT, *found)
         return self._floor
 
     def _highest(self, ids: Sequence[str], customers: set[str]) -> dict[Key, int]:

@@ -151,11 +151,11 @@ def _entry(settings: Settings, record: Any, scorecard_id: str) -> LogEntry | Non
     rows = [row for row in (message.after, message.before) if row is not None]
     if not any((row.scorecard_id or "").lower() == scorecard_id for row in rows):
         return None
+    at = message.source.ts_ms if message.source and message.source.ts_ms else record.timestamp()[1]
     try:
-        order = version(message.source.sequence if message.source else None, epoch=settings.version_epoch)
+        order = version(message.source.sequence if message.source else None, epoch=settings.epochs.of(at))
     except Refused:
         order = None
-    at = message.source.ts_ms if message.source and message.source.ts_ms else record.timestamp()[1]
     return LogEntry(
         record.topic(), record.partition(), record.offset(), at, message.op, order, rows[0].score_id or scorecard_id
     )

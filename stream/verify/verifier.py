@@ -233,7 +233,7 @@ class Verifier:
         Postgres may look the same at both, when a row came and went in between. Later versions than `until` no change
         can have: such rows were made by hand, and are findings.
         """
-        low, high = (self._settings.version_epoch << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX for lsn in (after, until))
+        low, high = (self._settings.epochs.last << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX for lsn in (after, until))
         return {uuid_text(key.scorecard_id) for key, version in versions.items() if low < version <= high}
 
     def _tell(

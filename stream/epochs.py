@@ -1,0 +1,65 @@
+"""Which cluster of Postgres a change comes from: the epoch of a version, told by the commit time of the change.
+
+Enters: the settings' first epoch and the times at which Postgres moved to another cluster. Leaves: an epoch for each
+commit time. It belongs to the change and not to the process that reads it: a replay of an old change gives it the
+version that it had.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """Epochs by commit time.
+
+    Attributes:
+        first: epoch of the changes before the first start.
+        starts_ms: commit times, Unix milliseconds, ascending; from each on the epoch is one higher.
+    """
+
+    first: int = 0
+    starts_ms: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, first: int, starts: str) -> Self:
+        """`starts`: ISO 8601 times with a zone, separated by commas.
+
+        Raises:
+            ValueError: one is no time, names no zone, or they do not ascend.
+        """
+        found = [_milliseconds(text.strip()) for text in starts.split(",") if text.strip()]
+        if found != sorted(set(found)):
+            raise ValueError("the times must ascend")
+        return cls(first, tuple(found))
+
+    @property
+    def last(self) -> int:
+        """Epoch of the present cluster."""
+        return self.first + len(self.starts_ms)
+
+    def of(self, commit_ms: int) -> int:
+        """Epoch of a change that was committed at this time."""
+        return self.first + bisect_right(self.starts_ms, commit_ms)
+
+    def common(self, commits_ms: Sequence[int]) -> int | None:
+        """The epoch of all these changes; None when they are of several."""
+        if not self.starts_ms or not commits_ms:
+            return self.last
+        low, high = self.of(min(commits_ms)), self.of(max(commits_ms))
+        return low if low == high else None
+
+
+def _milliseconds(text: str) -> int:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text!r} names no time zone: add Z or an offset")
+    return int(at.timestamp() * 1000)
+
+
+ONE_EPOCH = Epochs()
