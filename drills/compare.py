@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from typing import Any
 
@@ -11,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from testbed import oracle
 from testbed.universe import Universe
 
-FINDINGS = ("missing", "extra", "stale", "duplicates", "appeals")
+FINDINGS = ("missing", "extra", "stale", "duplicates", "appeals", "windows")
 _KEY = {"scorecard_current": 1, "score_current": 4}  # where the primary key is in the oracle's rows
 
 
@@ -35,7 +36,9 @@ def compare(universe: Universe) -> tuple[dict[str, int], list[str]]:
         shown = {row[1] for row in have[view]} & appeals
         counts["appeals"] += len(shown)
         examples += [f"appeals {view} {key}" for key in sorted(shown)[:5]]
-    return counts, examples
+    in_windows = oracle.differences_in_windows(want, universe.env, universe.name, choices=random.Random(7), count=6)
+    counts["windows"] = len(in_windows)
+    return counts, examples + in_windows[:5]
 
 
 def _differ(want: Counter[Any], have: Counter[Any], at: int) -> dict[str, set[str]]:

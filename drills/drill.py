@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from drills import marks
 from drills.compare import FINDINGS, compare, dead_letters, lag
 from drills.faults import FAULTS, Scene, timed
 from drills.log_order import Order, order_of_log
+from drills.windows import Windows
 from drills.workers import Supervised
 from drills.writer import Writer
 from testbed.universe import Universe
@@ -57,6 +59,8 @@ class Result:
     rounds: list[Round] = field(default_factory=list)
     findings: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
+    ghosts: list[str] = field(default_factory=list)  # shown in a span of time that they had left
+    asked: int = 0  # spans
     lag: int | None = None
     dead_letters: int = 0
     rows: int = 0
@@ -74,6 +78,7 @@ class Result:
             and not any(self.findings.values())
             and self.lag == 0
             and not self.dead_letters
+            and not self.ghosts
             and not any(self.stopped)
             and not any("killed by" in cause for cause in self.own_ends)  # an abort: by nobody of this drill
         )
@@ -88,6 +93,7 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
     began = time.monotonic()
     workers: list[Supervised] = []
     writer: Writer | None = None
+    drilled = ExitStack()  # who reads meanwhile
     try:
         writer = Writer(universe.postgres, seed=options.seed, rate=options.rate, rows=options.rows)
         workers += [Supervised(universe, number) for number in range(1, options.workers + 1)]
@@ -95,6 +101,7 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
         marks.wait_until_visible(universe, marks.mark(universe), deadline_s=RECOVER_S)
         say(f"the pipeline runs: {options.workers} workers, {options.rate:g} rows/s")
         writer.start()
+        windows = drilled.enter_context(Windows(universe, options.seed))
         for name in options.faults:
             if options.seconds is not None and time.monotonic() - began > options.seconds:
                 break
@@ -106,6 +113,8 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
             if done.recovered_s is None:
                 break
         writer.stop()
+        drilled.close()
+        result.ghosts, result.asked = windows.ghosts, windows.asked
         result.rows, result.steps = writer.rows, writer.counts()
         _settle(universe, result)
         result.dead_letters = dead_letters(universe)
@@ -113,6 +122,7 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
         result.stopped = [worker.stop() for worker in workers]
         result.own_ends = [cause for worker in workers for cause in worker.own_ends()]
     finally:
+        drilled.close()
         for worker in workers:
             worker.resume()
             worker.end()

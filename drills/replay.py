@@ -32,6 +32,7 @@ from drills import marks
 from drills.compare import FINDINGS, compare, dead_letters, lag
 from drills.drill import SETTLE_S
 from drills.readers import Readers, p50, p99
+from drills.windows import Windows
 from drills.workers import Supervised
 from testbed.replays import Running, drop, facts
 from testbed.universe import Universe, wait_for
@@ -59,6 +60,8 @@ class Result:
     rows_per_s: float = 0.0
     reads: int = 0
     dips: list[tuple[str, int, int]] = field(default_factory=list)
+    ghosts: list[str] = field(default_factory=list)  # shown in a span of time that they had left
+    asked: int = 0  # spans
     errors: list[str] = field(default_factory=list)
     samples: int = 0
     unseen: int = 0
@@ -76,7 +79,7 @@ class Result:
             and set(self.findings) == set(FINDINGS)
             and not any(self.findings.values())
             and self.lag == 0
-            and not (self.dead_letters or self.dips or self.errors or self.unseen)
+            and not (self.dead_letters or self.dips or self.ghosts or self.errors or self.unseen)
             and self.p99_s is not None
             and self.p99_s < LIVE_P99_S
         )
@@ -100,7 +103,7 @@ def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, scale: 
     try:
         marks.wait_until_visible(universe, marks.mark(universe), deadline_s=120)
         wait_for("the loaded rows are indexed", lambda: lag(universe) == 0, deadline_s=120)
-        with Readers(universe) as readers:
+        with Readers(universe) as readers, Windows(universe, seed) as windows:
             writer.start()
             phase("before")
             time.sleep(10)  # some history
@@ -115,8 +118,10 @@ def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, scale: 
             time.sleep(5)  # live goes on in the new tables
             writer.stop()
             writer.check()
+            windows.stop()
             _settle(universe, result, readers)
         result.reads, result.dips, result.errors = readers.reads, readers.dips, readers.errors
+        result.ghosts, result.asked = windows.ghosts, windows.asked
         result.unseen, result.samples = readers.unseen, len(readers.latencies)
         result.p99_all_s = p99([took for _, took in readers.latencies])
         samples = _calm(readers.latencies, deaths)

@@ -5,8 +5,9 @@ Written apart from the package on purpose: it shares no code with what it judges
 
 from __future__ import annotations
 
+import random
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import clickhouse_connect
@@ -34,25 +35,51 @@ SCORES = (
 )
 
 
+EVENT_TIME = 2  # where it is in the rows of either view
+_BESIDE = [timedelta(0), timedelta(microseconds=1), timedelta(hours=-5), timedelta(days=1)]
+Row = tuple[Any, ...]
+
+
 def expected(connection: psycopg.Connection[Any]) -> dict[str, Counter[tuple[Any, ...]]]:
     """What must be visible, by view."""
     return {
-        "scorecard_current": Counter(_plain(row) for row in connection.execute(SCORECARDS)),
-        "score_current": Counter(_plain(row) for row in connection.execute(SCORES)),
+        "scorecard_current": Counter(plain(row) for row in connection.execute(SCORECARDS)),
+        "score_current": Counter(plain(row) for row in connection.execute(SCORES)),
     }
 
 
-def visible(env: dict[str, str], database: str) -> dict[str, Counter[tuple[Any, ...]]]:
-    """What the shards show together, by view."""
+def visible(env: dict[str, str], database: str, *, condition: str = "true") -> dict[str, Counter[tuple[Any, ...]]]:
+    """What the shards show together to a reader with a condition, by view."""
     found: dict[str, Counter[tuple[Any, ...]]] = {"scorecard_current": Counter(), "score_current": Counter()}
     for url in env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(","):
         client = client_of(url, env)
         try:
             for view, rows in found.items():
-                rows.update(_plain(row) for row in client.query(f"SELECT * FROM {database}.{view}").result_rows)
+                query = f"SELECT * FROM {database}.{view} WHERE {condition}"
+                rows.update(plain(row) for row in client.query(query).result_rows)
         finally:
             client.close()
     return found
+
+
+def differences_in_windows(
+    want: dict[str, Counter[Row]], env: dict[str, str], database: str, *, choices: random.Random, count: int = 20
+) -> list[str]:
+    """What readers of random spans of event time are missing or see too much; none when all see the truth.
+
+    Nothing may be written meanwhile. Spans begin and end at event times that rows have, or beside them.
+    """
+    times = sorted({row[EVENT_TIME] for rows in want.values() for row in rows})
+    lines = []
+    for _ in range(count if times else 0):
+        low, high = sorted(choices.choice(times) + choices.choice(_BESIDE) for _ in range(2))
+        span = f"event_time >= '{low:%Y-%m-%d %H:%M:%S.%f}' AND event_time < '{high:%Y-%m-%d %H:%M:%S.%f}'"
+        wanted = {
+            view: Counter({row: count for row, count in rows.items() if low <= row[EVENT_TIME] < high})
+            for view, rows in want.items()
+        }
+        lines += [f"{line} WHERE {span}" for line in differences(wanted, visible(env, database, condition=span))]
+    return lines
 
 
 def client_of(url: str, env: dict[str, str]) -> Any:
@@ -67,7 +94,8 @@ def client_of(url: str, env: dict[str, str]) -> Any:
     )
 
 
-def _plain(row: Any) -> tuple[Any, ...]:
+def plain(row: Any) -> tuple[Any, ...]:
+    """A row as either side is compared: UUIDs as text, moments in UTC."""
     return tuple(_value(value) for value in row)
 
 

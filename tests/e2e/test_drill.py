@@ -36,6 +36,8 @@ def test_three_faults(universe: Universe, stack: Stack) -> None:
     # then each was recovered from, nothing is missing, extra, stale or twice, and no appeal is visible
     assert [each.fault for each in result.rounds] == faults
     assert result.findings == dict.fromkeys(FINDINGS, 0), result.examples
+    assert not result.ghosts
+    assert result.asked > 0
     assert result.order.falls == 0, result.order.examples
     assert not result.own_ends
     assert result.passed, result
