@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -52,6 +53,7 @@ class FakeDebezium:
         self._sent: list[list[tuple[str, str, bytes, bytes | None]]] = []
         self._keys = {table: (PRIMARY_KEY[table],) for table in SOURCES} | {"scores": score_key}
         self._first = True
+        self._xid: int | None = None  # of the commit that is streamed
         self._window: dict[tuple[str, bytes], Row] | None = None
 
     @property
@@ -69,6 +71,7 @@ class FakeDebezium:
             previous = None if self._first else commit.previous
             self._first = False
             self._drop_from_window(commit)
+            self._xid = commit.xid
             sent = [item for change in commit.changes for item in self._messages(change, previous)]
             self._sent.append(sent)
             for item in sent:
@@ -80,9 +83,18 @@ class FakeDebezium:
             for item in sent:
                 self.log.append(*item)
 
+    def repeat(self, number: int) -> None:
+        """Messages of one transaction that was streamed before come again, however late: a copied message."""
+        if self._sent:
+            for item in self._sent[number % len(self._sent)]:
+                self.log.append(*item)
+
     def initial_snapshot(self) -> None:
-        """Read all tables at the present LSN; what is committed so far is not streamed."""
-        assert not self.postgres.locks, "the slot is consistent when no transaction is open"
+        """Read all tables at the present LSN; what is committed so far is not streamed.
+
+        Transactions that are open are streamed whole when they commit, with LSNs below the snapshot's.
+        """
+        assert not self.postgres.flushed, "the snapshot sees every commit that is not streamed"
         self.read = len(self.postgres.wal)
         self._first = True
         at = self.postgres.lsn
@@ -175,7 +187,10 @@ class FakeDebezium:
     ) -> tuple[str, str, bytes, bytes]:
         row = after if after is not None else before
         assert row is not None
-        value = envelope(change.table, op, before, after, sequence=sequence, snapshot=snapshot)
+        streamed = {}
+        if snapshot == "false" and self._xid is not None:
+            streamed = {"txId": self._xid, "ts_ms": int(time.time() * 1000)}
+        value = envelope(change.table, op, before, after, sequence=sequence, snapshot=snapshot, **streamed)
         routed_by = row["conversation_id" if change.table == CHATS else "scorecard_id"]
         return change.table, routed_by, self._key(change.table, row), value
 

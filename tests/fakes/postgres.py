@@ -42,6 +42,7 @@ class Commit:
     lsn: int
     previous: int | None  # LSN of the commit before it, of any transaction
     changes: tuple[Change, ...]
+    xid: int | None = None
 
 
 class FakePostgres:
@@ -56,6 +57,7 @@ class FakePostgres:
         self.locks: dict[tuple[str, str], Transaction] = {}
         self.xid = 700  # of the next transaction that writes
         self.running: set[int] = set()
+        self.flushed: set[int] = set()  # committed in the WAL, and not yet visible to others
         self.xmin: dict[tuple[str, str], int] = {}  # the transaction that wrote the row as it is
         self.horizons: list[tuple[int, int]] = []  # (all below had ended, none from here on had begun), at some moments
         self.shares: dict[str, set[Transaction]] = defaultdict(set)  # scorecard id -> who holds FOR KEY SHARE
@@ -94,7 +96,10 @@ class FakePostgres:
     # What the pipeline asks (its Source).
 
     def expect(self, transactions: Collection[int]) -> None:
+        """Ask again and again, as the real one does; a test shows the transaction in between."""
         self._call("expect")
+        while self.flushed & set(transactions):
+            self._call("expect")
 
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
         self._call("places")
@@ -270,11 +275,22 @@ class Transaction:
             i for i in self._ids("scores") if (row := self.row("scores", i)) and row["scorecard_id"] == scorecard_id
         ]
 
-    def commit(self) -> None:
+    def flush(self) -> None:
+        """Write the commit record: the connector sees it, other sessions see it only at `commit`, as they do while a
+        synchronous standby has not acknowledged it."""
         pg = self._postgres
         if self._changes:
-            pg.wal.append(Commit(pg.next_lsn(), pg.last_commit, tuple(self._changes)))
+            pg.wal.append(Commit(pg.next_lsn(), pg.last_commit, tuple(self._changes), self._xid))
             pg.last_commit = pg.lsn
+            assert self._xid is not None
+            pg.flushed.add(self._xid)
+            self._changes = []
+
+    def commit(self) -> None:
+        self.flush()
+        pg = self._postgres
+        if self._xid is not None:
+            pg.flushed.discard(self._xid)
             for (table, row_id), row in self._own.items():
                 if row is None:
                     pg.rows[table].pop(row_id, None)

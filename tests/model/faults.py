@@ -42,9 +42,13 @@ class Faults:
     errors: bool = True
     replay: bool = True
     incremental: bool = True
-    resend: bool = True
+    resend: bool = True  # the last transactions come again
+    late: bool = False  # and any earlier one without those after it; the create of a deleted score revives it today
     toast: bool = True
     initial: bool = True  # some rows are there before the connector starts
+    hidden: bool = True  # commits that the connector sees before look-ups do
+    refused: bool = True  # values that ClickHouse cannot hold: infinity
+    under_way: bool = True  # transactions that are open while the initial snapshot is read
     windows: bool = False  # readers ask for spans of event time at the end of each round
     rows: int = 3  # scorecards; one score more, one chat less: the fewer, the more happens to each
     places: int = len(TIMES)  # event times that occur

@@ -16,6 +16,11 @@ from tests.model.faults import (
 )
 from tests.model.world import World
 
+FAULTS = (
+    "errors", "incremental", "resend", "toast", "initial", "replay", "pauses", "crashes", "hidden", "refused",
+    "under_way",
+)  # fmt: skip
+
 
 def run_seed(seed: int, faults: Faults | None = None, *, target: Any = None, trace: bool = False) -> World:
     """The history of a seed. Without `faults` the seed also chooses what may happen in it.
@@ -36,6 +41,9 @@ def run_seed(seed: int, faults: Faults | None = None, *, target: Any = None, tra
             resend=choices.random() < 0.3,
             toast=choices.random() < 0.3,
             initial=choices.random() < 0.5,
+            hidden=choices.random() < 0.5,
+            refused=choices.random() < 0.3,
+            under_way=choices.random() < 0.5,
             rows=choices.choice([1, 1, 2, 3]),
             places=choices.choice([2, 3, len(TIMES)]),
         )
@@ -48,7 +56,7 @@ def run_seed(seed: int, faults: Faults | None = None, *, target: Any = None, tra
 
 def smallest(seed: int, faults: Faults) -> Faults:
     """The fewest faults with which this seed still goes wrong (a first aid for reading it)."""
-    for name in ("errors", "incremental", "resend", "toast", "initial", "replay", "pauses", "crashes"):
+    for name in FAULTS:
         tried = replace(faults, **{name: False})
         if _fails(seed, tried):
             faults = tried

@@ -72,6 +72,7 @@ class World(Choices, Writers, Workers, Replays, Checks):
         self.dead_letters = FakeDeadLetters(on_call=self._on_call)
         self.layout = Layout(shards=2, bucket_days=1)
         self.transactions: list[Transaction] = []
+        self.flushed: list[Transaction] = []  # their commits are in the WAL, and not visible yet
         self.workers = [Worker(n) for n in range(faults.workers)]
         self.committed = dict.fromkeys(self.log.partitions, 0)
         self.owner: dict[tuple[str, int], Worker] = {}
@@ -94,6 +95,9 @@ class World(Choices, Writers, Workers, Replays, Checks):
         try:
             if self.faults.initial:
                 self._fill()
+                for _ in range(self._below(8) if self.faults.under_way else 0):
+                    self._sql()
+                self._show()
                 self.debezium.initial_snapshot()
             for _ in range(self.faults.rounds):
                 self.draining = False
@@ -115,6 +119,8 @@ class World(Choices, Writers, Workers, Replays, Checks):
         actions.append((2, self.postgres.note_horizon))
         if self._in_flight():
             actions.append((24, self._advance))
+        if self.flushed:
+            actions.append((3, self._show))
         if self.faults.crashes:
             actions.append((2, self._crash))
         if self.faults.pauses and len(self.workers) > 1:

@@ -13,6 +13,7 @@ from tests.fakes import (
     Locked,
     Transaction,
 )
+from tests.fakes.debezium import INFINITY
 from tests.model.faults import (
     CARD_IDS,
 )
@@ -39,8 +40,7 @@ class Writers:
         if self._chance(0.2):
             self.transactions.remove(tx)
             if self._chance(0.95):
-                self._say("commit")
-                tx.commit()
+                self._commit(tx)
             else:
                 tx.rollback()
             return
@@ -50,8 +50,22 @@ class Writers:
             self._statement(tx, table, row_id)
         if self._chance(0.6):
             self.transactions.remove(tx)
+            self._commit(tx)
+
+    def _commit(self, tx: Transaction) -> None:
+        if self.faults.hidden and not self.draining and not self.window and self._chance(0.15):
+            self._say("commit, not visible yet")
+            tx.flush()
+            self.flushed.append(tx)
+        else:
             self._say("commit")
             tx.commit()
+
+    def _show(self) -> None:
+        """All commits become visible, in any order."""
+        for tx in self._shuffled(self.flushed):
+            tx.commit()
+        self.flushed.clear()
 
     def _statement(self, tx: Transaction, table: str, row_id: str) -> None:
         row = tx.row(table, row_id)
@@ -83,15 +97,16 @@ class Writers:
         self.counter += 1
         if table == CHATS:
             choices: dict[str, Callable[[], Any]] = {
-                "started_at": lambda: self._one_of([*self.faults.times * 3, None]),
+                "started_at": lambda: self._one_of([*self.faults.times * 3, None, *self._odd()]),
                 "ended_at": lambda: self.counter,
             }
         elif table == "scorecards":
             choices = {
                 "comment": lambda: f"text {self.counter}",
                 "score": lambda: float(self.counter),
+                "submitted_at": lambda: self._one_of([self.counter, None, *self._odd()]),
                 "scorecard_type": lambda: self._one_of([None, None, None, 0, *APPEAL_TYPES]),
-                "scorecard_time": lambda: self._one_of([*self.faults.times * 3, None]),
+                "scorecard_time": lambda: self._one_of([*self.faults.times * 3, None, *self._odd()]),
                 "conversation_id": lambda: self._one_of([None, "", *self.faults.ids[CHATS] * 2]),
                 "customer_id": lambda: self._one_of(["acme", "globex"]),
             }
@@ -113,7 +128,11 @@ class Writers:
             values["scorecard_type"] = None
         return values
 
+    def _odd(self) -> list[int]:
+        return [INFINITY] if self.faults.refused else []
+
     def _end_transactions(self) -> None:
+        self._show()
         while self.transactions:
             self.transactions.pop(self._below(len(self.transactions))).commit()
 
@@ -121,10 +140,14 @@ class Writers:
         self.debezium.stream(1 + self._below(3))
 
     def _resend(self) -> None:
-        self.debezium.resend(1 + self._below(3))
+        if not self.faults.late or self._chance(0.5):
+            self.debezium.resend(1 + self._below(3))
+        else:
+            self.debezium.repeat(self._below(1_000))
 
     def _incremental(self) -> None:
         if self.window == "":
+            self._show()  # an incremental snapshot does not wait for them; `verify` finds what it read too early
             self.debezium.open_window()
             self.window = "open"
         elif self.window == "open":

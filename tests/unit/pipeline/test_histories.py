@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.pipeline import decisions, decoder, moves, pipeline, settle
+from stream.pipeline import decisions, decoder, moves, pipeline, settle, upserts
 from stream.pipeline.ordering import LSN_MAX, version
 from stream.pipeline.placement import Place, State, month_of
+from stream.pipeline.refusal import Refusal
 from stream.pipeline.reindex import Reindex, plan_reindex
 from stream.pipeline.writes import Key, Layout
 from stream.tables import Table
@@ -85,6 +86,14 @@ MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "changes of place are not noticed": lambda m: (
         m.setattr(decisions, "changes_place", lambda _: False),
         m.setattr(moves, "stays", lambda *_: True),
+    ),
+    "look-ups are trusted before they see the commit": lambda m: m.setattr(pipeline.Pipeline, "_expect", _no_confirm),
+    "the first transaction after a snapshot is ordered by its own LSN": lambda m: (
+        m.setattr(decoder, "lacks_commit", lambda *_: False),
+        m.setattr(upserts, "lacks_commit", lambda *_: False),
+    ),
+    "what a refused message names is left as it is": lambda m: m.setattr(
+        pipeline, "refusal_of", lambda table, key, value, why, **_: Refusal(why)
     ),
     "chats that arrive late are ignored": lambda m: m.setattr(pipeline, "moved_conversations", lambda *_: {}),
 }
