@@ -12,8 +12,6 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
-from stream.pipeline.ledger import Done
-
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 
@@ -264,25 +262,3 @@ def record_hops(topic: str, *, mode: str, stamps: Sequence[tuple[int, int]], fet
         to_kafka.observe(max(0.0, (appended_ms - commit_ms) / 1000))
         to_worker.observe(max(0.0, fetched_at - appended_ms / 1000))
     HOP_SECONDS.labels(mode, topic, "to_clickhouse").observe(max(0.0, time.time() - fetched_at))
-
-
-def record(done: Done, *, mode: str, end_to_end_sample: int = 200) -> None:
-    """Count a finished batch. Latency is observed for up to `end_to_end_sample` changes, evenly spread."""
-    topic = done.ledger.topic
-    consumed = sum(done.ledger.consumed.values())
-    CONSUMED.labels(mode, topic).inc(consumed)
-    BATCH_MESSAGES.labels(mode, topic).observe(consumed)
-    for outcome, count in done.ledger.totals().items():
-        OUTCOME.labels(mode, topic, outcome).inc(count)
-    for reason, count in done.refused.items():
-        DEAD_LETTERS.labels(mode, topic, reason).inc(count)
-    ROWS.labels(mode, topic).inc(done.rows)
-    REINDEXED.labels(mode, topic).inc(done.reindexed)
-    MOVED.labels(mode, topic).inc(done.moved)
-    for stage, seconds in done.stages.items():
-        STAGE_SECONDS.labels(mode, topic, stage).observe(seconds)
-    now = time.time()
-    latency = END_TO_END_SECONDS.labels(mode, topic)
-    for commit_ms in done.commit_ms[:: -(-len(done.commit_ms) // end_to_end_sample) or 1]:
-        latency.observe(max(0.0, now - commit_ms / 1000))
-    LAST_PROGRESS.labels(mode, topic).set(now)

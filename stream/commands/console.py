@@ -53,7 +53,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 def print_json(value: Any) -> None:
     """One JSON document, keys in the order given."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    click.echo(text.encode("utf-8", "backslashreplace").decode())  # half of a surrogate pair has no bytes
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from stream import metrics
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
 from stream.errors import ScorestreamError
@@ -20,6 +19,7 @@ from stream.live.stalls import Tries
 from stream.live.summary import Summary
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.pipeline import Prepared
+from stream.pipeline.record import record
 from stream.tables import TARGETS
 from stream.wiring import Clients
 
@@ -81,6 +81,6 @@ class TableIndexer:
         self.tries.batch()
         again = any(batch.in_doubt for batch in batches)
         done = self._pipeline.process(batches, prepared=prepared, still_mine=still_mine, again=again)
-        metrics.record(done, mode="live")
+        record(done, mode="live")
         hops.observe(batches, mode="live")
         self._summary.add(done, batches, took_s=time.monotonic() - started)

@@ -1,19 +1,19 @@
-"""decode -> place -> write -> confirm: one pipeline, whoever drives it. The caller commits offsets, afterwards.
+"""decode -> place -> write -> confirm: one pipeline for live and replay. The caller commits offsets, afterwards.
 
     Fetched --decode--> changes --look up--> places --plan--> writes --> ClickHouse
-                 \\-> dead letters                \\-> reindex of what changes its place
-    confirm: look the places up again; whatever moved meanwhile is reindexed, until nothing has
+                 \\-> dead letters                \\-> reindex of what moves, or is refused
+    confirm: look the places up again and reindex what moved meanwhile, until nothing moves
 
 Enters: messages of one source table. Leaves: rows in ClickHouse, dead letters in Kafka, and a Ledger. It never commits,
-and it keeps nothing between batches: a batch may be processed by anyone, at any time, twice.
-Plain synchronous code. Stops with the errors of stream/errors.py; what can be retried is retried by `retry`.
+and it keeps nothing between batches: any process may process a batch, at any time, twice.
+Plain synchronous code. It stops with the errors of stream/errors.py; `retry` repeats the steps that may be repeated.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,7 +27,7 @@ from stream.pipeline.envelope import DELETE, STARTED_AT, Decoded, Envelope, Upse
 from stream.pipeline.ledger import Done, Ledger, Outcome
 from stream.pipeline.moves import moved_conversations
 from stream.pipeline.placement import GONE, Place, own_row_changed
-from stream.pipeline.plan import Plan, plan_upserts, scorecard_ids, versions_of
+from stream.pipeline.plan import Plan, plan_upserts, scorecard_ids
 from stream.pipeline.ports import DeadLetters, Fetched, Retrying, Source, Target, no_retry
 from stream.pipeline.refusal import Refusal, refusal_of
 from stream.pipeline.settle import Settler
@@ -56,8 +56,8 @@ class Pipeline:
 
     Args:
         keep: a replay's filter: changes of scorecards whose place it refuses are ignored.
-        in_order: whoever calls processes the batches of a partition one after another, as they are in the log. What a
-            scorecard's own row has become by the end of a batch of scorecards is then left to its own later message.
+        in_order: the caller processes the batches of a partition one after another, as they are in the log. A change
+            of a scorecard's own row during a batch of scorecards is then left to its own later message.
         guard: asked before dead letters are produced.
     """
 
@@ -114,11 +114,11 @@ class Pipeline:
         """Process messages of this pipeline's table; on return their offsets may be committed.
 
         Args:
-            prepared: what `prepare` made of them, when it was asked before.
-            still_mine: asked at the end; when a worker has lost the partitions meanwhile (or was asleep for so long
-                that it may have), what it wrote is reindexed, since the new owner may have retired it already.
-            again: these messages may have been processed before by somebody who died before he could confirm. What he
-                wrote to a place that the scorecard had left since, and that was retired by then, is looked for.
+            prepared: what `prepare` returned for these messages.
+            still_mine: asked at the end. If the worker may have lost the partitions meanwhile, it reindexes what it
+                wrote, because the new owner may have retired those rows already.
+            again: a worker that crashed before it confirmed may have processed these messages. The batch looks for
+                rows that it left in places that were retired meanwhile, and reindexes those scorecards.
         """
         prepared = prepared or self.prepare(fetched)
         clock = _Stages(decode=prepared.seconds)
@@ -196,7 +196,7 @@ class Pipeline:
         plan.customers |= {place.customer_id for place in used.values()}
         self._confirm(used, places, changes, plan, done)
         if (lost := not still_mine()) or again:
-            versions = _versions(changes, plan)
+            versions = plan.versions(changes)
             self._undo({i: versions[i] for i in ids}, plan.customers, done, lost=lost)
         clock.mark("confirm")
         return plan
@@ -291,11 +291,11 @@ class Pipeline:
         now = self._retry(partial(self._source.moved, used, looked))
         moved = list(now)
         if self._leaves_own:
-            # That change was committed after our first look, so its message lies behind ours in the partition, and
-            # will find all that we have written: it costs no round of its own here.
+            # That change was committed after the first look-up, so its message lies behind this batch in the
+            # partition. It will find all that this batch wrote.
             moved = [i for i in now if not own_row_changed(used[i], now[i])]
         if moved:
-            versions = _versions(changes, plan)
+            versions = plan.versions(changes)
             self._settler.settle({i: versions[i] for i in moved}, used, now, plan.customers, done)
 
     def _undo(self, versions: dict[str, int], customers: set[str], done: Done, *, lost: bool) -> None:
@@ -330,14 +330,6 @@ class Pipeline:
             self._retry(partial(self._dead_letters.send, letters))
             log_letters(letters)
         done.ledger.check()
-
-
-def _versions(changes: Iterable[Envelope] | Upserts, plan: Plan) -> dict[str, int]:
-    """The version to reindex each scorecard of the batch at."""
-    found = versions_of(changes)
-    for scorecard_id, version in plan.reindex.items():
-        found[scorecard_id] = max(version, found.get(scorecard_id, 0))
-    return found
 
 
 class _Stages:

@@ -48,6 +48,13 @@ class Plan:
         """Whether the reindex writes the scorecard's rows anyway, at this version or a later one."""
         return self.reindex.get(scorecard_id, -1) >= version
 
+    def versions(self, changes: Iterable[Envelope] | Upserts) -> dict[str, int]:
+        """The version to reindex each scorecard of these changes at, if it must be reindexed after all."""
+        found = versions_of(changes)
+        for scorecard_id, version in self.reindex.items():
+            found[scorecard_id] = max(version, found.get(scorecard_id, 0))
+        return found
+
     def settle_refused(
         self, refusals: Iterable[Refusal], changes: Sequence[Envelope], wanted: Collection[str] | None
     ) -> None:

@@ -18,6 +18,7 @@ from stream.config import Settings
 from stream.kafka.log_reader import Stretch
 from stream.pipeline.ledger import Outcome
 from stream.pipeline.pipeline import Pipeline
+from stream.pipeline.record import record
 from stream.replay.choose import by_filter, by_key, by_place, chooser
 from stream.replay.plan import PassKind, Plan
 from stream.tables import SCORE
@@ -74,7 +75,7 @@ class Work:
         worked.matched = sum(len(stretch) for stretch in chosen)
         if worked.matched:
             done = self._pipeline(clients, table, kind).process(chosen, still_mine=partial(self._still_mine, stretches))
-            metrics.record(done, mode="replay")
+            record(done, mode="replay")
             worked.dead_letters = sum(done.refused.values())
             worked.rows = done.rows
             worked.outcomes = {outcome.value: count for outcome, count in done.ledger.totals().items()}
