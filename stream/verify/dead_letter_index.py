@@ -1,18 +1,28 @@
-"""Dead letters by the row that they are of: why a row is missing, said where the row is looked for."""
+"""Dead letters by the row that they are of: why a row is missing, said where the row is looked for.
+
+A letter is settled when its row was reindexed in its place, or when ClickHouse holds a later state of the row.
+A settled letter is evidence of the past and explains no difference of today.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
+from collections.abc import Mapping
 
 from stream.config import Settings
-from stream.errors import KafkaUnavailable
+from stream.errors import KafkaUnavailable, Refused
 from stream.kafka import dead_letters as dead_letter_log
+from stream.pipeline.ordering import version
+from stream.pipeline.values import uuid_text
+from stream.pipeline.writes import Key
 from stream.tables import SCORE, SCORECARD
 
 log = logging.getLogger(__name__)
 
 MOST = 1_000_000  # letters read; what comes after them is not looked at
+_WITHHELD = re.compile(r"\bwithheld=(\d+)")
 
 
 class DeadLetterIndex:
@@ -25,6 +35,8 @@ class DeadLetterIndex:
     def __init__(self, settings: Settings | None) -> None:
         self._settings = settings
         self._by_row: dict[str, str] | None = None
+        self._versions: dict[str, int | None] = {}
+        self._applied: set[str] = set()
 
     def by_row(self) -> dict[str, str]:
         """Id of a row -> `dead letter <topic>-<partition>@<offset> (<reason>: <error>)`, the latest of each."""
@@ -36,6 +48,21 @@ class DeadLetterIndex:
                 except KafkaUnavailable as error:
                     log.warning("dead letters not read cause=%r", str(error))
         return self._by_row
+
+    def settled(self, highest: Mapping[Key, tuple[int, bool]]) -> set[str]:
+        """Ids of rows whose latest letter explains nothing any more.
+
+        Args:
+            highest: by sort key, the highest version in ClickHouse, and whether a delete marker has it.
+        """
+        found = set(self._applied)
+        for key, (stands, marker) in highest.items():
+            row_id = uuid_text(key.row_id)
+            of_letter = self._versions.get(row_id)
+            # A marker of the letter's own version was written because the row could not be.
+            if of_letter is not None and (stands > of_letter or (stands == of_letter and not marker)):
+                found.add(row_id)
+        return found
 
     def _read(self, settings: Settings) -> None:
         assert self._by_row is not None
@@ -50,6 +77,29 @@ class DeadLetterIndex:
             )
             if (row_id := row_of_key(at.key)) is not None:
                 self._by_row[row_id] = told
+                self._versions[row_id] = version_of(at.value, epoch=settings.version_epoch)
+                (self._applied.add if whole(kept.letter.applied) else self._applied.discard)(row_id)
+
+
+def whole(applied: str) -> bool:
+    """Whether everything that the message names was applied from Postgres: `reindexed=1 retired=0 withheld=0`."""
+    withheld = _WITHHELD.search(applied)
+    return withheld is not None and int(withheld[1]) == 0
+
+
+def version_of(value: bytes | None, *, epoch: int) -> int | None:
+    """The version of a refused message; None where it cannot be told.
+
+    Args:
+        epoch: the present one. A letter of an earlier epoch looks newer than it is, and stays open.
+    """
+    try:
+        document = json.loads(value or b"")
+        if "payload" in document:
+            document = document["payload"]
+        return version(document["source"]["sequence"], epoch=epoch)
+    except (ValueError, KeyError, TypeError, Refused):
+        return None
 
 
 def row_of_key(key: bytes | None) -> str | None:

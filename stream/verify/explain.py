@@ -208,7 +208,9 @@ def _compare(
     highest = shards.highest([out.scorecard_id], customers)
     out.findings = compare(postgres_has, shown, spread, highest=highest, dead_letters={})
     if any(finding.what != "extra" for finding in out.findings):
-        out.findings = compare(postgres_has, shown, spread, highest=highest, dead_letters=letters.by_row())
+        known = letters.by_row()
+        settled = letters.settled(highest)
+        out.findings = compare(postgres_has, shown, spread, highest=highest, dead_letters=known, settled=settled)
 
 
 def _stored(shards: Shards, scorecard_id: str) -> list[Stored]:

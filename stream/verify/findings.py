@@ -61,6 +61,7 @@ def compare(
     *,
     highest: Mapping[Key, tuple[int, bool]],
     dead_letters: Mapping[str, str],
+    settled: Collection[str] = (),
 ) -> list[Finding]:
     """The findings of some scorecards.
 
@@ -69,6 +70,7 @@ def compare(
         shown: what the shards show of them.
         highest: version and whether it is a marker of keys, to tell why a row is missing.
         dead_letters: row id -> where a refused change of it lies.
+        settled: ids of rows whose letter is named only while the row still cannot be indexed.
     """
     found: list[Finding] = []
     standing: dict[RowId, list[TargetRow]] = {}
@@ -78,7 +80,10 @@ def compare(
         card = postgres.cards.get(wanted.scorecard_id)
         if card is not None and card.place.state is State.VISIBLE:
             rows = [row for row in standing.get(row_id, []) if row.key.scorecard_id == wanted.scorecard_id]
-            finding = _wanted(row_id, wanted, card, rows, layout, highest=highest, dead_letters=dead_letters)
+            letter = dead_letters.get(uuid_text(row_id[1]))
+            if not wanted.fault and uuid_text(row_id[1]) in settled:
+                letter = None
+            finding = _wanted(row_id, wanted, card, rows, layout, highest=highest, letter=letter)
             if finding is not None:
                 found.append(finding)
     for row_id, rows in standing.items():
@@ -97,13 +102,12 @@ def _wanted(
     layout: Layout,
     *,
     highest: Mapping[Key, tuple[int, bool]],
-    dead_letters: Mapping[str, str],
+    letter: str | None,
 ) -> Finding | None:
     """Missing or stale, or None."""
     table = _BY_TARGET[row_id[0]]
     key = layout.key(table, card.place, scorecard_id=wanted.scorecard_id, row_id=row_id[1])
     at, process = card.place.event_time_us or 0, card.place.is_process
-    letter = dead_letters.get(uuid_text(row_id[1]))
     here = next((row for row in rows if row.key == key), None)
     if here is not None:
         columns = columns_that_differ(table, wanted.hashes, here.hashes)

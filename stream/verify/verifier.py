@@ -223,7 +223,11 @@ class Verifier:
         findings = compare(postgres_has, shown, self._layout, highest={}, dead_letters={})
         highest = self._shards.highest(sorted({f.scorecard_id for f in findings}), under)
         if any(f.what != "extra" for f in findings):
-            findings = compare(postgres_has, shown, self._layout, highest=highest, dead_letters=self._letters.by_row())
+            letters = self._letters.by_row()
+            settled = self._letters.settled(highest)
+            findings = compare(
+                postgres_has, shown, self._layout, highest=highest, dead_letters=letters, settled=settled
+            )
         versions = {key: version for key, (version, _) in highest.items()}
         return [finding for finding in findings if finding.table in wanted], versions
 

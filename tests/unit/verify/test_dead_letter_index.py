@@ -1,0 +1,90 @@
+"""Which dead letters still explain a difference: those that no later state of their row settled."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from stream.config import Settings
+from stream.kafka import dead_letters as dead_letter_log
+from stream.kafka.dead_letters import Kept
+from stream.pipeline.dead_letter import DeadLetter, Message
+from stream.pipeline.ordering import version
+from stream.pipeline.placement import place_of
+from stream.pipeline.writes import Key, Layout
+from stream.tables import SCORE
+from stream.times import DAY_US
+from stream.verify.dead_letter_index import DeadLetterIndex, version_of, whole
+from stream.verify.findings import compare
+from stream.verify.row_states import Card, InPostgres, SourceRow
+
+LAYOUT = Layout(shards=2, bucket_days=1)
+AT = 20_000 * DAY_US
+CARD, ROW = 0xA, 0xB
+ROW_ID = "00000000-0000-0000-0000-00000000000b"
+SEQUENCE = '["100", "90"]'
+REFUSED = version(SEQUENCE)
+
+
+def letter(*, applied: str = "", sequence: str | None = SEQUENCE) -> Kept:
+    value = None if sequence is None else json.dumps({"payload": {"source": {"sequence": sequence}}}).encode()
+    message = Message("t.app.scores", 0, 7, 1, json.dumps({"score_id": ROW_ID}).encode(), value)
+    return Kept(0, 3, DeadLetter(message, "bad_value", "no number", 2, applied))
+
+
+def index_of(monkeypatch: pytest.MonkeyPatch, *letters: Kept) -> DeadLetterIndex:
+    monkeypatch.setattr(dead_letter_log, "read", lambda _: iter(letters))
+    index = DeadLetterIndex(Settings())
+    index.by_row()
+    return index
+
+
+def reason(index: DeadLetterIndex, *, stands: tuple[int, bool] | None = None, fault: str = "") -> str:
+    """Why the row is missing, when ClickHouse holds this version of it, or nothing."""
+    place = place_of(customer_id="acme", scorecard_type=None, process=True, event_time_us=AT)
+    states = InPostgres()
+    states.cards[CARD] = Card(place, None, None, False, AT, "template")
+    states.rows[SCORE.target, ROW] = SourceRow(CARD, "", fault)
+    key = LAYOUT.key(SCORE, place, scorecard_id=CARD, row_id=ROW)
+    highest: dict[Key, tuple[int, bool]] = {} if stands is None else {key: stands}
+    settled = index.settled(highest)
+    (found,) = compare(states, [], LAYOUT, highest=highest, dead_letters=index.by_row(), settled=settled)
+    return found.reason
+
+
+@pytest.mark.parametrize("stands", [None, (REFUSED - 1, True), (REFUSED, True)])
+def test_an_open_letter_is_the_reason(monkeypatch: pytest.MonkeyPatch, stands: Any) -> None:
+    assert "dead letter" in reason(index_of(monkeypatch, letter()), stands=stands)
+
+
+def test_a_letter_before_a_later_state_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = reason(index_of(monkeypatch, letter()), stands=(REFUSED + 1, True))
+    assert told == f"hidden by a delete marker of version {REFUSED + 1}"
+
+
+def test_a_letter_whose_row_was_reindexed_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = index_of(monkeypatch, letter(applied="reindexed=1 retired=0 withheld=0"))
+    assert reason(index) == "not in ClickHouse at all"
+
+
+def test_the_latest_letter_of_a_row_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = letter(applied="reindexed=1 retired=0 withheld=0")
+    assert "dead letter" in reason(index_of(monkeypatch, earlier, letter(applied="reindexed=1 retired=0 withheld=1")))
+
+
+def test_a_row_that_still_cannot_be_indexed_names_its_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = reason(index_of(monkeypatch, letter()), stands=(REFUSED + 1, True), fault="score is not finite")
+    assert told.startswith("cannot be indexed: score is not finite; dead letter")
+
+
+@pytest.mark.parametrize("value", [None, b"", b"junk", b"[]", b"3", b'"payload"', b'{"payload": null}', b"{}"])
+def test_a_value_without_a_version_has_none(value: bytes | None) -> None:
+    assert version_of(value, epoch=0) is None
+
+
+def test_what_was_applied() -> None:
+    assert whole("reindexed=1 retired=0 withheld=0")
+    assert not whole("reindexed=1 retired=0 withheld=2")
+    assert not whole("")
