@@ -27,7 +27,7 @@ from benchmarks.faust_rates import faust_rates
 from demo import counts, workload
 from demo.customers import IDS
 from demo.rig import Died, Rig
-from demo.run import load, settle, wait_indexed
+from demo.run import index, settle
 from demo.screen import Screen
 from devstack.process import PartFailed
 from stream.tables import SCORE
@@ -55,11 +55,7 @@ def bench(options: argparse.Namespace) -> int:
     with Rig(options.dir, say=screen.say) as rig:
         rig.scorestream("schema", "apply")
         with counts.Visible(rig.settings.clickhouse) as visible:
-            since = visible.now()
-            load(rig, screen, seed=seed, scale=options.scale)
-            rig.scorestream("connectors", "apply", "--wait")
-            rig.start_worker()
-            wait_indexed(rig, screen, visible, since=since)
+            index(rig, screen, visible, seed=seed, scale=options.scale)
             rig.stop_worker()
             group = Group(rig.settings)
             try:

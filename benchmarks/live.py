@@ -24,7 +24,7 @@ from demo.changes import EVERYTHING, MOVES, ORDINARY
 from demo.prober import Latency, Prober
 from demo.report import percentiles
 from demo.rig import Died, Rig
-from demo.run import load, settle, status, wait_indexed
+from demo.run import index, settle, status
 from demo.screen import Screen
 from demo.writer import LiveWriter
 from devstack.process import PartFailed
@@ -58,11 +58,7 @@ def bench(options: argparse.Namespace) -> int:
     with Rig(options.dir, say=screen.say) as rig:
         rig.scorestream("schema", "apply")
         with counts.Visible(rig.settings.clickhouse) as visible:
-            since = visible.now()
-            work = load(rig, screen, seed=seed, scale=options.scale)
-            rig.scorestream("connectors", "apply", "--wait")
-            rig.start_worker()
-            wait_indexed(rig, screen, visible, since=since)
+            work, *_ = index(rig, screen, visible, seed=seed, scale=options.scale)
         prober = Prober(rig.settings.clickhouse, rig.worker_log)
         writer = LiveWriter(
             rig.postgres_url,

@@ -40,13 +40,7 @@ def run(options: Options, screen: Screen) -> Result:
     with Rig(options.folder, say=screen.say, keep=options.keep) as rig:
         rig.scorestream("schema", "apply")
         with counts.Visible(rig.settings.clickhouse) as visible:
-            since = visible.now()
-            work = load(rig, screen, seed=options.seed, scale=options.scale)
-            rig.scorestream("connectors", "apply", "--wait")
-            started = time.monotonic()
-            rig.start_worker()
-            rows = wait_indexed(rig, screen, visible, since=since)
-            snapshot_s = time.monotonic() - started
+            work, rows, snapshot_s = index(rig, screen, visible, seed=options.seed, scale=options.scale)
         screen.say(f"  indexed: {rows:,} rows, {snapshot_s:.1f} s from the start of the worker")
         writer, prober = live(rig, screen, work, rate=options.rate, seconds=options.seconds, seed=options.seed)
         comparisons = settle(rig, screen)
@@ -65,6 +59,17 @@ def run(options: Options, screen: Screen) -> Result:
         )
         screen.console.print(result.table())
         return result
+
+
+def index(rig: Rig, screen: Screen, visible: counts.Visible, *, seed: int, scale: float) -> tuple[Workload, int, float]:
+    """Load the source rows and index them with a worker, which goes on running: the rows, how many, and seconds."""
+    since = visible.now()
+    work = load(rig, screen, seed=seed, scale=scale)
+    rig.scorestream("connectors", "apply", "--wait")
+    started = time.monotonic()
+    rig.start_worker()
+    rows = wait_indexed(rig, screen, visible, since=since)
+    return work, rows, time.monotonic() - started
 
 
 def load(rig: Rig, screen: Screen, *, seed: int, scale: float) -> Workload:
