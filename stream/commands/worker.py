@@ -19,10 +19,10 @@ def command(ctx: click.Context, app: App, restart: bool) -> None:
     """
     settings = app.settings  # read before anything else: this reports every fault of the configuration at once
     if restart:
-        from stream.live import supervise  # noqa: PLC0415  the supervisor needs none of the rest
+        from stream.supervise import Supervisor, own_command  # noqa: PLC0415  the supervisor needs none of the rest
 
         assert ctx.parent is not None
-        ctx.exit(supervise.run_worker(ctx.parent.params.get("log_level")))
+        ctx.exit(Supervisor(own_command("worker", log_level=ctx.parent.params.get("log_level"))).run())
     from stream.live import worker  # noqa: PLC0415  Faust takes a second to import
 
     ctx.exit(worker.run(settings))

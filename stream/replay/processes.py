@@ -6,11 +6,7 @@ import contextlib
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from stream import interpreter
 from stream.config import Settings
@@ -20,6 +16,7 @@ from stream.replay.display import Display
 from stream.replay.member import Member
 from stream.replay.state import ReplayTopic, check_open
 from stream.replay.status import present_pass, summary
+from stream.supervise import Children, describe, own_command, stop_signals
 from stream.web.health import Check, Health
 from stream.web.server import serve
 
@@ -53,7 +50,12 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
     Raises:
         ScorestreamError: the processes failed.
     """
-    with ReplayTopic(settings) as topic, contextlib.closing(LagSource(settings.kafka)) as lag, _signals() as stopping:
+    stopping = threading.Event()  # set at SIGTERM and SIGINT: the processes finish their batches and commit
+    with (
+        ReplayTopic(settings) as topic,
+        contextlib.closing(LagSource(settings.kafka)) as lag,
+        stop_signals(lambda _: stopping.set()),
+    ):
         check_open(topic.get(name))
         family = _Family(name, log_level, nice=settings.replay.nice)
         try:
@@ -64,7 +66,7 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
                     stopping.wait(_LOOK_S)
                     if stopping.is_set():
                         family.stop()
-                    family.mend(stopping=stopping.is_set())
+                    family.look(stopping=stopping.is_set())
                     if show:
                         _show(topic, lag, name, display)
         finally:
@@ -94,60 +96,39 @@ def _show(topic: ReplayTopic, lag: LagSource, name: str, display: Display) -> No
 
 
 class _Family:
-    """The processes that this one started."""
+    """The processes of a replay: another for one that was killed; all end when one failed."""
 
     def __init__(self, name: str, log_level: str | None, *, nice: int) -> None:
-        self._nice = nice
-        level = ["--log-level", log_level] if log_level else []
-        self._command = [sys.executable, "-m", "stream.cli", *level, "replay", "member", name]
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._children = Children(own_command("replay", "member", name, log_level=log_level), nice=nice)
         self._respawns = 0
         self.failed = 0
 
     def spawn(self) -> None:
-        process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)  # noqa: S603  our own program
-        with contextlib.suppress(OSError):  # it stands back while it starts, too
-            os.setpriority(os.PRIO_PROCESS, process.pid, max(self._nice, os.getpriority(os.PRIO_PROCESS, 0)))
-        self._processes.append(process)
+        """Start one more."""
+        self._children.spawn()
 
     def alive(self) -> bool:
-        return any(process.poll() is None for process in self._processes)
+        """Whether one of them runs."""
+        return self._children.alive()
 
-    def mend(self, *, stopping: bool) -> None:
-        """Start another for one that was killed; stop all when one failed."""
-        for process in list(self._processes):
-            code = process.poll()
-            if code is None or code == 0:
+    def look(self, *, stopping: bool) -> None:
+        """Start another for each that was killed; stop all when one failed."""
+        for ended in self._children.ended():
+            if ended.code == 0 or stopping:
                 continue
-            self._processes.remove(process)
-            if code < 0 and not stopping and self._respawns < _RESPAWNS:
+            if ended.code < 0 and self._respawns < _RESPAWNS:
                 self._respawns += 1
-                log.warning("a process was killed; starting another", extra={"pid": process.pid, "signal": -code})
+                told = {"pid": ended.pid, "cause": describe(ended.code)}
+                log.warning("a process was killed; starting another", extra=told)
                 self.spawn()
-            elif not stopping:
-                self.failed = code
+            else:
+                self.failed = ended.code
                 self.stop()
 
     def stop(self) -> None:
-        for process in self._processes:
-            if process.poll() is None:
-                process.terminate()
+        """Ask all to finish their batches."""
+        self._children.send(signal.SIGTERM)
 
     def wait(self) -> None:
-        for process in self._processes:
-            process.wait()
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """Set at SIGTERM and SIGINT: the processes finish their batches and commit."""
-    stopping = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopping
-        return
-    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stopping
-    finally:
-        for number, held in before.items():
-            signal.signal(number, held)
+        """Wait until all have ended."""
+        self._children.wait()

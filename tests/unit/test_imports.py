@@ -14,8 +14,8 @@ STREAM = ROOT / "stream"
 # From the ground up. A folder may import itself and the folders that stand in its line. Files beside cli.py are rooms
 # of their own: `GROUND` may be imported by all; `wiring` and `cli` stand higher.
 GROUND = {
-    "config", "epochs", "errors", "interpreter", "logs", "metrics", "progress", "retry", "scope", "tables",
-    "times",
+    "config", "epochs", "errors", "interpreter", "logs", "metrics", "progress", "retry", "scope", "supervise",
+    "tables", "times",
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "pipeline": set(),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stream.live.supervise import Supervisor, describe, next_wait_s
+from stream.supervise import Children, Supervisor, describe, next_wait_s
+from testbed.universe import wait_for
 
 # Ends with the codes of the file, one after the other: a line for each start.
 PROGRAM = """
@@ -64,7 +65,7 @@ def test_sigterm_is_passed_on() -> None:
     # given a supervisor in a process of its own, whose child ends well when it is asked to
     child = "import signal, sys, os; signal.signal(15, lambda *_: sys.exit(0)); print(os.getpid(), flush=True)"
     child += "; signal.pause()"
-    parent = "import sys; from stream.live.supervise import Supervisor"
+    parent = "import sys; from stream.supervise import Supervisor"
     parent += f"; sys.exit(Supervisor([sys.executable, '-c', {child!r}]).run())"
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -75,3 +76,28 @@ def test_sigterm_is_passed_on() -> None:
         assert process.wait(timeout=20) == 0
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_children_are_counted_apart_and_end_together() -> None:
+    # given two processes that sleep, and one of them killed
+    children = Children([sys.executable, "-c", "import signal; signal.pause()"], nice=5)
+    first, second = children.spawn(), children.spawn()
+    assert children.ended() == []
+    assert os.getpriority(os.PRIO_PROCESS, second) >= 5
+    os.kill(first, signal.SIGKILL)
+    wait_for("it is gone", lambda: not _runs(first), deadline_s=5)
+    (gone,) = children.ended()
+    # then that one is told once, with its signal
+    assert (gone.pid, gone.code) == (first, -9)
+    assert children.ended() == []
+    assert children.alive()
+    # and the other ends by the signal that all get
+    assert not children.wait(timeout_s=0.05)
+    children.send(signal.SIGTERM)
+    assert children.wait(timeout_s=5)
+    assert [each.code for each in children.ended()] == [-15]
+
+
+def _runs(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        return stat.read().split()[2] != "Z"
