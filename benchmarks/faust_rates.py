@@ -112,7 +112,7 @@ class _Meter:
 
 def _run_batches(topic: str, messages: int) -> int:
     from stream.config import load  # noqa: PLC0415
-    from stream.live.app import build_app  # noqa: PLC0415
+    from stream.live.build import build_app  # noqa: PLC0415
 
     live = build_app(load())
     meter = _Meter(messages)

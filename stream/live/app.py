@@ -1,4 +1,4 @@
-"""Faust over record batches: builds the app, hands batches to agents, acknowledges, and ends the process.
+"""Faust over record batches: hands batches to agents, acknowledges, and ends the process. `build.py` makes the app.
 
     topic --stream/live/transport.py--> take_batches --> index(batches) --> ack --> Faust commits, in between
 
@@ -15,120 +15,47 @@ import asyncio
 import logging
 import os
 import signal
-import ssl
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final, NoReturn
 
 import faust
-from faust.auth import SASLCredentials, SSLCredentials
-from faust.tables.manager import TableManager
 
-from stream.config import KafkaSettings, Settings
 from stream.kafka.offsets import TP, Progress
-from stream.live.dead_members import client_id
 from stream.live.gather import ack, take_batches
-from stream.live.record_batch import BatchScheduler, RecordBatch
-from stream.live.transport import SCHEME, BatchConsumer, BatchSchema, register
-
-__all__ = ["LiveApp", "Progress", "RecordBatch", "ack", "build_app", "faust_broker_options", "take_batches"]
+from stream.live.record_batch import RecordBatch
+from stream.live.transport import BatchConsumer, BatchSchema
 
 log = logging.getLogger(__name__)
 
-COMMIT_INTERVAL_S: Final = 0.25  # a replay beside live sees by the commits how late live is, and slows down
 STOP_S: Final = 9.5  # from the signal to the end of the process, which is promised within 10 s
 FAILED_S: Final = 1.0  # to the end of a process that could not even start: Faust may wait for ever for its own threads
 FINISH_S: Final = 6.0  # of these, for the batches under way
-PARTITION_FETCH_BYTES: Final = 1 << 20
 
 Index = Callable[[Sequence[RecordBatch], Any], Awaitable[None]]  # the batches, and what was prepared of them or None
 Prepare = Callable[[Sequence[RecordBatch]], Awaitable[Any]]
 
 
-def faust_broker_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Faust's options for where the brokers are and how to prove who we are."""
-    hosts = [host.strip() for host in settings.bootstrap_servers.split(",") if host.strip()]
-    options: dict[str, Any] = {
-        "broker_consumer": [f"{SCHEME}://{host}" for host in hosts],
-        "broker_producer": [f"kafka://{host}" for host in hosts],
-    }
-    context = _ssl_context(settings) if settings.security_protocol.endswith("SSL") else None
-    if settings.security_protocol.startswith("SASL"):
-        assert settings.sasl_password is not None  # config.py checked
-        options["broker_credentials"] = SASLCredentials(
-            username=settings.sasl_username,
-            password=settings.sasl_password.get_secret_value(),
-            mechanism=settings.sasl_mechanism,
-            ssl_context=context,
-        )
-    elif context is not None:
-        options["broker_credentials"] = SSLCredentials(context=context)
-    return options
-
-
-def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.ssl_ca_location)
-    if settings.ssl_certificate_location is not None:
-        password = settings.ssl_key_password
-        context.load_cert_chain(
-            settings.ssl_certificate_location,
-            settings.ssl_key_location,
-            None if password is None else password.get_secret_value(),
-        )
-    return context
-
-
-def build_app(settings: Settings) -> LiveApp:
-    """The Faust app of the live workers; the group id is its id. It starts in `LiveApp.run`."""
-    register()
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
-    app = faust.App(
-        settings.kafka.group,
-        **faust_broker_options(settings.kafka),
-        broker_client_id=client_id(),  # so every lag tool tells which worker
-        autodiscover=False,
-        datadir=str(settings.state_dir),
-        store="memory://",
-        web_enabled=False,  # the pages are stream/web's
-        processing_guarantee="at_least_once",
-        topic_disable_leader=True,
-        topic_allow_declare=False,  # the topics are the connector's
-        topic_partitions=settings.kafka.partitions,
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=PARTITION_FETCH_BYTES,
-        consumer_metadata_max_age_ms=30_000,  # a topic that the connector makes later is found after so long
-        broker_max_poll_records=settings.batch.max_messages,
-        # A worker that waits for Postgres must not be taken for dead before it gives up by itself.
-        broker_max_poll_interval=settings.retry.give_up_s + 300,
-        broker_session_timeout=settings.kafka.session_timeout_s,
-        broker_heartbeat_interval=settings.kafka.session_timeout_s / 6,
-        broker_request_timeout=60.0,
-        broker_commit_interval=COMMIT_INTERVAL_S,
-        broker_check_crcs=True,
-        stream_wait_empty=True,  # faust_transport.py bounds the wait
-        # Back-pressure is faust_transport.py's, by records and bytes. The queue only must not be full before that.
-        stream_buffer_maxsize=8 * settings.batch.max_messages,
-        stream_recovery_delay=0.0,
-        ConsumerScheduler=BatchScheduler,
-        TableManager=_NoTables,
-    )
-    return LiveApp(app, settings)
-
-
 class LiveApp:
-    """A Faust app, its agents, and how it ends."""
+    """A Faust app, its agents, and how it ends.
 
-    def __init__(self, app: Any, settings: Settings) -> None:
+    Args:
+        max_messages: a list of batches closes at this many messages.
+        max_age_s: or when its first message has waited this long, seconds.
+    """
+
+    def __init__(self, app: Any, *, max_messages: int, max_age_s: float) -> None:
         self.app = app
-        self._batch = settings.batch
+        self._max_messages = max_messages
+        self._max_age_s = max_age_s
         self._stopping: list[Callable[[], None]] = []
         self._stop_began = False
         self._joined = False  # partitions were assigned, once
         self._error: BaseException | None = None
         self._worker: _Worker | None = None
         BatchConsumer.finish_s = FINISH_S
-        most = settings.batch.max_messages
+        most = max_messages
         BatchConsumer.hold_messages = 2 * most  # one list under way, and the next
         BatchConsumer.uncommitted_messages = 4 * most
         BatchConsumer.doubt_messages = 5 * most
@@ -143,7 +70,6 @@ class LiveApp:
         """
 
         async def agent(stream: Any) -> None:
-            batch = self._batch
             under_way: asyncio.Task[None] | None = None
 
             def busy() -> asyncio.Task[None] | None:
@@ -157,7 +83,7 @@ class LiveApp:
                     await self._fail(error)
 
             lists = take_batches(
-                stream, max_messages=batch.max_messages, max_age_s=patience * batch.max_age_s, busy=busy
+                stream, max_messages=self._max_messages, max_age_s=patience * self._max_age_s, busy=busy
             )
             try:
                 async for events in lists:
@@ -275,15 +201,6 @@ class LiveApp:
     def _end_process(self, within_s: float) -> None:
         log.critical("did not end within %.1f s: ending at once, without a commit", within_s)
         os._exit(getattr(self._error, "exit_code", 1) or 1)
-
-
-class _NoTables(TableManager):  # type: ignore[misc]
-    """Faust's waits a second, before it joins the group, for tables that may still be declared: there are none."""
-
-    async def on_start(self) -> None:
-        if not self.should_stop:
-            await self._update_channels()
-            await self.recovery.start()
 
 
 class _Worker(faust.Worker):  # type: ignore[misc]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from stream.clickhouse.target import ClickHouseTarget
-from stream.config import Settings
 from stream.errors import ScorestreamError
 from stream.live import hops
 from stream.live.app import LiveApp
@@ -25,29 +23,35 @@ from stream.wiring import Clients
 
 
 class TableIndexer:
-    """Processes the batches of one source table, in a thread of its own; in another it decodes the next ones."""
+    """Processes the batches of one source table, in a thread of its own; in another it decodes the next ones.
+
+    Args:
+        clients: of this table alone; closed with it.
+        target: the writer that all tables share.
+        stall_s: the watchdog's limit, seconds.
+    """
 
     def __init__(
         self,
-        settings: Settings,
         table: str,
         *,
         live: LiveApp,
+        clients: Clients,
         target: ClickHouseTarget,
+        guard: DeadLetterGuard,
         summary: Summary,
-        stopping: threading.Event,
+        stall_s: float,
     ) -> None:
-        batch = settings.batch
         self.table = table
-        self.tries = Tries(settings.watchdog.stall_s)
+        self.tries = Tries(stall_s)
         self._live = live
         self._summary = summary
-        self._clients = Clients(settings, mode="live", stopping=stopping, target=target)
+        self._clients = clients
         self._pipeline = self._clients.pipeline(
             table,
             retry=self.tries.watch(self._clients.retry),
             in_order=True,
-            guard=DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window),
+            guard=guard,
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"index-{table}")
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix=f"ahead-{table}")

@@ -16,39 +16,50 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from stream import metrics
-from stream.config import Settings
 from stream.errors import KafkaUnavailable, Stalled
 from stream.kafka.broker import LagSource
-from stream.kafka.client import client_options
 from stream.kafka.offsets import TP, Progress
 from stream.kafka.topic_ids import TopicIds
 from stream.live.app import LiveApp
 from stream.live.stacks import stacks
 from stream.live.stalls import GROUP, Seen, Stalls, see
-from stream.tables import SOURCES
 
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 5.0  # most time between two looks
-EXIT_S: Final = 15.0  # so long the worker may take to end by itself; a little more than LiveApp's own limit
+EXIT_S: Final = 15.0  # limit for the worker to end by itself; a little more than LiveApp's own
 
 
 class Watchdog:
     """The thread. `close` it before the process ends in good order.
 
     Args:
+        source: asks the brokers; of its thread alone from `start` on.
+        limit_s: how long messages may wait while nothing moves.
         tries: the counts of Tries, by topic.
     """
 
-    def __init__(self, settings: Settings, live: LiveApp, *, tries: Callable[[], Mapping[str, int]]) -> None:
-        self._limit_s = settings.watchdog.stall_s
+    def __init__(
+        self,
+        live: LiveApp,
+        *,
+        source: LagSource,
+        ids: TopicIds,
+        group: str,
+        topics: Sequence[str],
+        limit_s: float,
+        tries: Callable[[], Mapping[str, int]],
+    ) -> None:
+        self._limit_s = limit_s
         self._every_s = min(LOOK_S, self._limit_s / 4)
-        self._settings = settings
-        self._topics = [settings.topic(table) for table in SOURCES]
+        self._source = source
+        self._ids = ids
+        self._group = group
+        self._topics = list(topics)
         self._live = live
         self._tries = tries
         self._joined = threading.Event()
@@ -67,15 +78,13 @@ class Watchdog:
         self._closed.set()
 
     def _watch(self) -> None:
-        source = LagSource(self._settings.kafka)
-        ids = TopicIds(client_options(self._settings.kafka), self._topics)
         last = time.monotonic()
         while not self._closed.wait(self._every_s):
             now = time.monotonic()
             elapsed_s, last = min(now - last, 2 * self._every_s), now
             try:
-                self._look_at_ids(ids)
-                stalled = self._look(source, elapsed_s)
+                self._look_at_ids()
+                stalled = self._look(elapsed_s)
             except KafkaUnavailable:
                 metrics.WATCHDOG_LOOKS.labels("unknown").inc()
                 self._stalls.forget()
@@ -88,20 +97,21 @@ class Watchdog:
                     self._end(stalled)
                     return
 
-    def _look_at_ids(self, ids: TopicIds) -> None:
+    def _look_at_ids(self) -> None:
         """A topic that was deleted and created again is read from its start; its old offsets mean nothing."""
-        if changed := ids.changed():
+        if changed := self._ids.changed():
             log.error("topics were deleted and created again", extra={"topics": ",".join(sorted(changed))})
             self._live.restart_topics(changed)
             self._stalls.forget()
 
-    def _look(self, source: LagSource, elapsed_s: float) -> dict[TP, float]:
+    def _look(self, elapsed_s: float) -> dict[TP, float]:
         """The partitions that have stood for longer than the limit, with messages that exist."""
+        source = self._source
         tps = source.partitions(self._topics)
         ends = source.ends(tps)
         if self._joined.is_set():
             progress = self._progress()
-            committed = source.committed(self._settings.kafka.group, list(progress)) if progress else {}
+            committed = source.committed(self._group, list(progress)) if progress else {}
             self._seen = see(progress, ends, committed, self._tries())
         else:
             # Not in the group (yet): somebody else may do the work, but a rebalance does not take so long.

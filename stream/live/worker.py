@@ -24,17 +24,23 @@ from stream import interpreter, metrics
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
+from stream.kafka.broker import LagSource
+from stream.kafka.client import client_options
 from stream.kafka.offsets import TP
-from stream.live.app import LiveApp, build_app
+from stream.kafka.topic_ids import TopicIds
+from stream.live.app import LiveApp
+from stream.live.build import build_app
 from stream.live.indexer import TableIndexer
 from stream.live.record_batch import RecordBatch
 from stream.live.summary import Summary
 from stream.live.watchdog import Watchdog
 from stream.monitor.heartbeat import TIMEOUT_S, Heartbeats
 from stream.monitor.opened import open_monitor
+from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.tables import CHATS, HEARTBEAT, SOURCES
 from stream.web.health import Check, Health
 from stream.web.server import serve
+from stream.wiring import Clients
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +57,16 @@ def run(settings: Settings) -> int:
     for table in SOURCES:
         worker.add_agent(table)
     worker.add_canary()
-    watchdog = Watchdog(settings, live, tries=worker.tries)
+    topics = [settings.topic(table) for table in SOURCES]
+    watchdog = Watchdog(
+        live,
+        source=LagSource(settings.kafka),
+        ids=TopicIds(client_options(settings.kafka), topics),
+        group=settings.kafka.group,
+        topics=topics,
+        limit_s=settings.watchdog.stall_s,
+        tries=worker.tries,
+    )
     with ExitStack() as opened:
         opened.enter_context(summary)
         opened.callback(worker.close)
@@ -93,8 +108,15 @@ class LiveWorker:
 
     def add_agent(self, table: str) -> None:
         """Index the changes of one source table."""
+        settings, batch = self._settings, self._settings.batch
         indexer = TableIndexer(
-            self._settings, table, live=self._live, target=self._target, summary=self._summary, stopping=self._stopping
+            table,
+            live=self._live,
+            clients=Clients(settings, mode="live", stopping=self._stopping, target=self._target),
+            target=self._target,
+            guard=DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window),
+            summary=self._summary,
+            stall_s=settings.watchdog.stall_s,
         )
         self._indexers.append(indexer)
         # A chat asks for work only where its scorecards were there before it: few do, and larger batches cost less.

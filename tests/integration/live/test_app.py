@@ -36,7 +36,8 @@ Key = tuple[str, int]
 def work(journal_path: Path, *, delay_s: float, fail_at: int | None) -> int:
     """The worker's program: keeps a journal of batches, and takes `delay_s` for each list of them."""
     from stream.config import load
-    from stream.live.app import RecordBatch, build_app
+    from stream.live.build import build_app
+    from stream.live.record_batch import RecordBatch
     from stream.logs import configure
 
     configure("warning")

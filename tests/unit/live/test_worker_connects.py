@@ -11,7 +11,9 @@ import pytest
 from stream.config import Settings
 from stream.live.indexer import TableIndexer
 from stream.live.summary import Summary
+from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.tables import CHATS, SCORE, SCORECARD, Table
+from stream.wiring import Clients
 
 
 @pytest.mark.parametrize(("table", "inserts"), [(SCORE.source, [SCORE]), (SCORECARD.source, [SCORECARD]), (CHATS, [])])
@@ -21,6 +23,14 @@ def test_it_connects_before_there_is_a_batch(table: str, inserts: list[Table], m
     target: Any = SimpleNamespace(connect=connected.append)
     live: Any = SimpleNamespace()
     monkeypatch.setattr("stream.wiring.PostgresSource", lambda _: source)
-    indexer = TableIndexer(Settings(), table, live=live, target=target, summary=Summary(), stopping=threading.Event())
+    indexer = TableIndexer(
+        table,
+        live=live,
+        clients=Clients(Settings(), mode="live", stopping=threading.Event(), target=target),
+        target=target,
+        guard=DeadLetterGuard(share=1, window=10),
+        summary=Summary(),
+        stall_s=60,
+    )
     indexer.close()  # waits for what its thread has begun
     assert connected == ["postgres", *inserts]

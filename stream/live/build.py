@@ -1,0 +1,101 @@
+"""Settings -> the Faust app of the live workers: brokers, credentials, and the options that differ from Faust's.
+
+Enters: the settings. Leaves: a LiveApp that has not started. It asks no broker.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Final
+
+import faust
+from faust.auth import SASLCredentials, SSLCredentials
+from faust.tables.manager import TableManager
+
+from stream.config import KafkaSettings, Settings
+from stream.live.app import LiveApp
+from stream.live.dead_members import client_id
+from stream.live.record_batch import BatchScheduler
+from stream.live.transport import SCHEME, register
+
+COMMIT_INTERVAL_S: Final = 0.25  # a replay beside live sees by the commits how late live is, and slows down
+PARTITION_FETCH_BYTES: Final = 1 << 20
+
+
+def faust_broker_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Faust's options for the brokers' addresses and the client's credentials."""
+    hosts = [host.strip() for host in settings.bootstrap_servers.split(",") if host.strip()]
+    options: dict[str, Any] = {
+        "broker_consumer": [f"{SCHEME}://{host}" for host in hosts],
+        "broker_producer": [f"kafka://{host}" for host in hosts],
+    }
+    context = _ssl_context(settings) if settings.security_protocol.endswith("SSL") else None
+    if settings.security_protocol.startswith("SASL"):
+        assert settings.sasl_password is not None  # config.py checked
+        options["broker_credentials"] = SASLCredentials(
+            username=settings.sasl_username,
+            password=settings.sasl_password.get_secret_value(),
+            mechanism=settings.sasl_mechanism,
+            ssl_context=context,
+        )
+    elif context is not None:
+        options["broker_credentials"] = SSLCredentials(context=context)
+    return options
+
+
+def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ssl_ca_location)
+    if settings.ssl_certificate_location is not None:
+        password = settings.ssl_key_password
+        context.load_cert_chain(
+            settings.ssl_certificate_location,
+            settings.ssl_key_location,
+            None if password is None else password.get_secret_value(),
+        )
+    return context
+
+
+def build_app(settings: Settings) -> LiveApp:
+    """The Faust app of the live workers; the group id is its id. It starts in `LiveApp.run`."""
+    register()
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    app = faust.App(
+        settings.kafka.group,
+        **faust_broker_options(settings.kafka),
+        broker_client_id=client_id(),  # so every lag tool tells which worker
+        autodiscover=False,
+        datadir=str(settings.state_dir),
+        store="memory://",
+        web_enabled=False,  # the pages are stream/web's
+        processing_guarantee="at_least_once",
+        topic_disable_leader=True,
+        topic_allow_declare=False,  # the topics are the connector's
+        topic_partitions=settings.kafka.partitions,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=PARTITION_FETCH_BYTES,
+        consumer_metadata_max_age_ms=30_000,  # how soon a topic is found that the connector creates later
+        broker_max_poll_records=settings.batch.max_messages,
+        # A worker that waits for Postgres gives up by itself before the group takes it for dead.
+        broker_max_poll_interval=settings.retry.give_up_s + 300,
+        broker_session_timeout=settings.kafka.session_timeout_s,
+        broker_heartbeat_interval=settings.kafka.session_timeout_s / 6,
+        broker_request_timeout=60.0,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        broker_check_crcs=True,
+        stream_wait_empty=True,  # transport.py bounds the wait
+        # Back-pressure is transport.py's, by records and bytes. The queue only must not be full before that.
+        stream_buffer_maxsize=8 * settings.batch.max_messages,
+        stream_recovery_delay=0.0,
+        ConsumerScheduler=BatchScheduler,
+        TableManager=_NoTables,
+    )
+    return LiveApp(app, max_messages=settings.batch.max_messages, max_age_s=settings.batch.max_age_s)
+
+
+class _NoTables(TableManager):  # type: ignore[misc]
+    """Faust's waits a second, before it joins the group, for tables that may still be declared: there are none."""
+
+    async def on_start(self) -> None:
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()

@@ -1,0 +1,38 @@
+"""The way to the brokers: addresses and credentials for Faust."""
+
+from __future__ import annotations
+
+import ssl
+
+from faust.auth import SASLCredentials, SSLCredentials
+from pydantic import SecretStr
+
+from stream.config import KafkaSettings
+from stream.live.build import faust_broker_options
+
+
+def test_hosts_become_urls() -> None:
+    options = faust_broker_options(KafkaSettings(bootstrap_servers="a:1, b:2"))
+    assert options == {
+        "broker_consumer": ["batches://a:1", "batches://b:2"],
+        "broker_producer": ["kafka://a:1", "kafka://b:2"],
+    }
+
+
+def test_tls_and_sasl() -> None:
+    # given TLS alone
+    credentials = faust_broker_options(KafkaSettings(security_protocol="SSL"))["broker_credentials"]
+    assert isinstance(credentials, SSLCredentials)
+    assert credentials.context.verify_mode == ssl.CERT_REQUIRED
+    # and SASL with and without TLS
+    for protocol in ("SASL_SSL", "SASL_PLAINTEXT"):
+        settings = KafkaSettings(
+            security_protocol=protocol,
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_username="worker",
+            sasl_password=SecretStr("secret"),
+        )
+        credentials = faust_broker_options(settings)["broker_credentials"]
+        assert isinstance(credentials, SASLCredentials)
+        assert (credentials.protocol.value, credentials.mechanism.value) == (protocol, "SCRAM-SHA-512")
+        assert (credentials.username, credentials.password) == ("worker", "secret")
