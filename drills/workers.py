@@ -13,7 +13,7 @@ import psutil
 
 from testbed.universe import SCORESTREAM, Universe, wait_for
 
-_AGAIN = re.compile(r'msg="worker ended, starting it again" cause="?([^"]*?)"? ran_s=')
+_AGAIN = re.compile(r'msg="process ended, starting it again" cause="?([^"]*?)"? ran_s=')
 
 
 class Supervised:

@@ -66,7 +66,7 @@ class LiveApp:
 
         Args:
             prepare: called with a full list while the one before is being indexed; what it returns goes to `index`.
-            patience: a list closes at so many times the configured age.
+            patience: a list closes at this multiple of the configured age.
         """
 
         async def agent(stream: Any) -> None:
@@ -152,7 +152,7 @@ class LiveApp:
         if self._error is not None:
             code = getattr(self._error, "exit_code", 1)
         elif worker.crash_reason is not None:
-            log.critical("stopped cause=%r", worker.crash_reason)
+            log.critical("stopped", extra={"cause": repr(worker.crash_reason)})
             code = code or 1
         return code
 
@@ -160,7 +160,7 @@ class LiveApp:
         """End the process with a non-zero exit; nothing that is under way is acknowledged. In the loop's thread."""
         if self._error is None:
             self._error = error
-            log.critical("stopped cause=%s: %s", type(error).__name__, error)
+            log.critical("stopped", extra={"cause": f"{type(error).__name__}: {error}"})
         self._consumer.abandoned = True
         self.stop()
 
@@ -177,7 +177,7 @@ class LiveApp:
     async def _fail(self, error: Exception) -> NoReturn:
         if self._stop_began:
             # It was asked to end, and could not finish what it had: that will be fetched again.
-            log.warning("not finished, not committed cause=%s: %s", type(error).__name__, error)
+            log.warning("not finished, not committed", extra={"cause": f"{type(error).__name__}: {error}"})
             self._consumer.abandoned = True
         else:
             log.debug("agent failed", exc_info=error)
@@ -199,7 +199,7 @@ class LiveApp:
             callback()
 
     def _end_process(self, within_s: float) -> None:
-        log.critical("did not end within %.1f s: ending at once, without a commit", within_s)
+        log.critical("did not end in time: ending at once, without a commit", extra={"limit_s": within_s})
         os._exit(getattr(self._error, "exit_code", 1) or 1)
 
 

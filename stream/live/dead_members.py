@@ -1,6 +1,6 @@
 """Members of the consumer group whose process is dead: the next worker on the host makes them leave.
 
-A worker that was killed stays a member until its session times out, and nobody is given its partitions for so long.
+A worker that was killed stays a member until its session times out, and until then its partitions stand still.
 But the one that is started in its place can know that it is dead: the client id names the process, where that number
 means something, and there is no such process any more. So a crash costs a start, not a session's timeout.
 
@@ -55,9 +55,10 @@ async def make_the_dead_leave(coordinator: Any) -> int:
             dead = [(member[0], member[1]) for member in group[5] if is_dead(member[1])]
             for member_id, client in dead:
                 await coordinator._send_req(LeaveGroupRequest(coordinator.group_id, member_id))
-                log.info("a worker that died leaves the group client_id=%s", client)
+                log.info("a worker that died leaves the group", extra={"client_id": client})
     except (KafkaError, TimeoutError) as error:
-        log.warning("could not look for dead members of the group cause=%r", str(error) or type(error).__name__)
+        cause = str(error) or type(error).__name__
+        log.warning("could not look for dead members of the group", extra={"cause": cause})
         return 0
     return len(dead)
 

@@ -29,7 +29,7 @@ from stream.live.record_batch import RecordBatch
 # Most bytes that are fetched, or taken from what was fetched, at once. A larger message arrives all the same (KIP-74).
 FETCH_BYTES: Final = 16 << 20
 # How long the broker holds back an empty answer. One request for a broker is under way at a time, so a partition that
-# was left out of it, because its records were still being taken, waits for so long. Faust's own value is 1500.
+# was left out of it, because its records were still being taken, waits that long. Faust's own value is 1500.
 FETCH_WAIT_MS: Final = 50
 RETRY_BACKOFF_MS: Final = 500  # aiokafka says in the log when it tries again: with its own 100, a screen every second
 POLL_S: Final = 0.01
@@ -40,7 +40,7 @@ class _Member(AIOKafkaConsumer):  # type: ignore[misc]
 
     Attributes:
         heard_at: when the last heartbeat was sent that the group answered as usual, by the monotonic clock. Up to the
-            session's timeout after it nobody else can have been given the partitions.
+            session's timeout after it no other worker can have been given the partitions.
     """
 
     heard_at: float = float("-inf")
@@ -141,8 +141,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
-        # By range, topics with equal numbers of partitions are given out alike: whoever has scorecards[7] has
-        # scores[7]. Faust's own choice without tables, round-robin, does not see to that.
+        # By range, topics with equal numbers of partitions are given out alike: the worker with scorecards[7] has
+        # scores[7], too. Faust's own choice without tables, round-robin, does not see to that.
         self._assignor = RangePartitionAssignor
         return _Member(
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),

@@ -71,7 +71,7 @@ class TableIndexer:
         self._clients.close()
 
     def _connect(self, target: ClickHouseTarget) -> None:
-        with suppress(ScorestreamError):  # whatever it is, the first batch meets it again, and knows what to do
+        with suppress(ScorestreamError):  # the first batch meets the same error, and handles it
             self._clients.source.connect()
             for table in TARGETS:
                 if table.source == self.table:

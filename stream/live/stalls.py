@@ -89,7 +89,7 @@ class Stalls:
         return {tp: held.for_s for tp, held in still.items()}
 
     def forget(self) -> None:
-        """Nothing is known: all begins anew."""
+        """Nothing is known any more: every count starts again."""
         self._still = {}
 
 

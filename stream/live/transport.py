@@ -11,7 +11,7 @@ own aiokafka transport, beside that:
   a second when all partitions are full.
 - Waiting for batches under way, when partitions are revoked or the process ends, is bounded.
 - A partition that is given up with nothing under way is marked so, in the metadata of its committed offset. Without
-  that mark whoever takes it over learns which messages its predecessor may have begun (`RecordBatch.in_doubt`).
+  that mark the worker that takes it over learns which messages its predecessor may have begun (`RecordBatch.in_doubt`).
 
 Enters: bytes of topics. Leaves: RecordBatch. It never decodes a message, and commits nothing that is not acknowledged.
 """
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 SCHEME: Final = "batches"  # batches://host:port
 HELD_BYTES: Final = 64 << 20  # fetching of a topic stops when so much of it is under way
-HEARD: Final = 0.75  # of the session's timeout: for so long after a heartbeat the group has not given us up
+HEARD: Final = 0.75  # share of the session's timeout after a heartbeat in which the group has not given up this worker
 FULL_POLL_S: Final = 0.01  # how often the other topics are looked at while one is full
 
 
@@ -58,7 +58,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer: what is delivered, what may be committed, when fetching stops."""
 
     finish_s: float = 7.0  # how long batches under way are waited for
-    hold_messages: int = 20_000  # fetching of a topic stops when so many of its messages are under way
+    hold_messages: int = 20_000  # fetching of a topic stops when this many of its messages are under way
     # Fetching of a topic stops when this many of its messages are delivered and not committed: commits may stall.
     uncommitted_messages: int = 40_000
     doubt_messages: int = 50_000  # the most a worker has begun of one partition: the limit, and one fetch beyond it
@@ -137,12 +137,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         expected = self._expected(tp)
         if expected is None or start <= expected:
             return True
+        told = {"topic": tp.topic, "partition": tp.partition, "from": expected, "to": start}
         at, tries = self._again.get(tp, (expected, 0))
         self._again[tp] = (expected, tries + 1 if at == expected else 1)
         if at == expected and tries == 3:  # it is no use: the log itself begins later now
-            log.error("messages are gone from the log topic=%s partition=%d from=%d to=%d", *tp, expected, start)
+            log.error("messages are gone from the log", extra=told)
             return True
-        log.warning("fetching again topic=%s partition=%d from=%d to=%d", *tp, expected, start)
+        log.warning("fetching again", extra=told)
         self._thread.seek(driver.ensure_aiokafka_TP(tp), expected)
         return False
 
@@ -175,14 +176,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._doubts.forget([tp])
 
     def _look_for_lost(self, wanted: set[TP]) -> None:
-        """After a fetch that brought nothing: whatever aiokafka has given by now was delivered, or was lost."""
+        """After a fetch that brought nothing: each record that aiokafka has given was delivered or is lost."""
         for tp in wanted:
             position = self._thread.position_now(tp)
             if position is not None and self._expected(tp) is not None and self._follows(tp, position):
                 self.offsets.fetched(tp, start=position, end=position, last=None)
 
     def _expected(self, tp: TP) -> int | None:
-        """Where the partition's next batch must start; None when nobody knows yet."""
+        """Where the partition's next batch must start; None when that is not known yet."""
         if (end := self.offsets.end(tp)) is not None:
             return end
         # Faust has sought the committed offset before it fetches; where nothing is committed, it begins anywhere.
@@ -210,7 +211,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     # What may be committed
 
     def ack(self, message: ConsumerMessage) -> bool:
-        """A batch is done. One of an earlier generation counts for nothing: its partition begins anew since."""
+        """A batch is done. One of an earlier generation counts for nothing: its partition has been read again since."""
         if message.generation_id != self.app.consumer_generation_id:
             message.acked = True
             self._unacked_messages.discard(message)
@@ -253,7 +254,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             await self._wait_for_room(min(left, 0.1))
             self._clean_unacked_messages()
         if self._unacked_messages and not self.abandoned:
-            log.warning("gave up waiting for batches under way batches=%d", len(self._unacked_messages))
+            log.warning("gave up waiting for batches under way", extra={"batches": len(self._unacked_messages)})
         self._unacked_messages.clear()
         # A commit that is under way was put together before the last acknowledgement, and Faust would leave it at that.
         while await self.maybe_wait_for_commit_to_finish():

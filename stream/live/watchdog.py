@@ -114,7 +114,7 @@ class Watchdog:
             committed = source.committed(self._group, list(progress)) if progress else {}
             self._seen = see(progress, ends, committed, self._tries())
         else:
-            # Not in the group (yet): somebody else may do the work, but a rebalance does not take so long.
+            # Not in the group (yet): another worker may do the work, but a rebalance takes less time.
             self._seen = {GROUP: Seen(None, None, sum(ends.values()), 0)}
         still = self._stalls.look(self._seen, elapsed_s=elapsed_s)
         metrics.WATCHDOG_STILL.set(max(still.values(), default=0.0))

@@ -44,7 +44,7 @@ from stream.wiring import Clients
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 10.0  # the dashboard's sources are asked so often while nobody looks; less than diagnosis.STALE_S
+IDLE_S = 10.0  # interval of the dashboard's sources while no viewer asks; less than findings.STALE_S
 
 
 def run(settings: Settings) -> int:
@@ -119,7 +119,7 @@ class LiveWorker:
             stall_s=settings.watchdog.stall_s,
         )
         self._indexers.append(indexer)
-        # A chat asks for work only where its scorecards were there before it: few do, and larger batches cost less.
+        # Few conversations cause work (only those inserted after their scorecards), so their batches may wait longer.
         self._live.add_agent(
             self._settings.topic(table),
             indexer.index,
@@ -128,7 +128,7 @@ class LiveWorker:
         )
 
     def add_canary(self) -> None:
-        """Bring heartbeats to every shard. One worker does it: whoever holds the topic's one partition."""
+        """Bring heartbeats to every shard. One worker does it: the one that holds the topic's only partition."""
 
         async def carry(batches: Sequence[RecordBatch], _prepared: None) -> None:
             self._heartbeats.offer([record.value for batch in batches for record in batch.records])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 _SAME_S: Final = 0.001  # both ends give the same time as a float, up to rounding
-SILENT_S = 15.0  # so long without a new beat in Postgres: nobody writes them, not even a connector that restarts
+SILENT_S = 15.0  # without a new beat in Postgres; a connector that restarts needs less
 _KEPT = 10_000  # beats remembered while none comes through: hours
 
 

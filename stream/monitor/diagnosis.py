@@ -1,9 +1,9 @@
-"""What is wrong, in the sentence that somebody on call needs; root causes apart from what follows from them.
+"""What is wrong, in the sentence that an on-call engineer needs; root causes apart from their effects.
 
 Enters: Readings. Leaves: findings, the gravest root first, and a headline. Pure.
 
-A finding that follows from another (`because`) is told under it and raises no alarm of its own: with a shard down the
-partitions stall, but it is the shard that has to be mended.
+A finding that follows from another (`because`) is shown under it and raises no alarm of its own: with a shard down the
+partitions stall, but the shard is what needs repair.
 """
 
 from __future__ import annotations
@@ -47,8 +47,10 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Age of the oldest change that is not visible, `since` when it grows until then; `by` says who tells: a topic, or
-    the canary."""
+    """Age of the oldest change that is not visible; `since` when it grows.
+
+    `by` names what the figure is of: a topic's partition, or the canary.
+    """
 
     seconds: float | None
     since: float | None
@@ -77,7 +79,7 @@ def freshness(readings: Readings) -> Freshness:
 
 def _since(readings: Readings, lag: PartitionLag) -> float | None:
     """When the age began that the partition has now. Where messages flow, the one that waited is gone by now: its age
-    at the look is told until the next look, for an age that goes on growing would be a saw-tooth of our own making."""
+    at the look is shown until the next one. An age that kept growing in between would draw a saw-tooth."""
     if lag.held or lag.seconds is None:
         return lag.next_at
     return readings.now - lag.seconds

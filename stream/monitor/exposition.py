@@ -1,4 +1,4 @@
-"""The monitor's readings in Prometheus' text format, made when somebody scrapes. Names and meanings: stream/metrics.py.
+"""The monitor's readings in Prometheus' text format, made at each scrape. Names and meanings: stream/metrics.py.
 
 What is not known is absent, never 0 and never NaN. Written out here and not by prometheus_client, which took a third of
 the monitor's CPU for a thousand samples every 2 s: it checks and escapes every label of every sample each time.

@@ -13,10 +13,10 @@ from stream.monitor.sources.processes import Process, by_label, total
 from stream.times import duration, size
 
 PAGE, TICKET, NOTE = "page", "ticket", "note"
-STALE_S = 15.0  # a source that has not answered for so long is told as a finding
+STALE_S = 15.0  # age at which a source's last answer becomes a finding
 PARTS_LIMIT = 1_000  # active parts of one ClickHouse partition; inserts are slowed down from there on by default
 WAL_LEAST = 1 << 30  # bytes that may still be written before the slot is in danger
-SILENT_NOTE_S = 300.0  # a process that left in good order is mentioned for so long
+SILENT_NOTE_S = 300.0  # how long a process that left in good order is mentioned
 REPLAY_STUCK_S = 120.0
 
 
@@ -93,7 +93,7 @@ def _slot(readings: Readings) -> Iterator[Finding]:
     if not slot.active:
         since = slot.inactive_since or readings.extra.get("slot_inactive_since")
         for_ = f" for {duration(readings.now - since)}" if since else ""
-        text = f"Nobody reads slot {name}{for_}; Postgres keeps {size(slot.retained_bytes)} of WAL for it."
+        text = f"No process reads slot {name}{for_}; Postgres keeps {size(slot.retained_bytes)} of WAL for it."
         # A connector that starts again needs a few seconds.
         if since is None or readings.now - since > readings.limits.stuck_s:
             yield Finding("slot-inactive", PAGE, "The replication slot is inactive", text, since)

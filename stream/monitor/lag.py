@@ -42,7 +42,7 @@ SEVERITY = {Verdict.OK: 0, Verdict.REWIND: 1, Verdict.WARN: 2, Verdict.STALL: 3,
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When lag is told as late or stuck; seconds."""
+    """Thresholds of late and stuck; seconds."""
 
     target_s: float = 5.0
     stuck_s: float = 10.0
@@ -60,7 +60,7 @@ class Look(NamedTuple):
         committed: next offset to process, as committed; None when the group never committed one.
         waiting: whether a message stands at or after the offset that `Track.next_offset` gave.
         next_at: commit time in Postgres (or the record's own time) of that message, Unix seconds; None when not known.
-        holder: who holds the partition; "" for nobody, None when not known.
+        holder: the worker that holds the partition; "" for none, None when not known.
     """
 
     at: float

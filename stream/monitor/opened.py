@@ -34,7 +34,7 @@ def open_monitor(settings: Settings, *, idle_s: float = 0.0) -> Monitor:
     """A monitor of the installation that the settings name. It asks nothing yet.
 
     Args:
-        idle_s: sources are asked no more often than this while nobody looks; 0 = always as often as each wants.
+        idle_s: sources are asked no more often than this while no viewer looks; 0 = at each one's own interval.
     """
     own = settings.monitor
     limits = Limits(target_s=own.target_s, stuck_s=own.stuck_s)

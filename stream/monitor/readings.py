@@ -1,6 +1,6 @@
 """What the monitor knows at one moment: the last answer of every source, and since when one does not answer.
 
-Plain values between those who read (stream/monitor/monitor.py) and those that conclude (diagnosis.py, document.py,
+Plain values between those that read (stream/monitor/monitor.py) and those that conclude (diagnosis.py, document.py,
 exposition.py). Times are Unix seconds.
 """
 

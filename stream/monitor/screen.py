@@ -1,4 +1,4 @@
-"""The screen of `scorestream lag`: the monitor's document -> text. It asks nobody itself."""
+"""The screen of `scorestream lag`: the monitor's document -> text. It asks no source itself."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Health of a process, as /livez and /readyz tell it: named checks, each with a reason that an operator can read.
 
-Pure values; whoever knows the process's state builds them.
+Pure values; the process that knows its state builds them.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ class _Http(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # A browser that went away in the middle of an answer is no news.
-        log.debug("web client=%s", client_address, exc_info=True)
+        log.debug("web connection broke", extra={"client": client_address}, exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -200,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (ConnectionError, TimeoutError):
             self.close_connection = True
         except Exception:
-            log.exception("web path=%s", self.path)
+            log.exception("web request failed", extra={"path": self.path})
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, b"internal error; see the log\n", "text/plain; charset=utf-8")
 
     do_HEAD = do_GET

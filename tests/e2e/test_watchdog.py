@@ -209,7 +209,7 @@ def test_workers_that_hang_end_and_come_back(
 
         # then it ends with an error and is started again
         wait_for(f"{way}: it is started again", lambda: "starting it again" in said(), deadline_s=STALL_S + EXIT_S + 40)
-        assert 'msg="worker ended, starting it again" cause="exit code 1"' in said()
+        assert 'msg="process ended, starting it again" cause="exit code 1"' in said()
         # and its log says what it saw
         assert "watchdog: no progress for" in said()
         assert 'msg="watchdog: partition" topic=' in said()

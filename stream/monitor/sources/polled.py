@@ -29,7 +29,7 @@ class Polled:
     Args:
         connector: asks Connect for the connector's status.
         interval_s: how often Kafka is asked.
-        idle_s: no source is asked more often than this while nobody looks; 0 = always as often as each wants.
+        idle_s: no source is asked more often than this while no viewer looks; 0 = at each one's own interval.
 
     Attributes:
         then: called after each look at Kafka, in its thread.

@@ -18,19 +18,19 @@ from stream.monitor.readings import Source
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_LOOKED_S = 30.0  # somebody who asked so lately still looks
-HANGS_S = 8.0  # a source that keeps its caller for so long does not answer; longer than the limits of most clients
+_LOOKED_S = 30.0  # a viewer counts as looking until this long after the last request
+HANGS_S = 8.0  # limit of one call to a source; longer than the limits of most clients
 
 
 class Pace:
-    """How often sources are asked: as often as each says, or no more than every `idle_s` while nobody looks."""
+    """How often sources are asked: as often as each says, or at most every `idle_s` while no viewer looks."""
 
     def __init__(self, idle_s: float = 0.0) -> None:
         self._idle_s = idle_s
         self._looked_at = float("-inf")
 
     def looked(self) -> bool:
-        """Somebody looks; True when nobody did before, so that the answers may be old."""
+        """A viewer looks; True when none did before, so that the answers may be old."""
         idle, self._looked_at = self._idle, time.monotonic()
         return idle
 
@@ -92,7 +92,7 @@ class Poller(Generic[T]):
             value = self._read()
         except ScorestreamError as error:
             if before.error is None:
-                log.warning("source=%s cause=%r", before.name, str(error))
+                log.warning("source does not answer", extra={"source": before.name, "cause": str(error)})
             since = before.error_since or now
             self._source = Source(before.name, before.value, before.at, str(error), since)
         else:
@@ -130,13 +130,13 @@ class Poller(Generic[T]):
             try:
                 self.once()
             except Exception:
-                log.exception("source=%s", self._source.name)
+                log.exception("source failed", extra={"source": self._source.name})
                 old = self._source
                 self._source = Source(old.name, old.value, old.at, "internal error; see the log", time.time())
             self._asked.set()
             try:
                 self._then()
             except Exception:
-                log.exception("source=%s", self._source.name)
+                log.exception("source failed", extra={"source": self._source.name})
             if not self._stopping:
                 self._awake.wait(max(0.2, self._pace.of(self._every_s) - (time.monotonic() - began)))

@@ -19,7 +19,7 @@ import msgspec
 from stream.web.asker import Asker, AskFailed
 
 WINDOW_S = 60.0
-FORGET_S = 3600.0  # after so long without an answer
+FORGET_S = 3600.0  # silence after which a process is forgotten
 _RESOLVE_S = 30.0
 
 Labels = dict[str, str]
@@ -67,7 +67,7 @@ class Process:
         return not self.up and (not self.in_dns or (self.document is not None and self.document.ending))
 
     def take(self, now: float, document: Document) -> None:
-        """A new look. A restarted process begins anew: its counters do."""
+        """A new look. A restarted process counts from zero."""
         if self.document is not None and self.document.started != document.started:
             self.looks.clear()
         self.document, self.answered_at, self.error, self.silent_since = document, now, None, None

@@ -12,7 +12,7 @@ from stream.kafka.broker import LagSource
 from stream.monitor.readings import Replay
 from stream.replay import state as replay_state
 
-SHOWN_S = 86_400.0  # a replay that ended is shown for so long
+SHOWN_S = 86_400.0  # how long a replay that ended is shown
 
 
 class ReplaySource:
@@ -31,7 +31,7 @@ class ReplaySource:
             KafkaUnavailable: the brokers do not answer.
         """
         if self._topic is None:
-            # ReplayTopic makes the topic when it is missing; whoever only looks does not.
+            # ReplayTopic creates a missing topic; a reader must not.
             if not self._lag.partitions([replay_state.topic_of(self._settings)]):
                 return []
             self._topic = replay_state.ReplayTopic(self._settings)
