@@ -1,0 +1,75 @@
+"""What other processes tell, and what becomes of one that is silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stream.monitor.sources import processes
+from stream.monitor.sources.processes import ProcessSource, addresses
+from stream.web.asker import AskFailed
+
+BODY = b'{"role": "worker", "host": "h", "pid": 7, "started": 1.0, "now": 2.0, "samples": {}, "ending": %s}'
+
+
+class Asker:
+    """One process; silent when `body` is None."""
+
+    def __init__(self) -> None:
+        self.body: bytes | None = BODY % b"false"
+
+    def get(self, _url: str) -> bytes:
+        if self.body is None:
+            raise AskFailed("connection refused")
+        return self.body
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch) -> tuple[ProcessSource, Any]:
+    made = ProcessSource(["http://127.0.0.1:6066"])
+    made._asker = Asker()  # type: ignore[assignment]
+    return made, made._asker
+
+
+def test_silence_is_told_with_its_cause_and_its_beginning(source: tuple[ProcessSource, Any]) -> None:
+    asked, asker = source
+    (process,) = asked.read(100)
+    assert process.up
+    asker.body = None
+    asked.read(103)
+    (process,) = asked.read(106)
+    assert (process.up, process.left, process.error, process.silent_since) == (False, False, "connection refused", 103)
+
+
+def test_one_that_said_it_ends_has_left(source: tuple[ProcessSource, Any]) -> None:
+    asked, asker = source
+    asker.body = BODY % b"true"
+    asked.read(100)
+    asker.body = None
+    (process,) = asked.read(103)
+    assert process.left
+
+
+def test_an_address_that_its_name_no_longer_has_has_left(
+    source: tuple[ProcessSource, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a pod that answered
+    asked, asker = source
+    asked.read(100)
+    # when the name has another pod's address
+    monkeypatch.setattr(processes, "addresses", lambda _urls: ["http://10.0.0.9:6066"])
+    asked._resolved_at = float("-inf")
+    asker.body = (BODY % b"false").replace(b'"pid": 7', b'"pid": 8')
+    found = {process.url: process for process in asked.read(103)}
+    # then the first has left, and is forgotten an hour later
+    assert found["http://127.0.0.1:6066"].left
+    later = {process.url for process in asked.read(103 + processes.FORGET_S + 1)}
+    assert later == {"http://10.0.0.9:6066"}
+
+
+def test_a_name_that_cannot_be_resolved_is_left_out() -> None:
+    assert addresses(["http://127.0.0.1:6066/", "http://no-such-host.invalid:1"]) == ["http://127.0.0.1:6066"]

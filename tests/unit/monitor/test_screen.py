@@ -1,0 +1,60 @@
+"""The screen of `scorestream lag`, from made-up situations."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from stream.monitor.diagnosis import findings, freshness, headline
+from stream.monitor.document import state
+from stream.monitor.screen import _page, watch_screen
+from tests.unit.monitor.situations import situations
+
+SITUATIONS = situations()
+
+
+def document(name: str) -> dict[str, Any]:
+    readings = SITUATIONS[name]
+    found, how = findings(readings), freshness(readings)
+    return state(readings, found, headline(readings, found, how), how) | {"from": "this command"}
+
+
+def shown(name: str, *, everything: bool = False) -> str:
+    out = StringIO()
+    Console(file=out, width=160, force_terminal=False).print(_page(document(name), everything=everything))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_every_situation_can_be_shown(name: str) -> None:
+    text = shown(name)
+    assert document(name)["headline"]["title"].upper() in text
+    assert "told by this command" in text
+
+
+def test_partitions_without_lag_are_counted_and_shown_on_demand() -> None:
+    assert "all 48 partitions: nothing waits" in shown("fresh")
+    assert shown("fresh", everything=True).count("scores-") >= 16
+
+
+def test_a_stalled_partition_stands_first_with_its_holder() -> None:
+    lines = [line for line in shown("stall").splitlines() if line.startswith("scores-7")]
+    assert "STALL" in lines[-1]
+    assert "10.0.0.7" in lines[-1]
+
+
+def test_watching_ends_with_the_last_document_at_ctrl_c() -> None:
+    class Looker:
+        looks = 0
+
+        def look(self) -> dict[str, Any]:
+            self.looks += 1
+            if self.looks == 3:
+                raise KeyboardInterrupt
+            return document("fresh") | {"looks": self.looks}
+
+    looker: Any = Looker()
+    assert watch_screen(looker, every_s=0.01, everything=False)["looks"] == 2
