@@ -20,7 +20,7 @@ from stream.logs import FORMATS, LEVELS
 # Name -> summary. Here, and not in the modules, so that --help imports none of them.
 COMMANDS = {
     "worker": "The live indexer: takes changes from Kafka and writes them to ClickHouse, until SIGTERM.",
-    "dead-letters": "Refused messages: list them, show one whole, send them back.",
+    "dead-letters": "Refused messages: list them, show one whole, settle them.",
     "lag": "Lag of the live flow: messages, seconds, a verdict for each partition. Exit 3 above --max-lag.",
     "monitor": "The dashboard, /metrics and health of the whole path, without a worker.",
     "verify": "Compare Postgres with ClickHouse row for row; name the reason of each difference; repair.",

@@ -65,7 +65,9 @@ class KafkaSettings(_Section):
         20.0, ge=6, le=1800, description="silence after which the group gives a worker's partitions to others"
     )
     partitions: int = Field(16, ge=1, le=1024, description="partitions of the scorecards and scores topics")
-    replication_factor: int = Field(1, ge=1, description="replication factor of the topics that are created")
+    replication_factor: int = Field(
+        -1, ge=-1, description="replication factor of the topics that are created; -1 = the brokers' default"
+    )
     dead_letter_topic: str | None = Field(None, description="default: <prefix>.dead-letters")
     min_compaction_lag_s: int = Field(
         7 * 86400, ge=0, description="time for which compaction keeps every single change"

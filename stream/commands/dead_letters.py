@@ -1,48 +1,77 @@
-"""scorestream dead-letters: what the pipeline refused, and sending it back."""
+"""scorestream dead-letters: what the pipeline refused, and how each letter was settled."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stream.commands.console import App, json_option, pass_app, print_json, print_table
-from stream.kafka import dead_letters as dead_letter_log
+from stream.errors import UsageError
 
-_reason = click.option("--reason", "reasons", multiple=True, help="Only these reasons (repeatable).")
-_topic = click.option("--topic", "topics", multiple=True, help="Only messages of these topics (repeatable).")
+if TYPE_CHECKING:
+    from stream.kafka.dead_letters import Kept
+    from stream.kafka.settled_letters import State
+
+_Command = Callable[..., Any]
+
+
+def _choice(command: _Command) -> _Command:
+    """--reason, --topic and --offset: which letters."""
+    for option in (
+        click.option(
+            "--offset", "offsets", type=click.IntRange(0), multiple=True, help="Only this offset. Repeatable."
+        ),
+        click.option("--topic", "topics", multiple=True, help="Only messages of this topic. Repeatable."),
+        click.option("--reason", "reasons", multiple=True, help="Only this reason. Repeatable."),
+    ):
+        command = option(command)
+    return command
+
+
+_all = click.option("--all", "everything", is_flag=True, help="Settled letters, too.  [default: open letters]")
+_dry_run = click.option("--dry-run", is_flag=True, help="Count the letters, and change nothing.")
 
 
 @click.group()
 def command() -> None:
-    """Messages that the pipeline refused: list them, show one whole, send them back."""
+    """Messages that the pipeline refused: list them, show one whole, settle them."""
 
 
 @command.command(name="list")
-@_reason
-@_topic
+@_choice
+@_all
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Number of the newest to show.")
 @json_option
 @pass_app
-def list_(app: App, reasons: tuple[str, ...], topics: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Show the newest dead letters, and count all by reason."""
+def list_(app: App, /, limit: int, as_json: bool, everything: bool, **choice: Any) -> None:
+    """Show the newest open dead letters, and count all by reason."""
     counts: Counter[str] = Counter()
-    newest: list[dead_letter_log.Kept] = []
-    for kept in dead_letter_log.read(app.settings, reasons=reasons, topics=topics):
-        counts[kept.letter.reason] += 1
-        newest = [*newest[-limit + 1 :], kept] if limit > 1 else [kept]
+    states: Counter[str] = Counter()
+    newest: deque[dict[str, Any]] = deque(maxlen=limit)
+    for kept, state in _letters(app, choice):
+        states[state] += 1
+        if everything or state == "open":
+            counts[kept.letter.reason] += 1
+            newest.append(kept.as_json() | {"state": state})
     if as_json:
-        print_json({"total": counts.total(), "by_reason": counts, "letters": [kept.as_json() for kept in newest]})
+        print_json(
+            {"total": counts.total(), "by_state": states, "by_reason": counts, "letters": list(newest)},
+        )
         return
     print_table(
-        ["offset", "reason", "topic", "partition", "source offset", "error"],
+        ["offset", "state", "reason", "topic", "partition", "source offset", "error"],
         [
-            (str(k.offset), k.letter.reason, k.letter.message.topic, str(k.letter.message.partition),
-             str(k.letter.message.offset), k.letter.error[:80])
+            (str(k["offset"]), k["state"], k["reason"], k["topic"], str(k["partition"]), str(k["source_offset"]),
+             k["error"][:80])
             for k in newest
         ],
     )  # fmt: skip
-    click.echo(f"{counts.total():,} dead letters" + "".join(f", {n:,} {reason}" for reason, n in counts.most_common()))
+    click.echo(f"{states['open']:,} open dead letters, {states.total() - states['open']:,} settled")
+    for reason, count in counts.most_common():
+        click.echo(f"  {count:,} {reason}")
 
 
 @command.command()
@@ -51,35 +80,104 @@ def list_(app: App, reasons: tuple[str, ...], topics: tuple[str, ...], limit: in
 @click.pass_context
 def show(ctx: click.Context, app: App, offset: int) -> None:
     """Print the dead letter at OFFSET whole, as JSON."""
-    for kept in dead_letter_log.read(app.settings):
-        if kept.offset == offset:
-            print_json(kept.as_json(with_value=True))
-            return
+    for kept, state in _letters(app, {"offsets": (offset,)}):
+        print_json(kept.as_json(with_value=True) | {"state": state})
+        return
     ctx.fail(
         f"no dead letter at offset {offset} of {app.settings.dead_letter_topic}; see `scorestream dead-letters list`"
     )
 
 
 @command.command()
-@_reason
-@_topic
-@click.option("--offset", "offsets", type=click.IntRange(0), multiple=True, help="Only these offsets (repeatable).")
-@click.option("--execute", is_flag=True, help="Send them; without this the command only shows what it would send.")
+@_choice
+@_dry_run
+@click.option("--execute", is_flag=True, hidden=True, help="No longer needed.")
 @json_option
 @pass_app
-def redrive(
-    app: App, reasons: tuple[str, ...], topics: tuple[str, ...], offsets: tuple[int, ...], execute: bool, as_json: bool
-) -> None:
-    """Send messages back to their topics. Rows written since stay: they are newer."""
-    chosen = [
-        kept
-        for kept in dead_letter_log.read(app.settings, reasons=reasons, topics=topics)
-        if not offsets or kept.offset in offsets
-    ]
-    sent = dead_letter_log.redrive(app.settings, chosen) if execute else 0
-    if as_json:
-        print_json({"matching": len(chosen), "sent": sent, "executed": execute})
-    elif execute:
-        click.echo(f"sent {sent:,} messages back")
+def redrive(app: App, /, dry_run: bool, execute: bool, as_json: bool, **choice: Any) -> None:
+    """Reindex what open letters name, and settle them.
+
+    The rows are written as Postgres has them now. No message is sent: an old message behind newer ones would be what compaction keeps. Letters stay open when they
+    name no row, or when Postgres still has a value that ClickHouse cannot hold.
+    """
+    from stream.kafka import settled_letters  # noqa: PLC0415
+    from stream.reindex import redrive as reindexing  # noqa: PLC0415  imported when it runs
+
+    if execute:
+        click.echo("--execute is the default now; --dry-run only counts", err=True)
+    settings = app.settings
+    chosen = (kept for kept, state in _letters(app, choice) if state == "open")
+    if dry_run:
+        done = reindexing.Redriven(matching=sum(1 for _ in chosen))
     else:
-        click.echo(f"would send {len(chosen):,} messages back; add --execute to do it")
+        with app.postgres() as postgres:
+            done = reindexing.redrive(
+                settings, postgres, chosen, lambda letters: settled_letters.settle(settings, letters, "reindexed")
+            )
+    if as_json:
+        print_json(
+            {
+                "matching": done.matching,
+                "settled": done.settled,
+                "unnamed": done.unnamed,
+                "withheld": done.withheld,
+                "scorecards": done.scorecards,
+                "executed": not dry_run,
+            }
+        )
+    elif dry_run:
+        click.echo(f"{done.matching:,} open letters; dry run: nothing was reindexed")
+    else:
+        click.echo(f"reindexed {done.scorecards:,} scorecards; settled {done.settled:,} of {done.matching:,} letters")
+        if done.unnamed:
+            click.echo(f"{done.unnamed:,} letters name no row: look at them, then `scorestream dead-letters ack`")
+        if done.withheld:
+            click.echo(f"{done.withheld:,} letters stay open: correct the value in Postgres, then redrive again")
+
+
+@command.command()
+@_choice
+@_dry_run
+@json_option
+@pass_app
+def ack(app: App, /, dry_run: bool, as_json: bool, **choice: Any) -> None:
+    """Settle open letters whose rows are right by now. Changes no row."""
+    _settle(app, "acked", choice, dry_run=dry_run, as_json=as_json)
+
+
+@command.command()
+@_choice
+@_dry_run
+@json_option
+@pass_app
+def discard(app: App, /, dry_run: bool, as_json: bool, **choice: Any) -> None:
+    """Settle open letters that will never be applied. Changes no row; the letters stay in the topic."""
+    _settle(app, "discarded", choice, dry_run=dry_run, as_json=as_json)
+
+
+def _settle(app: App, state: State, choice: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
+    from stream.kafka import settled_letters  # noqa: PLC0415
+
+    if not any(choice.values()):
+        raise UsageError("say which letters: --offset, --reason or --topic")
+    chosen = [(kept.partition, kept.offset) for kept, held in _letters(app, choice) if held == "open"]
+    if chosen and not dry_run:
+        settled_letters.settle(app.settings, chosen, state)
+    if as_json:
+        print_json({"matching": len(chosen), "settled": 0 if dry_run else len(chosen), "executed": not dry_run})
+    elif dry_run:
+        click.echo(f"{len(chosen):,} open letters; dry run: nothing was settled")
+    else:
+        click.echo(f"{state}: {len(chosen):,} letters")
+
+
+def _letters(app: App, choice: dict[str, Sequence[Any]]) -> Iterator[tuple[Kept, str]]:
+    """The chosen letters with their states, oldest first."""
+    from stream.kafka import dead_letters, settled_letters  # noqa: PLC0415  imported when it runs
+
+    settings = app.settings
+    known = settled_letters.settled(settings)
+    offsets = set(choice.get("offsets", ()))
+    for kept in dead_letters.read(settings, reasons=choice.get("reasons", ()), topics=choice.get("topics", ())):
+        if not offsets or kept.offset in offsets:
+            yield kept, known.state(kept)

@@ -46,6 +46,7 @@ def show(found: list[Found], *, as_json: bool = False) -> int:
                     "state": each.state,
                     "partitions": each.partitions,
                     "differences": list(each.differences),
+                    "warnings": list(each.warnings),
                 }
                 for each in found
             ]
@@ -53,6 +54,9 @@ def show(found: list[Found], *, as_json: bool = False) -> int:
     else:
         print_table(
             ["topic", "partitions", "state", ""],
-            [(each.topic.name, each.partitions, each.state, "; ".join(each.differences)) for each in found],
+            [
+                (each.topic.name, each.partitions, each.state, "; ".join((*each.differences, *each.warnings)))
+                for each in found
+            ],
         )
     return EXIT_DIFFERENCES if any(each.state == "differs" for each in found) else EXIT_OK

@@ -102,8 +102,7 @@ class LagSource:
     def __init__(self, settings: KafkaSettings, *, timeout_s: float = 5) -> None:
         self._settings = settings
         self._timeout_s = timeout_s
-        # Brokers that are away are told as KafkaUnavailable, not on stderr.
-        self._options = client_options(settings) | {"log_level": 2, "reconnect.backoff.max.ms": 2000}
+        self._options = client_options(settings) | {"reconnect.backoff.max.ms": 2000}
         self._admin = AdminClient(self._options)
         self._groups: dict[str, Consumer] = {}
         self._reader_options = self._options | {

@@ -5,9 +5,10 @@ Enters: settings. Leaves: clients that are ready to use. Never decides what a me
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from stream.config import KafkaSettings
+from stream.errors import KafkaUnavailable
 
 
 def client_options(settings: KafkaSettings) -> dict[str, str | int]:
@@ -15,6 +16,7 @@ def client_options(settings: KafkaSettings) -> dict[str, str | int]:
     options: dict[str, str | int] = {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": "scorestream",
+        "log_level": 2,  # an unreachable broker is an error of the caller, and no line of librdkafka on stderr
         "security.protocol": settings.security_protocol,
     }
     if settings.security_protocol.startswith("SASL"):
@@ -34,6 +36,13 @@ def client_options(settings: KafkaSettings) -> dict[str, str | int]:
     if settings.ssl_key_password is not None:
         options["ssl.key.password"] = settings.ssl_key_password.get_secret_value()
     return options
+
+
+def unavailable(settings: KafkaSettings, what: str, error: KafkaException | KafkaError | str) -> KafkaUnavailable:
+    """The error of a request that failed: it names the brokers, what was asked, and librdkafka's reason."""
+    cause = error.args[0] if isinstance(error, KafkaException) else error
+    text = cause.str() if isinstance(cause, KafkaError) else str(cause)
+    return KafkaUnavailable(f"Kafka at {settings.bootstrap_servers}: {what}: {text}")
 
 
 MESSAGE_MAX_BYTES = 32 << 20  # largest message that is read or kept: a comment of some MB stands twice in an update

@@ -1,26 +1,30 @@
-"""The dead-letter topic, read and sent back: `scorestream dead-letters`.
+"""The dead-letter topic: letters are produced to it and read from it.
 
-Redriving produces a letter's message to the topic that it came from, with its own key, value, headers and partition. It
-is processed like any other; when a newer change of the row was written since, ReplacingMergeTree ignores the old one.
-Redriven letters stay in the topic (it is a log); the group's committed offset says how far a redrive has come.
+Enters: refused messages. Leaves: acknowledged letters, and letters as they lie in the topic. A letter is never changed
+or removed; stream/kafka/settled_letters.py knows which are open. No message goes back to the topic that it came from:
+there compaction would take it for the newest of its key, and remove the newer ones.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from stream.config import KafkaSettings, Settings
 from stream.errors import KafkaUnavailable, Refused
-from stream.kafka.client import MESSAGE_MAX_BYTES, client_options
+from stream.kafka.client import MESSAGE_MAX_BYTES, client_options, unavailable
 from stream.pipeline.dead_letter import DeadLetter, Message, parse
 
 _TIMEOUT_S = 20.0
+_ANY_BYTES = 1_000_000_000  # librdkafka's own limit counts bytes before compression: the broker decides
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class Kept:
             "source_offset": at.offset,
             "time": _time(at.timestamp_ms),
             "refused_at": _time(self.letter.refused_at_ms),
-            "bytes": len(at.value or b""),
+            "bytes": self.letter.left_out or len(at.value or b""),
+            "left_out": bool(self.letter.left_out),
         }
         if with_value:
             shown["key"] = _text(at.key)
@@ -70,7 +75,7 @@ def read(settings: Settings, *, reasons: Sequence[str] = (), topics: Sequence[st
     try:
         yield from _read(consumer, settings.dead_letter_topic, set(reasons), set(topics))
     except KafkaException as error:
-        raise KafkaUnavailable(f"{settings.dead_letter_topic}: {error.args[0].str()}") from error
+        raise unavailable(settings.kafka, settings.dead_letter_topic, error) from error
     finally:
         consumer.close()
 
@@ -97,33 +102,6 @@ def _read(consumer: Consumer, topic: str, reasons: set[str], topics: set[str]) -
             ends.pop(record.partition(), None)
 
 
-def redrive(settings: Settings, kept: Sequence[Kept]) -> int:
-    """Send letters' messages back to where they came from; returns how many the broker acknowledged.
-
-    Raises:
-        KafkaUnavailable: not all of them were.
-    """
-    producer = Producer(
-        client_options(settings.kafka) | {"enable.idempotence": True, "message.max.bytes": MESSAGE_MAX_BYTES}
-    )
-    failed: list[str] = []
-    for item in kept:
-        message = item.letter.message
-        producer.produce(
-            message.topic,
-            partition=message.partition,
-            key=message.key,
-            value=message.value,
-            headers=list(message.headers),
-            on_delivery=lambda error, _: failed.append(error.str()) if error is not None else None,
-        )
-        producer.poll(0)
-    left = producer.flush(_TIMEOUT_S)
-    if left or failed:
-        raise KafkaUnavailable(f"redrive: {failed[0] if failed else f'{left} messages were not acknowledged'}")
-    return len(kept)
-
-
 def _kept(record: Any) -> Kept | None:
     message = Message(
         topic=record.topic(),
@@ -136,7 +114,7 @@ def _kept(record: Any) -> Kept | None:
     )
     try:
         return Kept(record.partition(), record.offset(), parse(message))
-    except Refused:  # somebody else's message
+    except Refused:  # another producer's message
         return None
 
 
@@ -158,9 +136,14 @@ def _text(value: bytes | None) -> Any:
 
 
 class DeadLetterProducer:
-    """Produces dead letters and waits until the broker has them."""
+    """Produces dead letters and waits until the broker has them.
+
+    A letter that is larger than the topic takes is kept without the message's value, which stays in the log that it
+    came from.
+    """
 
     def __init__(self, settings: KafkaSettings, topic: str, *, timeout_s: float = 30) -> None:
+        self._settings = settings
         self._topic = topic
         self._timeout_s = timeout_s
         self._producer = Producer(
@@ -168,7 +151,7 @@ class DeadLetterProducer:
             | {
                 "enable.idempotence": True,
                 "compression.type": "lz4",
-                "message.max.bytes": MESSAGE_MAX_BYTES,
+                "message.max.bytes": _ANY_BYTES,
                 "delivery.timeout.ms": int(timeout_s * 1000),
             }
         )
@@ -179,18 +162,34 @@ class DeadLetterProducer:
         Raises:
             KafkaUnavailable: it has not, in time; sending again may leave duplicates, never a gap.
         """
-        failed: list[str] = []
+        too_large = self._send(letters)
+        if too_large:
+            log.warning("dead letters kept without their value", extra={"letters": len(too_large)})
+            self._send([letter.without_value() for letter in too_large], last=True)
 
-        def delivered(error: KafkaError | None, _message: object) -> None:
-            if error is not None:
+    def _send(self, letters: Sequence[DeadLetter], *, last: bool = False) -> list[DeadLetter]:
+        """The letters that are larger than the topic takes; the others are acknowledged."""
+        failed: list[str] = []
+        too_large: list[DeadLetter] = []
+
+        def delivered(letter: DeadLetter, error: KafkaError | None, _message: object) -> None:
+            if error is None:
+                return
+            if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not last:
+                too_large.append(letter)
+            else:
                 failed.append(error.str())
 
         for letter in letters:
-            self._produce(letter, delivered)
+            try:
+                self._produce(letter, partial(delivered, letter))
+            except KafkaException as error:
+                delivered(letter, error.args[0], None)
         left = self._producer.flush(self._timeout_s)
         if left or failed:
             cause = failed[0] if failed else f"{left} not acknowledged within {self._timeout_s:.0f} s"
-            raise KafkaUnavailable(f"dead letters to {self._topic}: {cause}")
+            raise unavailable(self._settings, f"dead letters to {self._topic}", cause)
+        return too_large
 
     def _produce(self, letter: DeadLetter, delivered: Callable[[KafkaError | None, object], None]) -> None:
         message = letter.message
@@ -203,10 +202,8 @@ class DeadLetterProducer:
                     headers=list(letter.headers),
                     on_delivery=delivered,
                 )
-            except BufferError:  # the queue is full: let it drain
+            except BufferError:  # librdkafka's queue is full: let it drain
                 self._producer.poll(0.1)
-            except KafkaException as error:
-                raise KafkaUnavailable(f"dead letters to {self._topic}: {error}") from error
             else:
                 return
 

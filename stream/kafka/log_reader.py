@@ -131,7 +131,6 @@ class LogReader:
                 "fetch.message.max.bytes": 512 << 10,
                 "fetch.wait.max.ms": 10 if follows else 50,
                 "receive.message.max.bytes": 4 * MESSAGE_MAX_BYTES,
-                "log_level": 2,  # brokers that are away are told as KafkaUnavailable, not on stderr
             }
         )
         self._position: dict[TP, int] = {}
@@ -300,7 +299,7 @@ def offsets_at(settings: KafkaSettings, tps: Sequence[TP], at_ms: int) -> dict[T
 
     Partitions without such a message are missing.
     """
-    consumer = Consumer(client_options(settings) | {"group.id": "scorestream-times", "log_level": 2})
+    consumer = Consumer(client_options(settings) | {"group.id": "scorestream-times"})
     try:
         answer = consumer.offsets_for_times([TopicPartition(*tp, at_ms) for tp in tps], timeout=20)
     except KafkaException as error:

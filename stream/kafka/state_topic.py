@@ -17,8 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream.config import KafkaSettings
-from stream.errors import KafkaUnavailable
-from stream.kafka.client import client_options
+from stream.kafka.client import client_options, unavailable
 
 _TIMEOUT_S = 20.0
 
@@ -30,6 +29,7 @@ class Tail:
     """
 
     def __init__(self, settings: KafkaSettings, topic: str, *, offset: int = 0) -> None:
+        self._settings = settings
         self._topic = topic
         self._at = offset
         self._consumer = Consumer(
@@ -40,7 +40,6 @@ class Tail:
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 20,
-                "log_level": 2,
             }
         )
         self._consumer.assign([TopicPartition(topic, 0, offset)])
@@ -50,9 +49,9 @@ class Tail:
         try:
             marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_TIMEOUT_S)
         except KafkaException as error:
-            raise KafkaUnavailable(f"topic {self._topic}: {error.args[0].str()}") from error
+            raise unavailable(self._settings, f"topic {self._topic}", error) from error
         if marks is None:
-            raise KafkaUnavailable(f"topic {self._topic} did not answer within {_TIMEOUT_S:.0f} s")
+            raise unavailable(self._settings, f"topic {self._topic}", f"no answer within {_TIMEOUT_S:.0f} s")
         return int(marks[1])
 
     def poll(self, timeout_s: float) -> list[Any]:
@@ -65,7 +64,7 @@ class Tail:
                 error = None if message is None else message.error()
                 if error is not None:
                     if error.code() != KafkaError._PARTITION_EOF:
-                        raise KafkaUnavailable(f"topic {self._topic}: {error.str()}")
+                        raise unavailable(self._settings, f"topic {self._topic}", error)
                     self._at = max(self._at, message.offset())
                 elif message is not None:
                     self._at = message.offset() + 1
@@ -84,29 +83,33 @@ class Tail:
             if messages:
                 deadline = time.monotonic() + _TIMEOUT_S
             elif time.monotonic() > deadline:
-                raise KafkaUnavailable(f"topic {self._topic} did not answer within {_TIMEOUT_S:.0f} s")
+                raise unavailable(self._settings, f"topic {self._topic}", f"no answer within {_TIMEOUT_S:.0f} s")
 
     def close(self) -> None:
         self._consumer.close()
 
 
 class StateTopic:
-    """One such topic; made when it is missing. `with`-able, for one thread.
+    """One such topic. `with`-able, for one thread.
+
+    Args:
+        create: create a topic that is missing; without it a missing topic has no values, and only `values` works.
 
     Every method raises KafkaUnavailable when the brokers do not answer.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+    def __init__(self, settings: KafkaSettings, topic: str, *, create: bool = True) -> None:
+        self._settings = settings
         self._topic = topic
-        options = client_options(settings) | {"log_level": 2}
+        options = client_options(settings)
         self._producer = Producer(options | {"enable.idempotence": True, "delivery.timeout.ms": 30_000})
         self._values: dict[str, bytes] = {}
-        self._ensure(options, settings.replication_factor)
-        self._tail = Tail(settings, topic)
+        there = self._ensure(options, settings.replication_factor, create=create)
+        self._tail = Tail(settings, topic) if there else None
 
     def values(self) -> Mapping[str, bytes]:
         """The last value of each key, as the topic has them now; a key whose last value is a tombstone is missing."""
-        for message in self._tail.all():
+        for message in self._tail.all() if self._tail is not None else ():
             key = (message.key() or b"").decode()
             if message.value() is None:
                 self._values.pop(key, None)
@@ -124,17 +127,26 @@ class StateTopic:
 
         for key, value in values.items():
             body = None if value is None else msgspec.json.encode(value)
-            self._producer.produce(self._topic, key=key.encode(), value=body, partition=0, on_delivery=delivered)
+            while True:
+                try:
+                    self._producer.produce(
+                        self._topic, key=key.encode(), value=body, partition=0, on_delivery=delivered
+                    )
+                    break
+                except BufferError:  # librdkafka's queue holds 100,000 messages
+                    self._producer.poll(0.1)
         left = self._producer.flush(_TIMEOUT_S)
         if left or failed:
-            raise KafkaUnavailable(f"topic {self._topic}: {failed[0] if failed else 'not acknowledged in time'}")
+            cause = failed[0] if failed else "not acknowledged in time"
+            raise unavailable(self._settings, f"topic {self._topic}", cause)
 
     def forget(self, name: str) -> None:
         """Write tombstones for all keys of one job, which are `<name>/<what>`."""
         self.put({key: None for key in self.values() if key.startswith(name + "/")})
 
     def close(self) -> None:
-        self._tail.close()
+        if self._tail is not None:
+            self._tail.close()
 
     def __enter__(self) -> Self:
         return self
@@ -142,11 +154,14 @@ class StateTopic:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _ensure(self, options: Mapping[str, Any], replication_factor: int) -> None:
+    def _ensure(self, options: Mapping[str, Any], replication_factor: int, *, create: bool) -> bool:
+        """Whether the topic is there, after creating it where that is wanted."""
         admin = AdminClient(dict(options))
         try:
             if self._topic in admin.list_topics(timeout=_TIMEOUT_S).topics:
-                return
+                return True
+            if not create:
+                return False
             topic = NewTopic(
                 self._topic,
                 num_partitions=1,
@@ -156,4 +171,5 @@ class StateTopic:
             admin.create_topics([topic], operation_timeout=_TIMEOUT_S)[self._topic].result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise KafkaUnavailable(f"topic {self._topic}: {error.args[0].str()}") from error
+                raise unavailable(self._settings, f"topic {self._topic}", error) from error
+        return True

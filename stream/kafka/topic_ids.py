@@ -24,7 +24,7 @@ class TopicIds:
     """
 
     def __init__(self, options: Mapping[str, str | int], topics: Collection[str]) -> None:
-        self._admin = AdminClient({**options, "log_level": 2})
+        self._admin = AdminClient(dict(options))
         self._topics = list(topics)
         self._known: dict[str, str] = {}
 

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 from stream.config import Settings
 from stream.errors import KafkaUnavailable, UsageError
-from stream.kafka.client import client_options
+from stream.kafka.client import client_options, unavailable
 from stream.tables import HEARTBEAT, SIGNAL, SOURCES
 
 _DAY_MS = 86_400_000
@@ -40,6 +40,7 @@ class Found:
     state: Literal["missing", "created", "present", "differs"]
     partitions: int | None = None  # that it has
     differences: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = field(default=())  # what works, and loses messages when a broker is lost
 
 
 def wanted(settings: Settings) -> tuple[Topic, ...]:
@@ -91,6 +92,19 @@ def ensure_topics(settings: Settings, *, timeout_s: float = 20) -> list[Found]:
     ]
 
 
+def durability(brokers: int, replicas: int, min_in_sync: int) -> list[str]:
+    """What a topic's replication risks where there are brokers enough to do better; one line each."""
+    if brokers < 3:
+        return []
+    if replicas < 3:
+        return [f"replication factor {replicas} with {brokers} brokers: 3 survive the loss of one without a gap"]
+    if min_in_sync < 2:
+        return [f"min.insync.replicas {min_in_sync}: with 2 no acknowledged message is lost with one broker"]
+    if min_in_sync >= replicas:
+        return [f"min.insync.replicas {min_in_sync} of {replicas} replicas: no broker may be away"]
+    return []
+
+
 def wrong_partitions(found: Iterable[Found]) -> list[str]:
     """One line for each topic with another number of partitions than the settings say: nothing can work with those."""
     return [
@@ -101,14 +115,14 @@ def wrong_partitions(found: Iterable[Found]) -> list[str]:
 
 
 def _client(settings: Settings) -> AdminClient:
-    # log_level: warnings and worse; at info librdkafka reports the end of every such short-lived client.
-    return AdminClient(client_options(settings.kafka) | {"log_level": 4})
+    return AdminClient(client_options(settings.kafka))
 
 
 def _inspect(client: AdminClient, settings: Settings, timeout_s: float) -> list[Found]:
     topics = wanted(settings)
     try:
-        there = {name: len(each.partitions) for name, each in client.list_topics(timeout=timeout_s).topics.items()}
+        cluster = client.list_topics(timeout=timeout_s)
+        there = {name: len(each.partitions) for name, each in cluster.topics.items()}
         present = [topic for topic in topics if topic.name in there]
         resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in present]
         answers = client.describe_configs(resources, request_timeout=timeout_s) if resources else {}
@@ -127,7 +141,11 @@ def _inspect(client: AdminClient, settings: Settings, timeout_s: float) -> list[
             entry = options[topic.name].get(key)
             if entry is not None and entry.value != value:
                 differences.append(f"{key} {entry.value}, not {value}")
-        result.append(Found(topic, "differs" if differences else "present", there[topic.name], tuple(differences)))
+        replicas = min((len(each.replicas) for each in cluster.topics[topic.name].partitions.values()), default=0)
+        in_sync = options[topic.name].get("min.insync.replicas")
+        warned = durability(len(cluster.brokers), replicas, 1 if in_sync is None else int(in_sync.value))
+        state: Literal["differs", "present"] = "differs" if differences else "present"
+        result.append(Found(topic, state, there[topic.name], tuple(differences), tuple(warned)))
     return result
 
 
@@ -158,4 +176,4 @@ def _create(client: AdminClient, topics: list[Topic], replication_factor: int, t
 
 
 def _unavailable(settings: Settings, error: KafkaException) -> KafkaUnavailable:
-    return KafkaUnavailable(f"Kafka at {settings.kafka.bootstrap_servers}: {error.args[0].str()}")
+    return unavailable(settings.kafka, "topics", error)

@@ -8,7 +8,7 @@ into the dead letters: a changed schema is no bad message.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stream.errors import Refused, TooManyDeadLetters
 
@@ -38,10 +38,15 @@ class DeadLetter:
     error: str
     refused_at_ms: int
     applied: str = ""  # what was done in its place (stream/pipeline/refusal.py); letters of older versions do not say
+    left_out: int = 0  # bytes of the message's value, where the letter was too large to keep it
 
     @classmethod
     def of(cls, message: Message, refused: Refused, *, now_ms: int, applied: str = "") -> DeadLetter:
         return cls(message, refused.reason, refused.error[:1000], now_ms, applied)
+
+    def without_value(self) -> DeadLetter:
+        """The letter for a topic that does not take the message's value. The value stays where it came from."""
+        return replace(self, message=replace(self.message, value=None), left_out=len(self.message.value or b""))
 
     @property
     def headers(self) -> Headers:
@@ -57,6 +62,8 @@ class DeadLetter:
             "refused_at_ms": str(self.refused_at_ms),
             "applied": self.applied,
         }
+        if self.left_out:
+            own["left_out"] = str(self.left_out)
         return (*at.headers, *((PREFIX + name, text.encode()) for name, text in own.items()))
 
 
@@ -84,6 +91,7 @@ def parse(message: Message) -> DeadLetter:
             error=own[PREFIX + "error"].decode(),
             refused_at_ms=int(own[PREFIX + "refused_at_ms"]),
             applied=own.get(PREFIX + "applied", b"").decode(),
+            left_out=int(own.get(PREFIX + "left_out", b"0")),
         )
     except (KeyError, ValueError) as error:
         raise Refused("no_dead_letter", f"header {error} is missing or wrong") from error

@@ -133,8 +133,8 @@ class ReindexNow:
                 if writes:
                     self._retry(lambda writes=writes: self._target.write(writes))  # type: ignore[misc]
 
-    def standing(self, ids: Sequence[str], customers: Sequence[str]) -> list[Standing]:
-        """What any shard shows of these scorecards."""
+    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
+        """What any shard shows of these scorecards; None: under any customer."""
         return self._retry(lambda: self._target.standing(ids, customers))
 
     def _spelled(self, ids: Sequence[str]) -> list[str]:

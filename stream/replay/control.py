@@ -14,13 +14,10 @@ import time
 from contextlib import closing
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
-
 from stream.config import Settings
-from stream.errors import KafkaUnavailable, UsageError
+from stream.errors import UsageError
 from stream.kafka.broker import LagSource
-from stream.kafka.client import client_options
+from stream.kafka.groups import delete_group
 from stream.replay.plan import Control, Wanted
 from stream.replay.state import ReplayTopic, check_open, group_of
 from stream.replay.status import present_pass, summary
@@ -85,10 +82,4 @@ def delete(settings: Settings, name: str) -> None:
                 f"`scorestream replay cancel {name}` first"
             )
         topic.forget(name)
-    client = AdminClient(client_options(settings.kafka) | {"log_level": 2})
-    group = group_of(settings, name)
-    try:
-        client.delete_consumer_groups([group], request_timeout=20)[group].result()
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
-            raise KafkaUnavailable(f"group {group}: {error.args[0].str()}") from error
+    delete_group(settings.kafka, group_of(settings, name))

@@ -126,24 +126,36 @@ def test_a_topic_is_not_drained_into_the_dead_letters(universe: Universe) -> Non
         assert "dead-letters list" in worker.log_tail()
 
 
-def test_redrive_sends_them_back(universe: Universe) -> None:
+def test_redrive_reindexes_what_a_letter_names(universe: Universe) -> None:
     with universe.postgres() as connection:
-        # given a dead letter
-        Workload(connection, seed=13).add(2)
+        # given a letter that names a score, and one that names nothing
+        Workload(connection, seed=13).add(20)
+        topic = f"{universe.name}.app.scores"
+        key, _, partition = wait_for("a score in Kafka", lambda: _visible_score(universe, topic), deadline_s=60)
         producer = _producer(universe)
-        producer.produce(f"{universe.name}.app.scores", key=b"k", value=b"{", partition=1)
+        for letter_key in (key, b"k"):
+            producer.produce(topic, key=letter_key, value=b"{", partition=partition)
         assert producer.flush(30) == 0
         with universe.worker():
-            wait_for("one dead letter", lambda: len(_letters(universe)) == 1)
-            # when it is redriven, first dry
-            assert json.loads(universe.done("dead-letters", "redrive", "--json"))["sent"] == 0
-            done = json.loads(universe.run("dead-letters", "redrive", "--execute", "--json").stdout)
-            # then it is refused again, and both letters are there
-            assert done == {"matching": 1, "sent": 1, "executed": True}
-            wait_for(
-                "it is refused again",
-                lambda: json.loads(universe.done("dead-letters", "list", "--json"))["total"] == 2,
-            )
+            wait_for("two dead letters", lambda: len(_records(universe, f"{universe.name}.dead-letters")) == 2)
+            universe.wait_until_equal()
+            before = len(_records(universe, topic))
+            # when they are redriven, first dry
+            assert _redriven(universe, "--dry-run") == (2, 0, 0)
+            # then the row is reindexed from Postgres, nothing is sent, and the letter that names no row is open
+            assert _redriven(universe) == (2, 1, 1)
+            assert _redriven(universe) == (1, 0, 1)
+            assert len(_records(universe, topic)) == before
+            universe.wait_until_equal()
+        # and once it is acknowledged, none is open
+        assert json.loads(universe.run("dead-letters", "ack", "--reason", "not_json", "--json").stdout)["settled"] == 1
+        shown = json.loads(universe.done("dead-letters", "list", "--all", "--json"))
+        assert shown["by_state"] == {"reindexed": 1, "acked": 1}
+
+
+def _redriven(universe: Universe, *options: str) -> tuple[int, int, int]:
+    done = json.loads(universe.run("dead-letters", "redrive", "--json", *options).stdout)
+    return done["matching"], done["settled"], done["unnamed"]
 
 
 def _visible_score(universe: Universe, topic: str) -> tuple[bytes, Body, int] | None:
