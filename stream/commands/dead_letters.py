@@ -97,8 +97,9 @@ def show(ctx: click.Context, app: App, offset: int) -> None:
 def redrive(app: App, /, dry_run: bool, execute: bool, as_json: bool, **choice: Any) -> None:
     """Reindex what open letters name, and settle them.
 
-    The rows are written as Postgres has them now. No message is sent: an old message behind newer ones would be what compaction keeps. Letters stay open when they
-    name no row, or when Postgres still has a value that ClickHouse cannot hold.
+    The rows are written as Postgres has them now. No message is sent: compaction would take an old message for the
+    newest of its key. A letter stays open when it names no row, or when Postgres still has a value that ClickHouse
+    cannot hold.
     """
     from stream.kafka import settled_letters  # noqa: PLC0415
     from stream.reindex import redrive as reindexing  # noqa: PLC0415  imported when it runs

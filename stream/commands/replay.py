@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
 from stream.errors import UsageError
 from stream.replay.start_points import StartPoint, parse_offsets
-from stream.times import parse_moment, parse_time, time_text
-
-if TYPE_CHECKING:
-    from stream.replay.plan import Plan
-    from stream.replay.start import Sample
+from stream.times import parse_moment, parse_time
 
 processes_option = click.option(
     "--processes",
@@ -37,13 +33,16 @@ def command() -> None:
 @command.command()
 @click.argument("name")
 @click.option("--to-earliest", is_flag=True, help="From the first message that the log has.  [default]")
-@click.option("--to-datetime", metavar="TIME", help="From the first message of this time (UTC unless it names a zone).")
+@click.option("--since", metavar="TIME", help="From the first message of this time (UTC unless it names a zone).")
 @click.option("--to-offset", multiple=True, metavar="[TABLE:PARTITION=]OFFSET", help="From an offset. Repeatable.")
 @click.option("--shift-by", type=int, metavar="N", help="From N messages of each partition before live (N < 0).")
 @click.option("--until", metavar="TIME", help="To the last message before this time.  [default: the end as it is now]")
 @click.option("--customer", "customers", multiple=True, metavar="ID", help="Only this customer's. Repeatable.")
-@click.option("--from", "from_", metavar="TIME", help="Only scorecards of this event time or later.")
-@click.option("--to", metavar="TIME", help="Only scorecards before this event time; a date includes its day.")
+@click.option("--event-from", metavar="TIME", help="Only scorecards of this event time or later.")
+@click.option("--event-to", metavar="TIME", help="Only scorecards before this event time; a date includes its day.")
+@click.option("--to-datetime", hidden=True, help="Now --since.")
+@click.option("--from", "from_", hidden=True, help="Now --event-from.")
+@click.option("--to", hidden=True, help="Now --event-to.")
 @click.option(
     "--kind",
     type=click.Choice(["process", "conversation", "all"]),
@@ -66,21 +65,24 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
 
     Ctrl-C and SIGTERM finish the batches and commit. `replay resume NAME` goes on from there, also after kill -9.
     """
+    from stream.commands import dry_run  # noqa: PLC0415
     from stream.kafka.broker import LagSource  # noqa: PLC0415
     from stream.replay import start as replay_start  # noqa: PLC0415  Kafka's clients take a while to import
     from stream.replay.plan import Filter  # noqa: PLC0415
     from stream.replay.state import ReplayTopic  # noqa: PLC0415
 
     settings = app.settings
+    _rename(options)
     wanted = Filter(
         customers=tuple(sorted(set(options["customers"]))),
-        start_us=None if options["from_"] is None else parse_time(options["from_"]),
-        end_us=None if options["to"] is None else parse_time(options["to"], end=True),
+        start_us=None if options["event_from"] is None else parse_time(options["event_from"]),
+        end_us=None if options["event_to"] is None else parse_time(options["event_to"], end=True),
         kind=options["kind"],
     )
     if wanted.start_us is not None and wanted.end_us is not None and wanted.start_us >= wanted.end_us:
         raise UsageError(
-            f"--from {options['from_']} is not before --to {options['to']}: give an earlier --from or a later --to"
+            f"--event-from {options['event_from']} is not before --event-to {options['event_to']}: give an earlier "
+            "--event-from or a later --event-to"
         )
     request = replay_start.Request(
         name=name,
@@ -99,8 +101,7 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
         finally:
             lag.close()
         if options["dry_run"]:
-            measured = _measured(topic)
-            _show_plan(made, replay_start.sample(settings, made), measured, as_json=options["as_json"])
+            dry_run.show(made, replay_start.sample(settings, made), dry_run.measured(topic), as_json=options["as_json"])
             return
         replay_start.create(settings, topic, made)
     _run(ctx, app, name, processes=options["processes"], as_json=options["as_json"])
@@ -156,21 +157,40 @@ def pause(app: App, name: str) -> None:
 
 @command.command()
 @click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Show its state, and change nothing.")
 @pass_app
-def cancel(app: App, name: str) -> None:
-    """End a replay for good. The rows that it wrote stay, and are right."""
+def cancel(app: App, name: str, dry_run: bool) -> None:
+    """End a replay for good. The rows that it wrote stay."""
+    from stream.replay import control as replay  # noqa: PLC0415
+
+    if dry_run:
+        (facts,) = replay.facts(app.settings, name)
+        _show(facts)
+        click.echo("dry run: nothing was cancelled")
+        return
     _want(app, name, "cancelled")
+    if advice := replay.unconfirmed(app.settings, name):
+        click.echo(advice, err=True)
 
 
 @command.command()
 @click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Show its state, and change nothing.")
 @pass_app
-def delete(app: App, name: str) -> None:
+def delete(app: App, name: str, dry_run: bool) -> None:
     """Delete a replay's plan and offsets. Rows stay, and so does a shadow database."""
     from stream.replay import control as replay  # noqa: PLC0415
 
+    if dry_run:
+        (facts,) = replay.facts(app.settings, name)
+        _show(facts)
+        click.echo("dry run: nothing was deleted")
+        return
+    advice = replay.unconfirmed(app.settings, name)
     replay.delete(app.settings, name)
     click.echo(f"replay {name}: deleted")
+    if advice:
+        click.echo(advice, err=True)
 
 
 @command.command()
@@ -219,13 +239,29 @@ def list_(app: App, as_json: bool) -> None:
     )
 
 
+def _rename(options: dict[str, Any]) -> None:
+    """Put what the old names say under the new ones, with a notice on stderr."""
+    for old, shown, new in (
+        ("to_datetime", "--to-datetime", "since"),
+        ("from_", "--from", "event_from"),
+        ("to", "--to", "event_to"),
+    ):
+        if (given := options.pop(old)) is None:
+            continue
+        name = "--" + new.replace("_", "-")
+        if options[new] is not None:
+            raise UsageError(f"{shown} is the old name of {name}: give only {name}")
+        click.echo(f"{shown} is the old name of {name}", err=True)
+        options[new] = given
+
+
 def _start_point(options: dict[str, Any]) -> StartPoint:
-    names = ("to_earliest", "to_datetime", "to_offset", "shift_by")
+    names = ("to_earliest", "since", "to_offset", "shift_by")
     given = [name for name in names if options[name] not in (None, False, ())]
     if len(given) > 1:
         raise UsageError("only one of " + ", ".join("--" + name.replace("_", "-") for name in given) + " can be given")
-    if options["to_datetime"] is not None:
-        return StartPoint(at_ms=parse_moment(options["to_datetime"]))
+    if options["since"] is not None:
+        return StartPoint(at_ms=parse_moment(options["since"]))
     if options["to_offset"]:
         return StartPoint(offsets=parse_offsets(options["to_offset"]))
     if options["shift_by"] is not None:
@@ -272,66 +308,3 @@ def _show(facts: dict[str, Any]) -> None:
         )
     if facts["state"] == "stopped":
         click.echo(f"  nobody works on it; go on with: scorestream replay resume {facts['name']}")
-
-
-def _measured(topic: Any) -> float | None:
-    """The rate of the replay that ended last."""
-    rates = [
-        (beat.at_ms, 1000 * beat.reindexed / (beat.at_ms - beat.began_ms) * max(1, len(replay.members)))
-        for replay in topic.refresh().values()
-        for beat in replay.members.values()
-        if beat.at_ms - beat.began_ms > 1000 and beat.reindexed > 10_000
-    ]
-    return max(rates)[1] if rates else None
-
-
-def _show_plan(made: Plan, found: Sample, measured: float | None, *, as_json: bool) -> None:
-    from stream.replay.start import ASSUMED_PER_S  # noqa: PLC0415
-
-    per_s = measured or ASSUMED_PER_S
-    if made.rate:
-        per_s = min(per_s, made.rate)
-    total = made.main.messages
-    share = found.matched / found.messages if found.messages else 0.0
-    if as_json:
-        print_json(
-            {
-                "name": made.name,
-                "start": made.start,
-                "created_at": time_text(made.created_ms),
-                "partitions": [
-                    {
-                        "topic": s.topic,
-                        "partition": s.partition,
-                        "first": s.start,
-                        "last": s.end - 1,
-                        "messages": s.messages,
-                        "bytes": round(s.messages * found.bytes_each.get(s.topic, 0)),
-                    }
-                    for s in made.main.spans
-                ],
-                "messages": total,
-                "bytes": round(sum(s.messages * found.bytes_each.get(s.topic, 0) for s in made.main.spans)),
-                "per_s": round(per_s),
-                "per_s_measured": measured is not None,
-                "seconds": round(total / per_s, 1),
-                "sample": {"messages": found.messages, "matched": found.matched, "share": round(share, 4)},
-            }
-        )
-        return
-    print_table(
-        ["topic", "partition", "first", "last", "messages", "MB"],
-        [
-            (s.topic, s.partition, s.start, s.end - 1, s.messages,
-             f"{s.messages * found.bytes_each.get(s.topic, 0) / 1e6:.1f}")
-            for s in made.main.spans
-            if s.messages
-        ],
-    )  # fmt: skip
-    size = sum(s.messages * found.bytes_each.get(s.topic, 0) for s in made.main.spans) / 1e6
-    how = "the last replay's rate" if measured else "an assumed rate"
-    click.echo(f"{total:,} messages at most, about {size:,.0f} MB; {total / per_s:,.0f} s at {per_s:,.0f}/s ({how})")
-    click.echo(
-        f"matches the filter: {share:.1%} of a sample of {found.messages:,} messages, so about {round(total * share):,}"
-    )
-    click.echo("dry run: nothing was started")

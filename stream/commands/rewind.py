@@ -23,6 +23,7 @@ TABLES = ("chats", "scorecards", "scores")
 @click.option("--to-earliest", is_flag=True, help="To the first message that the log has.")
 @click.option("--to-latest", is_flag=True, help="To the end: messages that wait are skipped and stay unindexed.")
 @click.option("--table", "tables", multiple=True, type=click.Choice(TABLES), help="[default: all]")
+@click.option("--dry-run", is_flag=True, help="Show the moves only.  [default, unless --execute]")
 @click.option("--execute", is_flag=True, help="Move the offsets; without this the command only shows the moves.")
 @json_option
 @pass_app
@@ -35,6 +36,8 @@ def command(app: App, /, **options: Any) -> None:
     from stream.replay import rewind  # noqa: PLC0415  Kafka's clients take a while to import
 
     settings = app.settings
+    if options["dry_run"] and options["execute"]:
+        raise UsageError("--dry-run and --execute exclude each other: give one")
     point = _point(options)
     lag = LagSource(settings.kafka)
     try:

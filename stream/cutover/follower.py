@@ -18,6 +18,7 @@ from stream.kafka.offsets import TP
 from stream.postgres.connection import Postgres
 from stream.replay.live_watch import Watch
 from stream.replay.plan import PassKind, Plan, table_of
+from stream.replay.state import check_kept
 from stream.replay.work import Work, Worked
 from stream.tables import SOURCES
 from stream.verify.caught_up import CaughtUp
@@ -63,6 +64,8 @@ class Follower:
         self._commits = since is None
         self._tps = self._lag.partitions(map(settings.topic, SOURCES))
         found = self._reader.committed(self._tps) if since is None else since
+        if since is None:
+            check_kept(plan, [span.tp for span in plan.ends], found)
         self.positions: dict[TP, int] = {tp: found.get(tp, 0) for tp in self._tps}
         self._committed = dict(self.positions)
         self._lag.committed(settings.kafka.group, self._tps)  # connects: not later, while live is held back

@@ -19,7 +19,7 @@ from stream.errors import UsageError
 from stream.kafka.broker import LagSource
 from stream.kafka.groups import delete_group
 from stream.replay.plan import Control, Wanted
-from stream.replay.state import ReplayTopic, check_open, group_of
+from stream.replay.state import ReplayTopic, check_kept, check_open, group_of
 from stream.replay.status import present_pass, summary
 
 log = logging.getLogger(__name__)
@@ -58,14 +58,35 @@ def reopen(settings: Settings, name: str, *, rate: int | None = None) -> None:
     """Before processes are started again: a paused replay is wanted again, perhaps with another ceiling (0 = none).
 
     Raises:
-        UsageError: it has ended, or there is none.
+        UsageError: it has ended, there is none, or its group's offsets have expired.
     """
     with ReplayTopic(settings) as topic:
         replay = topic.get(name)
         check_open(replay)
+        tps = [span.tp for span in present_pass(replay).spans]
+        with closing(LagSource(settings.kafka)) as lag:
+            check_kept(replay.plan, tps, lag.committed(replay.plan.group, tps))
         if replay.control.wanted != "running" or rate is not None:
             rate = replay.control.rate if rate is None else rate
             topic.put({f"{name}/control": Control("running", int(time.time() * 1000), rate)})
+
+
+def unconfirmed(settings: Settings, name: str) -> str:
+    """What to do after a replay into the live tables that had a killed process; empty where nothing is to be done.
+
+    The tail pass looks after rows that a killed process wrote and did not confirm. A replay that ends before has none.
+    """
+    with ReplayTopic(settings) as topic:
+        replay = topic.get(name)
+    killed = replay.killed()
+    if not killed or replay.plan.into is not None or (replay.result is not None and replay.result.state == "done"):
+        return ""
+    of = ", ".join(f"{beat.host} pid {beat.pid}" for beat in killed)
+    only = "".join(f" --customer {customer}" for customer in replay.plan.filter.customers)
+    return (
+        f"a process of it was killed ({of}), and its last batches may not be confirmed: run "
+        f"`scorestream verify{only} --repair`"
+    )
 
 
 def delete(settings: Settings, name: str) -> None:

@@ -36,7 +36,7 @@ from stream.postgres.connection import Postgres
 from stream.replay.lanes import ADVANCE, Lanes
 from stream.replay.live_watch import Watch
 from stream.replay.plan import Heartbeat, Pass, Result, Span, table_of
-from stream.replay.state import Replay, ReplayTopic
+from stream.replay.state import Replay, ReplayTopic, check_kept
 from stream.replay.throttle import Limits, Throttle
 from stream.replay.work import Work, Worked
 from stream.retry import Retrier
@@ -243,7 +243,7 @@ class Member:
 
     def _begin(self, lane: int, spans: Sequence[Span]) -> bool:
         """Read what is left of a lane; False when nothing is."""
-        committed = self._again(lambda: self._reader.committed([span.tp for span in spans]))
+        committed = self._committed(spans)
         left = Pass(self._pass.kind, tuple(spans)).undone(committed).get(lane)
         if not left:
             return False
@@ -251,10 +251,17 @@ class Member:
         self._reader.add({span.tp: (span.start, span.end) for span in left})
         return True
 
+    def _committed(self, spans: Sequence[Span]) -> dict[TP, int]:
+        """How far the group has come; never without an offset that the group once had."""
+        tps = [span.tp for span in spans]
+        committed = self._again(lambda: self._reader.committed(tps))
+        check_kept(self._plan, tps, committed)
+        return committed
+
     def _next(self) -> None:
         """No lane is to be had: wait for the others, or start the next pass when all are done."""
         spans = self._pass.spans
-        committed = self._again(lambda: self._reader.committed([span.tp for span in spans]))
+        committed = self._committed(spans)
         left = self._pass.undone(committed)
         if left:
             self._done -= left.keys()  # someone else's, who may have died

@@ -74,7 +74,7 @@ def plan(settings: Settings, lag: LagSource, request: Request) -> Plan:
     if request.until_ms is not None and request.start.at_ms is not None and request.start.at_ms >= request.until_ms:
         raise UsageError(
             f"the start {time_text(request.start.at_ms)} is not before the end {time_text(request.until_ms)}: "
-            "give an earlier --to-datetime or a later --until"
+            "give an earlier --since or a later --until"
         )
     if request.start.offsets and any(chosen.ends.values()) and all(starts[tp] > ends[tp] for tp in starts):
         raise UsageError("the start is after the end in every partition: choose lower offsets, or a later --until")

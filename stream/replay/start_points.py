@@ -37,7 +37,7 @@ class StartPoint:
         if self.latest:
             return "to-latest"
         if self.at_ms is not None:
-            return f"to-datetime {time_text(self.at_ms)}"
+            return f"since {time_text(self.at_ms)}"
         if self.shift_by is not None:
             return f"shift-by {self.shift_by:+,}"
         parts = (f"{table}:{partition}={offset}" if table else str(offset) for table, partition, offset in self.offsets)

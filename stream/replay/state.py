@@ -7,7 +7,7 @@ Progress is not here: that is the committed offsets of the replay's group.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 
 from stream.config import Settings
 from stream.errors import UsageError
+from stream.kafka.offsets import TP
 from stream.kafka.state_topic import StateTopic
 from stream.replay.plan import Control, Heartbeat, Pass, Plan, Result
 
@@ -46,6 +47,11 @@ class Replay:
         since = time.time() * 1000 - within_s * 1000
         return [beat for beat in self.members.values() if not beat.ended and beat.at_ms >= since]
 
+    def killed(self) -> list[Heartbeat]:
+        """The processes that ended without a last word: batches of theirs may be written and not confirmed."""
+        alive = {beat.member for beat in self.alive()}
+        return [beat for beat in self.members.values() if not beat.ended and beat.member not in alive]
+
     @property
     def state(self) -> str:
         """running, pausing, paused, cancelled, done, failed, or stopped: not done, and nobody works on it."""
@@ -65,6 +71,22 @@ def check_open(replay: Replay) -> None:
         raise UsageError(
             f"replay {replay.name} is {replay.state}: start another, under another name, or `scorestream replay delete "
             f"{replay.name}` first"
+        )
+
+
+def check_kept(plan: Plan, tps: Iterable[TP], committed: Mapping[TP, int]) -> None:
+    """Check that Kafka still has the replay's offsets: each partition got one when the replay was created.
+
+    Raises:
+        UsageError: some are gone. The replay would begin those partitions again from its start, beside live.
+    """
+    gone = sorted(set(tps) - committed.keys())
+    if gone:
+        raise UsageError(
+            f"Kafka no longer has the offsets of group {plan.group}: {len(gone)} partitions have none "
+            f"({gone[0].topic}-{gone[0].partition} for one). It removes offsets that rest for "
+            f"offsets.retention.minutes, 7 days by default. How far replay {plan.name} came is not known: "
+            f"start another, under another name, and `scorestream replay delete {plan.name}`"
         )
 
 

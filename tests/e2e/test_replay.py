@@ -150,7 +150,7 @@ def test_sigterm_commits_and_pause_and_cancel_end_it(universe: Universe) -> None
 
 def test_an_empty_range_ends_at_once(universe: Universe) -> None:
     began = time.monotonic()
-    found = json.loads(done(universe, "replay", "start", "empty", "--to-datetime", "now", "--json"))
+    found = json.loads(done(universe, "replay", "start", "empty", "--since", "now", "--json"))
     assert time.monotonic() - began < 30
     assert (found["state"], found["total"], found["done"]) == ("done", 0, 0)
 
@@ -168,8 +168,8 @@ def test_a_dry_run_starts_nothing(universe: Universe) -> None:
     ("options", "says"),
     [
         (("--customer", "propell"), "no customer 'propell' in Postgres"),
-        (("--to-datetime", "yesterday"), "neither a date"),
-        (("--to-datetime", "2999-01-01"), "in the future"),
+        (("--since", "yesterday"), "neither a date"),
+        (("--since", "2999-01-01"), "in the future"),
         (("--to-datetime", "2026-02-02", "--until", "2026-02-01"), "is not before the end"),
         (("--to-offset", "99999999"), "after the end of"),
         (("--to-offset", "scores:77=1"), "no such partition"),
@@ -215,5 +215,5 @@ def test_a_start_that_retention_took_names_the_backfill(universe: Universe, tmp_
     # then it says so, and what to run instead
     assert "gone by retention" in line
     assert "scorestream backfill" in line
-    line = refused(universe, "replay", "start", "gone", "--table", "chats", "--to-datetime", "2020-01-01")
+    line = refused(universe, "replay", "start", "gone", "--table", "chats", "--since", "2020-01-01")
     assert "scorestream backfill" in line

@@ -11,7 +11,7 @@ from stream.kafka.log_reader import Stretch
 from stream.kafka.offsets import TP
 from stream.replay.plan import Control, Heartbeat, Pass, Plan, Result, Span
 from stream.replay.start import check_name
-from stream.replay.state import Replay, _replays
+from stream.replay.state import Replay, _replays, check_kept
 from stream.replay.status import line, summary
 from stream.replay.work import subset
 
@@ -102,3 +102,16 @@ def test_a_name_that_is_taken_is_refused_with_the_ways_out_that_there_are(held, 
     with pytest.raises(UsageError) as refused:
         check_name(SimpleNamespace(refresh=lambda: {"r": held}), "r")
     assert [way for way in ("another name", "replay resume r", "replay delete r") if way in str(refused.value)] == ways
+
+
+def test_a_replay_whose_offsets_expired_is_not_begun_again():
+    # the group rested for longer than offsets.retention.minutes
+    other = TP("p.app.scores", 1)
+    check_kept(PLAN, [SPAN.tp], {SPAN.tp: 0, other: 5})
+    with pytest.raises(UsageError, match=r"group g: 1 partitions have none \(p\.app\.scores-1 for one\)"):
+        check_kept(PLAN, [SPAN.tp, other], {SPAN.tp: 40})
+
+
+@pytest.mark.parametrize(("options", "killed"), [({}, 0), ({"at_ms": 1}, 1), ({"at_ms": 1, "ended": True}, 0)])
+def test_a_process_without_a_last_word_was_killed(options, killed):
+    assert len(Replay(PLAN, members={"m": beat(**options)}).killed()) == killed
