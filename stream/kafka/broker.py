@@ -190,6 +190,19 @@ class LagSource:
         with self._asking():
             return kafka_groups.describe(self._admin, name, timeout_s=self._timeout_s)
 
+    def delete_group(self, name: str) -> None:
+        """Delete a group with its committed offsets; one that does not exist is left alone.
+
+        Raises:
+            KafkaUnavailable: no broker answers, or the group has members.
+        """
+        with self._asking():
+            try:
+                self._admin.delete_consumer_groups([name], request_timeout=4 * self._timeout_s)[name].result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                    raise
+
     def retention(self, topics: Sequence[str]) -> dict[str, Retention]:
         """How long the topics keep a message, by their options."""
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]

@@ -12,11 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stream.config import KafkaSettings
-from stream.kafka.client import client_options, unavailable
 from stream.kafka.offsets import TP
 
 DEAD = "DEAD"
@@ -65,20 +62,6 @@ def describe(admin: AdminClient, name: str, *, timeout_s: float) -> Group:
         for member in group.members
     )
     return Group(_STATES.get(group.state, group.state.upper()), tuple(members))
-
-
-def delete_group(settings: KafkaSettings, name: str) -> None:
-    """Delete a consumer group with its committed offsets; one that does not exist is left alone.
-
-    Raises:
-        KafkaUnavailable: no broker answers, or the group has members.
-    """
-    admin = AdminClient(client_options(settings))
-    try:
-        admin.delete_consumer_groups([name], request_timeout=20)[name].result()
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
-            raise unavailable(settings, f"group {name}", error) from error
 
 
 def assigned(protocol: bytes) -> Iterator[TP]:

@@ -17,7 +17,6 @@ from typing import Any
 from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.broker import LagSource
-from stream.kafka.groups import delete_group
 from stream.replay.plan import Control, Wanted
 from stream.replay.state import ReplayTopic, check_kept, check_open, group_of
 from stream.replay.status import present_pass, summary
@@ -103,4 +102,5 @@ def delete(settings: Settings, name: str) -> None:
                 f"`scorestream replay cancel {name}` first"
             )
         topic.forget(name)
-    delete_group(settings.kafka, group_of(settings, name))
+    with closing(LagSource(settings.kafka)) as lag:
+        lag.delete_group(group_of(settings, name))
