@@ -12,16 +12,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import resource
-import socket
-import sys
 import threading
 import time
-import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -33,10 +27,12 @@ from stream.kafka.log_reader import LogReader, Stretch
 from stream.kafka.offsets import TP, Offsets
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.postgres.connection import Postgres
+from stream.replay.batches import Batches
 from stream.replay.lanes import ADVANCE, Lanes
 from stream.replay.live_watch import Watch
-from stream.replay.plan import Heartbeat, Pass, Result, Span, table_of
+from stream.replay.plan import Pass, Result, Span
 from stream.replay.state import Replay, ReplayTopic, check_kept
+from stream.replay.tally import Tally, now_ms
 from stream.replay.throttle import Limits, Throttle
 from stream.replay.work import Work, Worked
 from stream.retry import Retrier
@@ -48,23 +44,8 @@ T = TypeVar("T")
 HEARTBEAT_S = 1.0
 COMMIT_S = 0.5
 READ_AHEAD_LANES = 2  # lanes that are read at a time
-_BATCH_BYTES = 24 << 20  # a batch closes at so many bytes, too
 _POLL_S = 0.05
 _WAIT_S = 0.3  # between two tries to get a lane, when others have them all
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Messages of one table that are gathered for the pipeline."""
-
-    stretches: list[Stretch] = field(default_factory=list)
-    messages: int = 0
-    size: int = 0
-
-    def add(self, stretch: Stretch) -> None:
-        self.stretches.append(stretch)
-        self.messages += len(stretch)
-        self.size += stretch.size
 
 
 class Member:
@@ -110,20 +91,11 @@ class Member:
         self._offsets = Offsets()
         self._ends: dict[int, dict[TP, int]] = {}  # lane -> its partitions and their ends
         self._done: set[int] = set()  # lanes of this pass that are known to be done
-        self._gathered: dict[str, _Batch] = {}
+        self._batches = Batches()
         self._under_way: dict[Future[Worked], list[Stretch]] = {}
         self._stored: dict[TP, int] = {}
         self._committed_at = self._beat_at = self._claimed_at = float("-inf")
-        self._counts: Counter[str] = Counter()
-        self._outcomes: Counter[str] = Counter()
-        self._rates: list[tuple[float, int]] = [(time.monotonic(), 0)]
-        self._beat = Heartbeat(
-            member=uuid.uuid4().hex[:12],
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            at_ms=0,
-            began_ms=_now_ms(),
-        )
+        self._tally = Tally()
 
     def run(self) -> str:
         """Work until the replay ends, is paused or cancelled, or this process is to stop; returns the replay's state.
@@ -136,7 +108,7 @@ class Member:
                 self._step()
             self._finish()
         except BaseException as error:
-            self._beat.error = str(error)[:1000]
+            self._tally.beat.error = str(error)[:1000]
             self._giving_up.set()
             self._threads.shutdown(wait=True, cancel_futures=True)
             with contextlib.suppress(ScorestreamError):
@@ -158,7 +130,7 @@ class Member:
         self._look_around()
         self._claim()
         room = self._throttle.room(10_000)
-        if room == 0 or (self._busy and any(map(self._is_full, self._gathered.values()))):
+        if room == 0 or (self._busy and self._batches.any_full(self._batch_messages)):
             self._collect(timeout_s=_POLL_S)
             if room == 0:
                 self._stopping.wait(_POLL_S)
@@ -180,22 +152,24 @@ class Member:
             last = stretch.last_offset
             self._offsets.fetched(stretch.tp, start=stretch.start, end=stretch.end, last=last)
             if last is not None:
-                self._gathered.setdefault(table_of(stretch.topic), _Batch()).add(stretch)
+                self._batches.add(stretch)
 
     @property
     def _busy(self) -> bool:
         return len(self._under_way) >= (1 if self._watch.live_runs else self._settings.replay.threads)
 
-    def _is_full(self, batch: _Batch) -> bool:
-        at_most = self._throttle.batch(self._settings.replay.batch_messages)
-        return batch.messages >= at_most or batch.size >= _BATCH_BYTES
+    @property
+    def _batch_messages(self) -> int:
+        return self._throttle.batch(self._settings.replay.batch_messages)
 
     def _submit(self, *, everything: bool) -> None:
-        for table, batch in list(self._gathered.items()):
-            if not self._busy and (everything or self._is_full(batch)):
-                del self._gathered[table]
-                future = self._threads.submit(self._work, table, batch.stretches, self._pass.kind)
-                self._under_way[future] = batch.stretches
+        if self._busy:
+            return
+        for table, stretches in self._batches.take(self._batch_messages, everything=everything):
+            future = self._threads.submit(self._work, table, stretches, self._pass.kind)
+            self._under_way[future] = stretches
+            if self._busy:
+                return
 
     def _collect(self, *, timeout_s: float) -> None:
         """Take note of the batches that are done, and commit now and then."""
@@ -281,7 +255,7 @@ class Member:
         ends = self._lag.ends(self._lag.partitions(map(self._settings.topic, SOURCES)))
         following = self._plan.next_pass([self._plan.main, *self._replay.passes], ends)
         if following is None:
-            self._topic.put({f"{self._name}/result": Result("done", _now_ms())})
+            self._topic.put({f"{self._name}/result": Result("done", now_ms())})
         else:
             log.info("pass", extra={"kind": following.kind, "messages": following.messages})
             self._topic.put({f"{self._name}/pass/{self._passing + 1}": following})
@@ -299,7 +273,7 @@ class Member:
         if self._watch.due():
             ceiling = self._replay.rate
             rate = None if ceiling is None else ceiling / max(1, len(self._replay.alive()))
-            self._throttle.look(self._watch.look(_retries()), present_per_s=self._per_s(), ceiling_per_s=rate)
+            self._throttle.look(self._watch.look(_retries()), present_per_s=self._tally.per_s(), ceiling_per_s=rate)
         if time.monotonic() - self._beat_at < HEARTBEAT_S:
             return
         self._beat_at = time.monotonic()
@@ -321,47 +295,23 @@ class Member:
             tps = self._ends.pop(lane, {})
             self._reader.drop(tps)
             self._offsets.forget(tps)
-            for batch in self._gathered.values():
-                batch.stretches = [stretch for stretch in batch.stretches if stretch.tp not in tps]
-                batch.messages = sum(map(len, batch.stretches))
-        self._gathered = {table: batch for table, batch in self._gathered.items() if batch.stretches}
+            self._batches.drop(tps)
 
     def _still_mine(self, stretches: Sequence[Stretch]) -> bool:
         return {stretch.partition for stretch in stretches} <= self._lanes.held
 
     def _count(self, topic: str, worked: Worked) -> None:
-        self._counts.update(
-            messages=worked.messages, matched=worked.matched, failed=worked.dead_letters, rows=worked.rows
-        )
-        self._outcomes.update(worked.outcomes)
+        self._tally.add(worked)
         self._guard.add(topic, messages=worked.matched, refused=worked.dead_letters)
         log.debug("batch", extra={"topic": topic, "messages": worked.messages, **worked.stages})
 
-    def _per_s(self) -> float:
-        now, done = time.monotonic(), self._counts["messages"]
-        self._rates.append((now, done))
-        while now - self._rates[0][0] > 5 and len(self._rates) > 2:
-            self._rates.pop(0)
-        since, before = self._rates[0]
-        return (done - before) / (now - since) if now > since else 0.0
-
     def _say(self, *, ended: bool = False) -> None:
-        beat = self._beat
-        beat.at_ms = _now_ms()
+        beat = self._tally.said(ended=ended)
         beat.passing = self._passing
         beat.lanes = [] if ended else sorted(self._ends)
         beat.total = self._pass.messages
-        beat.failed = self._counts["failed"]
-        beat.reindexed = self._counts["messages"] - beat.failed
-        beat.matched = self._counts["matched"]
-        beat.rows = self._counts["rows"]
-        beat.outcomes = dict(self._outcomes)
-        beat.dropped = self._outcomes["dropped"]
-        beat.per_s = 0.0 if ended else round(self._per_s(), 1)
         beat.allowed_per_s = self._throttle.allowed_per_s
         beat.throttled_by = "" if ended else self._throttle.why
-        beat.rss_mb = _rss_mb()
-        beat.ended = ended
         self._topic.put({f"{self._name}/member/{beat.member}": beat})
 
     def _finish(self) -> None:
@@ -385,13 +335,3 @@ def _retries() -> int:
             if sample.name.endswith("_total")
         )
     )
-
-
-def _rss_mb() -> float:
-    """The most memory that was ever resident, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3  # bytes there, kilobytes elsewhere
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

@@ -1,0 +1,82 @@
+"""What one process of a replay has done since it began, for its heartbeat.
+
+Enters: batches that are done. Leaves: counts, the present rate, and the heartbeat that other hosts read.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sys
+import time
+import uuid
+from collections import Counter, deque
+from typing import Final
+
+from stream.replay.plan import Heartbeat
+from stream.replay.work import Worked
+
+WINDOW_S: Final = 5.0  # over which the rate is taken
+
+
+class Tally:
+    """Counts of one process. For one thread."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._rates: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+        self.beat = Heartbeat(
+            member=uuid.uuid4().hex[:12],
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            at_ms=0,
+            began_ms=now_ms(),
+        )
+
+    def add(self, worked: Worked) -> None:
+        """Count a batch that is done."""
+        self._counts.update(
+            messages=worked.messages, matched=worked.matched, failed=worked.dead_letters, rows=worked.rows
+        )
+        self._outcomes.update(worked.outcomes)
+
+    def per_s(self, now: float | None = None) -> float:
+        """Messages/s over the last seconds.
+
+        Args:
+            now: seconds of the monotonic clock.
+        """
+        now, done = time.monotonic() if now is None else now, self._counts["messages"]
+        self._rates.append((now, done))
+        while now - self._rates[0][0] > WINDOW_S and len(self._rates) > 2:
+            self._rates.popleft()
+        since, before = self._rates[0]
+        return (done - before) / (now - since) if now > since else 0.0
+
+    def said(self, *, ended: bool) -> Heartbeat:
+        """The heartbeat with the present counts."""
+        beat, counts = self.beat, self._counts
+        beat.at_ms = now_ms()
+        beat.failed = counts["failed"]
+        beat.reindexed = counts["messages"] - counts["failed"]
+        beat.matched = counts["matched"]
+        beat.rows = counts["rows"]
+        beat.outcomes = dict(self._outcomes)
+        beat.dropped = self._outcomes["dropped"]
+        beat.per_s = 0.0 if ended else round(self.per_s(), 1)
+        beat.rss_mb = rss_mb()
+        beat.ended = ended
+        return beat
+
+
+def rss_mb() -> float:
+    """The most memory that was ever resident, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3  # bytes there, kilobytes elsewhere
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)
