@@ -84,10 +84,16 @@ class Member:
             stopping=self._giving_up,
             on_retry=lambda error: metrics.RETRIES.labels("replay", error).inc(),
         )
-        self._work = Work(settings, plan, stopping=self._giving_up, still_mine=self._still_mine)
+        batch = settings.batch
+        self._work = Work(
+            settings,
+            plan,
+            stopping=self._giving_up,
+            still_mine=self._still_mine,
+            guard=lambda: DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window),
+        )
         self._stack.callback(self._work.close)
         self._threads = ThreadPoolExecutor(own.threads, thread_name_prefix="replay")
-        self._guard = DeadLetterGuard(share=settings.batch.dead_letter_share, window=settings.batch.dead_letter_window)
         self._offsets = Offsets()
         self._ends: dict[int, dict[TP, int]] = {}  # lane -> its partitions and their ends
         self._done: set[int] = set()  # lanes of this pass that are known to be done
@@ -302,7 +308,6 @@ class Member:
 
     def _count(self, topic: str, worked: Worked) -> None:
         self._tally.add(worked)
-        self._guard.add(topic, messages=worked.matched, refused=worked.dead_letters)
         log.debug("batch", extra={"topic": topic, "messages": worked.messages, **worked.stages})
 
     def _say(self, *, ended: bool = False) -> None:

@@ -16,6 +16,7 @@ from itertools import accumulate, chain
 from stream import metrics
 from stream.config import Settings
 from stream.kafka.log_reader import Stretch
+from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.ledger import Outcome
 from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.record import record
@@ -44,6 +45,7 @@ class Work:
         database: where the rows go; None = the settings' database.
         in_order: as in Pipeline.
         still_mine: asked at the end of each batch (see Pipeline.process).
+        guard: makes a guard of the dead letters for each thread; it is asked before a batch's letters are produced.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Work:
         still_mine: Callable[[Sequence[Stretch]], bool] = lambda _: True,
         database: str | None = None,
         in_order: bool = False,
+        guard: Callable[[], DeadLetterGuard | None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._plan = plan
@@ -62,6 +65,7 @@ class Work:
         self._still_mine = still_mine
         self._database = database if database is not None else plan.into
         self._in_order = in_order
+        self._guard = guard
         self._own = threading.local()
         self._all: list[Clients] = []
         self._lock = threading.Lock()
@@ -119,13 +123,14 @@ class Work:
                 # Scorecards and chats name their customer, and were selected by it: one that left the filter must
                 # leave its old place, too. Scores do not name it.
                 wanted = wanted.of_customers() if table == SCORE.source else type(wanted)()
-            pipelines[key] = clients.pipeline(table, keep=wanted.keep(), in_order=self._in_order)
+            pipelines[key] = clients.pipeline(table, keep=wanted.keep(), in_order=self._in_order, guard=self._own.guard)
         return pipelines[key]
 
     def _clients(self) -> Clients:
         if not hasattr(self._own, "clients"):
             self._own.clients = Clients(self._settings, mode="replay", stopping=self._stopping, database=self._database)
             self._own.pipelines = {}
+            self._own.guard = self._guard()
             with self._lock:
                 self._all.append(self._own.clients)
         clients: Clients = self._own.clients

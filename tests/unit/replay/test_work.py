@@ -1,0 +1,52 @@
+"""The work of a replay's threads: each has clients and a guard of its own."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stream.config import Settings
+from stream.kafka.log_reader import Stretch
+from stream.kafka.offsets import TP
+from stream.pipeline.dead_letter import DeadLetterGuard
+from stream.replay import work as module
+from stream.replay.plan import Pass, Plan, Span
+from stream.replay.work import Work
+
+SPAN = Span("p.app.scores", 0, 0, 1)
+PLAN = Plan(name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", (SPAN,)), ends=(SPAN,))
+
+
+class FakeClients:
+    made: list[FakeClients]
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.source = None
+        self.guards: list[DeadLetterGuard] = []
+        FakeClients.made.append(self)
+
+    def pipeline(self, table: str, *, guard: DeadLetterGuard, **_: Any) -> Any:
+        self.guards.append(guard)
+        done = SimpleNamespace(refused={}, rows=0, stages={}, ledger=SimpleNamespace(totals=dict))
+        return SimpleNamespace(process=lambda *_, **__: done)
+
+    def close(self) -> None: ...
+
+
+def test_each_thread_asks_a_guard_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeClients.made = []
+    monkeypatch.setattr(module, "Clients", FakeClients)
+    monkeypatch.setattr(module.metrics, "record", lambda *_, **__: None)
+    work = Work(Settings(), PLAN, stopping=threading.Event(), guard=lambda: DeadLetterGuard(share=0.1, window=100))
+    stretch = Stretch(TP("p.app.scores", 0), [SimpleNamespace()], start=0, end=1)
+    for table in ("scores", "scores", "scorecards"):
+        work(table, [stretch], "main")
+    with ThreadPoolExecutor(1) as other:
+        other.submit(work, "scores", [stretch], "main").result()
+    first, second = FakeClients.made
+    assert len(first.guards) == 2  # of each table one pipeline, and one guard of the thread
+    assert len({id(guard) for guard in (*first.guards, *second.guards)}) == 2
