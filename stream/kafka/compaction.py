@@ -1,0 +1,38 @@
+"""Whether a group is so late that compaction may have removed changes before the group read them.
+
+Enters: the group's committed offsets, and the topics' options. Leaves: the partitions that are too late.
+Compaction keeps the last message of each key, and every single change for min.compaction.lag.ms only. A change of place
+that is followed by another change of its row is gone after that: only a comparison with Postgres finds it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from stream.kafka.broker import LagSource, Next, Retention
+from stream.kafka.offsets import TP
+
+
+def outrun(lag: LagSource, group: str, topics: Sequence[str]) -> dict[TP, float]:
+    """The partitions whose next message is older than every change is kept, with that message's age in seconds.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    tps = lag.partitions(topics)
+    ends, committed = lag.ends(tps), lag.committed(group, tps)
+    waiting = {tp: (offset, ends[tp]) for tp, offset in committed.items() if offset < ends[tp]}
+    return too_old(lag.next_messages(waiting), lag.retention(topics), now=time.time())
+
+
+def too_old(waiting: Mapping[TP, Next], kept: Mapping[str, Retention], *, now: float) -> dict[TP, float]:
+    """As `outrun`, from what the broker answered; `now` is Unix seconds."""
+    found = {}
+    for tp, message in waiting.items():
+        retention = kept.get(tp.topic)
+        if message.at is None or retention is None or retention.seconds is None:
+            continue
+        if (age := now - message.at) > retention.seconds:
+            found[tp] = age
+    return found
