@@ -17,8 +17,8 @@ from typing import Any, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.config import KafkaSettings
-from stream.errors import KafkaUnavailable, UsageError
-from stream.kafka.client import MESSAGE_MAX_BYTES, client_options
+from stream.errors import UsageError
+from stream.kafka.client import MESSAGE_MAX_BYTES, client_options, unavailable
 from stream.kafka.offsets import TP
 from stream.pipeline.dead_letter import Message
 
@@ -221,7 +221,7 @@ class LogReader:
             )
         for each in answer or ():
             if each.error is not None:
-                raise KafkaUnavailable(f"commit of {each.topic}-{each.partition}: {each.error.str()}")
+                raise unavailable(self._settings, f"commit of {each.topic}-{each.partition}", each.error)
 
     def close(self) -> None:
         self._consumer.close()
@@ -259,9 +259,9 @@ class LogReader:
                 "by retention. Run `scorestream backfill` for that time, and a replay of what the log still has"
             )
         if error.code() in _PASSING:
-            log.warning("kafka cause=%r", error.str())  # librdkafka goes on by itself
+            log.warning("kafka", extra={"cause": error.str()})  # librdkafka goes on by itself
             return None
-        raise KafkaUnavailable(f"{tp.topic}-{tp.partition}: {error.str()}")
+        raise unavailable(self._settings, f"{tp.topic}-{tp.partition}", error)
 
     def _moved(self, tp: TP, run: list[Any], start: int, position: int) -> Stretch:
         if position >= self._ends[tp] and not self._follows:
@@ -291,7 +291,7 @@ class LogReader:
         try:
             yield
         except KafkaException as error:
-            raise KafkaUnavailable(f"Kafka at {self._settings.bootstrap_servers}: {error.args[0].str()}") from error
+            raise unavailable(self._settings, "offsets", error) from error
 
 
 def offsets_at(settings: KafkaSettings, tps: Sequence[TP], at_ms: int) -> dict[TP, int]:
@@ -303,7 +303,7 @@ def offsets_at(settings: KafkaSettings, tps: Sequence[TP], at_ms: int) -> dict[T
     try:
         answer = consumer.offsets_for_times([TopicPartition(*tp, at_ms) for tp in tps], timeout=20)
     except KafkaException as error:
-        raise KafkaUnavailable(f"Kafka at {settings.bootstrap_servers}: {error.args[0].str()}") from error
+        raise unavailable(settings, "offsets by time", error) from error
     finally:
         consumer.close()
     return {TP(a.topic, a.partition): a.offset for a in answer if a.error is None and a.offset >= 0}
