@@ -170,11 +170,11 @@ def test_a_dry_run_starts_nothing(universe: Universe) -> None:
         (("--customer", "propell"), "no customer 'propell' in Postgres"),
         (("--since", "yesterday"), "neither a date"),
         (("--since", "2999-01-01"), "in the future"),
-        (("--to-datetime", "2026-02-02", "--until", "2026-02-01"), "is not before the end"),
+        (("--since", "2026-02-02", "--until", "2026-02-01"), "is not before the end"),
         (("--to-offset", "99999999"), "after the end of"),
         (("--to-offset", "scores:77=1"), "no such partition"),
         (("--to-earliest", "--shift-by", "-5"), "only one of"),
-        (("--from", "2026-02-02", "--to", "2026-01-01"), "is not before --to"),
+        (("--event-from", "2026-02-02", "--event-to", "2026-01-01"), "is not before --event-to"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(universe: Universe, options: tuple[str, ...], says: str) -> None:
