@@ -40,7 +40,7 @@ class FakeClients:
 def test_each_thread_asks_a_guard_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeClients.made = []
     monkeypatch.setattr(module, "Clients", FakeClients)
-    monkeypatch.setattr(module.metrics, "record", lambda *_, **__: None)
+    monkeypatch.setattr(module, "record", lambda *_, **__: None)
     work = Work(Settings(), PLAN, stopping=threading.Event(), guard=lambda: DeadLetterGuard(share=0.1, window=100))
     stretch = Stretch(TP("p.app.scores", 0), [SimpleNamespace()], start=0, end=1)
     for table in ("scores", "scores", "scorecards"):
