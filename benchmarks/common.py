@@ -19,10 +19,11 @@ from confluent_kafka.admin import AdminClient
 from demo.rig import Rig
 from stream import __version__
 from stream.clickhouse.shards import connect
-from stream.config import ClickHouseSettings, Settings
+from stream.config import Settings
 from stream.connect.rest import Connect
 from stream.kafka.client import client_options
 from stream.kafka.groups import describe
+from stream.sections import ClickHouseSettings
 from stream.tables import SOURCES, TARGETS
 
 RESULTS = Path(__file__).parent / "results"

@@ -30,11 +30,12 @@ from benchmarks.common import RESULTS, machine, say
 from benchmarks.replay_load import CUSTOMERS, Load, load
 from devstack.stack import Stack
 from stream.clickhouse.shards import connect
-from stream.config import RetrySettings, Settings
+from stream.config import Settings
 from stream.config import load as settings_of
 from stream.kafka.broker import LagSource
 from stream.kafka.topics import ensure_topics
 from stream.retry import Retrier
+from stream.sections import RetrySettings
 
 SCORESTREAM = [sys.executable, "-m", "stream.cli", "--log-level", "warning"]
 SEED_ROWS_PER_S = 3_300  # of the batch workflow that this replaces

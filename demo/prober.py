@@ -19,8 +19,8 @@ from typing import Any
 from demo.acks import Acks
 from demo.seen import Seen
 from stream.clickhouse.shards import connect
-from stream.config import ClickHouseSettings
 from stream.pipeline.placement import month_of, shard_of
+from stream.sections import ClickHouseSettings
 
 POLL_S = 1.0
 AT_ONCE = 200  # ids in one poll; when ClickHouse is far behind, the oldest are asked for first

@@ -11,8 +11,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
-from stream.config import RetrySettings
 from stream.errors import Retry
+from stream.sections import RetrySettings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -21,8 +21,8 @@ from clickhouse_connect.driver import options as optional
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from stream.clickhouse.error_codes import Sort, code_of, hint, sort
-from stream.config import ClickHouseSettings
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable
+from stream.sections import ClickHouseSettings
 
 # Rows are lists here. The client would import pandas, where it is installed, at its first insert, only to see that they
 # are no data frame: 80 MB and up to a second of every process.

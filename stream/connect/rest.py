@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import urllib3
 
-from stream.config import ConnectSettings
 from stream.errors import ConnectError, Retry
+from stream.sections import ConnectSettings
 
 _AGAIN = {409, 503}  # the workers are rebalancing or starting: the same request is right in a moment
 

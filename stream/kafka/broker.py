@@ -24,12 +24,12 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
-from stream.config import KafkaSettings
 from stream.errors import KafkaUnavailable
 from stream.kafka import groups as kafka_groups
 from stream.kafka.client import client_options
 from stream.kafka.groups import Group
 from stream.kafka.offsets import TP
+from stream.sections import KafkaSettings
 
 READ_S = 2.0  # limit of reading the next messages of all partitions that moved
 # Of one partition: a batch of records. With less, the broker answers for one partition at a time.

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
-from stream.config import KafkaSettings
 from stream.errors import KafkaUnavailable
+from stream.sections import KafkaSettings
 
 
 def client_options(settings: KafkaSettings) -> dict[str, str | int]:

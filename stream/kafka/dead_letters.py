@@ -17,10 +17,11 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from stream.config import KafkaSettings, Settings
+from stream.config import Settings
 from stream.errors import KafkaUnavailable, Refused
 from stream.kafka.client import MESSAGE_MAX_BYTES, client_options, unavailable
 from stream.pipeline.dead_letter import DeadLetter, Message, parse
+from stream.sections import KafkaSettings
 
 _TIMEOUT_S = 20.0
 _ANY_BYTES = 1_000_000_000  # librdkafka's own limit counts bytes before compression: the broker decides

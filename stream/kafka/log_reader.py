@@ -16,11 +16,11 @@ from typing import Any, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream.config import KafkaSettings
 from stream.errors import UsageError
 from stream.kafka.client import MESSAGE_MAX_BYTES, client_options, unavailable
 from stream.kafka.offsets import TP
 from stream.pipeline.dead_letter import Message
+from stream.sections import KafkaSettings
 
 QUEUE_KBYTES = 12 << 10  # read ahead; what bounds a reader's memory besides the batches under way
 log = logging.getLogger(__name__)

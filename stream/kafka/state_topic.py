@@ -16,8 +16,8 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from stream.config import KafkaSettings
 from stream.kafka.client import client_options, unavailable
+from stream.sections import KafkaSettings
 
 _TIMEOUT_S = 20.0
 

@@ -12,11 +12,12 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.tables.manager import TableManager
 
-from stream.config import KafkaSettings, Settings
+from stream.config import Settings
 from stream.live.app import LiveApp
 from stream.live.dead_members import client_id
 from stream.live.record_batch import BatchScheduler
 from stream.live.transport import SCHEME, register
+from stream.sections import KafkaSettings
 
 COMMIT_INTERVAL_S: Final = 0.25  # a replay beside live sees by the commits how late live is, and slows down
 PARTITION_FETCH_BYTES: Final = 1 << 20

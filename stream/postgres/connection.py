@@ -14,8 +14,8 @@ from typing import Any, Self
 import psycopg
 from psycopg import IsolationLevel
 
-from stream.config import PostgresSettings
 from stream.errors import PostgresRefused, PostgresUnavailable
+from stream.sections import PostgresSettings
 
 Connection = psycopg.Connection[Any]
 

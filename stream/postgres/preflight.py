@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from stream.config import PostgresSettings
 from stream.postgres.connection import quoted
+from stream.sections import PostgresSettings
 from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES
 
 _INDEXED = ((SCORECARD.source, "conversation_id"), (SCORE.source, SCORECARD.id))

@@ -14,11 +14,11 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from stream.clickhouse.shards import connect, shard_error
-from stream.config import ClickHouseSettings
 from stream.pipeline.writes import Layout
 from stream.postgres.connection import Connection
 from stream.postgres.defining_query import MODULUS, Source
 from stream.scope import Scope
+from stream.sections import ClickHouseSettings
 from stream.tables import Table
 from stream.times import DAY_US
 from stream.verify.checksums import TARGET_DAY, target_hash

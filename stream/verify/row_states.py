@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from stream.clickhouse.shards import connect, patient, shard_error
-from stream.config import ClickHouseSettings
 from stream.pipeline.placement import Place, month_of, place_of
 from stream.pipeline.writes import Key
 from stream.postgres.connection import Connection
 from stream.postgres.defining_query import Source, _spellings
+from stream.sections import ClickHouseSettings
 from stream.tables import SCORECARD, TARGETS, Table
 from stream.verify.checksums import target_hashes
 

@@ -33,8 +33,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from stream import metrics
-from stream.config import WebSettings
 from stream.errors import UsageError
+from stream.sections import WebSettings
 from stream.web import runbooks
 from stream.web.health import Health, report
 from stream.web.hosts import is_allowed

@@ -10,9 +10,9 @@ from uuid import UUID
 from stream.clickhouse.schema import apply as schema_apply
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
-from stream.config import ClickHouseSettings
 from stream.pipeline.reindex import Standing
 from stream.pipeline.writes import Key, Writes
+from stream.sections import ClickHouseSettings
 from stream.tables import TARGETS, Table
 from tests.fakes import OnCall, nothing
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from stream.config import WebSettings
 from stream.monitor.diagnosis import findings, freshness, headline
 from stream.monitor.document import state
 from stream.monitor.history import History
 from stream.monitor.readings import Readings
+from stream.sections import WebSettings
 from stream.web.health import Health
 from stream.web.server import Server, serve
 from tests.browser import SIZES, browser, page

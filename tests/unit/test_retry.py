@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from stream.config import RetrySettings
 from stream.errors import KafkaUnavailable, PostgresUnavailable, Refused, Retry, UsageError
 from stream.retry import Retrier
+from stream.sections import RetrySettings
 
 SHORT = RetrySettings(initial_s=0.001, max_s=0.002, give_up_s=0.05)
 

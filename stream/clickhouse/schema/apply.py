@@ -13,8 +13,9 @@ from importlib import resources
 from typing import Any
 
 from stream.clickhouse.shards import connect, shard_error
-from stream.config import ClickHouseSettings, Settings
+from stream.config import Settings
 from stream.errors import UsageError
+from stream.sections import ClickHouseSettings
 from stream.tables import SCORE, TARGETS, Table
 
 PARTITION_KEY = "toYYYYMM(event_time)"

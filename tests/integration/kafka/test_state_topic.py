@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from stream.config import KafkaSettings
 from stream.kafka.state_topic import StateTopic
+from stream.sections import KafkaSettings
 
 
 @pytest.mark.stack

@@ -13,11 +13,12 @@ from stream.backfill.drive import CORRELATION, Drive, Stopped
 from stream.backfill.notifications import Notification, parse
 from stream.backfill.plan import Plan, steps, windows
 from stream.backfill.state import Backfill, Control, Done, Signal
-from stream.config import RetrySettings, Settings
+from stream.config import Settings
 from stream.connect.rest import Status, Task
 from stream.errors import PostgresUnavailable, Stop
 from stream.postgres.defining_query import Source
 from stream.progress import Progress
+from stream.sections import RetrySettings
 from stream.times import DAY_US
 
 SOURCE = Source("app", {("scorecards", "conversation_id"): "text", ("chats", "conversation_id"): "text"})

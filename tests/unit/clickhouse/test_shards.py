@@ -8,8 +8,8 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from stream.clickhouse.shards import PATIENCE_S, Shards
-from stream.config import ClickHouseSettings
 from stream.errors import ClickHouseUnavailable
+from stream.sections import ClickHouseSettings
 
 SETTINGS = ClickHouseSettings(shards=("http://a:1", "http://b:2"), timeout_s=30)
 

@@ -9,9 +9,9 @@ import pytest
 
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
-from stream.config import ClickHouseSettings
 from stream.errors import ClickHouseUnavailable, WriteMismatch
 from stream.pipeline.writes import Writes
+from stream.sections import ClickHouseSettings
 from stream.tables import SCORE
 
 

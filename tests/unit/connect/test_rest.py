@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from stream.config import ConnectSettings
 from stream.connect.rest import Connect, Fault
 from stream.errors import ConnectError, Retry
+from stream.sections import ConnectSettings
 
 TRACE = (
     "org.x.ConnectException: could not\n\tat a.b(C.java:1)\nCaused by: org.y.PSQLException: slot is active\n\tat d.e"

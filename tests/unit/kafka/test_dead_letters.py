@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from stream.config import KafkaSettings
 from stream.errors import KafkaUnavailable
 from stream.kafka import dead_letters
 from stream.pipeline.dead_letter import DeadLetter, Message, parse
+from stream.sections import KafkaSettings
 
 LIMIT = 1_000
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stream.config import KafkaSettings
 from stream.kafka.topics import durability
+from stream.sections import KafkaSettings
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import ssl
 from faust.auth import SASLCredentials, SSLCredentials
 from pydantic import SecretStr
 
-from stream.config import KafkaSettings
 from stream.live.build import faust_broker_options
+from stream.sections import KafkaSettings
 
 
 def test_hosts_become_urls() -> None:

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from stream.config import PostgresSettings
 from stream.errors import PostgresRefused, PostgresUnavailable
 from stream.postgres import connection as module
 from stream.postgres.connection import Postgres, errors, quoted
+from stream.sections import PostgresSettings
 
 
 class Connection:

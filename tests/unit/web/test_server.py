@@ -11,8 +11,8 @@ from importlib.resources import files
 import pytest
 import urllib3
 
-from stream.config import WebSettings
 from stream.errors import UsageError
+from stream.sections import WebSettings
 from stream.web.health import Check, Health
 from stream.web.server import Server, serve
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from stream.clickhouse.schema import apply as schema_apply
-from stream.config import ClickHouseSettings
 from stream.errors import UsageError
+from stream.sections import ClickHouseSettings
 from stream.tables import SCORE, SCORECARD, TARGETS
 
 OWN = {"_version": "UInt128", "_deleted": "UInt8", "_indexed_at": "DateTime64(3, 'UTC')"}
