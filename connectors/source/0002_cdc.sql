@@ -93,6 +93,8 @@ END $$;
 
 -- The connector: reads the captured tables, writes its own two.
 ALTER ROLE scorestream_cdc LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
+-- Where a policy would hide rows, a snapshot fails; it must not leave them out without a word.
+ALTER ROLE scorestream_cdc SET row_security = off;
 GRANT USAGE ON SCHEMA app TO scorestream_cdc;
 GRANT SELECT ON app.chats, app.scorecards, app.scores TO scorestream_cdc;
 GRANT SELECT, INSERT, UPDATE ON app.scorestream_signal, app.scorestream_heartbeat, app.scorestream_horizon
@@ -101,6 +103,7 @@ GRANT SELECT, INSERT, UPDATE ON app.scorestream_signal, app.scorestream_heartbea
 -- The worker (and verify, explain, ...): looks up places, changes nothing.
 ALTER ROLE scorestream_reader LOGIN NOREPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
 ALTER ROLE scorestream_reader SET default_transaction_read_only = on;
+ALTER ROLE scorestream_reader SET row_security = off;
 GRANT USAGE ON SCHEMA app TO scorestream_reader;
 GRANT SELECT ON app.chats, app.scorecards, app.scores, app.scorecard_templates, app.scorestream_heartbeat,
     app.scorestream_horizon TO scorestream_reader;

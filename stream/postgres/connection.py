@@ -25,6 +25,10 @@ TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
 _KEEPALIVE_OF_SERVER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
 
+# Row level security hides rows without an error; with `off` a query that a policy would filter is refused instead. The
+# timeout is off because a snapshot idles while ClickHouse is asked.
+_SESSION = "SET timezone = 'UTC'; SET row_security = off; SET idle_in_transaction_session_timeout = 0"
+
 # On a replica "now" is what it has replayed. The insert position, because with synchronous_commit = off a transaction
 # is visible before its commit record is written.
 LSN_NOW = (
@@ -141,7 +145,7 @@ class Postgres:
 
 
 def connect(settings: PostgresSettings, *, statement_timeout_s: float | None = None, **more: Any) -> Connection:
-    """A read-only connection in autocommit, UTC.
+    """A read-only connection in autocommit, UTC, that sees every row or is refused.
 
     Raises:
         PostgresUnavailable: no connection; the text names host and user, never the password.
@@ -161,7 +165,7 @@ def connect(settings: PostgresSettings, *, statement_timeout_s: float | None = N
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     limit = settings.statement_timeout_s if statement_timeout_s is None else statement_timeout_s
     connection.execute(f"SET statement_timeout = {int(limit * 1000)}")
-    connection.execute("SET timezone = 'UTC'")
+    connection.execute(_SESSION)
     return connection
 
 

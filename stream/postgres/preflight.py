@@ -15,6 +15,7 @@ from stream.sections import PostgresSettings
 from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES
 
 _INDEXED = ((SCORECARD.source, "conversation_id"), (SCORE.source, SCORECARD.id))
+_CONNECTOR = "scorestream_cdc"  # the role of connectors/source/0002_cdc.sql
 _TRUNCATE = "scorestream_truncate"  # the trigger of connectors/source/0002_cdc.sql
 
 
@@ -47,6 +48,7 @@ def faults(connection: psycopg.Connection[Any], settings: PostgresSettings) -> l
             sql = f"ALTER TABLE {_name(settings, table)} REPLICA IDENTITY FULL;"
             found.append(Fault(True, f"{table} has no whole before-images", sql))
     found += _unpublished(connection, settings, sorted(set(tables) - {HORIZON}))
+    found += _hidden_rows(connection, settings, list(there))
     found += _untold_truncates(connection, settings, list(there))
     found += _without_index(connection, settings, list(there))
     return found
@@ -80,6 +82,25 @@ def _unpublished(connection: psycopg.Connection[Any], settings: PostgresSettings
     for table in sorted(set(tables) - {name for (name,) in published}):
         sql = f"ALTER PUBLICATION {quoted(publication)} ADD TABLE {_name(settings, table)};"
         yield Fault(True, f"publication {publication} leaves out {table}", sql)
+
+
+def _hidden_rows(connection: psycopg.Connection[Any], settings: PostgresSettings, tables: list[str]) -> Iterator[Fault]:
+    """Tables whose policies filter what this role, or the connector's, reads.
+
+    The connector's role is the one that streams from the slot, and that of 0002_cdc.sql.
+    """
+    rows = connection.execute(
+        "SELECT r.rolname, array_agg(c.relname::text ORDER BY c.relname) "
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, pg_roles r "
+        "WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls "
+        "AND (c.relforcerowsecurity OR NOT pg_has_role(r.oid, c.relowner, 'USAGE')) "
+        "AND (r.rolname IN (current_user, %s) OR r.oid IN (SELECT a.usesysid FROM pg_replication_slots s "
+        "JOIN pg_stat_activity a ON a.pid = s.active_pid WHERE s.slot_name = %s)) GROUP BY 1 ORDER BY 1",
+        (settings.source_schema, tables, _CONNECTOR, settings.slot),
+    )
+    for role, hidden in rows.fetchall():
+        what = f"row level security of {', '.join(hidden)} hides rows from {role}"
+        yield Fault(True, what, f"ALTER ROLE {quoted(role)} BYPASSRLS;")
 
 
 def _untold_truncates(

@@ -45,6 +45,24 @@ def test_every_fault_of_the_source_is_told_at_once_and_its_sql_mends_it(universe
         assert [line for line in again.stderr.splitlines() if "TRUNCATE" not in line and "valid;" not in line] == []
 
 
+def test_row_level_security_stops_the_look_up_and_the_apply(universe: Universe) -> None:
+    with universe.postgres() as connection:
+        connection.execute("ALTER TABLE app.scorecards ENABLE ROW LEVEL SECURITY")
+        try:
+            done = universe.run("connectors", "apply", "--dry-run", check=False)
+            # then both roles are named, each with its SQL
+            assert done.returncode == 2
+            hides = "error: row level security of scorecards hides rows from"
+            for role in ("scorestream_cdc", "scorestream_reader"):
+                assert f'{hides} {role}: ALTER ROLE "{role}" BYPASSRLS;' in done.stderr
+            # and a look-up is refused, instead of finding no rows
+            refused = universe.run("verify", "--no-wait", check=False)
+            assert refused.returncode == 1
+            assert "row-level security policy" in refused.stderr
+        finally:
+            connection.execute("ALTER TABLE app.scorecards DISABLE ROW LEVEL SECURITY")
+
+
 def test_without_the_source_sql_each_table_is_named(universe: Universe) -> None:
     with universe.postgres() as connection:
         connection.execute("DROP PUBLICATION scorestream; DROP TABLE app.scorestream_signal")

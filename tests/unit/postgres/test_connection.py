@@ -59,6 +59,19 @@ def test_questions_that_follow_one_another_share_a_connection(opened: list[Conne
     assert (opened[0].read_only, opened[0].closed) == (True, True)
 
 
+def test_a_policy_refuses_a_look_up_and_an_idle_snapshot_lives(opened: list[Connection]) -> None:
+    postgres = Postgres(PostgresSettings())
+    with postgres.asking(), postgres.session():
+        pass
+    postgres.holding()
+    assert len(opened) == 3
+    for connection in opened:
+        asked = "; ".join(connection.asked)
+        assert "SET row_security = off" in asked
+        assert "SET idle_in_transaction_session_timeout = 0" in asked
+        assert "SET timezone = 'UTC'" in asked
+
+
 def test_a_lost_connection_is_told_and_the_next_question_opens_another(opened: list[Connection]) -> None:
     postgres = Postgres(PostgresSettings())
 

@@ -1,0 +1,62 @@
+"""What the preflight says for what the catalogs answer; the queries themselves are tried in tests/integration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream.config import PostgresSettings
+from stream.postgres import preflight
+from stream.postgres.preflight import Fault
+from stream.tables import HEARTBEAT, HORIZON, SIGNAL, SOURCES
+
+PUBLISHED = (*SOURCES, SIGNAL, HEARTBEAT)
+
+
+class Rows(list[tuple[Any, ...]]):
+    """What psycopg's cursor gives."""
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        return self[0] if self else None
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return list(self)
+
+
+class Catalogs:
+    """A source that lacks nothing. A test changes one answer: a part of the query -> its rows."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[tuple[Any, ...]]] = {
+            "SHOW wal_level": [("logical",)],
+            "c.relname, c.relreplident": [(table, "f") for table in (*PUBLISHED, HORIZON)],
+            "FROM pg_publication ": [(True,)],
+            "FROM pg_publication_tables": [(table,) for table in PUBLISHED],
+            "relrowsecurity": [],
+            "FROM pg_trigger": [(table,) for table in SOURCES],
+            "FROM pg_index": [(1,)],
+        }
+
+    def execute(self, query: str, _values: object = None) -> Rows:
+        found = [rows for part, rows in self.answers.items() if part in query]
+        assert len(found) == 1, query
+        return Rows(found[0])
+
+    def faults(self) -> list[Fault]:
+        return preflight.faults(self, PostgresSettings())  # type: ignore[arg-type]
+
+
+def test_a_source_that_lacks_nothing_has_no_fault() -> None:
+    assert Catalogs().faults() == []
+
+
+def test_row_level_security_is_an_error_of_each_role_that_it_hides_rows_from() -> None:
+    catalogs = Catalogs()
+    catalogs.answers["relrowsecurity"] = [("scorestream_cdc", ["scores"]), ('odd"one', ["chats", "scores"])]
+    assert catalogs.faults() == [
+        Fault(
+            True,
+            "row level security of scores hides rows from scorestream_cdc",
+            'ALTER ROLE "scorestream_cdc" BYPASSRLS;',
+        ),
+        Fault(True, 'row level security of chats, scores hides rows from odd"one', 'ALTER ROLE "odd""one" BYPASSRLS;'),
+    ]
