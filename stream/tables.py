@@ -112,3 +112,8 @@ HORIZON = "scorestream_horizon"  # which transactions had ended, second by secon
 TARGETS: tuple[Table, ...] = (SCORECARD, SCORE)
 SOURCES: tuple[str, ...] = (CHATS, SCORECARD.source, SCORE.source)
 TEMPLATES = "scorecard_templates"
+
+
+def quoted(identifier: str) -> str:
+    """An identifier for Postgres: it may hold capitals, hyphens, or be a reserved word."""
+    return '"' + identifier.replace('"', '""') + '"'

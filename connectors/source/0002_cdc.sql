@@ -1,6 +1,7 @@
--- What the connector and the worker need from the source database. Run by a superuser (or the owner of the tables who
--- may create roles and publications), after the tables exist; running it again changes nothing
--- but the horizon, which the connector fills again.
+-- What the connector and the worker need from the source database. Run it after the tables exist: as a superuser, or as
+-- the owner of the tables and their schema with CREATE on the database, CREATEROLE and, from Postgres 16 on, REPLICATION.
+-- On RDS and Aurora the owner needs ADMIN OPTION of rds_replication instead, which the master user has.
+-- Running it again as the same role changes nothing but the horizon, which the connector fills again.
 -- Passwords are not here. Whoever runs this sets them afterwards:
 --     ALTER ROLE scorestream_cdc PASSWORD '...';  ALTER ROLE scorestream_reader PASSWORD '...';
 -- The names `app` and `scorestream` are the defaults of SCORESTREAM_POSTGRES_SOURCE_SCHEMA and
@@ -84,15 +85,21 @@ ALTER PUBLICATION scorestream SET TABLE
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'scorestream_cdc') THEN
-        CREATE ROLE scorestream_cdc;
+        CREATE ROLE scorestream_cdc LOGIN;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'scorestream_reader') THEN
-        CREATE ROLE scorestream_reader;
+        CREATE ROLE scorestream_reader LOGIN;
+    END IF;
+    -- Amazon's RDS and Aurora give nobody the attribute; there a role takes its place.
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication') THEN
+        GRANT rds_replication TO scorestream_cdc;
+    ELSIF NOT (SELECT rolreplication FROM pg_roles WHERE rolname = 'scorestream_cdc') THEN
+        ALTER ROLE scorestream_cdc REPLICATION;
     END IF;
 END $$;
 
--- The connector: reads the captured tables, writes its own two.
-ALTER ROLE scorestream_cdc LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
+-- The connector: reads the captured tables, writes its own three. A new role has no other attributes; to name them here,
+-- NOSUPERUSER for one, takes a superuser.
 -- Where a policy would hide rows, a snapshot fails; it must not leave them out without a word.
 ALTER ROLE scorestream_cdc SET row_security = off;
 GRANT USAGE ON SCHEMA app TO scorestream_cdc;
@@ -101,7 +108,6 @@ GRANT SELECT, INSERT, UPDATE ON app.scorestream_signal, app.scorestream_heartbea
     TO scorestream_cdc;
 
 -- The worker (and verify, explain, ...): looks up places, changes nothing.
-ALTER ROLE scorestream_reader LOGIN NOREPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
 ALTER ROLE scorestream_reader SET default_transaction_read_only = on;
 ALTER ROLE scorestream_reader SET row_security = off;
 GRANT USAGE ON SCHEMA app TO scorestream_reader;

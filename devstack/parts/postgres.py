@@ -32,6 +32,7 @@ SETTINGS = {
     "unix_socket_directories": "",  # a socket's path may have 107 bytes only; a test's folder is longer
     "wal_level": "logical",
     "max_wal_senders": "16",
+    "max_slot_wal_keep_size": "10GB",
     "max_replication_slots": "16",
     "max_connections": "100",
     "shared_buffers": "128MB",

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 import msgspec
 
 from stream.errors import UsageError
-from stream.postgres.connection import quoted
 from stream.postgres.defining_query import Source, link_as
-from stream.tables import CHATS, SCORE, SCORECARD, SIGNAL
+from stream.tables import CHATS, SCORE, SCORECARD, SIGNAL, quoted
 from stream.times import moment
 
 TABLES = (CHATS, SCORECARD.source, SCORE.source)  # in the order in which a window reads them

@@ -13,12 +13,16 @@ from pathlib import Path
 
 from stream.config import Settings
 from stream.errors import ConfigError, UsageError
-from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES
+from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES, quoted
 
 DEFAULT_FILE = Path(__file__).with_name("scorestream-source.json")
 
 _SECRET = re.compile(r"password|secret|token|jaas|credential|keystore\.key", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{[A-Za-z0-9_.-]+:[^}]+\}")
+
+
+# Debezium replaces other characters in the names of topics, and takes a dot for the end of the schema.
+_SCHEMA = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def is_secret(key: str) -> bool:
@@ -38,7 +42,8 @@ def config(settings: Settings) -> dict[str, str]:
 
     Raises:
         ConfigError: the file is missing or not a connector's JSON.
-        UsageError: a secret stands in it in the clear: Connect would keep it in a topic that many can read.
+        UsageError: a secret stands in it in the clear: Connect would keep it in a topic that many can read. Or the
+            schema's name cannot be part of a topic's name.
     """
     path = settings.connect.config or DEFAULT_FILE
     try:
@@ -62,9 +67,19 @@ def config(settings: Settings) -> dict[str, str]:
 
 
 def overrides(settings: Settings) -> dict[str, str]:
-    """The keys that the settings determine."""
+    """The keys that the settings determine.
+
+    Raises:
+        UsageError: the schema's name cannot be part of a topic's name.
+    """
     kafka, postgres = settings.kafka, settings.postgres
     schema = postgres.source_schema
+    if not _SCHEMA.fullmatch(schema):
+        raise UsageError(
+            f"SCORESTREAM_POSTGRES_SOURCE_SCHEMA: {schema!r} has characters that no topic's name may have, or a dot; "
+            "a schema may have letters, digits, _ and -"
+        )
+    # Debezium quotes what it names itself, and compares the other keys with names that are not quoted.
     heartbeat = f"{schema}.{HEARTBEAT}"
     # Kafka's and Debezium's names may hold dots, and both sides of these patterns are regular expressions.
     topic = f"{re.escape(kafka.topic_prefix)}\\.{re.escape(schema)}\\."
@@ -78,9 +93,9 @@ def overrides(settings: Settings) -> dict[str, str]:
         "signal.data.collection": f"{schema}.{SIGNAL}",
         "notification.sink.topic.name": settings.notifications_topic,
         "heartbeat.action.query": (
-            f"WITH horizon AS (INSERT INTO {schema}.{HORIZON} DEFAULT VALUES ON CONFLICT (second) "
+            f"WITH horizon AS (INSERT INTO {quoted(schema)}.{HORIZON} DEFAULT VALUES ON CONFLICT (second) "
             "DO UPDATE SET ended = excluded.ended, begun = excluded.begun) "
-            f"INSERT INTO {heartbeat} AS held (id) VALUES (1) ON CONFLICT (id) "
+            f"INSERT INTO {quoted(schema)}.{HEARTBEAT} AS held (id) VALUES (1) ON CONFLICT (id) "
             "DO UPDATE SET beat = held.beat + 1, at = now()"
         ),
         "transforms.byScorecard.partition.topic.num": str(kafka.partitions),

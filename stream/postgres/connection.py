@@ -16,6 +16,7 @@ from psycopg import IsolationLevel
 
 from stream.errors import PostgresRefused, PostgresUnavailable
 from stream.sections import PostgresSettings
+from stream.tables import quoted
 
 Connection = psycopg.Connection[Any]
 
@@ -175,11 +176,6 @@ def is_readable(connection: Connection, table: str) -> bool:
         "SELECT coalesce(has_table_privilege(to_regclass(%s), 'SELECT'), false)", (table,)
     ).fetchone()
     return bool(row and row[0])
-
-
-def quoted(identifier: str) -> str:
-    """An identifier for Postgres."""
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def _first_line(error: Exception) -> str:

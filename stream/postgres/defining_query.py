@@ -13,8 +13,7 @@ import psycopg
 
 from stream.pipeline.placement import APPEALS, ORDINARY, TIME_MAX_US, TIME_MIN_US
 from stream.pipeline.values import uuid_int
-from stream.postgres.connection import quoted
-from stream.tables import CHATS, SCORE, SCORECARD, TARGETS, Column, Table
+from stream.tables import CHATS, SCORE, SCORECARD, TARGETS, Column, Table, quoted
 from stream.times import moment
 
 MODULUS = 1 << 64

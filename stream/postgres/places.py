@@ -17,10 +17,10 @@ from stream.pipeline.placement import GONE, Place, place_of
 from stream.pipeline.reindex import Snapshot
 from stream.pipeline.visibility import hidden
 from stream.postgres import row_versions
-from stream.postgres.connection import Connection, Postgres, is_readable, quoted
+from stream.postgres.connection import Connection, Postgres, is_readable
 from stream.postgres.defining_query import float_of, link_as, text_of
 from stream.postgres.row_versions import Seen
-from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table
+from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table, quoted
 from stream.times import POSTGRES_EPOCH_US
 
 # Names that say less than the type: `character` alone is character(1), and would cut an id to its first digit.

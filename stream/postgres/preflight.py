@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from stream.postgres.connection import quoted
 from stream.sections import PostgresSettings
-from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES
+from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES, quoted
 
 _INDEXED = ((SCORECARD.source, "conversation_id"), (SCORE.source, SCORECARD.id))
 _CONNECTOR = "scorestream_cdc"  # the role of connectors/source/0002_cdc.sql
@@ -36,6 +35,10 @@ def faults(connection: psycopg.Connection[Any], settings: PostgresSettings) -> l
     found = []
     if level is None or level[0] != "logical":
         found.append(Fault(True, "wal_level is not logical", "ALTER SYSTEM SET wal_level = 'logical'; and restart"))
+    kept = connection.execute("SHOW max_slot_wal_keep_size").fetchone()
+    if kept is not None and kept[0] == "-1":
+        sql = "ALTER SYSTEM SET max_slot_wal_keep_size = '100GB'; SELECT pg_reload_conf();"
+        found.append(Fault(False, "max_slot_wal_keep_size is not set: a stopped connector fills the disk", sql))
     tables = _tables(connection, settings.source_schema)
     for table in (*SOURCES, SIGNAL, HEARTBEAT, HORIZON):
         if table not in tables:

@@ -210,8 +210,8 @@ def test_the_least_privileged_users_are_used():
     assert database == Settings().clickhouse.database
     assert f"ON {database}.*" in grants
     cdc = (ROOT / "connectors/source/0002_cdc.sql").read_text("utf-8")
-    assert f"CREATE ROLE {environment('connect')['SCORESTREAM_CDC_USER']};" in cdc
-    assert f"CREATE ROLE {urlsplit(environment('worker')['SCORESTREAM_POSTGRES_DSN']).username};" in cdc
+    assert f"CREATE ROLE {environment('connect')['SCORESTREAM_CDC_USER']} LOGIN;" in cdc
+    assert f"CREATE ROLE {urlsplit(environment('worker')['SCORESTREAM_POSTGRES_DSN']).username} LOGIN;" in cdc
 
 
 def test_after_a_reboot_everything_comes_back_and_no_log_fills_the_disk():

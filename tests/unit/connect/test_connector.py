@@ -57,6 +57,31 @@ def test_settings_reach_every_key_that_names_what_they_rename():
     assert not re.fullmatch(config["predicates.ofScorecard.pattern"], "euXone.qa.scores")
 
 
+@pytest.mark.parametrize("schema", ["Contact-Centre", "order", "2024"])
+def test_a_schema_that_sql_must_quote_is_quoted_in_sql_only(schema):
+    renamed = settings(postgres={"source_schema": schema})
+
+    config = connector.config(renamed)
+
+    query = config.pop("heartbeat.action.query")
+    assert re.findall(r"INSERT INTO (\S+)", query) == [
+        f'"{schema}".scorestream_horizon',
+        f'"{schema}".scorestream_heartbeat',
+    ]
+    # Debezium compares these with names as they are, or quotes them itself.
+    assert [key for key, value in config.items() if '"' in value] == []
+    assert config["signal.data.collection"] == f"{schema}.scorestream_signal"
+    key_table = config["message.key.columns"].partition(":")[0]
+    assert re.fullmatch(key_table, f"{schema}.scores")
+    assert [t for t in SOURCES if re.fullmatch(config["topic.creation.rows.include"], renamed.topic(t))] == [*SOURCES]
+
+
+@pytest.mark.parametrize("schema", ["of sales", "a.b", "größe", "a,b", ""])
+def test_a_schema_that_no_topic_can_be_named_after_is_refused(schema):
+    with pytest.raises(UsageError, match="SCORESTREAM_POSTGRES_SOURCE_SCHEMA"):
+        connector.config(settings(postgres={"source_schema": schema}))
+
+
 def test_a_password_in_the_clear_is_refused_and_not_repeated(tmp_path):
     document = {"name": "x", "config": DOCUMENT["config"] | {"database.password": "hunter2"}}
     path = tmp_path / "c.json"
@@ -148,6 +173,12 @@ def test_batches_stay_unsent_until_the_transaction_commits():
     assert config["exactly.once.support"] == "required"  # without transactions nothing would flush
     assert config["transaction.boundary"] == "poll"
     assert int(config["producer.override.linger.ms"]) >= 1_000
+
+
+def test_only_what_an_owner_without_superuser_may_say_is_said_of_roles():
+    # To name one of these, even to refuse it, takes a superuser or a role that has it.
+    assert re.findall(r"\b(?:NO)?(?:SUPERUSER|BYPASSRLS|CREATEDB|CREATEROLE)\b|\bNOREPLICATION\b", cdc_sql()) == []
+    assert "GRANT rds_replication TO scorestream_cdc" in cdc_sql()
 
 
 def test_the_roles_get_no_more_than_they_need():

@@ -10,8 +10,9 @@ from pydantic import SecretStr
 
 from stream.errors import PostgresRefused, PostgresUnavailable
 from stream.postgres import connection as module
-from stream.postgres.connection import Postgres, errors, quoted
+from stream.postgres.connection import Postgres, errors
 from stream.sections import PostgresSettings
+from stream.tables import quoted
 
 
 class Connection:

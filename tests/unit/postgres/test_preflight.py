@@ -28,6 +28,7 @@ class Catalogs:
     def __init__(self) -> None:
         self.answers: dict[str, list[tuple[Any, ...]]] = {
             "SHOW wal_level": [("logical",)],
+            "SHOW max_slot_wal_keep_size": [("10GB",)],
             "c.relname, c.relreplident": [(table, "f") for table in (*PUBLISHED, HORIZON)],
             "FROM pg_publication ": [(True,)],
             "FROM pg_publication_tables": [(table,) for table in PUBLISHED],
@@ -60,3 +61,12 @@ def test_row_level_security_is_an_error_of_each_role_that_it_hides_rows_from() -
         ),
         Fault(True, 'row level security of chats, scores hides rows from odd"one', 'ALTER ROLE "odd""one" BYPASSRLS;'),
     ]
+
+
+def test_wal_without_a_limit_is_a_warning() -> None:
+    catalogs = Catalogs()
+    catalogs.answers["SHOW max_slot_wal_keep_size"] = [("-1",)]
+    (fault,) = catalogs.faults()
+    assert not fault.must
+    assert "fills the disk" in fault.what
+    assert fault.sql == "ALTER SYSTEM SET max_slot_wal_keep_size = '100GB'; SELECT pg_reload_conf();"
