@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -209,14 +208,13 @@ def _line(outcome: Outcome) -> str:
 def _report(app: App, postgres: Postgres, scope: Any, outcome: Outcome, database: str | None) -> dict[str, Any]:
     from dataclasses import asdict  # noqa: PLC0415
 
+    from stream.clickhouse.shards import Shards  # noqa: PLC0415
     from stream.postgres.defining_query import source_of  # noqa: PLC0415
     from stream.verify import report as verify_report  # noqa: PLC0415
-    from stream.verify.row_states import Shards  # noqa: PLC0415
 
     settings = app.settings
     last = outcome.verified
-    shards = Shards(settings.clickhouse, database or settings.clickhouse.database)
-    with closing(shards), postgres.asking() as connection:
+    with Shards(settings.clickhouse, database=database, patient=True) as shards, postgres.asking() as connection:
         templates = verify_report.templates(connection, source_of(connection, postgres.schema), shards, scope)
     return {
         "days": [asdict(day) for day in verify_report.days(last.postgres, last.shards)],

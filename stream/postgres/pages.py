@@ -15,15 +15,21 @@ _CHUNK = 1_000
 
 
 def appeal_ids(
-    connection: psycopg.Connection[Any], source: Source, scope: Scope, *, after: str | None = None
+    connection: psycopg.Connection[Any],
+    source: Source,
+    scope: Scope,
+    *,
+    after: str | None = None,
+    size: int = _CHUNK,
 ) -> Iterator[list[tuple[str, str, int]]]:
-    """(scorecard id, customer, type) of all appeals of the scope, by id, up to 1,000 at a time.
+    """(scorecard id, customer, type) of all appeals of the scope, by id, a page at a time.
 
     Args:
         after: start behind this id.
+        size: ids of a page, at most.
     """
     more, values = scope.postgres(customer=source.customer, time=source.time, process=source.process)
-    yield from pages(connection, source, [source.appeal, *more], values, after=after)
+    yield from pages(connection, source, [source.appeal, *more], values, after=after, size=size)
 
 
 def pages(
@@ -33,6 +39,7 @@ def pages(
     values: Sequence[Any],
     *,
     after: str | None,
+    size: int = _CHUNK,
 ) -> Iterator[list[tuple[str, str, int]]]:
     """(scorecard id, customer, type or 0) by id, each page a query of its own: no snapshot is held open."""
     kind = source.types[SCORECARD.source, "scorecard_id"]
@@ -41,7 +48,7 @@ def pages(
         rows = connection.execute(
             f"SELECT s.scorecard_id::text, {source.customer}, coalesce(s.scorecard_type, 0)::int "
             f"FROM {source.joined(SCORECARD)} WHERE {' AND '.join([*conditions, bound])} "
-            f"ORDER BY s.scorecard_id LIMIT {_CHUNK}".encode(),
+            f"ORDER BY s.scorecard_id LIMIT {size}".encode(),
             [*values, *([after] if after is not None else [])],
         ).fetchall()
         if not rows:

@@ -1,21 +1,29 @@
-"""Appeals in Postgres, and how many of them ClickHouse shows: the answer must be none."""
+"""Appeals in Postgres, and how many of them ClickHouse shows: the answer must be none.
+
+Enters: pages of appeals from Postgres. Leaves: counts by customer. Each page is one query for both tables, on all
+shards at the same time: whether a scorecard has a row that no later delete marker hides. The rare ones that may have
+are asked for again with FINAL, which alone knows which of two equal versions came later.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stream.clickhouse.shards import Shards
 from stream.pipeline.placement import APPEALS
 from stream.postgres.connection import Connection
 from stream.postgres.defining_query import Source
-from stream.postgres.pages import _CHUNK, appeal_ids
+from stream.postgres.pages import appeal_ids
 from stream.scope import Scope
-from stream.tables import SCORE, SCORECARD
-from stream.verify.row_states import Shards
+from stream.tables import SCORECARD, TARGETS
 
+PAGE = 10_000  # appeals of one query: 400 kB of ids
+_RACES = 1_000  # more visible rows than that are no appeals on their way out
+_FINAL = {"do_not_merge_across_partitions_select_final": 1}
 _LOOK_AFTER_S = (0.3, 0.7, 1.0)
 _Shown = dict[tuple[str, str, str], int]  # (table, customer, scorecard id) -> rows
 
@@ -59,12 +67,12 @@ def appeals(
     """
     found: dict[str, Appeals] = {}
     shown: _Shown = {}
-    for chunk in appeal_ids(connection, source, scope):
+    for chunk in appeal_ids(connection, source, scope, size=PAGE):
         customers = {customer for _, customer, _ in chunk}
         for _, customer, kind in chunk:
             found.setdefault(customer, Appeals(customer)).by_type[kind] += 1
         shown |= _look(shards, [i for i, _, _ in chunk], customers)
-    if lasting and len(shown) <= _CHUNK:  # more are no race
+    if lasting and len(shown) <= _RACES:
         shown = _lasting(shown, connection, source, shards, caught_up)
     for (table, customer, _), rows in shown.items():
         each = found.setdefault(customer, Appeals(customer))
@@ -114,17 +122,31 @@ def _still_appeals(connection: Connection, source: Source, ids: Sequence[str]) -
     return {row[0] for row in rows}
 
 
-def visible(shards: Shards, ids: Sequence[str], customers: set[str]) -> Iterator[tuple[str, str, str, int]]:
-    """(table, customer, scorecard id, rows) of what any shard shows of these scorecards."""
-    for table in scope_tables():
-        for _, customer, scorecard, rows in shards.everywhere(
-            f"SELECT toString(customer_id) AS customer, scorecard_id, count() FROM {{database}}.{table} FINAL "
-            "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s GROUP BY customer, scorecard_id",
-            {"ids": tuple(ids), "customers": tuple(customers)},
-        ):
-            yield table, customer, str(scorecard), rows
+def visible(shards: Shards, ids: Sequence[str], customers: set[str]) -> list[tuple[str, str, str, int]]:
+    """(table, customer, scorecard id, rows) of what each shard shows of these scorecards."""
+    maybe = {str(scorecard) for _, scorecard in shards.everywhere(_MAYBE_SHOWN, _bound(ids, customers))}
+    if not maybe:
+        return []
+    found = shards.everywhere(_SHOWN, _bound(sorted(maybe), customers), settings=_FINAL)
+    return [(table, customer, str(scorecard), rows) for _, table, customer, scorecard, rows in found]
 
 
-def scope_tables() -> tuple[str, str]:
-    """The target tables that hold rows of a scorecard."""
-    return SCORECARD.target, SCORE.target
+def _bound(ids: Sequence[str], customers: set[str]) -> dict[str, tuple[str, ...]]:
+    return {"ids": tuple(ids), "customers": tuple(sorted(customers))}
+
+
+_CHOSEN = "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s"
+
+# Scorecards of which some row may be visible: no delete marker of a higher version has its event time.
+_MAYBE_SHOWN = " UNION ALL ".join(
+    f"SELECT DISTINCT scorecard_id FROM (SELECT scorecard_id FROM {{database}}.{table.target} {_CHOSEN} "
+    f"GROUP BY {', '.join(dict.fromkeys(('customer_id', 'scorecard_id', table.id)))}, event_time "
+    "HAVING countIf(_deleted = 0) > 0 AND maxIf(_version, _deleted = 0) >= maxIf(_version, _deleted != 0))"
+    for table in TARGETS
+)
+
+_SHOWN = " UNION ALL ".join(
+    f"SELECT '{table.target}' AS name, toString(customer_id) AS customer, scorecard_id, count() "
+    f"FROM {{database}}.{table.target} FINAL {_CHOSEN} GROUP BY customer, scorecard_id"
+    for table in TARGETS
+)

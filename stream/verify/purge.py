@@ -8,10 +8,10 @@ Rows without a version (0, as of an indexer that had none) are retired like othe
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from stream.clickhouse.shards import Shards
 from stream.config import Settings
 from stream.postgres.connection import Postgres
 from stream.postgres.defining_query import source_of
@@ -20,8 +20,7 @@ from stream.progress import Progress
 from stream.reindex.job_state import JobFile, JobState
 from stream.reindex.now import ReindexNow
 from stream.scope import Scope
-from stream.verify.appeals import Appeals, appeals, visible
-from stream.verify.row_states import Shards
+from stream.verify.appeals import PAGE, Appeals, appeals, visible
 
 
 @dataclass(slots=True)
@@ -70,11 +69,11 @@ def purge_appeals(
     """Count the appeals of the scope and what ClickHouse shows of them; unless `dry_run`, retire that.
 
     Args:
-        on_found: told the counts before anything is written.
+        on_found: gets the counts before anything is written.
     """
     name = database or settings.clickhouse.database
     job = JobFile(settings.state_dir, "purge", {"scope": scope.as_json(), "database": name})
-    with closing(Shards(settings.clickhouse, name)) as shards, postgres.asking() as connection:
+    with Shards(settings.clickhouse, database=name, patient=True) as shards, postgres.asking() as connection:
         source = source_of(connection, postgres.schema)
         before = appeals(connection, source, shards, scope, lasting=False)
         on_found(before)
@@ -89,7 +88,7 @@ def purge_appeals(
             Progress("purge", total=total, unit="appeals", show=show) as progress,
         ):
             progress.start_at(state.done)
-            for page in appeal_ids(connection, source, scope, after=state.after):
+            for page in appeal_ids(connection, source, scope, after=state.after, size=PAGE):
                 customers = {customer for _, customer, _ in page}
                 shown = {i for _, _, i, _ in visible(shards, [i for i, _, _ in page], customers)}
                 if shown:

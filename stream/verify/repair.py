@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from stream import metrics
+from stream.clickhouse.shards import Shards
 from stream.config import Settings
 from stream.postgres.connection import Postgres
 from stream.postgres.defining_query import source_of
@@ -15,7 +15,6 @@ from stream.reindex.now import ReindexNow
 from stream.scope import Scope
 from stream.verify.appeals import Appeals, appeals
 from stream.verify.progress import Stages
-from stream.verify.row_states import Shards
 from stream.verify.verified import Verified
 from stream.verify.verifier import Verifier
 
@@ -100,6 +99,6 @@ def _repair(
 
 def _appeals(settings: Settings, postgres: Postgres, options: Options, verifier: Verifier) -> list[Appeals]:
     database = options.database or settings.clickhouse.database
-    with closing(Shards(settings.clickhouse, database)) as shards, postgres.asking() as connection:
+    with Shards(settings.clickhouse, database=database, patient=True) as shards, postgres.asking() as connection:
         source = source_of(connection, postgres.schema)
         return appeals(connection, source, shards, options.scope, caught_up=verifier.caught_up)

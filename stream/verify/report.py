@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stream.clickhouse.shards import Shards
 from stream.postgres.connection import Connection, is_readable
 from stream.postgres.defining_query import Source
 from stream.scope import Scope
 from stream.tables import SCORE, SCORECARD, TEMPLATES
 from stream.times import day_text
 from stream.verify.cells import Cells
-from stream.verify.row_states import Shards
 
 _MOST_DAYS = 20_000
 
@@ -112,6 +112,7 @@ def templates(connection: Connection, source: Source, shards: Shards, scope: Sco
         + (f"WHERE {' AND '.join(conditions)} " if conditions else "")
         + "GROUP BY customer, template",
         bound,
+        settings={"do_not_merge_across_partitions_select_final": 1},
     ):
         shown[customer, template] = shown.get((customer, template), 0) + count
     found = []
