@@ -237,7 +237,7 @@ def _query(wanted: list[Seen]) -> str:
             f"toUnixTimestamp64Micro(newest.2), toUnixTimestamp64Milli(newest.3), newest.4, {newest} FROM {table} "
             f"WHERE customer_id IN ({_list({seen.card.customer_id for seen in members})}) "
             f"AND scorecard_id IN ({_list({seen.card.scorecard_id for seen in members})}){condition} "
-            "GROUP BY customer_id, scorecard_id, own, toYYYYMM(event_time)"
+            "GROUP BY customer_id, scorecard_id, own, event_time"
         )
     return " UNION ALL ".join(parts) + " SETTINGS max_threads = 1"
 

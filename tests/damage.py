@@ -131,6 +131,6 @@ DAMAGES: dict[str, tuple[Callable[[Damage, str], None], list[tuple[str, str]]]] 
     "added": (added, [("extra", "score gone in Postgres")]),
     "on both shards": (on_both_shards, [("extra", "wrong shard")]),
     "on the wrong shard": (on_the_wrong_shard, [("extra", "wrong shard"), ("missing", "shown in a wrong place only")]),
-    "ghost of another month": (ghost_of_another_month, [("extra", "ghost of another month")]),
+    "ghost of another month": (ghost_of_another_month, [("extra", "ghost of another time")]),
     "under another customer": (under_another_customer, [("extra", "wrong customer")]),
 }

@@ -14,10 +14,10 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
+from stream.clickhouse.schema.apply import sorting_key
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.together import Together
-from stream.errors import ClickHouseUnavailable, WriteMismatch
-from stream.pipeline.placement import month_of
+from stream.errors import ClickHouseRefused, ClickHouseUnavailable, WriteMismatch
 from stream.pipeline.reindex import Standing
 from stream.pipeline.values import uuid_int
 from stream.pipeline.writes import Key, Writes
@@ -52,6 +52,7 @@ class ClickHouseTarget:
     def __init__(self, shards: Shards, *, callers: int = 1) -> None:
         self._shards = shards
         self._said_no_summary = False
+        self._known_layout: set[tuple[int, str]] = set()  # (shard, table) whose sort key was looked at
         self._inserts: dict[tuple[int, str], Together[_Columns, None]] = {
             (shard, table.target): Together(partial(self._insert, shard, table))
             for shard in range(shards.count)
@@ -132,22 +133,25 @@ class ClickHouseTarget:
         # versions ReplacingMergeTree keeps the row inserted last, and which that was cannot be seen: a row and a delete
         # marker of one version count as a row. To mark it once more does no harm.
         query = " UNION ALL ".join(
-            f"SELECT '{table.target}', toString(customer_id), scorecard_id, {table.id}, max(_version), "
-            "toUnixTimestamp64Micro((argMax((event_time, _deleted), (_version, 1 - _deleted)) AS newest).1) "
+            f"SELECT '{table.target}', toString(customer_id), scorecard_id, {table.id}, "
+            "toUnixTimestamp64Micro(event_time), max(_version) "
             f"FROM {self._shards.database}.{table.target} "
             f"WHERE {'customer_id IN %(customers)s AND ' if customers is not None else ''}scorecard_id IN %(ids)s "
-            f"GROUP BY customer_id, scorecard_id, {table.id}, toYYYYMM(event_time) HAVING newest.2 = 0"
+            f"GROUP BY customer_id, scorecard_id, {table.id}, event_time "
+            "HAVING argMax(_deleted, (_version, 1 - _deleted)) = 0"
             for table in TARGETS
         )
         values = {"customers": tuple(customers or ()), "ids": tuple(ids)}
         return [
-            Standing(Key(shard, target, customer_id, scorecard_id.int, own_id.int, month_of(time_us)), time_us, version)
-            for target, customer_id, scorecard_id, own_id, version, time_us in self._shards.ask(
+            Standing(Key(shard, target, customer_id, scorecard_id.int, own_id.int, time_us), version)
+            for target, customer_id, scorecard_id, own_id, time_us, version in self._shards.ask(
                 shard, query, values, settings={"max_threads": 1}
             )
         ]
 
     def _insert(self, shard: int, table: Table, several: Sequence[_Columns]) -> list[None]:
+        if (shard, table.target) not in self._known_layout:
+            self._check_layout(shard, table)
         parts = [columns for columns in several if columns]
         if not parts:
             self._shards.connect(shard)
@@ -175,6 +179,28 @@ class ClickHouseTarget:
             took_ms = round((time.perf_counter() - began) * 1000, 1)
             log.info("insert", extra={"shard": shard, "table": table.target, "rows": rows, "took_ms": took_ms})
         return [None] * len(several)
+
+    def _check_layout(self, shard: int, table: Table) -> None:
+        """Refuse a table whose sort key has not the exact event time: no marker would reach its old states.
+
+        Raises:
+            ClickHouseRefused: with the way to tables of the present layout.
+        """
+        rows = self._shards.ask(
+            shard,
+            "SELECT sorting_key FROM system.tables WHERE database = %(database)s AND name = %(table)s",
+            {"database": self._shards.database, "table": table.target},
+        )
+        for (key,) in rows:  # none: the insert itself says what is missing
+            if key != sorting_key(table):
+                raise ClickHouseRefused(
+                    f"{self._shards.where(shard)}: {self._shards.database}.{table.target} is sorted by ({key}), not by "
+                    f"({sorting_key(table)}): it was made by an earlier release, and readers of a span of time may see "
+                    "old states in it. Leave the workers of that release running, fill new tables with `scorestream "
+                    "replay start NAME --into DATABASE --to-earliest`, stop the workers, run `scorestream cutover "
+                    "NAME`, and start the workers of this release (docs/guides/upgrade.md)"
+                )
+            self._known_layout.add((shard, table.target))
 
     def _check(self, shard: int, table: Table, rows: int, stored: str | None) -> None:
         """Compare what ClickHouse says that it stored with what it was sent.

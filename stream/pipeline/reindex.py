@@ -34,7 +34,6 @@ class Standing(NamedTuple):
     """A row that ClickHouse shows."""
 
     key: Key
-    event_time_us: int
     version: int
 
 
@@ -63,7 +62,7 @@ def plan_reindex(
             values = {
                 "customer_id": row.key.customer_id,
                 "scorecard_id": row.key.scorecard_id,
-                "event_time": row.event_time_us,
+                "event_time": row.key.event_time_us,
                 tables[row.key.table].id: row.key.row_id,
             }
             out.markers.add_marker(tables[row.key.table], row.key.shard, values, version=version)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from stream.pipeline.ledger import Counts
-from stream.pipeline.placement import GONE, Place, State, month_of
+from stream.pipeline.placement import GONE, Place, State
 from stream.pipeline.ports import Retrying, Source, Target, no_retry
 from stream.pipeline.reindex import plan_reindex
 from stream.pipeline.values import uuid_int
@@ -190,11 +190,14 @@ class Settler:
         """(scorecard id, customer id) of rows that stand where they do not belong, under any customer."""
         standing = self._retry(partial(self._target.standing, ids, None))
         by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in ids}
-        stands = {(by_int[row.key.scorecard_id], row.key.customer_id, row.key.shard, row.key.month) for row in standing}
+        stands = {
+            (by_int[row.key.scorecard_id], row.key.customer_id, row.key.shard, row.key.event_time_us)
+            for row in standing
+        }
         # Looked up afterwards: what moved in between is reindexed once too often, never too seldom.
         places = self._retry(partial(self._source.places, ids))
         for scorecard_id, place in places.items():
             if place.state == State.VISIBLE and place.event_time_us is not None:
                 at = place.event_time_us
-                stands.discard((scorecard_id, place.customer_id, self._layout.shard(at), month_of(at)))
+                stands.discard((scorecard_id, place.customer_id, self._layout.shard(at), at))
         return {(scorecard_id, customer_id) for scorecard_id, customer_id, *_ in stands}

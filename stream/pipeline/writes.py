@@ -7,22 +7,26 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from stream.pipeline.placement import Place, month_of, shard_of
+from stream.pipeline.placement import Place, shard_of
 from stream.tables import TARGETS, Column, Table
 
-# What a delete marker holds in columns that are no part of the sort key or the ClickHouse partition.
+# What a delete marker holds in columns that are no part of the sort key.
 _BLANK: dict[str, Any] = {"uuid": 0, "text": "", "time": 0, "float": 0.0, "int": 0, "bool": False}
 
 
 class Key(NamedTuple):
-    """Which stored rows collapse into one: sort key and shard. `row_id` is the score's id, or the scorecard's."""
+    """Which stored rows collapse into one: sort key and shard. `row_id` is the score's id, or the scorecard's.
+
+    The event time is exact. Another time is another place, and the old one needs a delete marker: ClickHouse leaves out
+    parts by their event times before it looks for the newest state, so a reader's window may hold the old row alone.
+    """
 
     shard: int
     table: str
     customer_id: str
     scorecard_id: int
     row_id: int
-    month: int
+    event_time_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Layout:
     def key(self, table: Table, place: Place, *, scorecard_id: int, row_id: int) -> Key:
         """Key of a row in its place, which has an event time."""
         at = _known(place.event_time_us)
-        return Key(self.shard(at), table.target, place.customer_id, scorecard_id, row_id, month_of(at))
+        return Key(self.shard(at), table.target, place.customer_id, scorecard_id, row_id, at)
 
 
 class Writes:
@@ -99,7 +103,7 @@ class Writes:
             self.add(table, shard, [*picked, [0] * len(chosen)])
 
     def add_marker(self, table: Table, shard: int, values: dict[str, Any], *, version: int) -> None:
-        """A delete marker: `values` has the columns of the sort key, and the event time."""
+        """A delete marker: `values` has the columns of the sort key."""
         row = [[values.get(c.name, _blank(c))] for c in table.all_columns]
         self.add(table, shard, [*row, [version], [1]])
 

@@ -29,7 +29,7 @@ from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
 from stream.pipeline.ledger import Counts
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
-from stream.pipeline.placement import Place, month_of
+from stream.pipeline.placement import Place
 from stream.pipeline.reindex import Standing, plan_reindex
 from stream.pipeline.settle import REINDEX_CHUNK, Settler
 from stream.pipeline.values import uuid_int
@@ -168,13 +168,13 @@ class ReindexNow:
         values = {"customers": tuple(customers - {""}), "ids": tuple(ids)}
         for table in TARGETS:
             query = (
-                f"SELECT toString(customer_id), scorecard_id, {table.id} AS row_id, toYYYYMM(event_time) AS month, "
-                f"max(_version) FROM {{database}}.{table.target} "
+                f"SELECT toString(customer_id), scorecard_id, {table.id} AS row_id, "
+                f"toUnixTimestamp64Micro(event_time) AS time_us, max(_version) FROM {{database}}.{table.target} "
                 "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s "
-                "GROUP BY customer_id, scorecard_id, row_id, month"
+                "GROUP BY customer_id, scorecard_id, row_id, time_us"
             )
-            for shard, customer, scorecard, row, month, version in self._shards.everywhere(query, values):
-                found[Key(shard, table.target, customer, scorecard.int, row.int, month)] = version
+            for shard, customer, scorecard, row, time_us, version in self._shards.everywhere(query, values):
+                found[Key(shard, table.target, customer, scorecard.int, row.int, time_us)] = version
         return found
 
     def close(self) -> None:
@@ -198,7 +198,7 @@ def only(writes: Writes, keys: set[Key]) -> Writes:
         chosen = [
             at
             for at in range(len(rows))
-            if Key(shard, table.target, customers[at], scorecards[at], rows[at], month_of(times[at])) in keys
+            if Key(shard, table.target, customers[at], scorecards[at], rows[at], times[at]) in keys
         ]
         kept.add(table, shard, [[column[at] for at in chosen] for column in columns])
     return kept

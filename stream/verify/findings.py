@@ -164,8 +164,9 @@ def _difference(has: Key, wanted: Key) -> str:
     parts = []
     if has.customer_id != wanted.customer_id:
         parts.append(f"wrong customer: under {has.customer_id}, belongs to {wanted.customer_id}")
-    if has.month != wanted.month:
-        parts.append(f"ghost of another month: in {has.month}, belongs in {wanted.month}")
+    if has.event_time_us != wanted.event_time_us:
+        times = (moment(key.event_time_us).isoformat() for key in (has, wanted))
+        parts.append("ghost of another time: at {}, belongs at {}".format(*times))
     if has.shard != wanted.shard:
         parts.append(f"wrong shard: on {has.shard}, belongs on {wanted.shard}")
     return ", ".join(parts)

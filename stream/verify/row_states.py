@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from stream.clickhouse.shards import connect, patient, shard_error
-from stream.pipeline.placement import Place, month_of, place_of
+from stream.pipeline.placement import Place, place_of
 from stream.pipeline.writes import Key
 from stream.postgres.connection import Connection
 from stream.postgres.defining_query import Source, _spellings
@@ -145,7 +145,7 @@ class Shards:
             for shard, customer, scorecard, row, time_us, process, version, hashes in self.everywhere(
                 query, {"ids": tuple(ids), "customers": tuple(customers)}
             ):
-                key = Key(shard, table.target, customer, scorecard.int, row.int, month_of(time_us))
+                key = Key(shard, table.target, customer, scorecard.int, row.int, time_us)
                 found.append(TargetRow(key, time_us, bool(process), version, hashes))
         return found
 
@@ -156,15 +156,16 @@ class Shards:
             return found
         for table in TARGETS:
             query = (
-                f"SELECT toString(customer_id), scorecard_id, {table.id} AS row_id, toYYYYMM(event_time) AS month, "
-                f"max(_version), argMax(_deleted, _version) FROM {{database}}.{table.target} "
+                f"SELECT toString(customer_id), scorecard_id, {table.id} AS row_id, "
+                "toUnixTimestamp64Micro(event_time) AS time_us, max(_version), argMax(_deleted, _version) "
+                f"FROM {{database}}.{table.target} "
                 "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s "
-                "GROUP BY customer_id, scorecard_id, row_id, month"
+                "GROUP BY customer_id, scorecard_id, row_id, time_us"
             )
-            for shard, customer, scorecard, row, month, version, deleted in self.everywhere(
+            for shard, customer, scorecard, row, time_us, version, deleted in self.everywhere(
                 query, {"ids": tuple(ids), "customers": tuple(customers)}
             ):
-                key = Key(shard, table.target, customer, scorecard.int, row.int, month)
+                key = Key(shard, table.target, customer, scorecard.int, row.int, time_us)
                 found[key] = (version, bool(deleted))
         return found
 

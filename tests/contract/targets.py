@@ -20,17 +20,25 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RealTarget(ClickHouseTarget):
-    """A database of its own on the stack's shards; `with`-able, dropped at the end."""
+    """A database of its own on the stack's shards; `with`-able, dropped at the end.
 
-    def __init__(self, settings: ClickHouseSettings, database: str) -> None:
+    Args:
+        ddl: instead of the package's own: statements with `{database}` in them.
+    """
+
+    def __init__(self, settings: ClickHouseSettings, database: str, *, ddl: Sequence[str] = ()) -> None:
+        self._ddl = ddl
         self.shards = Shards(settings, database=database)
         super().__init__(self.shards)
         self.on_call: OnCall = nothing
         self._own, self._name = settings, database
 
     def __enter__(self) -> RealTarget:
-        for _ in schema_apply.apply(self._own, database=self._name):
-            pass
+        if not self._ddl:
+            for _ in schema_apply.apply(self._own, database=self._name):
+                pass
+        for statement in self._ddl:
+            self._on_each_shard(statement)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,8 +78,12 @@ class RealTarget(ClickHouseTarget):
 
     def visible(self, table: Table) -> list[tuple[Any, ...]]:
         """What `<target>_current` shows on all shards, as `FakePostgres.expected` has it."""
+        return self.window(table, "1")
+
+    def window(self, table: Table, condition: str) -> list[tuple[Any, ...]]:
+        """What `<target>_current` shows under a condition, with a reader's default settings."""
         names = ", ".join(column.name for column in table.all_columns)
-        found = self.shards.everywhere(f"SELECT {names} FROM {{database}}.{table.target}_current")
+        found = self.shards.everywhere(f"SELECT {names} FROM {{database}}.{table.target}_current WHERE {condition}")
         return sorted((tuple(map(_plain, row[1:])) for row in found), key=repr)
 
     def visible_keys(self) -> list[Key]:
@@ -79,10 +91,9 @@ class RealTarget(ClickHouseTarget):
         keys = []
         for table in TARGETS:
             found = self.shards.everywhere(
-                f"SELECT customer_id, scorecard_id, {table.id}, toYYYYMM(event_time) "
-                f"FROM {{database}}.{table.target}_current"
+                f"SELECT customer_id, scorecard_id, {table.id}, event_time FROM {{database}}.{table.target}_current"
             )
-            keys += [Key(row[0], table.target, row[1], row[2].int, row[3].int, row[4]) for row in found]
+            keys += [Key(row[0], table.target, row[1], row[2].int, row[3].int, _plain(row[4])) for row in found]
         return keys
 
     def _on_each_shard(self, statement: str) -> None:

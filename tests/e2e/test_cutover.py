@@ -14,7 +14,7 @@ import pytest
 
 from testbed import oracle
 from testbed.replays import Running, differences, done, drop, facts, progress, refused
-from testbed.universe import Universe, wait_for
+from testbed.universe import ROOT, Universe, wait_for
 from testbed.workload import Workload
 
 pytestmark = pytest.mark.stack
@@ -157,6 +157,37 @@ def test_a_shadow_that_differs_is_refused(universe: Universe) -> None:
         done(universe, "replay", "start", "piece", "--customer", "propel", "--into", shadow + "_piece")
         assert "only a part" in refused(universe, "cutover", "piece")
         drop(universe, shadow + "_piece")
+
+
+def test_tables_of_the_release_before_are_replaced_by_a_replay_and_a_cutover(universe: Universe) -> None:
+    shadow = universe.name + SHADOW
+    with universe.postgres() as connection:
+        workload = Workload(connection, seed=53)
+        workload.add(100)
+    with universe.worker():
+        universe.wait_until_equal()
+    # given the same rows in tables with the month in the sort key
+    old = universe.name + "_old"
+    ddl = (ROOT / "tests/data/month_in_the_sort_key.sql").read_text("utf-8").replace("{database}", old)
+    statements = "\n".join(line for line in ddl.splitlines() if not line.startswith("--")).split(";")
+    for url in universe.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(","):
+        client = oracle.client_of(url, universe.env)
+        for statement in filter(str.strip, statements):
+            client.command(statement)
+        for table in ("scorecard", "score"):
+            client.command(f"INSERT INTO {old}.{table} SELECT * FROM {universe.name}.{table}")
+            client.command(f"EXCHANGE TABLES {old}.{table} AND {universe.name}.{table}")
+        client.command(f"DROP DATABASE {old} SYNC")
+        client.close()
+    assert "sort key" in universe.call("schema", "status")[1]
+    # when new tables are filled beside them, and take their place
+    done(universe, "replay", "start", "green", "--into", shadow, "--to-earliest")
+    assert cutover(universe)["verified"]
+    # then a worker of this release goes on, and what changes within a month is right for readers of any window
+    with universe.worker(), universe.postgres() as connection:
+        workload.sql = connection
+        connection.execute("UPDATE app.scorecards SET scorecard_time = scorecard_time + interval '3 hours'")
+        universe.wait_until_equal()
 
 
 def cutover(universe: Universe, *options: str) -> dict[str, Any]:

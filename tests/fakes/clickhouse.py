@@ -87,7 +87,7 @@ class FakeClickHouse:
                         if (key.shard, key.table) != (shard, table.target) or state.deleted:
                             continue
                         if customers is None or key.customer_id in customers:
-                            found.append(Standing(key, state.row[2], state.version))
+                            found.append(Standing(key, state.version))
         return found
 
     def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:
@@ -148,8 +148,8 @@ class FakeClickHouse:
 
 
 def key_time(time_us: int) -> int:
-    """What the sort key has of the event time: the month."""
-    return month_of(time_us)
+    """What the sort key has of the event time: all of it."""
+    return time_us
 
 
 def sort_key(shard: int, table: Table, row: tuple[Any, ...]) -> Key:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,9 @@ from tests.model.faults import (
     REAL_LOOK,
     Violation,
 )
+from tests.windows import windows
+
+_WINDOWS = 8  # asked of each table of a real target at the end of each round
 
 
 class Checks:
@@ -76,10 +80,21 @@ class Checks:
                 missing = [row for row in expected if row not in visible]
                 extra = [row for row in visible if row not in expected]
                 raise Violation(f"C1/C3: {table.target}: missing {missing}, extra {extra}")
-            if self.faults.windows and self.fake_target:
-                self._check_windows(table, expected)
+            if self.faults.windows:
+                (self._check_spans if self.fake_target else self._check_windows)(table, expected)
 
     def _check_windows(self, table: Table, expected: list[tuple[Any, ...]]) -> None:
+        """The same of a real target, with random conditions on other columns beside the time."""
+        choices = random.Random(self.choices.randrange(1 << 30))
+        for window in windows(choices, table, self.faults.times, expected, _WINDOWS):
+            wanted = [row for row in expected if window.holds(row)]
+            seen = self.target.window(table, window.sql)
+            if seen != wanted:
+                missing = [row for row in wanted if row not in seen]
+                extra = [row for row in seen if row not in wanted]
+                raise Violation(f"C1/C3 {table.target} WHERE {window.sql}: missing {missing}, extra {extra}")
+
+    def _check_spans(self, table: Table, expected: list[tuple[Any, ...]]) -> None:
         """C1 to C3 for readers of a span of event time: parts outside of it are left out before states are compared."""
         borders = sorted({moment + beside for moment in self.faults.times for beside in (0, 1)})
         for low, high in itertools.combinations([0, *borders, 1 << 62], 2):

@@ -49,7 +49,7 @@ class Faults:
     hidden: bool = True  # commits that the connector sees before look-ups do
     refused: bool = True  # values that ClickHouse cannot hold: infinity
     under_way: bool = True  # transactions that are open while the initial snapshot is read
-    windows: bool = False  # readers ask for spans of event time at the end of each round
+    windows: bool = True  # readers ask for spans of event time at the end of each round
     rows: int = 3  # scorecards; one score more, one chat less: the fewer, the more happens to each
     places: int = len(TIMES)  # event times that occur
     score_key: tuple[str, ...] = ("scorecard_id", "score_id")

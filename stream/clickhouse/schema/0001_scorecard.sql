@@ -1,10 +1,11 @@
 -- One row for each state of a scorecard; FINAL shows the newest by _version, unless it is a delete marker (_deleted = 1).
 --
--- Why the month is in the sort key: rows replace each other by sort key, and FINAL (like a query that reads several
--- ClickHouse partitions) compares them across partitions. A scorecard that moves from May to June leaves a delete marker
--- in May and a row in June, perhaps with the same _version: without the month in the key FINAL would take them for two
--- states of one row and show either. With it they are different rows, each replaced only in its own partition, as merges
--- do it; and FINAL knows that no key is in two partitions and need not merge across them.
+-- Why the event time is in the sort key: ClickHouse leaves out parts whose event times lie outside of a reader's window
+-- before FINAL looks for the newest state. A row that changed its time under one key would have its old state inside the
+-- window and its new state in a part that was left out, so the reader would see the old one; an appeal, too. With the time
+-- in the key all states of a row have one time and are read or left out together. A change of time writes a delete marker
+-- at the old time and a row at the new one (figures and the other way: docs/decisions/006-time-in-the-sort-key.md).
+-- No key is in two ClickHouse partitions, so FINAL need not merge across them.
 --
 -- Why both deduplication windows are 0: ClickHouse can swallow an inserted block that is identical to an earlier one. A row
 -- that was retired and is written again at the same version is such a block, and must stand.
@@ -40,6 +41,6 @@ CREATE TABLE IF NOT EXISTS `{database}`.`scorecard`{on_cluster} (
 ENGINE = {replicated}ReplacingMergeTree(_version, _deleted)
 PARTITION BY toYYYYMM(event_time)
 PRIMARY KEY (customer_id, scorecard_id)
-ORDER BY (customer_id, scorecard_id, toYYYYMM(event_time))
+ORDER BY (customer_id, scorecard_id, event_time)
 SETTINGS non_replicated_deduplication_window = 0, replicated_deduplication_window = 0,
     index_granularity = 1024, min_parts_to_merge_at_once = 16, merge_selector_base = 20;

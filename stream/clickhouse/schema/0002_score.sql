@@ -18,6 +18,6 @@ CREATE TABLE IF NOT EXISTS `{database}`.`score`{on_cluster} (
 ENGINE = {replicated}ReplacingMergeTree(_version, _deleted)
 PARTITION BY toYYYYMM(event_time)
 PRIMARY KEY (customer_id, scorecard_id)
-ORDER BY (customer_id, scorecard_id, score_id, toYYYYMM(event_time))
+ORDER BY (customer_id, scorecard_id, score_id, event_time)
 SETTINGS non_replicated_deduplication_window = 0, replicated_deduplication_window = 0,
     index_granularity = 1024, min_parts_to_merge_at_once = 16, merge_selector_base = 20;

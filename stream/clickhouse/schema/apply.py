@@ -101,7 +101,7 @@ def status(settings: ClickHouseSettings, *, database: str | None = None) -> list
 def sorting_key(table: Table) -> str:
     """The sort key of a target table, in ClickHouse's spelling."""
     own = f", {table.id}" if table is SCORE else ""
-    return f"customer_id, scorecard_id{own}, {PARTITION_KEY}"
+    return f"customer_id, scorecard_id{own}, event_time"
 
 
 def columns(table: Table) -> dict[str, str]:

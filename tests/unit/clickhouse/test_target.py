@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from stream.clickhouse.schema.apply import sorting_key
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
-from stream.errors import ClickHouseUnavailable, WriteMismatch
+from stream.errors import ClickHouseRefused, ClickHouseUnavailable, WriteMismatch
 from stream.pipeline.writes import Writes
 from stream.sections import ClickHouseSettings
 from stream.tables import SCORE
@@ -18,14 +19,20 @@ from stream.tables import SCORE
 class Shard:
     """A clickhouse-connect client whose inserts acknowledge so many rows, one answer after the other."""
 
-    def __init__(self, *answers: int | None) -> None:
+    def __init__(self, *answers: int | None, key: str = sorting_key(SCORE)) -> None:
         self.answers = list(answers)
+        self.key = key
+        self.looks = 0
         self.settings: dict[str, Any] = {}
 
     def insert(self, *_: Any, settings: dict[str, Any], **__: Any) -> Any:
         self.settings = settings
         answer = self.answers.pop(0)
         return SimpleNamespace(summary={} if answer is None else {"written_rows": str(answer)})
+
+    def query(self, *_: Any, **__: Any) -> Any:
+        self.looks += 1
+        return SimpleNamespace(result_rows=[(self.key,)])
 
     def close(self) -> None:
         pass
@@ -52,6 +59,18 @@ def test_an_insert_that_stored_nothing_is_tried_again():
         target.write(two_rows())
     # then the same client takes it the next time
     target.write(two_rows())
+
+
+def test_the_sort_key_is_looked_at_once_and_another_one_is_refused():
+    shard = Shard(2, 2)
+    target = target_with(shard)
+    target.write(two_rows())
+    target.write(two_rows())
+    assert shard.looks == 1
+    old = Shard(2, key="customer_id, scorecard_id, score_id, toYYYYMM(event_time)")
+    with pytest.raises(ClickHouseRefused, match=r"made by an earlier release.*scorestream cutover NAME"):
+        target_with(old).write(two_rows())
+    assert old.answers == [2]
 
 
 def test_fewer_rows_stop_the_process():

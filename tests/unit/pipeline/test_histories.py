@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from stream.pipeline import decisions, decoder, moves, pipeline, settle, upserts
 from stream.pipeline.ordering import LSN_MAX, version
-from stream.pipeline.placement import Place, State, month_of
+from stream.pipeline.placement import Place, State
 from stream.pipeline.refusal import Refusal
 from stream.pipeline.reindex import Reindex, plan_reindex
 from stream.pipeline.writes import Key, Layout
 from stream.tables import Table
+from stream.times import moment, parse_time
 from tests.fakes import clickhouse as fake_clickhouse
 from tests.model import Faults, Violation, World, run_seed
 
@@ -106,18 +107,18 @@ def test_a_broken_pipeline_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch
         _run_seeds(400)
 
 
-def _placed_by(monkeypatch: pytest.MonkeyPatch, moment: Callable[[int], int]) -> None:
+def _placed_by(monkeypatch: pytest.MonkeyPatch, time_of: Callable[[int], int]) -> None:
     """The sort key has this of the event time, in the tables and in what the pipeline takes for one place."""
-    monkeypatch.setattr(fake_clickhouse, "key_time", moment)
-    monkeypatch.setattr(Layout, "key", lambda layout, table, place, **ids: _key(layout, table, place, moment, **ids))
+    monkeypatch.setattr(fake_clickhouse, "key_time", time_of)
+    monkeypatch.setattr(Layout, "key", lambda layout, table, place, **ids: _key(layout, table, place, time_of, **ids))
 
 
 def _key(
-    layout: Layout, table: Table, place: Place, moment: Callable[[int], int], *, scorecard_id: int, row_id: int
+    layout: Layout, table: Table, place: Place, time_of: Callable[[int], int], *, scorecard_id: int, row_id: int
 ) -> Key:
     assert place.event_time_us is not None
     at = place.event_time_us
-    return Key(layout.shard(at), table.target, place.customer_id, scorecard_id, row_id, moment(at))
+    return Key(layout.shard(at), table.target, place.customer_id, scorecard_id, row_id, time_of(at))
 
 
 def _run_windows(count: int) -> None:
@@ -125,17 +126,20 @@ def _run_windows(count: int) -> None:
         run_seed(seed, Faults(rounds=3, steps=30, rows=1, windows=True, errors=False, initial=False))
 
 
-def test_readers_of_a_span_of_time_see_no_old_state_if_the_time_is_in_the_sort_key(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    _placed_by(monkeypatch, lambda at: at)
+def _first_of_month(time_us: int) -> int:
+    """All times of a month as one: its first microsecond."""
+    day = moment(time_us).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return parse_time(day.isoformat())
+
+
+def test_readers_of_a_span_of_time_see_no_old_state() -> None:
     _run_windows(20)
 
 
 def test_a_sort_key_with_the_month_shows_old_states_to_readers_of_a_span_of_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _placed_by(monkeypatch, month_of)
+    _placed_by(monkeypatch, _first_of_month)
     with pytest.raises(Violation, match=r"extra \[\("):
         _run_windows(20)
 

@@ -39,7 +39,9 @@ class FakeReindex:
     def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
         assert customers is None
         return [
-            Standing(Key(0, "scorecard", self._standing[i], 1, 1, 202605), 0, 1) for i in ids if i in self._standing
+            Standing(Key(0, "scorecard", self._standing[i], 1, 1, 1_777_593_600_000_000), 1)
+            for i in ids
+            if i in self._standing
         ]
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.errors import UsageError
-from stream.pipeline.placement import month_of, place_of
+from stream.pipeline.placement import place_of
 from stream.pipeline.writes import Key, Layout, Writes
 from stream.progress import Progress
 from stream.reindex.job_state import JobFile, JobState
@@ -38,7 +38,7 @@ def card(*, kind: int | None = None, conversation: str | None = None, at: int | 
 
 
 def target(**change: Any) -> TargetRow:
-    key = Key(0, "score", "acme", CARD, ROW, month_of(AT))._replace(**change)
+    key = Key(0, "score", "acme", CARD, ROW, AT)._replace(**change)
     return TargetRow(key, AT, True, 1, SAME)
 
 
@@ -71,7 +71,10 @@ def test_columns_that_differ_are_named() -> None:
     ("change", "words"),
     [
         ({"shard": 1}, "wrong shard: on 1, belongs on 0"),
-        ({"month": 202401}, "ghost of another month: in 202401, belongs in 202410"),
+        (
+            {"event_time_us": AT - 1},
+            "ghost of another time: at 2024-10-04T00:00:00.000004+00:00, belongs at 2024-10-04T00:00:00.000005+00:00",
+        ),
         ({"customer_id": "other"}, "wrong customer: under other, belongs to acme"),
     ],
 )

@@ -34,12 +34,12 @@ def test_the_tables_have_the_columns_of_tables_py_in_their_order(table):
 
 
 @pytest.mark.parametrize("table", TARGETS, ids=lambda table: table.target)
-def test_rows_replace_each_other_by_version_and_never_across_months(table):
+def test_rows_replace_each_other_by_version_and_never_across_event_times(table):
     statement = ddl_of(table.target)
     assert "ENGINE = ReplacingMergeTree(_version, _deleted)\n" in statement
     assert f"PARTITION BY {schema_apply.PARTITION_KEY}\n" in statement
     assert f"ORDER BY ({schema_apply.sorting_key(table)})\n" in statement
-    assert schema_apply.sorting_key(table).endswith(schema_apply.PARTITION_KEY)
+    assert schema_apply.sorting_key(table).endswith(", event_time")
     assert "non_replicated_deduplication_window = 0" in statement
 
 
@@ -154,5 +154,5 @@ def test_apply_runs_every_statement_on_every_shard(servers):
 
 
 def test_sort_keys_differ_by_the_score_only():
-    assert schema_apply.sorting_key(SCORECARD) == "customer_id, scorecard_id, toYYYYMM(event_time)"
-    assert schema_apply.sorting_key(SCORE) == "customer_id, scorecard_id, score_id, toYYYYMM(event_time)"
+    assert schema_apply.sorting_key(SCORECARD) == "customer_id, scorecard_id, event_time"
+    assert schema_apply.sorting_key(SCORE) == "customer_id, scorecard_id, score_id, event_time"
