@@ -79,8 +79,13 @@ def test_bad_messages_are_kept_and_neighbours_indexed(universe: Universe) -> Non
         # and some that are unusual, and good
         wrapped = json.dumps({"schema": {"type": "struct"}, "payload": good | {"more": 1}}).encode()
         extra = _edit(lambda b: b["after"].update(a_new_column={"x": 1}))(good)
-        huge = _edit(lambda b: b["after"].update(comment="x" * 1_000_000))(good)
-        for value in (wrapped, extra, huge, None):
+        # The scorecard of refused messages is read from Postgres again, so the huge one is of another scorecard.
+        found = _visible_score(universe, topic, but=good["after"]["scorecard_id"])
+        assert found is not None
+        other_key, other, other_partition = found
+        huge = _edit(lambda b: b["after"].update(comment="x" * 1_000_000))(other)
+        producer.produce(topic, key=other_key, value=huge, partition=other_partition)
+        for value in (wrapped, extra, None):
             producer.produce(topic, key=key, value=value, partition=partition)
         assert producer.flush(30) == 0
         # when a worker runs
@@ -99,9 +104,8 @@ def test_bad_messages_are_kept_and_neighbours_indexed(universe: Universe) -> Non
                 assert found["error"]
             wait_for("the huge comment", lambda: _longest_comment(universe) == 1_000_000, deadline_s=30)
             # the injected versions hide the row's true state: its next change shows it again
-            connection.execute(
-                "UPDATE app.scores SET comment = 'again' WHERE score_id = %s", (good["after"]["score_id"],)
-            )
+            injected = [good["after"]["score_id"], other["after"]["score_id"]]
+            connection.execute("UPDATE app.scores SET comment = 'again' WHERE score_id = ANY(%s)", (injected,))
             universe.wait_until_equal()
 
 
@@ -158,13 +162,15 @@ def _redriven(universe: Universe, *options: str) -> tuple[int, int, int]:
     return done["matching"], done["settled"], done["unnamed"]
 
 
-def _visible_score(universe: Universe, topic: str) -> tuple[bytes, Body, int] | None:
+def _visible_score(universe: Universe, topic: str, *, but: str = "") -> tuple[bytes, Body, int] | None:
+    """Key, body and partition of a score that is shown, of another scorecard than `but`."""
     with universe.postgres() as connection:
         shown = {row[4] for row in oracle.expected(connection)["score_current"]}
     for record in _records(universe, topic):
         if record.value() is not None:
             body = json.loads(record.value())
-            if body["after"] and body["after"]["score_id"] in shown and "-" in body["after"]["score_id"]:
+            after = body["after"]
+            if after and after["score_id"] in shown and "-" in after["score_id"] and after["scorecard_id"] != but:
                 return record.key(), body, record.partition()
     return None
 

@@ -194,10 +194,10 @@ def test_rows_that_clickhouse_cannot_hold_say_so(universe: Universe) -> None:
             "UPDATE app.scorecards SET submitted_at = '9999-01-01+00' WHERE scorecard_id = %s", (shown[1],)
         )
     universe.done("reindex", "--all")
-    # when both stores are compared: what stood before the changes still stands
+    # when both stores are compared: what stood before the changes is retired
     found = verify(universe, code=3)
     # then both are told
-    told = {each["scorecard_id"]: each["reason"] for each in found["findings"] if each["what"] == "stale"}
+    told = {each["scorecard_id"]: each["reason"] for each in found["findings"] if each["what"] == "missing"}
     assert told.keys() == {shown[0], shown[1]}
     assert "cannot be indexed: score is not finite" in told[shown[0]]
     assert "cannot be indexed: submitted_at is outside of 1900 to 2299" in told[shown[1]]
