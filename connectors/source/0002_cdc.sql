@@ -1,5 +1,6 @@
 -- What the connector and the worker need from the source database. Run it after the tables exist: as a superuser, or as
 -- the owner of the tables and their schema with CREATE on the database, CREATEROLE and, from Postgres 16 on, REPLICATION.
+-- Before 16 only a superuser gives REPLICATION: create scorestream_cdc with it first; this file leaves it as it is.
 -- On RDS and Aurora the owner needs ADMIN OPTION of rds_replication instead, which the master user has.
 -- Running it again as the same role changes nothing but the horizon, which the connector fills again.
 -- Passwords are not here. Whoever runs this sets them afterwards:
@@ -36,12 +37,16 @@ CREATE INDEX IF NOT EXISTS scorestream_horizon_ended ON app.scorestream_horizon 
 DELETE FROM app.scorestream_horizon;
 
 -- REPLICA IDENTITY FULL: an update's and a delete's event carry the whole old row. Without it a delete of a score does not
--- say whose it was, a change of place does not say what the place was, and large unchanged texts are missing.
+-- say whose it was, a change of place does not say what the place was, and large unchanged texts are missing. Partitions
+-- inherit neither this nor the trigger below: run this file again when you have added some.
 DO $$
 DECLARE
     wanted regclass;
 BEGIN
-    FOREACH wanted IN ARRAY ARRAY['app.chats', 'app.scorecards', 'app.scores']::regclass[] LOOP
+    FOR wanted IN
+        WITH listed AS (SELECT unnest(ARRAY['app.chats', 'app.scorecards', 'app.scores']::regclass[]) AS id)
+        SELECT id FROM listed UNION SELECT relid FROM listed, pg_partition_tree(id)
+    LOOP
         IF (SELECT relreplident FROM pg_class WHERE oid = wanted) <> 'f' THEN
             EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', wanted);
         END IF;
@@ -63,7 +68,10 @@ DO $$
 DECLARE
     truncated regclass;
 BEGIN
-    FOREACH truncated IN ARRAY ARRAY['app.chats', 'app.scorecards', 'app.scores']::regclass[] LOOP
+    FOR truncated IN
+        WITH listed AS (SELECT unnest(ARRAY['app.chats', 'app.scorecards', 'app.scores']::regclass[]) AS id)
+        SELECT id FROM listed UNION SELECT relid FROM listed, pg_partition_tree(id)
+    LOOP
         IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = truncated AND tgname = 'scorestream_truncate') THEN
             EXECUTE format('CREATE TRIGGER scorestream_truncate BEFORE TRUNCATE ON %s '
                            'FOR EACH STATEMENT EXECUTE FUNCTION app.scorestream_delete_first()', truncated);

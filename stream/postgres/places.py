@@ -99,7 +99,8 @@ class PostgresSource:
             still: set[str] = set()
             if isinstance(looked, _Looked) and looked.connection is connection and sql.changed is not None:
                 known, seen = looked.seen(expected)
-                still = set(known) - {known[at] for at in row_versions.changed(connection, sql.changed, seen)}
+                written = row_versions.changed(connection, sql.changed, seen, looked.files)
+                still = set(known) - {known[at] for at in written}
             rest = [scorecard_id for scorecard_id in expected if scorecard_id not in still]
             now = _places(connection, sql, rest)
         return {i: now.get(i, GONE) for i in rest if now.get(i, GONE) != expected[i]}
@@ -142,6 +143,7 @@ class _Looked(dict[str, Place]):
         self.connection = connection  # row versions of another server may be others
         self._ids = ids
         self._rows = rows
+        self.files = rows[0][5] if rows else 0  # of one statement, so all rows have the same
 
     def seen(self, expected: Mapping[str, Place]) -> tuple[list[str], list[Seen]]:
         """The scorecards that are expected where they were, and the row versions which that came from."""
@@ -149,7 +151,7 @@ class _Looked(dict[str, Place]):
         for row in self._rows:
             scorecard_id = self._ids[row[0] - 1]
             place = self[scorecard_id]
-            version = row[5:]
+            version = row[6:]
             # What waits for its conversation has no row of it yet, and that one has come no row version tells.
             if (version[2] is not None or place.is_process) and expected.get(scorecard_id) == place:
                 ids.append(scorecard_id)
@@ -202,16 +204,17 @@ class _Statements:
             link = link_as("s.conversation_id", chat_type)
         customer = text_of("s.customer_id", types[SCORECARD.source, "customer_id"])
         process = "(s.conversation_id IS NULL OR s.conversation_id::text = '')"
+        files = row_versions.FILES.format(scorecards=_regclass(scorecards), chats=_regclass(chats))
         wanted = f"unnest(%s::{card_type}[]) WITH ORDINALITY AS w(id, n)"
         time = f"CASE WHEN {process} THEN s.scorecard_time ELSE c.started_at END"
         self.places = f"""
             SELECT w.n, {customer}, s.scorecard_type::bigint, {process}, ({time})::timestamptz,
-                {row_versions.COLUMNS}
+                (SELECT {files}), {row_versions.COLUMNS}
             FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id
             LEFT JOIN {chats} c ON c.conversation_id = {link}"""
         self.owners = f"SELECT w.n, {customer} FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id"
         plain = _are_plain(connection, schema, (SCORECARD.source, CHATS))
-        self.changed = row_versions.CHANGED.format(scorecards=scorecards, chats=chats) if plain else None
+        self.changed = row_versions.CHANGED.format(files=files, scorecards=scorecards, chats=chats) if plain else None
         horizon = "SELECT NULL::bigint"
         if is_readable(connection, table := f"{quoted(schema)}.{quoted(HORIZON)}"):
             horizon = f"SELECT begun FROM {table} WHERE ended > {_xid('c')} ORDER BY ended, begun LIMIT 1"
@@ -286,6 +289,11 @@ def _column(column: Column, kind: str) -> str:
             return f"{name}::bigint"
         case _:
             return name
+
+
+def _regclass(table: str) -> str:
+    """A table, quoted and with its schema, as a constant: a plan that has it is made again when the table is."""
+    return "'" + table.replace("'", "''") + "'::regclass"
 
 
 def _xid(alias: str) -> str:

@@ -10,10 +10,20 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from stream.pipeline.types import TYPES, carried
 from stream.sections import PostgresSettings
-from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES, quoted
+from stream.tables import CHATS, HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES, TARGETS, Column, quoted
 
 _INDEXED = ((SCORECARD.source, "conversation_id"), (SCORE.source, SCORECARD.id))
+_READ = (
+    *((table.source, column) for table in TARGETS for column in table.columns),
+    (SCORECARD.source, Column(SCORECARD.id, "uuid")),
+    (SCORECARD.source, Column("customer_id", "text")),
+    (SCORECARD.source, Column("scorecard_type", "int")),
+    (SCORE.source, Column(SCORECARD.id, "uuid")),
+    (CHATS, Column("conversation_id", "uuid")),
+    (CHATS, Column("started_at", "time")),
+)
 _CONNECTOR = "scorestream_cdc"  # the role of connectors/source/0002_cdc.sql
 _TRUNCATE = "scorestream_truncate"  # the trigger of connectors/source/0002_cdc.sql
 
@@ -51,6 +61,8 @@ def faults(connection: psycopg.Connection[Any], settings: PostgresSettings) -> l
             sql = f"ALTER TABLE {_name(settings, table)} REPLICA IDENTITY FULL;"
             found.append(Fault(True, f"{table} has no whole before-images", sql))
     found += _unpublished(connection, settings, sorted(set(tables) - {HORIZON}))
+    found += _of_partitions(connection, settings, list(there))
+    found += _not_carried(connection, settings)
     found += _hidden_rows(connection, settings, list(there))
     found += _untold_truncates(connection, settings, list(there))
     found += _without_index(connection, settings, list(there))
@@ -118,6 +130,50 @@ def _untold_truncates(
     for table in sorted(set(tables) - {name for (name,) in rows}):
         what = f"a TRUNCATE of {table} would leave its rows in ClickHouse (no trigger {_TRUNCATE})"
         yield Fault(False, what, "run connectors/source/0002_cdc.sql, or verify --repair after one")
+
+
+def _of_partitions(
+    connection: psycopg.Connection[Any], settings: PostgresSettings, tables: list[str]
+) -> Iterator[Fault]:
+    """Leaves of partitioned tables: Postgres logs a change as the leaf says, and nothing of a table is inherited."""
+    rows = connection.execute(
+        "SELECT c.relname, format('%%I.%%I', m.nspname, leaf.relname), leaf.relreplident::text, EXISTS (SELECT "
+        "FROM pg_trigger t WHERE t.tgrelid = leaf.oid AND t.tgname = %s AND t.tgenabled <> 'D') "
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "CROSS JOIN LATERAL pg_partition_tree(c.oid) p JOIN pg_class leaf ON leaf.oid = p.relid "
+        "JOIN pg_namespace m ON m.oid = leaf.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = ANY(%s) AND p.isleaf AND leaf.oid <> c.oid ORDER BY 1, 2",
+        (_TRUNCATE, settings.source_schema, tables),
+    )
+    for table, leaf, identity, told in rows.fetchall():
+        if identity != "f":
+            what = f"partition {leaf} of {table} has no whole before-images"
+            yield Fault(True, what, f"ALTER TABLE {leaf} REPLICA IDENTITY FULL;")
+        if not told:
+            what = f"a TRUNCATE of partition {leaf} would leave its rows in ClickHouse (no trigger {_TRUNCATE})"
+            deletes = f"{quoted(settings.source_schema)}.scorestream_delete_first()"
+            sql = f"CREATE TRIGGER {_TRUNCATE} BEFORE TRUNCATE ON {leaf} FOR EACH STATEMENT EXECUTE FUNCTION {deletes};"
+            yield Fault(False, what, sql)
+
+
+def _not_carried(connection: psycopg.Connection[Any], settings: PostgresSettings) -> Iterator[Fault]:
+    """Columns of a type whose values do not reach ClickHouse."""
+    rows = connection.execute(
+        "SELECT c.relname, a.attname, coalesce(b.typname, t.typname), coalesce(b.typtype, t.typtype) = 'e' "
+        "FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype "
+        "WHERE n.nspname = %s AND c.relname = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped",
+        (settings.source_schema, list(SOURCES)),
+    )
+    types = {(table, column): (kind, is_enum) for table, column, kind, is_enum in rows.fetchall()}
+    for table, column in _READ:
+        kind, is_enum = types.get((table, column.name), (None, False))
+        if kind is None or carried(column, kind, is_enum=is_enum) is not None:
+            continue
+        may_be = list(TYPES[column.kind])
+        what = f"{table}.{column.name} is of type {kind}, which is not carried ({', '.join(may_be)} are)"
+        sql = f"ALTER TABLE {_name(settings, table)} ALTER COLUMN {quoted(column.name)} TYPE {may_be[0]};"
+        yield Fault(True, what, sql)
 
 
 def _without_index(

@@ -4,8 +4,10 @@ Enters: what a look-up saw of a scorecard and its conversation. Leaves: which of
 
 An update never changes a row in its place: it leaves a dead one there and writes another elsewhere. What is still
 visible at the same ctid with the same xmin is therefore what was read: to give a place away again takes a vacuum, and
-who gets it was written by another transaction. No index is gone through for it, and nothing is sent for a row that
-nobody wrote: it costs Postgres a quarter of the look-up. Only for plain tables: a ctid has a row in each partition.
+who gets it was written by another transaction. VACUUM FULL and CLUSTER move rows that keep their xmin, but into another
+file: where a table's file is not the one that was read, every row counts as written. No index is gone through for it,
+and nothing is sent for a row that nobody wrote: it costs Postgres a quarter of the look-up. Only for plain tables: a
+ctid has a row in each partition.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ from psycopg.types.string import ByteaBinaryLoader
 # Scalar subqueries, because they leave Postgres one plan: joins it took for whole scans of tables of some 100,000 rows.
 CHANGED = """
     SELECT w.n FROM unnest(%s, %s, %s, %s) WITH ORDINALITY AS w(card, card_by, chat, chat_by, n)
-    WHERE (SELECT s.xmin FROM {scorecards} s WHERE s.ctid = w.card) IS DISTINCT FROM w.card_by
+    WHERE (SELECT {files}) <> %s OR (SELECT s.xmin FROM {scorecards} s WHERE s.ctid = w.card) IS DISTINCT FROM w.card_by
     OR (SELECT c.xmin FROM {chats} c WHERE c.ctid = w.chat) IS DISTINCT FROM w.chat_by"""
+# One number of both tables' files, evaluated once in a statement; the tables are names in quotes.
+FILES = "(pg_relation_filenode({scorecards})::bigint << 32) | pg_relation_filenode({chats})::bigint"
 COLUMNS = "s.ctid, s.xmin, c.ctid, c.xmin"  # of the look-up, in the order of Seen
 
 _TID, _XID, _TIDS, _XIDS = 27, 28, 1010, 1011  # oids of the types (pg_type.dat)
@@ -36,15 +40,20 @@ _LENGTH = struct.Struct(">i").pack
 Seen = tuple[bytes, bytes, bytes | None, bytes | None]
 
 
-def changed(connection: psycopg.Connection[Any], query: str, seen: Sequence[Seen]) -> list[int]:
-    """Indexes of those whose scorecard or conversation is not as it was seen. `query`: CHANGED with its tables."""
+def changed(connection: psycopg.Connection[Any], query: str, seen: Sequence[Seen], files: int) -> list[int]:
+    """Indexes of those whose scorecard or conversation is not as it was seen.
+
+    Args:
+        query: CHANGED with its tables.
+        files: what FILES gave in the statement that saw them.
+    """
     if not seen:
         return []
     # Those without a conversation come last: unnest fills the shorter arrays up with NULL.
     order = sorted(range(len(seen)), key=[chat is None for _, _, chat, _ in seen].__getitem__)
     cards, cards_by, chats, chats_by = zip(*[seen[at] for at in order], strict=True)
     known = len(chats) - chats.count(None)
-    arrays = _Tids(cards), _Xids(cards_by), _Tids(chats[:known]), _Xids(chats_by[:known])
+    arrays = _Tids(cards), _Xids(cards_by), _Tids(chats[:known]), _Xids(chats_by[:known]), files
     with connection.cursor(binary=True) as cursor:
         for name, dumper in ((_Tids, _TidsDumper), (_Xids, _XidsDumper)):
             cursor.adapters.register_dumper(name, dumper)

@@ -240,6 +240,28 @@ def test_another_row_in_the_place_of_one_that_is_gone(stack_env: dict[str, str])
 
 
 @pytest.mark.stack
+@pytest.mark.parametrize("moving", ["VACUUM FULL {0}.scorecards", "CLUSTER {0}.scorecards USING scorecards_pkey"])
+def test_another_row_of_the_same_transaction_in_the_place_of_one(stack_env: dict[str, str], moving: str) -> None:
+    real = RealPostgres(stack_env["DEVSTACK_POSTGRES_URL"], "uuid")
+    try:
+        # given three scorecards of one transaction, the first of which was looked at
+        with real.connection.transaction():
+            for card in CARDS[:3]:
+                real.insert("scorecards", card, scorecard_time=JANUARY)
+        looked = real.places([CARDS[0]])
+        place = "SELECT ctid, xmin FROM {}.scorecards WHERE scorecard_id = '{}'"
+        before = real.connection.execute(place.format(real.name, CARDS[0]).encode()).fetchone()
+        # when it goes, and the table is written to another file with the second in its place
+        real.delete("scorecards", CARDS[0])
+        real.connection.execute(moving.format(real.name).encode())
+        assert real.connection.execute(place.format(real.name, CARDS[1]).encode()).fetchone() == before
+        # then that one is not taken for it
+        assert real.moved(looked, looked) == {CARDS[0]: GONE}
+    finally:
+        real.drop()
+
+
+@pytest.mark.stack
 def test_row_versions_of_another_server_tell_nothing(stack_env: dict[str, str]) -> None:
     # given two schemas for two servers, in which one transaction has put a scorecard into the same place
     url = stack_env["DEVSTACK_POSTGRES_URL"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.universe import Universe
+from testbed.universe import ROOT, Universe
 
 pytestmark = pytest.mark.stack
 
@@ -61,6 +61,29 @@ def test_row_level_security_stops_the_look_up_and_the_apply(universe: Universe) 
             assert "row-level security policy" in refused.stderr
         finally:
             connection.execute("ALTER TABLE app.scorecards DISABLE ROW LEVEL SECURITY")
+
+
+def test_partitions_are_named_and_the_source_sql_covers_them(universe: Universe) -> None:
+    with universe.postgres() as connection:
+        # given scores in partitions, whose table alone is as it must be
+        connection.execute(
+            "CREATE TABLE app.parted (LIKE app.scores INCLUDING DEFAULTS, PRIMARY KEY (score_id, updated_at)) "
+            "PARTITION BY RANGE (updated_at); DROP TABLE app.scores; ALTER TABLE app.parted RENAME TO scores; "
+            "CREATE INDEX ON app.scores (scorecard_id); CREATE TABLE app.scores_rest PARTITION OF app.scores DEFAULT; "
+            "ALTER TABLE app.scores REPLICA IDENTITY FULL; ALTER TABLE app.scores ALTER ai_value TYPE money USING NULL"
+        )
+        # when the connector is applied
+        done = universe.run("connectors", "apply", "--dry-run", check=False)
+        # then the leaf is named with its SQL, and so is a column of a type that is not carried
+        assert done.returncode == 2
+        assert "ALTER TABLE app.scores_rest REPLICA IDENTITY FULL;" in done.stderr
+        assert "CREATE TRIGGER scorestream_truncate BEFORE TRUNCATE ON app.scores_rest" in done.stderr
+        assert "error: scores.ai_value is of type money, which is not carried" in done.stderr
+        # and nothing is left to say once the source SQL has run again, and the column is of another type
+        connection.execute((ROOT / "connectors/source/0002_cdc.sql").read_bytes())
+        connection.execute("ALTER TABLE app.scores ALTER ai_value TYPE float8 USING NULL")
+        again = universe.run("connectors", "apply", "--dry-run")
+        assert [line for line in again.stderr.splitlines() if "valid;" not in line] == []
 
 
 def test_without_the_source_sql_each_table_is_named(universe: Universe) -> None:

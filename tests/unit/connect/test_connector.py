@@ -149,7 +149,7 @@ def test_a_truncate_never_reaches_a_compacted_topic():
 
 def test_a_truncate_deletes_first():
     sql = cdc_sql()
-    listed = re.search(r"truncated IN ARRAY ARRAY\[(.+?)\]::regclass", sql)[1]
+    listed = re.search(r"truncated IN\s.+?ARRAY\[(.+?)\]::regclass", sql, re.DOTALL)[1]
     assert {name.strip(" '") for name in listed.split(",")} == {f"app.{table}" for table in SOURCES}
     assert "BEFORE TRUNCATE" in sql
 

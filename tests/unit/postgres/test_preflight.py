@@ -33,7 +33,9 @@ class Catalogs:
             "FROM pg_publication ": [(True,)],
             "FROM pg_publication_tables": [(table,) for table in PUBLISHED],
             "relrowsecurity": [],
-            "FROM pg_trigger": [(table,) for table in SOURCES],
+            "pg_partition_tree": [],
+            "FROM pg_attribute": [],
+            "FROM pg_trigger t JOIN": [(table,) for table in SOURCES],
             "FROM pg_index": [(1,)],
         }
 
@@ -70,3 +72,39 @@ def test_wal_without_a_limit_is_a_warning() -> None:
     assert not fault.must
     assert "fills the disk" in fault.what
     assert fault.sql == "ALTER SYSTEM SET max_slot_wal_keep_size = '100GB'; SELECT pg_reload_conf();"
+
+
+def test_each_partition_is_named_with_its_sql() -> None:
+    catalogs = Catalogs()
+    catalogs.answers["pg_partition_tree"] = [
+        ("scores", "app.scores_1", "d", True),
+        ("scores", 'app."Scores 2"', "f", False),
+        ("scores", "app.scores_3", "f", True),
+    ]
+    identity, trigger = catalogs.faults()
+    assert identity == Fault(
+        True,
+        "partition app.scores_1 of scores has no whole before-images",
+        "ALTER TABLE app.scores_1 REPLICA IDENTITY FULL;",
+    )
+    assert not trigger.must
+    assert 'a TRUNCATE of partition app."Scores 2"' in trigger.what
+    assert trigger.sql == (
+        'CREATE TRIGGER scorestream_truncate BEFORE TRUNCATE ON app."Scores 2" '
+        'FOR EACH STATEMENT EXECUTE FUNCTION "app".scorestream_delete_first();'
+    )
+
+
+def test_a_column_of_a_type_that_is_not_carried_is_named() -> None:
+    catalogs = Catalogs()
+    catalogs.answers["FROM pg_attribute"] = [
+        ("scorecards", "comment", "mood", True),  # an enum
+        ("scorecards", "score", "numeric", False),
+        ("scores", "numeric_value", "money", False),
+        ("scores", "not_ours", "bytea", False),
+        ("chats", "started_at", "timetz", False),
+    ]
+    assert [(fault.must, fault.what.split(",")[0]) for fault in catalogs.faults()] == [
+        (True, "scores.numeric_value is of type money"),
+        (True, "chats.started_at is of type timetz"),
+    ]
