@@ -76,17 +76,23 @@ def test_the_first_hour_goes_as_its_guide_says(universe: Universe) -> None:
     assert "$ scorestream lag" in printed
 
 
-def test_the_commands_of_every_day_work_on_an_idle_system(universe: Universe) -> None:
+# What can run on a system without rows and without a person who waits.
+_RUNS = re.compile(r" (lag|list|status|verify|reindex)\b|--dry-run")
+_NOT_HERE = re.compile(r"--watch|status (june|NAME)|kubectl|docker|backfill status")
+
+
+@pytest.mark.parametrize("guide", ["operate.md", "verify.md", "upgrade.md"])
+def test_the_commands_of_a_guide_work_on_an_idle_system(universe: Universe, guide: str) -> None:
     # given a system that is set up, with its worker
     universe.set_up()
     with universe.worker():
-        # when the guide's commands that change nothing are typed
-        chosen = [each for each in lines("operate.md") if re.search(r" (lag|list|status)\b", each)]
+        # when the guide's commands are typed
+        chosen = [each for each in lines(guide) if _RUNS.search(each) and not _NOT_HERE.search(each)]
         printed = typed(universe, chosen)
 
     # then each was run
     assert [each for each in chosen if f"$ {each}" in printed] == chosen
-    assert len(chosen) >= 4
+    assert chosen
 
 
 def test_the_queries_of_the_runbooks_run(universe: Universe) -> None:
