@@ -24,11 +24,6 @@ from stream.clickhouse.error_codes import Sort, code_of, hint, sort
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable
 from stream.sections import ClickHouseSettings
 
-# Rows are lists here. The client would import pandas, where it is installed, at its first insert, only to see that they
-# are no data frame: 80 MB and up to a second of every process.
-vars(optional).setdefault("pd", None)
-vars(optional).setdefault("np", None)
-
 T = TypeVar("T")
 Rows = Sequence[Sequence[Any]]
 
@@ -197,6 +192,16 @@ class Shards:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def leave_pandas_out() -> None:
+    """Keep clickhouse-connect from importing pandas and numpy; for a process that indexes, not for an importer of this.
+
+    Rows are lists here. The client would import both, where they are installed, at its first insert, only to see that
+    the rows are no data frame: 80 MB and up to a second.
+    """
+    vars(optional).setdefault("pd", None)
+    vars(optional).setdefault("np", None)
 
 
 def connect(settings: ClickHouseSettings, shard: int, *, database: str | None = None) -> Any:

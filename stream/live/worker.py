@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from stream import interpreter, metrics
-from stream.clickhouse.shards import Shards
+from stream.clickhouse.shards import Shards, leave_pandas_out
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
 from stream.kafka.broker import LagSource
@@ -49,6 +49,7 @@ IDLE_S = 10.0  # interval of the dashboard's sources while no viewer asks; less 
 
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; returns the process's exit code."""
+    leave_pandas_out()
     interpreter.prepare()
     faulthandler.register(signal.SIGQUIT, all_threads=True)  # also when the interpreter itself hangs
     live = build_app(settings)

@@ -9,6 +9,7 @@ import signal
 import threading
 
 from stream import interpreter
+from stream.clickhouse.shards import leave_pandas_out
 from stream.config import Settings
 from stream.errors import Retry, ScorestreamError
 from stream.kafka.broker import LagSource
@@ -33,6 +34,7 @@ def run_member(settings: Settings, name: str) -> int:
         signal.signal(number, lambda *_: stopping.set())
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, max(settings.replay.nice, os.getpriority(os.PRIO_PROCESS, 0)))
+    leave_pandas_out()
     interpreter.prepare()  # before the clients' threads take arenas of their own
     member = Member(settings, name, stopping=stopping, parent=os.getppid())
     web = settings.web.model_copy(update={"port": settings.replay.port})

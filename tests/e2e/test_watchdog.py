@@ -93,8 +93,9 @@ SHOWN = {"fetch": "getmany", "loop": "getmany", "step": "thread index-scorecards
 
 def main(trigger: Path, *, once: bool) -> int:
     """The program: a supervisor of itself, or the worker (`once`)."""
+    from stream import supervise
     from stream.config import load
-    from stream.live import supervise, watchdog, worker
+    from stream.live import watchdog, worker
     from stream.logs import configure
 
     configure("info")

@@ -124,7 +124,8 @@ def test_a_shard_that_is_away_is_told_when_connecting_beforehand():
 def test_an_insert_does_not_import_pandas():
     code = (
         "import sys\n"
-        "from stream.clickhouse import shards\n"
+        "from stream.clickhouse.shards import leave_pandas_out\n"
+        "leave_pandas_out()\n"
         "from clickhouse_connect.driver.insert import InsertContext\n"
         "from clickhouse_connect.datatypes.registry import get_from_name\n"
         "InsertContext('t', ['n'], [get_from_name('Int64')], [[1, 2]], column_oriented=True)\n"
