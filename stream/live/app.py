@@ -58,6 +58,7 @@ class LiveApp:
         most = max_messages
         BatchConsumer.hold_messages = 2 * most  # one list under way, and the next
         BatchConsumer.uncommitted_messages = 4 * most
+        BatchConsumer.commit_messages = most
         BatchConsumer.doubt_messages = 5 * most
         self.on_assigned(self._has_joined)
 

@@ -61,6 +61,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     hold_messages: int = 20_000  # fetching of a topic stops when this many of its messages are under way
     # Fetching of a topic stops when this many of its messages are delivered and not committed: commits may stall.
     uncommitted_messages: int = 40_000
+    commit_messages: int = (
+        10_000  # a commit is due when this many of a topic are acknowledged: else commits set the pace
+    )
     doubt_messages: int = 50_000  # the most a worker has begun of one partition: the limit, and one fetch beyond it
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -87,7 +90,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         assigned = self._get_active_partitions()
-        full = {topic for topic in {tp.topic for tp in assigned} if self._is_full(topic)}
+        topics = {tp.topic for tp in assigned}
+        if any(self._is_due(topic) for topic in topics):
+            await self.commit()
+        full = {topic for topic in topics if self._is_full(topic)}
         wanted = {tp for tp in assigned if tp.topic not in full}
         fetched: Mapping[TP, RecordBatch] = {}
         if wanted:
@@ -123,6 +129,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             or held.size >= HELD_BYTES
             or self._uncommitted.of(topic) >= self.uncommitted_messages
         )
+
+    def _is_due(self, topic: str) -> bool:
+        """Whether enough is acknowledged and not committed that the next commit must not wait for Faust's interval."""
+        return self._uncommitted.of(topic) - self.offsets.held(topic).messages >= self.commit_messages
 
     async def _wait_for_room(self, timeout_s: float) -> None:
         self._room.clear()

@@ -6,7 +6,9 @@ import asyncio
 from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
+
+import pytest
 
 from stream.kafka.offsets import TP, Offsets
 from stream.live.doubt import Doubts, Uncommitted
@@ -127,3 +129,26 @@ def test_fetching_stops_while_commits_stall() -> None:
     assert consumer._is_full("scores")
     consumer._uncommitted.committed(SCORES, 60)
     assert not consumer._is_full("scores")
+
+
+class _Committed(Exception):
+    pass
+
+
+def test_a_commit_does_not_wait_for_its_interval_when_much_is_acknowledged() -> None:
+    # given 120 messages delivered, 60 of them acknowledged, and the rest under way
+    consumer: Any = object.__new__(BatchConsumer)
+    consumer.offsets, consumer._uncommitted = Offsets(), Uncommitted()
+    consumer.flow_active, consumer._get_active_partitions = True, lambda: {SCORES}
+    consumer.commit = AsyncMock(side_effect=_Committed)
+    for start in (0, 60):
+        fetch(consumer.offsets, start, start + 60, messages=60)
+        consumer._uncommitted.delivered(SCORES, end=start + 60, messages=60)
+    consumer.offsets.done(SCORES, 59)
+    # then a limit that is not reached commits nothing before the next fetch
+    consumer.commit_messages = 61
+    assert not consumer._is_due("scores")
+    # and one that is reached commits first
+    consumer.commit_messages = 60
+    with pytest.raises(_Committed):
+        asyncio.run(anext(consumer.getmany(1.0)))
