@@ -1,8 +1,8 @@
 """Streaming indexer of scorecards and scores: Postgres -> Debezium -> Kafka -> ClickHouse.
 
-The files are the data flow: envelope, ordering, placement, transform, batch, pipeline; adapters (kafka, postgres,
-clickhouse, connect) each speak to one outside system; entry points (worker, replay, ...) are the only files that build
-clients. See docs/index.md.
+The folders are the data flow; each one's `__init__.py` says what enters, what leaves, and what the folder never does.
+`postgres`, `clickhouse`, `kafka` and `connect` each speak to one outside system. The commands and entry points open
+these stores and hand them down. See docs/index.md.
 """
 
 __version__ = "0.1.0"

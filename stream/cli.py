@@ -17,7 +17,7 @@ from stream.commands.console import EXIT_FAILED, App
 from stream.errors import ScorestreamError
 from stream.logs import FORMATS, LEVELS
 
-# Name -> summary. Here, and not in the modules, so that --help imports none of them.
+# Name -> summary. They stand here, because --help would have to import every module to read them there.
 COMMANDS = {
     "worker": "The live indexer: takes changes from Kafka and writes them to ClickHouse, until SIGTERM.",
     "dead-letters": "Refused messages: list them, show one whole, settle them.",
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def run(args: list[str]) -> int:
-    """Run one command line; errors of this program become one line on stderr."""
+    """Run one command line. Errors of this program become one line on stderr."""
     try:
         result = cli.main(args=args, prog_name="scorestream", standalone_mode=False)
     except ScorestreamError as error:
@@ -106,10 +106,10 @@ def run(args: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 130
-    except BrokenPipeError:  # `| head` has read enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         sys.stderr.close()
         return EXIT_FAILED
-    # ctx.exit(3) arrives here as the value that the command returned.
+    # Click returns the code of ctx.exit(3) as the command's value.
     return result if isinstance(result, int) else 0
 
 

@@ -1,7 +1,7 @@
 """Configuration: environment variables `SCORESTREAM_*`, over an optional TOML file named by `SCORESTREAM_CONFIG`.
 
-Read here and nowhere else. All faults are reported together. Secrets come from the environment or from a file whose
-name is in `<NAME>_FILE`; they are `SecretStr`, so that no log line or repr shows them.
+This module alone reads the configuration, and it reports all faults together. Secrets come from the environment, or
+from a file whose name is in `<NAME>_FILE`. They are `SecretStr`, so that no log line or repr shows them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file, whose values arrive as arguments."""
+        """Let the environment win over the file, whose values arrive as arguments."""
         if isinstance(env_settings, EnvSettingsSource):
             found = env_settings.env_vars.items()
             env_settings.env_vars = {k: v for k, v in found if v is None or not _is_service_link(k.upper(), v)}
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """Settings from the environment, and from the TOML file named by `SCORESTREAM_CONFIG`.
+    """Read the settings from the environment, and from the TOML file named by `SCORESTREAM_CONFIG`.
 
     Raises:
         ConfigError: with every fault of every source in one text.
@@ -176,8 +176,8 @@ def _known_variables() -> set[str]:
     return known
 
 
-# Kubernetes puts such variables into every pod for each Service of the namespace: one named scorestream-monitor would
-# set SCORESTREAM_MONITOR_PORT. No setting has one of these names with one of these values.
+# Kubernetes puts such variables into every pod for each Service of the namespace. A Service named scorestream-monitor
+# sets SCORESTREAM_MONITOR_PORT. No setting has one of these names with one of these values.
 _SERVICE_LINK = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_[A-Z0-9_]+)?|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
 _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
 

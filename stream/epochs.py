@@ -1,8 +1,8 @@
-"""Which cluster of Postgres a change comes from: the epoch of a version, told by the commit time of the change.
+"""Which cluster of Postgres a change comes from: the epoch of a version, chosen by the commit time of the change.
 
-Enters: the settings' first epoch and the times at which Postgres moved to another cluster. Leaves: an epoch for each
-commit time. It belongs to the change and not to the process that reads it: a replay of an old change gives it the
-version that it had.
+Enters: the settings' first epoch, and the times at which Postgres moved to another cluster. Leaves: an epoch for each
+commit time. The commit time decides, whichever process reads the change. So a replay gives an old change the version
+that it had.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Epochs:
 
     Attributes:
         first: epoch of the changes before the first start.
-        starts_ms: commit times, Unix milliseconds, ascending; from each on the epoch is one higher.
+        starts_ms: commit times in Unix milliseconds, ascending; each starts an epoch that is one higher.
     """
 
     first: int = 0
@@ -28,10 +28,10 @@ class Epochs:
 
     @classmethod
     def parse(cls, first: int, starts: str) -> Self:
-        """`starts`: ISO 8601 times with a zone, separated by commas.
+        """Read `starts`: ISO 8601 times with a zone, separated by commas.
 
         Raises:
-            ValueError: one is no time, names no zone, or they do not ascend.
+            ValueError: a text is not a time, names no zone, or the times do not ascend.
         """
         found = [_milliseconds(text.strip()) for text in starts.split(",") if text.strip()]
         if found != sorted(set(found)):
@@ -48,7 +48,7 @@ class Epochs:
         return self.first + bisect_right(self.starts_ms, commit_ms)
 
     def common(self, commits_ms: Sequence[int]) -> int | None:
-        """The epoch of all these changes; None when they are of several."""
+        """The epoch that all these changes share; None when they come from several."""
         if not self.starts_ms or not commits_ms:
             return self.last
         low, high = self.of(min(commits_ms)), self.of(max(commits_ms))

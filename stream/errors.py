@@ -42,7 +42,10 @@ class KafkaUnavailable(Retry):
 
 
 class Refused(ScorestreamError):
-    """A message that cannot be indexed as it is. `reason` is one of a few fixed words: it becomes a metric label."""
+    """A message that cannot be indexed as it is.
+
+    `reason` is one of a few fixed words, because it becomes a metric label.
+    """
 
     def __init__(self, reason: str, error: str) -> None:
         super().__init__(f"{reason}: {error}")
@@ -85,12 +88,12 @@ class Stalled(Stop):
 
 
 class ConnectError(Stop):
-    """Kafka Connect answered with an error; the text holds its own words."""
+    """Kafka Connect answered with an error; the text quotes it."""
 
 
 class PostgresRefused(Stop):
-    """Postgres refused a statement; the text holds its own words."""
+    """Postgres refused a statement; the text quotes its answer."""
 
 
 class ClickHouseRefused(Stop):
-    """ClickHouse refused a statement; the text holds its own words."""
+    """ClickHouse refused a statement; the text quotes its answer."""

@@ -15,7 +15,7 @@ _CHATTY = ("aiokafka", "faust", "mode", "urllib3", "urllib3.connectionpool", "cl
 
 
 class KeyValue(logging.Formatter):
-    """`time=.. level=.. logger=.. msg=".." key=value ..`; the last keys are those of `extra`."""
+    """`time=.. level=.. logger=.. msg=".." key=value ..`; the pairs of `extra` come last."""
 
     def format(self, record: logging.LogRecord) -> str:
         return " ".join(f"{key}={_quoted(value)}" for key, value in self._pairs(record).items())
@@ -34,14 +34,14 @@ class KeyValue(logging.Formatter):
 
 
 class Json(KeyValue):
-    """The same pairs as one JSON object a line."""
+    """The same pairs as one JSON object for each record."""
 
     def format(self, record: logging.LogRecord) -> str:
         return json.dumps(self._pairs(record), ensure_ascii=False, default=str)
 
 
 class Console(KeyValue):
-    """For a terminal: `12:00:00 warning  message  key=value ..`, in UTC, a trace below it."""
+    """For a terminal: `12:00:00 warning  message  key=value ..`, in UTC, with a traceback below it."""
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.gmtime(record.created))
@@ -53,7 +53,7 @@ FORMATS: Mapping[str, type[KeyValue]] = {"logfmt": KeyValue, "json": Json, "cons
 
 
 def extras(record: logging.LogRecord) -> dict[str, object]:
-    """What was given as `extra`."""
+    """The pairs that the caller gave as `extra`."""
     return {key: value for key, value in vars(record).items() if key not in _OWN}
 
 
@@ -63,7 +63,7 @@ def said(record: logging.LogRecord) -> str:
 
 
 def configure(level: str, form: str = "logfmt") -> None:
-    """Send everything to stderr from now on; calling it again changes the level and the format only.
+    """Send everything to stderr from now on. A second call changes only the level and the format.
 
     Args:
         form: one of FORMATS.
@@ -76,7 +76,7 @@ def configure(level: str, form: str = "logfmt") -> None:
         root.addHandler(ours[0])
     for handler in ours:
         handler.setFormatter(FORMATS[form]())
-    # Their warnings repeat what our own errors say.
+    # The package's own errors repeat what these warnings say.
     quiet = logging.DEBUG if level == "debug" else logging.ERROR
     for name in _CHATTY:
         logging.getLogger(name).setLevel(quiet)
@@ -84,5 +84,5 @@ def configure(level: str, form: str = "logfmt") -> None:
 
 def _quoted(value: object) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    # One record is one line: whatever has a space, a quote or a line break is written as a JSON string.
+    # One record is one line: a value with a space, a quote or a line break is written as a JSON string.
     return text if text and not any(char in ' "=\n\r\t' for char in text) else json.dumps(text, ensure_ascii=False)

@@ -1,6 +1,6 @@
 """Every metric of the package, declared in one place. Labels have few values: no customers, no ids.
 
-`mode` is live or replay: a replay never makes the live flow look late.
+`mode` is live or replay, so a replay never makes the live flow look late.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ HOP_SECONDS = Histogram(
 
 
 class Declared(NamedTuple):
-    """A gauge that the monitor makes when it is scraped (stream/monitor/exposition.py)."""
+    """A gauge that the monitor computes at each scrape (stream/monitor/exposition.py)."""
 
     name: str
     help: str

@@ -3,7 +3,7 @@
     with Progress("reindex", total=12_000, unit="scorecards") as progress:
         progress.add(1_000, failed=2)
 
-Enters: counts. Leaves: done of total, rate, time left. It knows nothing of the things counted.
+Enters: counts. Leaves: done of total, rate, time left. It does not know what it counts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RATE_WINDOW_S = 30
 
 
 class Progress:
-    """Counts what is done of `total`, and shows it.
+    """Counts the finished units of `total`, and shows the count.
 
     Args:
         total: number of units; None while it is unknown.
@@ -81,7 +81,7 @@ class Progress:
             self._write(self.text(final=True))
 
     def start_at(self, done: int, *, failed: int = 0) -> None:
-        """Begin a resumed job at `done`; units done before do not count for the rate."""
+        """Begin a resumed job at `done`. Units of earlier runs do not count for the rate."""
         self.done, self.failed = done, failed
         self._before = done
         self._samples = deque([(self._clock(), done)])
@@ -116,7 +116,7 @@ class Progress:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds left; None where total or rate are not known."""
+        """Seconds left; None while total or rate is unknown."""
         if self.total is None or self.rate <= 0:
             return None
         return max(0, self.total - self.done) / self.rate

@@ -1,4 +1,7 @@
-"""Retries with exponential backoff and jitter, for errors that pass by themselves; all others are raised at once."""
+"""Retries with exponential backoff and jitter, for errors that pass by themselves.
+
+All other errors are raised at once.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ class Retrier:
     """Calls a step until it succeeds.
 
     Args:
-        stopping: when it is set, the present wait ends and the step's error is raised. So a worker that gets SIGTERM
-            during an outage ends, and commits nothing.
+        stopping: an event that ends the present wait and raises the step's error. So a worker that gets SIGTERM during
+            an outage ends, and commits nothing.
         on_retry: called with the name of the error before each wait, for a metric.
     """
 
@@ -41,14 +44,14 @@ class Retrier:
         )
 
     def __call__(self, step: Callable[[], T], /) -> T:
-        """The step's result.
+        """Run a step, and return its result.
 
         Raises:
             Retry: the step failed for longer than `give_up_s`, or `stopping` is set.
         """
         try:
             return step()
-        except Retry as error:  # the first try costs nothing but the call
+        except Retry as error:  # tenacity's loop costs more than the call, so the first try goes without it
             self._on_retry(type(error).__name__)
             log.warning("retry", extra={"cause": str(error)})
         return self._retrying.copy()(step)

@@ -13,7 +13,10 @@ Kind = Literal["all", "process", "conversation"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Nothing given = everything. Times are microseconds since 1970; `end_us` is not part of the window."""
+    """Which scorecards; an empty scope covers everything.
+
+    Times are microseconds since 1970, and `end_us` is exclusive.
+    """
 
     customers: tuple[str, ...] = ()
     start_us: int | None = None
@@ -22,7 +25,7 @@ class Scope:
     tables: tuple[Table, ...] = TARGETS
 
     def postgres(self, *, customer: str, time: str, process: str) -> tuple[list[str], list[Any]]:
-        """Conditions over these expressions, and their parameters."""
+        """SQL conditions for Postgres over these expressions, and their parameters."""
         found: list[tuple[str, list[Any]]] = []
         if self.customers:
             found.append((f"{customer} = ANY(%s::text[])", [list(self.customers)]))
@@ -35,7 +38,7 @@ class Scope:
         return [sql for sql, _ in found], [value for _, values in found for value in values]
 
     def clickhouse(self) -> tuple[list[str], dict[str, Any]]:
-        """The same over the target tables."""
+        """The same conditions for ClickHouse, over the columns of the target tables."""
         found: list[str] = []
         values: dict[str, Any] = {}
         if self.customers:
@@ -50,7 +53,7 @@ class Scope:
         return found, values
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The scope for `--json`."""
         return {
             "customers": list(self.customers),
             "from": None if self.start_us is None else moment(self.start_us).isoformat(),

@@ -1,7 +1,7 @@
-"""The sections of the settings: what each outside system and each part of the program can be told.
+"""The sections of the settings: one for each outside system and each part of the program.
 
-Enters: values of environment variables and of a file. Leaves: checked sections; a store takes its own. Secrets are
-`SecretStr`, so that no log line or repr shows them.
+Enters: values of environment variables and of a file. Leaves: checked sections; each store takes its own section.
+Secrets are `SecretStr`, so that no log line or repr shows them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_file_names(cls, values: Any) -> Any:
-        """`<NAME>_FILE` was read already, in `load`; here it is a variable too many."""
+        """Drop `<NAME>_FILE` variables: `load` has read them already."""
         if not isinstance(values, dict):
             return values
         read = {f"{name}_file" for name in secrets_of(cls)}
@@ -124,7 +124,7 @@ class ClickHouseSettings(_Section):
         for url in value:
             if not url.startswith(("http://", "https://")):
                 raise ValueError("a shard is not an http:// or https:// URL")
-            if "@" in urlsplit(url).netloc:  # every error would show it, and no client would use it
+            if "@" in urlsplit(url).netloc:  # errors would show such a password, and no client would use it
                 raise ValueError(
                     "a shard's URL has a user or a password; set SCORESTREAM_CLICKHOUSE_USER and .._PASSWORD instead"
                 )

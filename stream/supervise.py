@@ -1,7 +1,7 @@
-"""Child processes of this program: started, watched, started again, ended together.
+"""Child processes of this program: start them, watch them, start them again, end them together.
 
 Enters: a command line, and rules for an exit code. Leaves: the processes' exit codes. It knows nothing of their work.
-`worker --restart` keeps one process running for as long as it is wanted; a replay keeps several until its work is done.
+`worker --restart` keeps one process running until a signal ends it. A replay keeps several until its work is done.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 30.0
-SETTLED_S: Final = 60.0  # a process that ran this long starts over with the first wait
+SETTLED_S: Final = 60.0  # after a process ran this long, the next wait is the first one again
 
 
 def own_command(*arguments: str, log_level: str | None = None) -> list[str]:
@@ -35,7 +35,7 @@ def own_command(*arguments: str, log_level: str | None = None) -> list[str]:
 
 
 def describe(code: int) -> str:
-    """An exit code of subprocess in words."""
+    """Describe an exit code of subprocess in words."""
     if code >= 0:
         return f"exit code {code}"
     try:
@@ -45,7 +45,7 @@ def describe(code: int) -> str:
 
 
 def next_wait_s(last_s: float, ran_s: float) -> float:
-    """How long to wait before the next start: `last_s` is the wait before the start that ended after `ran_s`."""
+    """Seconds until the next start. `last_s` is the wait before the start of the process that ended after `ran_s`."""
     if ran_s >= SETTLED_S or not last_s:
         return FIRST_WAIT_S
     return min(2 * last_s, LONGEST_WAIT_S)
@@ -53,7 +53,7 @@ def next_wait_s(last_s: float, ran_s: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A process that ended: its id, its exit code (negative: the signal), how long it ran in seconds."""
+    """A process that ended: its id, its exit code (negative: the signal), and how long it ran in seconds."""
 
     pid: int
     code: int
@@ -64,7 +64,7 @@ class Children:
     """Processes of one command. For one thread.
 
     Args:
-        nice: how far the processes stand back on their host; None = as this process.
+        nice: niceness of the processes on their host; None = that of this process.
     """
 
     def __init__(self, command: Sequence[str], *, nice: int | None = None) -> None:
@@ -73,33 +73,33 @@ class Children:
         self._running: dict[subprocess.Popen[bytes], float] = {}
 
     def spawn(self) -> int:
-        """Start one more; returns its process id."""
+        """Start another process; returns its id."""
         child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)  # noqa: S603  this program's own command
         self._running[child] = time.monotonic()
         if self._nice is not None:
-            with contextlib.suppress(OSError):  # it stands back while it starts, too
+            with contextlib.suppress(OSError):  # set before it starts, so that its start-up yields to live, too
                 least = os.getpriority(os.PRIO_PROCESS, 0)
                 os.setpriority(os.PRIO_PROCESS, child.pid, max(self._nice, least))
         return child.pid
 
     def alive(self) -> bool:
-        """Whether one of them runs."""
+        """Whether any process still runs."""
         return any(child.poll() is None for child in self._running)
 
     def ended(self) -> list[Ended]:
-        """Those that ended since the last call."""
+        """Processes that ended since the last call."""
         now = time.monotonic()
         gone = [child for child in self._running if child.poll() is not None]
         return [Ended(child.pid, child.returncode, now - self._running.pop(child)) for child in gone]
 
     def send(self, number: int) -> None:
-        """Send a signal to all that run."""
+        """Send a signal to all running processes."""
         for child in self._running:
             if child.poll() is None:
                 child.send_signal(number)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until all have ended; False when the time is over before."""
+        """Wait until all processes have ended; False when the time is over first."""
         try:
             for child in self._running:
                 child.wait(timeout=timeout_s)
@@ -109,11 +109,11 @@ class Children:
 
 
 class Supervisor:
-    """Keeps one process of a command running: starts it again when it ends other than by request.
+    """Keeps one process of a command running: starts it again when it ends without being asked to.
 
-    Exit code 0 = it ended in good order, and so does the supervisor; 2 = the configuration is wrong, and another start
-    would not correct it; any other, also a signal that killed it = start again, after a wait that doubles until the
-    process has run for a while. SIGTERM and SIGINT are passed on.
+    Exit code 0 means that the process ended in good order; then the supervisor ends, too. Exit code 2 means a wrong
+    configuration, which another start would not correct. After any other code, or a signal, the supervisor waits and
+    starts the process again. The wait doubles until a process has run for a while. SIGTERM and SIGINT are passed on.
 
     Args:
         sleep: waits this many seconds, or until the supervisor is stopped.
@@ -126,7 +126,7 @@ class Supervisor:
         self.restarts = 0
 
     def run(self) -> int:
-        """Until the command ends with 0 or 2, or a signal asks for the end; returns the exit code."""
+        """Run until the command ends with 0 or 2, or until a signal arrives; returns the exit code."""
         with stop_signals(self.stop):
             return self._run()
 
@@ -134,7 +134,7 @@ class Supervisor:
         wait_s = 0.0
         while True:
             self._children.spawn()
-            if self._stopping.is_set():  # the signal came while the process was being made
+            if self._stopping.is_set():  # the signal came while the process was starting
                 self._children.send(signal.SIGTERM)
             self._children.wait()
             (ended,) = self._children.ended()
@@ -152,14 +152,14 @@ class Supervisor:
                 return 0
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Pass the signal on, and start nothing again."""
+        """Pass the signal on, and start no other process."""
         self._stopping.set()
         self._children.send(number)
 
 
 @contextmanager
 def stop_signals(stop: Callable[[int], object]) -> Iterator[None]:
-    """Call `stop` with the number of each SIGTERM and SIGINT; outside of the main thread nothing is called."""
+    """Call `stop` with the number of each SIGTERM and SIGINT. Outside the main thread this does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

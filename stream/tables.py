@@ -1,7 +1,7 @@
 """What is indexed, declared once: source columns, target columns, keys. The only list of columns in the package.
 
-The source's shapes are connectors/source/0001_tables.sql, the target's are stream/clickhouse/schema/*.sql; tests hold
-all three against each other.
+The source's tables stand in connectors/source/0001_tables.sql, the target's in stream/clickhouse/schema/*.sql. Tests
+hold all three against each other.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A target table and the columns that its source table gives it."""
+    """A target table, and the columns that the source table fills."""
 
     source: str  # table in Postgres, last part of the topic's name
     target: str  # table in ClickHouse
     id: str  # primary key in Postgres
-    columns: tuple[Column, ...]  # copied from the change
-    placed: tuple[Column, ...]  # filled from the place of the scorecard (stream/pipeline/placement.py)
+    columns: tuple[Column, ...]  # copied from the message
+    placed: tuple[Column, ...]  # filled from the scorecard's place (stream/pipeline/placement.py)
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
@@ -108,12 +108,12 @@ SCORE = Table(
 CHATS = "chats"
 HEARTBEAT = "scorestream_heartbeat"  # tables of connectors/source/0002_cdc.sql
 SIGNAL = "scorestream_signal"
-HORIZON = "scorestream_horizon"  # which transactions had ended, second by second; connectors/source/0002_cdc.sql
+HORIZON = "scorestream_horizon"  # which transactions had ended, second by second (connectors/source/0002_cdc.sql)
 TARGETS: tuple[Table, ...] = (SCORECARD, SCORE)
 SOURCES: tuple[str, ...] = (CHATS, SCORECARD.source, SCORE.source)
 TEMPLATES = "scorecard_templates"
 
 
 def quoted(identifier: str) -> str:
-    """An identifier for Postgres: it may hold capitals, hyphens, or be a reserved word."""
+    """Quote an identifier for Postgres: it may hold capitals, hyphens, or be a reserved word."""
     return '"' + identifier.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""Moments, durations and sizes: read from a command line, and written for people.
+"""Moments, durations and sizes: parsed from a command line, and written for people.
 
 Enters: texts and numbers. Leaves: microseconds or milliseconds since 1970, seconds, or a text. Times are UTC unless a
 text names another zone.
@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from stream.errors import UsageError
 
 DAY_US = 86_400_000_000
-POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01, from which Postgres counts its times
+POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01, the start of Postgres' own time scale
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 _ISO_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
@@ -25,7 +25,7 @@ def moment(micros: int) -> datetime:
 
 
 def day_text(day: int) -> str:
-    """`2026-01-31` of a number of days since 1970."""
+    """`2026-01-31` for a number of days since 1970."""
     return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
 
 
@@ -35,10 +35,10 @@ def time_text(ms: int) -> str:
 
 
 def parse_time(text: str, *, end: bool = False) -> int:
-    """Microseconds since 1970 of an ISO date or time (UTC where it names no zone); a date as an end includes its day.
+    """Microseconds since 1970 of an ISO date or time. UTC where no zone is named; an end date includes its day.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the text is neither.
     """
     try:
         value = datetime.fromisoformat(text)
@@ -52,10 +52,10 @@ def parse_time(text: str, *, end: bool = False) -> int:
 
 
 def parse_moment(text: str, *, now_ms: int | None = None) -> int:
-    """Milliseconds since 1970 of a time; also `now`.
+    """Milliseconds since 1970 of a time; `now` is allowed.
 
     Raises:
-        UsageError: it is no time, or lies in the future.
+        UsageError: the text is not a time, or lies in the future.
     """
     now_ms = int(time.time() * 1000) if now_ms is None else now_ms
     found = now_ms if text == "now" else parse_time(text) // 1000
@@ -68,7 +68,7 @@ def parse_duration(text: str) -> float:
     """Seconds of `90s`, `10m`, `2h30m`, `1d`, or ISO 8601 (`PT10M`).
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is not a duration.
     """
     match = _ISO_DURATION.fullmatch(text) if text.startswith("P") else _DURATION.fullmatch(text)
     if match is None or not any(match.groups()):
@@ -90,13 +90,13 @@ def duration(seconds: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """`0:03:25`, for times left and taken."""
+    """`0:03:25`, for the time left or taken."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 def size(count: float) -> str:
-    """Bytes in words: 12.3 MB."""
+    """Bytes in words, such as 12.3 MB."""
     for unit in ("B", "kB", "MB", "GB"):
         if abs(count) < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

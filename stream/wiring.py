@@ -1,4 +1,4 @@
-"""Builds a pipeline with its clients from the settings: what the entry points share."""
+"""Builds a pipeline and its clients from the settings. The entry points share it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of each message of a batch: its outcome in the ledger, and a dead letter for each that was refused.
+"""What became of each message of a batch: its outcome in the ledger, and a dead letter for each refused message.
 
 Enters: messages, outcomes and refusals. Leaves: dead letters, and the ledger with every message in one column. Sends
 nothing.
@@ -34,7 +34,7 @@ def account(
     Args:
         outcomes: of each message, in order; None for the refused ones, which are filled in.
         refusals: index of the message -> why.
-        plan: as it was carried out.
+        plan: the plan, after it was carried out.
     """
     now_ms = int(time.time() * 1000)
     letters: list[DeadLetter] = []
@@ -56,16 +56,16 @@ def account(
 
 
 def refusal_of_change(change: Envelope, why: Refused) -> Refusal:
-    """The refusal of a change that was decoded, and whose content cannot be written."""
+    """The refusal of a change that was decoded, but whose content cannot be written."""
     row = change.after if change.before is None else change.before
     names = [getattr(row, name, None) for name in ("scorecard_id", "conversation_id")]
     return Refusal(why, ids=[name for name in names if name][:1])
 
 
 def log_letters(letters: Sequence[DeadLetter]) -> None:
-    """One line for each dead letter that the broker has acknowledged.
+    """Log one line for each dead letter that the broker has acknowledged.
 
-    The error is left out, because it may quote the value; the letter has it, and `dead-letters list` shows it.
+    The line omits the error, because it may quote the value. The letter has it, and `dead-letters list` shows it.
     """
     for letter in letters:
         at = letter.message

@@ -1,8 +1,8 @@
 """A refused message + why -> a dead letter that keeps it whole, and back.
 
-The dead letter has the message's own key, value and headers byte for byte. Headers of its own, which begin with
-`scorestream.`, say why it is there and what was done in its place. The guard stops a worker that would drain a topic
-into the dead letters: a changed schema is no bad message.
+The dead letter has the message's own key, value and headers byte for byte. Headers that begin with `scorestream.` say
+why the message was refused, and what was done in its place. The guard stops a worker when too many messages are
+refused: then the schema has changed, and the messages are not to blame.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class DeadLetter:
     reason: str
     error: str
     refused_at_ms: int
-    applied: str = ""  # what was done in its place (stream/pipeline/refusal.py); letters of older versions do not say
-    left_out: int = 0  # bytes of the message's value, where the letter was too large to keep it
+    applied: str = ""  # what was done in its place (stream/pipeline/refusal.py); letters of older versions lack it
+    left_out: int = 0  # size of the message's value in bytes, where the letter was too large to keep it
 
     @classmethod
     def of(cls, message: Message, refused: Refused, *, now_ms: int, applied: str = "") -> DeadLetter:
         return cls(message, refused.reason, refused.error[:1000], now_ms, applied)
 
     def without_value(self) -> DeadLetter:
-        """The letter for a topic that does not take the message's value. The value stays where it came from."""
+        """The letter without the message's value, for a topic that does not take it. The log still has the value."""
         return replace(self, message=replace(self.message, value=None), left_out=len(self.message.value or b""))
 
     @property
@@ -68,12 +68,12 @@ class DeadLetter:
 
 
 def parse(message: Message) -> DeadLetter:
-    """The dead letter that a message of the dead-letter topic is.
+    """Read a dead letter from a message of the dead-letter topic.
 
     Raises:
         Refused: `no_dead_letter`, when headers are missing.
     """
-    # The last of equal names counts: a letter that was refused again carries the headers of both.
+    # The last of equal names counts: a letter that was refused again carries both sets of headers.
     own = {name: value or b"" for name, value in message.headers if name.startswith(PREFIX)}
     kept = tuple((name, value) for name, value in message.headers if not name.startswith(PREFIX))
     try:
@@ -98,11 +98,11 @@ def parse(message: Message) -> DeadLetter:
 
 
 class DeadLetterGuard:
-    """Watches the share of refused messages among the last ones.
+    """Watches the share of refused messages among the latest messages.
 
     Args:
         share: above it the process stops.
-        window: messages looked back on; with fewer than that nothing stops.
+        window: number of messages that count; with fewer than that nothing stops.
     """
 
     def __init__(self, *, share: float, window: int) -> None:
@@ -116,7 +116,7 @@ class DeadLetterGuard:
         """Count a batch before its dead letters are produced.
 
         Raises:
-            TooManyDeadLetters: with the share and the way out.
+            TooManyDeadLetters: the text has the share and the way out.
         """
         self._batches.append((messages, refused))
         self._messages += messages

@@ -42,7 +42,7 @@ class Contents:
         self._converted = {
             column.name: convert(column, list(map(attrgetter(column.name), afters)), bad)
             for column in table.columns
-            if column.kind != "text"  # which needs no conversion, and may still be filled in from a before-image
+            if column.kind != "text"  # needs no conversion, and may still be filled in from a before-image
         }
         self._position = None if len(upserts) == len(changes) else {index: at for at, index in enumerate(upserts)}
         self.refused: Bad = {upserts[at]: why for at, why in bad.items()}
@@ -68,7 +68,9 @@ def plan_scores(
     refusals: Iterable[Refusal] = (),
     wanted: Collection[str] | None = None,
 ) -> Plan:
-    """Scores go where their scorecard is. A score that leaves its scorecard leaves a delete marker there.
+    """Plan a batch of scores: a score goes where its scorecard is.
+
+    In the scorecard that it leaves it gets a delete marker.
 
     Args:
         refusals: refused messages of the same batch.
@@ -123,7 +125,9 @@ def plan_scorecards(
     refusals: Iterable[Refusal] = (),
     wanted: Collection[str] | None = None,
 ) -> Plan:
-    """A change of place reindexes the scorecard with its scores; any other change is written where it belongs.
+    """Plan a batch of scorecards.
+
+    A change of place reindexes the scorecard and its scores; others are written in place.
 
     Args: as of `plan_scores`.
     """
@@ -162,7 +166,10 @@ def plan_scorecards(
 
 
 def _moved(changes: Sequence[Envelope], plan: Plan) -> set[str]:
-    """Scorecards that some change of the batch deletes or moves, refused ones too: an appeal is hidden all the same."""
+    """Scorecards that some change of the batch deletes or moves.
+
+    Refused changes count: an appeal is hidden all the same.
+    """
     moved: set[str] = set()
     for index, change in enumerate(changes):
         if changes_place(change):
@@ -171,7 +178,8 @@ def _moved(changes: Sequence[Envelope], plan: Plan) -> set[str]:
             continue
         kind = change.after.scorecard_type
         if kind_of(kind) == "unknown":
-            # Never shown: its rows are retired, and the message is kept for an operator who knows the type.
+            # A scorecard of unknown type is never shown. Its rows are retired; an operator who knows the type finds the
+            # message.
             plan.refused.setdefault(index, Refused("unknown_type", "scorecard_type is none of NULL, 0, 1, 2, 3"))
             moved.add(change.after.scorecard_id)
     return moved
@@ -183,7 +191,7 @@ def _row(change: Envelope) -> Any:
 
 
 def _latest(changes: Sequence[Envelope], key: Callable[[Any], Any]) -> dict[Any, int] | None:
-    """Index of the newest change of each row, or None when no row changed twice. The later of equal ones wins."""
+    """Index of each row's newest change, or None when no row changed twice. Of equal ones the later wins."""
     latest: dict[Any, int] = {}
     for index, change in enumerate(changes):
         row_id = key(_row(change))
@@ -218,7 +226,7 @@ def _mark_left(plan: Plan, change: Envelope, places: Mapping[str, Place], layout
 
 
 def _mark(plan: Plan, before: Any, place: Place, version: int, layout: Layout) -> bool:
-    """Mark a score as deleted where it is, or would be if its scorecard were no appeal. False: it has no place."""
+    """Mark a score as deleted in its place, or in the one that an appeal would have. False: it has no place."""
     if place.event_time_us is None:
         return False
     plan.writes.add_marker(
@@ -236,11 +244,11 @@ def _mark(plan: Plan, before: Any, place: Place, version: int, layout: Layout) -
 
 
 def _fill_unavailable(table: Table, after: Any, before: Any) -> bool:
-    """Put the before-image's value where Debezium left a placeholder for unchanged TOAST. False: it has none."""
+    """Put the before-image's value where Debezium left a placeholder for unchanged TOAST. False: there is none."""
     for column in table.columns:
         if column.kind == "text" and getattr(after, column.name) == UNAVAILABLE:
             known = UNAVAILABLE if before is None else getattr(before, column.name)
-            # NULL in a before-image that is not FULL says nothing.
+            # In a before-image that is not FULL, NULL means nothing.
             if known == UNAVAILABLE or known is None:
                 return False
             setattr(after, column.name, known)
@@ -257,7 +265,7 @@ def _write(
     places: Mapping[str, Place],
     layout: Layout,
 ) -> None:
-    """The rows of these changes, each to the shard of its place, but for those that the reindex writes."""
+    """Collect the rows of these changes, each for the shard of its place. The reindex writes the others."""
     for index in rows:
         plan.outcomes[index] = Outcome.WRITTEN
     if plan.reindex:

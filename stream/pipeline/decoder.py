@@ -1,8 +1,8 @@
-"""Bytes -> Envelope: decodes the messages of one source table, and refuses what is none of its changes.
+"""Bytes -> Envelope: decodes the messages of one source table, and refuses what is not a change of it.
 
-Enters: the values of Kafka messages. Leaves: an Envelope for each change, a Refused for each message that is none, None
-for a tombstone. A required column that is missing is refused. The shape of the values is checked here, their content in
-stream/pipeline/values.py. A before-image is never a reason to refuse: what cannot be read of it counts as changed.
+Enters: the values of Kafka messages. Leaves: for each message an Envelope, a Refused, or None for a tombstone. A
+missing required column is refused. The shape of the values is checked here, their content in stream/pipeline/values.py.
+A faulty before-image never refuses a message: its unreadable columns count as changed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from stream.pipeline.values import are_uuids, uuid_int
 
 
 class _Lenient:
-    """Decodes an envelope value by value: the before-image may have any, and a date counts as its midnight (UTC)."""
+    """Decodes an envelope value by value. The before-image may hold any value; a date counts as its midnight (UTC)."""
 
     def __init__(self, table: str) -> None:
         self._before, self._after = before_type(table), after_type(table)
@@ -51,7 +51,7 @@ class _Lenient:
         self._decode_wrapped: Callable[[bytes], Any] = msgspec.json.Decoder(wrapped).decode
 
     def decode(self, value: bytes, *, wrapped: bool) -> Envelope | None:
-        """Raises one of FAULTS when more is wrong than the before-image."""
+        """Decode one envelope. Raises one of FAULTS when more is wrong than the before-image."""
         change: Any = self._decode_wrapped(value).payload if wrapped else self._decode(value)
         if change is not None and change.before is not None:
             row = change.before
@@ -82,7 +82,7 @@ class _Lenient:
         try:
             return msgspec.convert(value, JSON_TYPES[kind])
         except FAULTS:
-            # A text or an id that is none is not known, as in an image that is not full.
+            # A malformed text or id counts as unknown, as in an image that is not full.
             return None if kind in {"text", "uuid"} else UNREADABLE
 
 
@@ -90,7 +90,7 @@ class Decoder:
     """Decodes the messages of one source table.
 
     Args:
-        table: name of the source table; a message of another one is refused.
+        table: name of the source table; messages of other tables are refused.
         epochs: which cluster a change comes from (stream/pipeline/ordering.py).
     """
 
@@ -105,16 +105,16 @@ class Decoder:
         self._lenient = _Lenient(table)
 
     def decode(self, values: Sequence[bytes | None]) -> list[Decoded]:
-        """One item for each value, in order; never raises for what is in a message."""
+        """Decode each value, in order. No content of a message raises."""
         out: list[Decoded]
         try:
-            # Nearly every batch has upserts only, in the usual form: they need no decision each.
+            # Nearly every batch has only upserts in the usual form, which need no decision each.
             changes = list(map(self._decode_usual, values))  # type: ignore[arg-type]
             self._order(changes)
             out = list(changes)
             if self._have_ids(changes):
                 return out
-        except (*FAULTS, Refused, TypeError):  # a tombstone is no bytes
+        except (*FAULTS, Refused, TypeError):  # a tombstone has no bytes
             out = [self._any(value) for value in values]
         self._check_ids(out)
         return out
@@ -157,14 +157,14 @@ class Decoder:
         return True
 
     def _unusual(self, value: bytes) -> Decoded:
-        """A delete, an envelope in another form, or what is refused, with the reason."""
+        """Decode a delete, an envelope in another form, or a faulty message; return the reason where it is refused."""
         try:
             return self._one(value)
         except Refused as refused:
             return refused
 
     def _check_ids(self, out: list[Decoded]) -> None:
-        """Refuse what has an id that is no UUID: a look-up for a whole batch must not fail because of one message."""
+        """Refuse a message whose id is not a UUID: one such id would fail the look-up for the whole batch."""
         changes = [item for item in out if isinstance(item, Envelope)]
         images = [change.after for change in changes if change.after is not None]
         images += [change.before for change in changes if change.before is not None]
@@ -183,10 +183,10 @@ class Decoder:
                 if (text := getattr(row, name)) is None:  # a before-image that is not full
                     continue
                 try:
-                    uuid_int(text)  # its spelling is left as it is: a text column in Postgres is asked by it
+                    uuid_int(text)  # its spelling stays: in a text column of Postgres it is part of the key
                 except ValueError:
                     if row is change.before and change.op != DELETE:
-                        setattr(row, name, None)  # no row can stand under it
+                        setattr(row, name, None)  # no row can have this id
                     else:
                         out[index] = Refused("bad_uuid", f"{name} is not a UUID")
 
@@ -214,7 +214,10 @@ class Decoder:
         return envelope
 
     def _unwrap(self, value: bytes, error: Exception) -> Envelope | None:
-        """`schemas.enable=true` wraps the envelope: {"schema": .., "payload": ..}; a null payload is a tombstone."""
+        """Take the envelope out of {"schema": .., "payload": ..} (`schemas.enable=true`).
+
+        A null payload is a tombstone.
+        """
         try:
             keys = msgspec.json.decode(value, type=dict[str, msgspec.Raw]).keys()
         except FAULTS:
@@ -229,7 +232,7 @@ class Decoder:
         try:
             return self._lenient.decode(value, wrapped=wrapped)
         except FAULTS as inner:
-            # The first error names a value of the before-image if one is wrong; this one cannot.
+            # When a value of the before-image is wrong, the first error names that one. This error cannot.
             raise Refused(_reason(inner), str(inner)) from error
 
 

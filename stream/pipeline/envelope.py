@@ -1,7 +1,7 @@
 """Debezium's change events as typed structs, made from stream/tables.py: one change, or a batch of upserts as columns.
 
-Enters: the columns that are declared. Leaves: types to decode into (stream/pipeline/decoder.py, upserts.py). Columns
-that are not declared are skipped. Nothing is decoded here.
+Enters: the declared columns. Leaves: types to decode into (stream/pipeline/decoder.py, upserts.py). Other columns are
+skipped. Nothing is decoded here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ UPSERTS = frozenset({READ, CREATE, UPDATE})
 
 
 class Source(msgspec.Struct, gc=False):
-    """What Debezium says of where a change comes from; the order is in `sequence`."""
+    """What Debezium says about the origin of a change; the order is in `sequence`."""
 
     table: str
     ts_ms: int  # commit time, milliseconds since 1970
@@ -32,8 +32,8 @@ class Source(msgspec.Struct, gc=False):
 class Envelope(msgspec.Struct, gc=False):
     """A change of one row.
 
-    Where the table's replica identity is not FULL, an update has no `before`, and that of a delete has the primary key
-    and blanks: "" for a text or UUID that may not be NULL, None for what may.
+    Where the table's replica identity is not FULL, an update has no `before`. A delete's `before` then has the primary
+    key and blanks: "" for a text or UUID that may not be NULL, None otherwise.
     """
 
     op: str
@@ -45,16 +45,17 @@ class Envelope(msgspec.Struct, gc=False):
 
     @property
     def is_incremental(self) -> bool:
-        """Read by an incremental snapshot, that is on somebody's demand."""
+        """Whether an incremental snapshot read it, which an operator asked for."""
         return self.source.snapshot == "incremental"
 
 
 @dataclass(slots=True)
 class Upserts:
-    """Upserts of one table, each of which has all columns and stays in its place. One item a message.
+    """Upserts of one table, one for each message, with all columns and no change of place.
 
-    `stays`: a score with its scorecard; a scorecard with its customer, kind, conversation, and time where that decides.
-    `newest`: False for those that a later message of the batch supersedes; None: there are none.
+    `stays`: no message moves a score to another scorecard. A scorecard keeps its customer, kind and conversation, and
+    its time where that decides. `newest`: False for those that a later message of the batch supersedes; None: there are
+    none.
     """
 
     table: Table
@@ -62,7 +63,7 @@ class Upserts:
     columns: list[list[Any]] = field(default_factory=list)  # as in Table.columns
     versions: list[int] = field(default_factory=list)
     commit_ms: list[int] = field(default_factory=list)
-    transactions: set[int] = field(default_factory=set)  # that a look-up has to see first
+    transactions: set[int] = field(default_factory=set)  # transactions that a look-up has to see first
     newest: list[bool] | None = None
 
     def __len__(self) -> int:
@@ -77,13 +78,13 @@ class Upserts:
         return found
 
 
-UNREADABLE = object()  # stands in a before-image for a value that is none of its column's; equal to nothing
+UNREADABLE = object()  # in a before-image, stands for a value that does not fit its column; equal to nothing
 
 Decoded = Envelope | Refused | None
 
-FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)  # of decoding
+FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)  # errors of decoding
 
-# Must be UUIDs before anything is looked up by them.
+# These must be UUIDs before a look-up uses them.
 ID_COLUMNS: dict[str, tuple[str, ...]] = {
     SCORECARD.source: ("scorecard_id",),
     SCORE.source: ("score_id", "scorecard_id"),
@@ -128,7 +129,7 @@ def after_type(table: str) -> type[msgspec.Struct]:
 
 
 def before_type(table: str) -> type[msgspec.Struct]:
-    """Of a before-image only the columns that decide a place or may be TOASTed are read: it is half of the bytes."""
+    """The type of a before-image: only the columns that decide a place or may be TOASTed. It is half of the bytes."""
     wanted = {
         "scorecard_id",
         "customer_id",
@@ -155,7 +156,7 @@ def envelope_type(table: str) -> Any:
 
 
 def upsert_type(table: str) -> Any:
-    """An upsert with the words that Debezium nearly always uses, which then cost no string each."""
+    """An upsert whose op, table and snapshot are literals, so that decoding allocates no strings for them."""
     snapshots = Literal["true", "false", "first", "last", "incremental"]
     fields: list[Any] = [("table", Literal[table]), ("ts_ms", int), ("sequence", str)]
     fields += [("snapshot", snapshots | bool | None, None), ("txId", int | None, None)]

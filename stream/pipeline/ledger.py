@@ -14,12 +14,12 @@ class Outcome(StrEnum):
     """What became of a message."""
 
     WRITTEN = "written"  # its row, or the reindexed scorecard, is in ClickHouse
-    DROPPED = "dropped"  # of an appeal
-    SUPERSEDED = "superseded"  # a newer change of the row is in the batch, or the scorecard is gone from Postgres
+    DROPPED = "dropped"  # its scorecard is an appeal
+    SUPERSEDED = "superseded"  # the batch has a newer change of the row, or the scorecard is gone from Postgres
     WAITING = "waiting"  # no event time yet; the conversation's own message will index it
-    RETIRED = "retired"  # a delete, or a change into an appeal: delete markers were written
+    RETIRED = "retired"  # a delete, or a change into an appeal: delete markers are written
     TOMBSTONE = "tombstone"  # Kafka's own delete marker; the delete came before it
-    IGNORED = "ignored"  # nothing to do: a chat without scorecards, or outside of a replay's filter
+    IGNORED = "ignored"  # nothing to do: a chat without scorecards, or a change outside a replay's filter
     DEAD_LETTER = "dead_letter"  # refused, kept whole in the dead-letter topic
 
 
@@ -37,7 +37,7 @@ class Ledger:
         self.outcomes.setdefault(partition, Counter()).update(outcomes)
 
     def check(self) -> None:
-        """Raises LedgerImbalance when some partition's columns do not add up to what was consumed."""
+        """Check the sums. Raises LedgerImbalance when a partition's columns do not add up to what was consumed."""
         for partition, consumed in self.consumed.items():
             accounted = sum(self.outcomes.get(partition, Counter()).values())
             if accounted != consumed:
@@ -55,7 +55,7 @@ class Ledger:
 
 @dataclass(slots=True)
 class Counts:
-    """What was written beside the ordinary way of a message."""
+    """What was written besides the messages' own rows."""
 
     rows: int = 0  # rows and delete markers that ClickHouse acknowledged
     reindexed: int = 0  # scorecards that were read from Postgres and written again

@@ -1,4 +1,4 @@
-"""Whether a change of a scorecard's row may change its place: told from the images before and after. Pure."""
+"""Whether a change of a scorecard's row may change its place, judged by the images before and after. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Kind = Literal["appeal", "ordinary", "unknown"]
 
 
 def kind_of(scorecard_type: int | None) -> Kind:
-    """What a scorecard's type says; an unknown one is never shown."""
+    """The kind that a scorecard's type means. A scorecard of unknown type is never shown."""
     return "appeal" if scorecard_type in APPEALS else "ordinary" if scorecard_type in ORDINARY else "unknown"
 
 
 def changes_place(change: Envelope) -> bool:
-    """Whether a change of a scorecard deletes it, moves it, or may do so because its before-image is not full."""
+    """Whether a change deletes or moves a scorecard, or may move it because its before-image is not full."""
     if change.op == DELETE:
         return True
     if change.op in {CREATE, READ}:
@@ -31,9 +31,9 @@ def changes_place(change: Envelope) -> bool:
 
 
 def stays(before: Any, after: Any) -> bool:
-    """Whether two images of a scorecard have the same place for sure, as far as the scorecard decides it."""
+    """Whether two images of a scorecard surely have the same place, as far as the scorecard decides it."""
     return bool(
-        before.customer_id  # else the before-image is not full
+        before.customer_id  # otherwise the before-image is not full
         and kind_of(before.scorecard_type) == kind_of(after.scorecard_type)
         and (before.conversation_id or None) == (after.conversation_id or None)
         and before.customer_id == after.customer_id
@@ -50,7 +50,7 @@ def into_appeal(change: Envelope) -> bool:
 class Moved:
     """A conversation whose scorecards must be reindexed.
 
-    `arrived`: all that happened is that it was inserted. `unordered`: its version does not tell the order.
+    `arrived`: it was inserted, and nothing else happened. `unordered`: its version does not tell the order.
     """
 
     version: int
@@ -59,11 +59,11 @@ class Moved:
 
 
 def moved_conversations(changes: Sequence[Envelope], refusals: Iterable[Refusal] = ()) -> dict[str, Moved]:
-    """Conversations whose scorecards must be reindexed, and the version to do it at.
+    """Conversations whose scorecards must be reindexed, each with the version to write at.
 
-    That is: arrived, gone, or with another start; and those that a refused message names, since what that changed is
-    not known. A chat of the initial snapshot needs nothing, because its scorecards are in the same snapshot; one of an
-    incremental snapshot was asked for.
+    These are conversations that arrived, went away, or have another start; and those that a refused message names,
+    since nobody knows what it changed. A chat of the initial snapshot needs nothing: its scorecards are in the same
+    snapshot. A chat of an incremental snapshot does, because an operator asked for it.
     """
     found: dict[str, Moved] = {}
     for change in changes:
@@ -87,9 +87,9 @@ def moved_conversations(changes: Sequence[Envelope], refusals: Iterable[Refusal]
 
 
 def may_move(table: str, value: bytes | None) -> bool:
-    """Whether a message of this table deletes a row or changes a place, or may do so: what a tail pass applies.
+    """Whether a message of this table deletes a row or changes its place, or may do so: a tail pass applies these.
 
-    Only what decides a place is read. A message that cannot be read may do anything.
+    The decoder reads only the columns that decide a place. A message that cannot be read may do anything.
     """
     if value is None:
         return False
@@ -100,14 +100,14 @@ def may_move(table: str, value: bytes | None) -> bool:
     if change.op == DELETE:
         return True
     if change.op != UPDATE:
-        # A chat that arrives gives its scorecards their place; one of the initial snapshot is older than they are.
+        # A chat that arrives gives its scorecards their place. One of the initial snapshot is older than they are.
         incremental = change.source is not None and change.source.snapshot == "incremental"
         return change.op not in {CREATE, READ} or (table == CHATS and (change.op != READ or incremental))
     return change.before is None or _differ(change.before, change.after, *_DECIDE[table])
 
 
 class _Deciding(msgspec.Struct, gc=False):
-    """What all source rows have, or may have, that decides a place; as it stands in the message."""
+    """The columns of any source table that decide a place, as the message has them."""
 
     scorecard_id: Any = None
     customer_id: Any = None
@@ -129,7 +129,7 @@ class _Slim(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Slim).decode
-# Columns whose change may move rows.
+# A change of these columns may move rows.
 _DECIDE = {
     CHATS: ("customer_id", "started_at"),
     SCORECARD.source: ("customer_id", "scorecard_type", "scorecard_time", "conversation_id"),
@@ -145,6 +145,6 @@ def _same_start(before: Any, after: Any) -> bool:
     return (
         before is not None
         and before.conversation_id == after.conversation_id
-        and before.customer_id  # else the before-image is not full, and says nothing of the start
+        and before.customer_id  # otherwise the before-image is not full, and its missing start means nothing
         and before.started_at == after.started_at
     )

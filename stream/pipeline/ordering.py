@@ -1,12 +1,12 @@
 """`source.sequence` -> version: the only place that knows the order of changes.
 
-Enters: Debezium's `source.sequence`, a JSON array in a string: `["<last commit LSN>", "<LSN>"]`; the first element is
+Enters: Debezium's `source.sequence`, a JSON array in a string: `["<last commit LSN>", "<LSN>"]`. The first element is
 null in an initial snapshot. Leaves: an int for ClickHouse's `_version UInt128`,
 
     epoch (16 bits) | commit LSN (56) | LSN (56)
 
-A transaction that commits later carries the greater commit LSN although its rows may have been written to the WAL
-earlier, so neither the raw LSN nor any clock orders changes; this does. Kafka's order plays no part.
+A transaction that commits later has the greater commit LSN, although its rows may have been written to the WAL earlier.
+So neither the raw LSN nor any clock orders changes; the pair does. Kafka's order plays no part.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def version(sequence: str | None, *, epoch: int = 0) -> int:
 
     Args:
         sequence: Debezium's `source.sequence`.
-        epoch: of the cluster that the change was committed in, told by its commit time (stream/times.py, Epochs).
+        epoch: of the cluster that committed the change, chosen by its commit time (stream/epochs.py).
 
     Raises:
         Refused: `no_sequence`, when it is missing or is not two LSNs below 2**56.
@@ -52,7 +52,7 @@ def versions(sequences: Sequence[str | None], *, epoch: int = 0) -> list[int]:
     """The versions of many changes.
 
     Raises:
-        Refused: one of them has none; `version` tells which.
+        Refused: one of them has none; `version` finds out which.
     """
     different = dict.fromkeys(sequences)  # all rows of a snapshot have the same
     try:
@@ -71,10 +71,10 @@ def versions(sequences: Sequence[str | None], *, epoch: int = 0) -> list[int]:
 
 
 def lacks_commit(sequence: str, snapshot: str | bool | None) -> bool:
-    """Whether a version says nothing of the order: a streamed change before which no commit was streamed.
+    """Whether a version leaves the order open: a streamed change before which no commit was streamed.
 
-    That is the first transaction after a snapshot. It may have begun before the snapshot and ended after it: its LSNs
-    are then lower than the snapshot's, although it is newer.
+    That is the first transaction after a snapshot. It may have begun before the snapshot and ended after it. Then its
+    LSNs are lower than the snapshot's, although it is newer.
     """
     return "null" in sequence and (not snapshot or snapshot in _STREAMED)
 

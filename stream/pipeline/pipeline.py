@@ -6,6 +6,7 @@
 
 Enters: messages of one source table. Leaves: rows in ClickHouse, dead letters in Kafka, and a Ledger. It never commits,
 and it keeps nothing between batches: any process may process a batch, at any time, twice.
+
 Plain synchronous code. It stops with the errors of stream/errors.py; `retry` repeats the steps that may be repeated.
 """
 
@@ -43,10 +44,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Prepared:
-    """A batch, decoded: what needs no other system, and may be done ahead."""
+    """A decoded batch. Decoding needs no outside system, so another thread may do it ahead."""
 
-    upserts: Upserts | None  # the whole batch, when nothing in it needs a decision of its own: nearly every one
-    messages: list[Decoded]  # else
+    upserts: Upserts | None  # the whole batch, when no message needs a decision of its own: nearly always
+    messages: list[Decoded]  # the changes otherwise
     refusals: dict[int, Refusal]  # index of the message -> what a refused one still names
     seconds: float
 
@@ -56,8 +57,8 @@ class Pipeline:
 
     Args:
         keep: a replay's filter: changes of scorecards whose place it refuses are ignored.
-        in_order: the caller processes the batches of a partition one after another, as they are in the log. A change
-            of a scorecard's own row during a batch of scorecards is then left to its own later message.
+        in_order: the caller processes the batches of a partition one after another, in the order of the log. Then a
+            later message settles a change of a scorecard's own row that happens during a batch of scorecards.
         guard: asked before dead letters are produced.
     """
 
@@ -111,14 +112,14 @@ class Pipeline:
         still_mine: Callable[[], bool] = lambda: True,
         again: bool = False,
     ) -> Done:
-        """Process messages of this pipeline's table; on return their offsets may be committed.
+        """Process messages of this pipeline's table. On return the caller may commit their offsets.
 
         Args:
             prepared: what `prepare` returned for these messages.
             still_mine: asked at the end. If the worker may have lost the partitions meanwhile, it reindexes what it
                 wrote, because the new owner may have retired those rows already.
-            again: a worker that crashed before it confirmed may have processed these messages. The batch looks for
-                rows that it left in places that were retired meanwhile, and reindexes those scorecards.
+            again: a worker that crashed before it confirmed may have processed these messages. The batch looks for rows
+                that it left in places that were retired meanwhile, and reindexes those scorecards.
         """
         prepared = prepared or self.prepare(fetched)
         clock = _Stages(decode=prepared.seconds)
@@ -147,13 +148,13 @@ class Pipeline:
         return done
 
     def _upserts(self, fetched: Sequence[Fetched]) -> Upserts | None:
-        """The batch as columns, when nothing in it needs a decision of its own: nearly every one of scores."""
+        """Decode a batch as columns when no message needs a decision of its own: nearly every batch of scores."""
         if self._upserts_of is None or any(None in part.keys for part in fetched):
             return None
         return self._upserts_of([value for part in fetched for value in part.values])
 
     def _decode(self, part: Fetched) -> list[Decoded]:
-        """Decode, and refuse what has no key: the topics are keyed by primary key, so it is not Debezium's."""
+        """Decode, and refuse messages without key: Debezium keys each one by primary key, so it did not write them."""
         out = self._decoder.decode(part.values)
         keys = part.keys
         if None in keys:
@@ -202,7 +203,7 @@ class Pipeline:
         return plan
 
     def _expect(self, changes: list[Envelope] | Upserts, refusals: Sequence[Refusal]) -> None:
-        """Wait until look-ups see what the batch's transactions committed: else a new row would count as gone."""
+        """Wait until look-ups see what the batch's transactions committed. Otherwise a new row would count as gone."""
         if isinstance(changes, Upserts):
             awaited = changes.transactions
         else:
@@ -227,7 +228,7 @@ class Pipeline:
         return plan(changes) if self._keep is None else plan_wanted(plan, changes, wanted)
 
     def _raise_versions(self, plan: Plan) -> None:
-        """Where a message does not tell the order or the customer, ask ClickHouse what stands."""
+        """Ask ClickHouse which versions stand, where a message does not tell the order or the customer."""
         if plan.unordered or plan.anywhere:
             self._settler.raise_to_standing(plan.reindex, plan.unordered, plan.customers, anywhere=plan.anywhere)
 
@@ -254,7 +255,7 @@ class Pipeline:
         indexed = plan.of_conversation
         for conversation_id, scorecard_id, covered in found:
             moved = conversations[conversation_id]
-            # What was written with the conversation or later is indexed by its own messages, which find it.
+            # Scorecards written with the conversation or later have messages of their own, which find the conversation.
             if not (covered and moved.arrived):
                 plan.reindex_at(scorecard_id, moved.version, unordered=moved.unordered)
                 indexed.setdefault(conversation_id, []).append(scorecard_id)
@@ -285,21 +286,24 @@ class Pipeline:
         plan: Plan,
         done: Done,
     ) -> None:
-        """Reindex the scorecards that are not in the places used. `looked`: from which most of those come."""
+        """Reindex the scorecards that have left the places used.
+
+        `looked` is the look-up that most of those came from.
+        """
         if not used:
             return
         now = self._retry(partial(self._source.moved, used, looked))
         moved = list(now)
         if self._leaves_own:
-            # That change was committed after the first look-up, so its message lies behind this batch in the
-            # partition. It will find all that this batch wrote.
+            # That change was committed after the first look-up. So its message follows this batch, and finds all that
+            # the batch wrote.
             moved = [i for i in now if not own_row_changed(used[i], now[i])]
         if moved:
             versions = plan.versions(changes)
             self._settler.settle({i: versions[i] for i in moved}, used, now, plan.customers, done)
 
     def _undo(self, versions: dict[str, int], customers: set[str], done: Done, *, lost: bool) -> None:
-        """Reindex rows that this batch wrote after it lost its partitions, or that a dead predecessor left."""
+        """Reindex scorecards whose rows this batch may have written after another worker had retired them."""
         if lost:
             log.warning(
                 "lost the partitions in a batch: reindexing", extra={"table": self.table, "scorecards": len(versions)}
@@ -333,7 +337,7 @@ class Pipeline:
 
 
 class _Stages:
-    """Seconds spent in each stage of a batch; those of the first were measured before."""
+    """Seconds spent in each stage of a batch. `prepare` measured the first stages."""
 
     def __init__(self, **before: float) -> None:
         self.seconds: dict[str, float] = before

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-APPEALS = frozenset({1, 2, 3})  # original replica, request, resolve
+APPEALS = frozenset({1, 2, 3})  # the original's copy, the request, the resolution
 ORDINARY = frozenset({None, 0})
 
 # DateTime64(6) holds 1900-01-01 .. 2299-12-31, in microseconds since 1970.
@@ -18,7 +18,7 @@ _DAY_US = 86_400_000_000
 
 
 class State(IntEnum):
-    """What is to be done with a scorecard and its scores."""
+    """What happens to a scorecard and its scores."""
 
     VISIBLE = 0  # indexed in its place
     APPEAL = 1  # never shown
@@ -27,7 +27,7 @@ class State(IntEnum):
 
 
 class Place(NamedTuple):
-    """Where a scorecard and its scores belong; equal places need no move.
+    """Where a scorecard and its scores belong. Equal places need no move.
 
     An appeal keeps the customer and time that it would have: deletes of its scores are marked there.
     """
@@ -42,9 +42,9 @@ GONE = Place(State.GONE)
 
 
 def own_row_changed(before: Place, now: Place) -> bool:
-    """Whether these two looks at a scorecard that was there differ because its own row changed, for certain.
+    """Whether the scorecard's own row changed between these two looks, for certain.
 
-    Another time alone may be its conversation's.
+    A different time alone may come from its conversation.
     """
     if State.GONE in (before.state, now.state):
         return before.state != State.GONE
@@ -65,8 +65,8 @@ def place_of(*, customer_id: str, scorecard_type: int | None, process: bool, eve
     """The place of a scorecard that exists in Postgres.
 
     Args:
-        event_time_us: `scorecard_time` of a process scorecard, the conversation's `started_at` of another one;
-            None where that is not known (yet).
+        event_time_us: `scorecard_time` of a process scorecard, otherwise the conversation's `started_at`; None while it
+            is unknown.
     """
     known = event_time_us is not None and TIME_MIN_US <= event_time_us <= TIME_MAX_US
     if scorecard_type in APPEALS:

@@ -1,7 +1,7 @@
 """Changes + places -> what to write: rows, delete markers, scorecards to reindex, and an outcome for each change.
 
-Pure: no clients, no clock. Appeals are dropped here by their place (stream/pipeline/placement.py). The content of a row
-comes from the change, where it belongs from the place.
+Pure: no clients, no clock. Appeals are dropped here by their place (stream/pipeline/placement.py). The change decides a
+row's content, the place decides where it stands.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ OUTCOME_OF = {State.APPEAL: Outcome.DROPPED, State.WAITING: Outcome.WAITING, Sta
 class Plan:
     """What a batch of changes asks for."""
 
-    outcomes: list[Outcome | None]  # one for each change; None where `refused` has it
+    outcomes: list[Outcome | None]  # one for each change; None where `refused` has an entry
     writes: Writes = field(default_factory=Writes)
     reindex: dict[str, int] = field(default_factory=dict)  # scorecard id -> version
-    customers: set[str] = field(default_factory=set)  # under which rows of those scorecards may stand
+    customers: set[str] = field(default_factory=set)  # customers under which rows of those scorecards may stand
     unordered: set[str] = field(default_factory=set)  # scorecards to reindex at the highest version that stands
     anywhere: set[str] = field(default_factory=set)  # scorecards of which rows may stand under other customers, too
     refused: Bad = field(default_factory=dict)  # index of the change -> why
-    used: dict[str, Place] = field(default_factory=dict)  # set while it is carried out: where scorecards were written
-    of_conversation: dict[str, list[str]] = field(default_factory=dict)  # of chats: scorecards that are reindexed
+    # places where scorecards were written; set while the plan is carried out
+    used: dict[str, Place] = field(default_factory=dict)
+    of_conversation: dict[str, list[str]] = field(default_factory=dict)  # for chats: scorecards that are reindexed
 
     def reindex_at(self, scorecard_id: str, version: int, *, unordered: bool = False) -> None:
         self.reindex[scorecard_id] = max(version, self.reindex.get(scorecard_id, 0))
@@ -49,7 +50,7 @@ class Plan:
         return self.reindex.get(scorecard_id, -1) >= version
 
     def versions(self, changes: Iterable[Envelope] | Upserts) -> dict[str, int]:
-        """The version to reindex each scorecard of these changes at, if it must be reindexed after all."""
+        """The version for each scorecard of these changes, in case it must be reindexed after all."""
         found = versions_of(changes)
         for scorecard_id, version in self.reindex.items():
             found[scorecard_id] = max(version, found.get(scorecard_id, 0))
@@ -61,7 +62,7 @@ class Plan:
         """Reindex the scorecards that refused messages name.
 
         Args:
-            changes: the other messages of the batch. A refused one whose order is not known counts as the newest.
+            changes: the other messages of the batch. A refused message of unknown order counts as the newest.
             wanted: scorecards that may be reindexed; None: all.
         """
         newest: dict[str, int] | None = None
@@ -107,15 +108,15 @@ def versions_of(changes: Iterable[Envelope] | Upserts) -> dict[str, int]:
 def plan_upserts(
     upserts: Upserts, places: Mapping[str, Place], layout: Layout, *, wanted: Collection[str] | None = None
 ) -> Plan:
-    """What `stream/pipeline/decisions.py` decides for plain upserts, once for each scorecard.
+    """Plan plain upserts as stream/pipeline/decisions.py would, once for each scorecard.
 
     Args:
-        wanted: the others are ignored; None: all are wanted.
+        wanted: scorecards whose changes count, the others are ignored; None: all.
     """
     known = list(dict.fromkeys(upserts.scorecards))
     numbers = dict(zip(known, uuid_ints(known), strict=True))
     wanted = None if wanted is None else set(wanted)
-    # Once for each scorecard: what becomes of its messages, on which shard (None: on none), in which place.
+    # Once for each scorecard: the outcome of its messages, its shard (None: none), its place.
     decided: dict[str, tuple[Any, ...]] = {}
     for scorecard_id in known:
         place = places.get(scorecard_id, GONE)
@@ -136,7 +137,7 @@ def plan_upserts(
         columns = [list(compress(column, mine)) for column in (*upserts.columns, upserts.versions)]
         plan.writes.add(upserts.table, shard, [*where, *columns, [0] * len(columns[0])])
     if upserts.newest is not None:
-        # Where the scorecard is not shown, a scorecard's message tells that rather than that it came twice.
+        # A message of a scorecard that is not shown counts as that, and not as a duplicate.
         told = {Outcome.IGNORED} if upserts.table is SCORE else {Outcome.IGNORED, *OUTCOME_OF.values()}
         plan.outcomes = [
             outcome if new or outcome in told else Outcome.SUPERSEDED

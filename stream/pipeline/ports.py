@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Fetched(Protocol):
-    """Messages of one partition, as a driver has them."""
+    """Messages of one partition, as a caller fetched them."""
 
     topic: str
     partition: int
@@ -27,32 +27,33 @@ class Fetched(Protocol):
     @property
     def keys(self) -> Sequence[bytes | None]: ...
     def message(self, index: int) -> Message:
-        """The message whole, for a dead letter."""
+        """The whole message, for a dead letter."""
         ...
 
 
 class Source(Protocol):
-    """Postgres, for what changes do not carry. Raises PostgresUnavailable."""
+    """Postgres, for facts that changes do not carry. Raises PostgresUnavailable."""
 
     def expect(self, transactions: Collection[int]) -> None:
         """Return when look-ups see all these transactions (stream/pipeline/visibility.py)."""
         ...
 
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
-        """The present place of each scorecard; those not in Postgres are missing."""
+        """The present place of each scorecard. Scorecards that Postgres does not have are missing."""
         ...
 
     def moved(self, expected: Mapping[str, Place], looked: Mapping[str, Place]) -> dict[str, Place]:
-        """The present places of the scorecards that are not where they are expected; GONE is one.
+        """The present places of the scorecards that are not in their expected places; GONE is a place.
 
-        `looked`: what `places` has returned before, which may save a look at what has not been written since.
+        `looked`: the result of an earlier `places`, which may save a look at rows that nobody has written since.
         """
         ...
 
     def scorecards_of(self, conversations: Sequence[str]) -> list[tuple[str, str, bool]]:
         """(conversation id, scorecard id, covered) of all scorecards of these conversations.
 
-        `covered`: last written, with all scores, by the conversation's own transaction or by ones that began after it.
+        `covered`: the conversation's own transaction, or one that began after it, wrote the scorecard and all its
+        scores last.
         """
         ...
 
@@ -71,14 +72,14 @@ class Target(Protocol):
     def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
         """The rows of these scorecards that are visible on any shard, in any ClickHouse partition.
 
-        `customers`: under which they may stand; None: under any, which costs more.
+        `customers`: customers under which they may stand; None: under any, which costs more.
         """
         ...
 
     def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:
-        """(scorecard id, customer id, version) of the rows of both tables that stand with one of these versions.
+        """(scorecard id, customer id, version) of the rows of both tables that have one of these versions.
 
-        Reads whole columns: for what a predecessor that died may have left.
+        It reads whole columns, to find the rows that a crashed worker may have left.
         """
         ...
 
@@ -92,7 +93,7 @@ class DeadLetters(Protocol):
 
 
 class Retrying(Protocol):
-    """Calls a step until it succeeds; lets through what must stop the process."""
+    """Calls a step until it succeeds; lets through the errors that must stop the process."""
 
     def __call__(self, step: Callable[[], T], /) -> T: ...
 

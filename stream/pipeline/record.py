@@ -1,6 +1,6 @@
-"""Counts a finished batch in the metrics: what was consumed, what became of it, how long it took.
+"""Counts a finished batch in the metrics: messages consumed, their outcomes, and the time taken.
 
-Enters: what became of a batch. Leaves: samples of stream/metrics.py. It asks nothing.
+Enters: the result of a batch. Leaves: samples of stream/metrics.py. It asks nothing.
 """
 
 from __future__ import annotations

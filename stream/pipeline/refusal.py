@@ -1,8 +1,8 @@
 """What a refused message still says: which rows it names, under which customers, at which version.
 
-Enters: key and value of a message that cannot be indexed as it is. Leaves: a Refusal. The pipeline reindexes what it
-names from Postgres, so that a bad value never hides an appeal, a delete or a change of place.
-Nothing in here raises for what is in a message, and no value of a row is kept but ids and customers.
+Enters: key and value of a message that cannot be indexed as it is. Leaves: a Refusal. The pipeline reindexes the named
+scorecards from Postgres. So a bad value never hides an appeal, a delete or a change of place. No content of a message
+raises here, and only ids and customers are kept.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _BORN = {"c", "r"}  # operations before which no row stood
 
 @dataclass(slots=True)
 class Refusal:
-    """A message that goes to the dead letters, and what is to be reindexed in its place."""
+    """A refused message, and the scorecards to reindex in its place."""
 
     why: Refused
-    ids: list[str] = field(default_factory=list)  # scorecards; of chats: conversations
-    customers: set[str] = field(default_factory=set)  # under which rows may stand
+    ids: list[str] = field(default_factory=list)  # scorecards; for chats: conversations
+    customers: set[str] = field(default_factory=set)  # customers under which rows may stand
     version: int = 0
-    unordered: bool = False  # its version says nothing of the order: write at the highest version that stands
-    anywhere: bool = False  # rows may stand under a customer that it does not name
+    unordered: bool = False  # the version does not tell the order: write at the highest version that stands
+    anywhere: bool = False  # rows may stand under a customer that the message does not name
     transaction: int | None = None  # its transaction's id, when it was streamed
     ts_ms: int = 0  # commit time, milliseconds since 1970
 
@@ -42,7 +42,7 @@ class Refusal:
 def refusal_of(
     table: str, key: bytes | None, value: bytes | None, why: Refused, *, epochs: Epochs = ONE_EPOCH
 ) -> Refusal:
-    """What a refused message of this table's topic still names; nothing when it says that it is another table's."""
+    """What a refused message of this table's topic still names; nothing when it says that it is of another table."""
     refusal = Refusal(why)
     change = _unwrapped(_loads(value))
     source = _dict(change.get("source"))
@@ -77,14 +77,14 @@ def _loads(value: bytes | None) -> Any:
         return msgspec.json.decode(value)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         pass
-    try:  # NaN, lone surrogates, and bytes that are no UTF-8
+    try:  # NaN, lone surrogates, and bytes that are not UTF-8
         return json.loads(value.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
 
 
 def _unwrapped(body: Any) -> dict[str, Any]:
-    """Of {"schema": .., "payload": ..} the payload."""
+    """The payload of {"schema": .., "payload": ..}."""
     found = _dict(body)
     return _dict(found["payload"]) if "payload" in found else found
 
@@ -105,8 +105,8 @@ def applied(scorecards: Iterable[str], places: Mapping[str, Place], withheld: Ma
     """What was done in place of a refused message, for its dead letter: `reindexed=1 retired=0 withheld=2`.
 
     Args:
-        scorecards: that it names.
-        places: where the batch wrote them; a replay's filter leaves others out.
+        scorecards: scorecards that the message names.
+        places: where the batch wrote them; scorecards outside a replay's filter are missing.
         withheld: by scorecard, rows in Postgres that ClickHouse cannot hold.
     """
     touched = [scorecard_id for scorecard_id in scorecards if scorecard_id in places]

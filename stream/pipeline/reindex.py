@@ -1,9 +1,8 @@
-"""Reindex: what makes ClickHouse equal to Postgres for some scorecards, whatever stands there.
+"""Reindex: makes ClickHouse equal to Postgres for some scorecards, regardless of which rows stand there.
 
-Enters: the scorecards and their scores as they are in Postgres (one snapshot), the rows that stand in ClickHouse, and
-the version to write at. Leaves: rows for the present place, and delete markers for what stands with a version up to
-that one anywhere else. Whatever is newer arrives as its own change. A row that ClickHouse cannot hold is refused:
-it stands nowhere. Pure.
+Enters: the scorecards and their scores as one snapshot of Postgres has them, the rows that stand in ClickHouse, and the
+version to write at. Leaves: rows for the present place, and delete markers for rows elsewhere up to that version. Newer
+changes arrive as messages of their own. A row that ClickHouse cannot hold is refused: it stands nowhere. Pure.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Standing(NamedTuple):
 
 @dataclass(slots=True)
 class Reindex:
-    """What to write; markers and rows go together, so that a row on the move is not gone or there twice for long."""
+    """What to write. Markers and rows go together, so that a moving row is hardly ever gone, or there twice."""
 
     markers: Writes = field(default_factory=Writes)
     rows: Writes = field(default_factory=Writes)
@@ -49,7 +48,7 @@ class Reindex:
 def plan_reindex(
     versions: Mapping[str, int], snapshot: Snapshot, standing: Iterable[Standing], layout: Layout
 ) -> Reindex:
-    """What to write so that the scorecards of `versions` stand as `snapshot` has them."""
+    """Plan the writes after which the scorecards of `versions` stand as `snapshot` has them."""
     out = Reindex()
     kept: set[Key] = set()
     for table in TARGETS:
@@ -72,9 +71,9 @@ def plan_reindex(
 def _rows_of(
     table: Table, snapshot: Snapshot, versions: Mapping[str, int], *, out: Reindex, layout: Layout
 ) -> set[Key]:
-    """Add the rows that are to be shown; returns their keys.
+    """Add the rows to show; returns their keys.
 
-    A row that ClickHouse cannot hold is left out: what stands of it is an older state, and is retired.
+    A row that ClickHouse cannot hold is left out. The older state that stands of it is retired.
     """
     shown = [row for row in snapshot.rows[table.target] if snapshot.places.get(row[0], GONE).state == State.VISIBLE]
     if not shown:

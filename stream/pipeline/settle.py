@@ -1,8 +1,8 @@
 """Reindex scorecards until ClickHouse holds them where Postgres has them: write, look again, repeat what moved.
 
 Enters: scorecard ids, each with the version to write at. Leaves: rows and delete markers, and the places they were
-written to. A live batch uses it for changes of place, a reindex and a repair for everything. It never decides which
-scorecards need it, and it refuses no message. A row that ClickHouse cannot hold is withheld, counted and logged.
+written to. A live batch uses it for changes of place, a reindex and a repair for everything. The caller decides which
+scorecards need it. It refuses no message: a row that ClickHouse cannot hold is withheld, counted and logged.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Settler:
     def reindex(
         self, versions: Mapping[str, int], customers: set[str], counts: Counts, *, beside: Writes | None = None
     ) -> dict[str, Place]:
-        """Write these scorecards as Postgres has them now, and return the places that were used.
+        """Write these scorecards as Postgres has them now, and return the places used.
 
         Args:
             versions: scorecard id -> version to write at.
@@ -78,13 +78,13 @@ class Settler:
     ) -> None:
         """Raise the versions of these scorecards to the highest that stands of each, before they are reindexed.
 
-        The change that wrote it was committed before it was processed, so a snapshot that is taken afterwards holds
-        it. Written at that version, the snapshot wins over what stands and loses against every later change.
+        The change of that version was committed before it was processed, so a later snapshot holds it. Written at that
+        version, the snapshot wins over the rows that stand, and loses against every later change.
 
         Args:
             versions: scorecard id -> version to write at; raised in place.
             ids: scorecards whose message does not tell the order.
-            customers: customers under which rows may stand; those that are met are added.
+            customers: customers under which rows may stand; others that are met are added.
             anywhere: scorecards of which rows may stand under any other customer.
         """
         ids, anywhere = set(ids), set(anywhere)
@@ -111,11 +111,11 @@ class Settler:
         *,
         rounds: int | None = None,
     ) -> bool:
-        """Look the places up again and settle what moved since they were used.
+        """Look the places up again, and settle what moved since they were used.
 
         Args:
-            places: the places that were used; replaced by the newer ones of what moved.
-            rounds: the most rounds of `settle`; None: until all is at rest.
+            places: the places that were used; a moved scorecard's place is replaced by its new one.
+            rounds: the most rounds of `settle`; None: until nothing moves.
 
         Returns:
             False when `rounds` were not enough.
@@ -134,7 +134,7 @@ class Settler:
         *,
         rounds: int | None = None,
     ) -> bool:
-        """Reindex what moved, until it stands still.
+        """Reindex moved scorecards until nothing moves.
 
         Args:
             places: where these scorecards were written; replaced by where they are written now.
@@ -142,7 +142,7 @@ class Settler:
             customers: customers that are met on the way are added.
 
         Returns:
-            False when something still moved after `rounds` rounds.
+            False when a scorecard still moved after `rounds` rounds.
         """
         while versions:
             if rounds is not None and (rounds := rounds - 1) < 0:
@@ -155,12 +155,12 @@ class Settler:
         return True
 
     def rewrite(self, versions: Mapping[str, int], customers: set[str], counts: Counts) -> None:
-        """Reindex and confirm: what a worker wrote while it no longer owned the partitions."""
+        """Reindex and confirm scorecards that a worker wrote while it no longer owned the partitions."""
         if versions:
             self.confirm(self.reindex(versions, customers, counts), versions, customers, counts)
 
     def undo(self, versions: Mapping[str, int], customers: set[str], counts: Counts) -> None:
-        """Reindex, of these scorecards, those that have rows where they do not belong.
+        """Reindex those of these scorecards that have rows where they do not belong.
 
         A worker that crashed before it confirmed may have left such rows in a place that was retired meanwhile.
         """
@@ -169,10 +169,10 @@ class Settler:
         self.rewrite({scorecard_id: versions[scorecard_id] for scorecard_id, _ in strays}, customers, counts)
 
     def undo_left(self, versions: Collection[int], known: Collection[str], counts: Counts) -> None:
-        """Reindex scorecards that a crashed worker wrote for these conversations and that are no longer theirs.
+        """Reindex scorecards that a crashed worker wrote for these conversations, and that have left them since.
 
         No message of the conversation names a scorecard that was deleted or given to another conversation meanwhile.
-        But a row written for a conversation's change has that change's version, which no other row has.
+        But a row written for a conversation's change has that change's version, and no other row has it.
 
         Args:
             versions: versions of the conversations' changes.
@@ -194,7 +194,7 @@ class Settler:
             (by_int[row.key.scorecard_id], row.key.customer_id, row.key.shard, row.key.event_time_us)
             for row in standing
         }
-        # Looked up afterwards: what moved in between is reindexed once too often, never too seldom.
+        # The look-up comes after the rows were read. A move in between is reindexed once too often, never too seldom.
         places = self._retry(partial(self._source.places, ids))
         for scorecard_id, place in places.items():
             if place.state == State.VISIBLE and place.event_time_us is not None:

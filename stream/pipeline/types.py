@@ -1,9 +1,8 @@
 """Which types a column of the source may have, and how each is carried: the one list of them.
 
 Enters: the kind of a column (stream/tables.py) and the name of its Postgres type. Leaves: how its values reach
-ClickHouse, or why they do not. docs/reference/types.md is written from it, and the preflight reads it.
-The same value is stored whether a change, a snapshot, a replay, a backfill or a reindex brings it; verify compares with
-that value. Pure.
+ClickHouse, or why they do not. docs/reference/types.md is written from it, and the preflight reads it. A change, a
+snapshot, a replay, a backfill and a reindex all store the same value, and verify compares with that value. Pure.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from stream.tables import Column, Kind
 
 
 class Carried(NamedTuple):
-    """How values of a type reach ClickHouse; `exactly`: unchanged, for every value that is not refused."""
+    """How values of a type reach ClickHouse. `exactly`: every value that is not refused arrives unchanged."""
 
     exactly: bool
     how: str
@@ -76,11 +75,11 @@ REFUSED_VALUES: tuple[tuple[str, str], ...] = (
 
 
 def carried(column: Column, type_name: str, *, is_enum: bool = False) -> Carried | None:
-    """How a column's values are carried; None: they are not, and `connectors apply` says so.
+    """How a column's values are carried. None: they are not, and `connectors apply` says so.
 
     Args:
-        type_name: pg_type.typname; of a domain that of the type below it.
-        is_enum: pg_type.typtype is 'e'.
+        type_name: pg_type.typname; for a domain, that of the type below it.
+        is_enum: whether pg_type.typtype is 'e'.
     """
     if is_enum:
         return ENUM if column.kind == "text" else None
@@ -88,7 +87,7 @@ def carried(column: Column, type_name: str, *, is_enum: bool = False) -> Carried
 
 
 def table() -> str:
-    """docs/reference/types.md."""
+    """The table of docs/reference/types.md."""
     rows = [
         f"| {kind} | `{name}` | {'exactly' if how.exactly else 'converted'} | {how.how} |"
         for kind, types in TYPES.items()

@@ -1,10 +1,10 @@
-"""Messages of scores or scorecards -> columns: the short way for a batch in which none needs a decision of its own.
+"""Messages of scores or scorecards -> columns: the short way for a batch whose messages need no decision of their own.
 
-Enters: the values of messages. Leaves: Upserts, whose columns are checked and converted, or None when some message is
-anything but a plain upsert (a delete, a move, a tombstone, whatever is refused): then the whole batch goes the long
-way, stream/pipeline/envelope.py and stream/pipeline/plan.py, which knows all of that.
+Enters: the values of messages. Leaves: Upserts, whose columns are checked and converted. None, when some message is no
+plain upsert: a delete, a move, a tombstone, a refused message. Then the whole batch goes the long way, by
+stream/pipeline/envelope.py and stream/pipeline/plan.py.
 
-The structs live for a thousand messages and not for the batch: what is read of them is still in the processor's cache,
+The structs live for a thousand messages and not for the batch. So the processor's cache still has what is read of them,
 and memory holds the columns only.
 """
 
@@ -39,19 +39,19 @@ class UpsertDecoder:
         self._table = _TABLES[table]
         self._epochs = epochs
         self._decode: Callable[[Any], Envelope] = msgspec.json.Decoder(upsert_type(table)).decode
-        self._extra = [column.name for column in EXTRA[table]]  # come before the table's own columns
+        self._extra = [column.name for column in EXTRA[table]]  # these come before the table's own columns
         self._texts = [at for at, column in enumerate(self._table.columns) if column.kind == "text"]
         self._stays = _stays if self._table is SCORE else moves.stays
 
     def decode(self, values: Sequence[bytes | None]) -> Upserts | None:
-        """None: some message needs a decision of its own."""
+        """Decode a batch. None: some message needs a decision of its own."""
         found = Upserts(self._table, columns=[[] for _ in self._table.columns])
         since_ms = int(time.time() * 1000) - RECENT_MS
         for start in range(0, len(values), _CHUNK):
             try:
                 if not self._add(found, values[start : start + _CHUNK], since_ms=since_ms):
                     return None
-            except (*FAULTS, Refused, TypeError):  # a tombstone is no bytes
+            except (*FAULTS, Refused, TypeError):  # a tombstone has no bytes
                 return None
         cards = set(found.scorecards)
         if not are_uuids(list(cards)):
@@ -106,7 +106,7 @@ class UpsertDecoder:
 
 
 def _newest(keys: Sequence[Any], of: Sequence[int]) -> list[bool]:
-    """Which messages are the newest of their row; the later of equal ones is."""
+    """Which messages are the newest of their row; of equal ones the later."""
     latest: dict[Any, int] = {}
     for index, key in enumerate(keys):
         held = latest.get(key)

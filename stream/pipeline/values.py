@@ -1,7 +1,7 @@
 """Columns of decoded JSON -> columns that ClickHouse's Native format takes: ints for UUIDs and times, finite floats.
 
-A column is checked and converted as a whole; only when that fails is it gone through value by value, to find the ones
-that are refused. Missing is None.
+A column is checked and converted as a whole. When that fails, each value is checked by itself, to find the refused
+ones. None stands for a missing value.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ Bad = dict[int, Refused]  # index in the column -> why it is refused
 
 
 def convert(column: Column, values: list[Any], bad: Bad) -> list[Any]:
-    """The values of a change's column for ClickHouse; refused ones are None there and stand in `bad`.
+    """Convert the values of a change's column for ClickHouse. Refused values become None, and stand in `bad`.
 
-    Decoding has checked their types, and that none is missing where the column may not be NULL.
+    The decoder has checked their types, and that none is missing where the column may not be NULL.
     """
     converter = _CONVERTERS.get(column.kind)
     return values if converter is None else converter(column, values, bad)
 
 
 def convert_checked(column: Column, values: list[Any], bad: Bad) -> list[Any]:
-    """As `convert`, for values that nothing has checked: those that Postgres was asked for."""
+    """As `convert`, for values that nothing has checked, such as rows read from Postgres."""
     if column.kind == "int":
         for index, value in enumerate(values):
             if value is not None and not INT_MIN <= value <= INT_MAX:
@@ -58,10 +58,10 @@ def convert_checked(column: Column, values: list[Any], bad: Bad) -> list[Any]:
 
 
 def uuid_int(text: str) -> int:
-    """A UUID as an int; hyphenated or 32 hex digits.
+    """A UUID as an int, read from its hyphenated form or from 32 hex digits.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is neither.
     """
     if len(text) not in {_UUID_CHARS, 32}:
         raise ValueError("is not a UUID")
@@ -96,7 +96,7 @@ def are_uuids(texts: Sequence[str]) -> bool:
 
 
 def _uuid_digits(texts: Sequence[str]) -> str | None:
-    """All hex digits in a row, when each text is a hyphenated UUID."""
+    """The hex digits of all texts in a row, when each text is a hyphenated UUID."""
     count = len(texts)
     joined = "".join(texts).encode("ascii", "replace")
     if len(joined) != count * _UUID_CHARS or set(map(len, texts)) - {_UUID_CHARS}:
@@ -111,10 +111,10 @@ def _uuid_digits(texts: Sequence[str]) -> str | None:
 
 
 def micros(value: datetime | int) -> int:
-    """Microseconds since 1970 of a time; Debezium sends timestamptz as text and timestamp(6) as that number.
+    """Microseconds since 1970 of a time. Debezium sends timestamptz as text, and timestamp(6) as that number.
 
     Raises:
-        ValueError: outside of what DateTime64(6) holds.
+        ValueError: the time is outside the range of DateTime64(6).
     """
     if isinstance(value, datetime):
         since = value - _EPOCH
@@ -125,7 +125,7 @@ def micros(value: datetime | int) -> int:
 
 
 def finite(value: float | str) -> float:
-    """A finite float; Debezium's decimal.handling.mode=string sends numbers as text.
+    """A finite float. With decimal.handling.mode=string Debezium sends numbers as text.
 
     Raises:
         ValueError: NaN, an infinity, or not a number.
@@ -141,7 +141,7 @@ def finite(value: float | str) -> float:
 
 def _uuids(of: Column, column: list[Any], bad: Bad) -> list[Any]:
     if None not in column:
-        few = set(column) if len(set(column[:_SAMPLE])) < _SAMPLE // 2 else ()  # as many scores have one criterion
+        few = set(column) if len(set(column[:_SAMPLE])) < _SAMPLE // 2 else ()  # many scores share one criterion
         try:
             if few and 2 * len(few) < len(column):
                 known = list(few)
@@ -158,7 +158,7 @@ def _times(of: Column, column: list[Any], bad: Bad) -> list[Any]:
         found: list[Any] = [(value - _EPOCH) // _MICROSECOND for value in column]
         if not found or (min(found) >= TIME_MIN_US and max(found) <= TIME_MAX_US):
             return found
-    except TypeError:  # None, or numbers, among them
+    except TypeError:  # the column has None among its texts, or numbers
         pass
     return _each(column, _sent_micros, bad, reason="bad_time", of=of)
 
@@ -172,7 +172,7 @@ def _sent_micros(value: datetime | int) -> int:
 def _floats(of: Column, column: list[Any], bad: Bad) -> list[Any]:
     present = [value for value in column if value is not None]
     try:
-        if math.isfinite(math.fsum(present)):  # a NaN, an infinity or a text among them shows in the sum
+        if math.isfinite(math.fsum(present)):  # a NaN, an infinity or a text shows in the sum
             return column
     except (TypeError, OverflowError, ValueError):
         pass

@@ -1,8 +1,8 @@
-"""Which transactions a look-up has to see before it may conclude anything from what it does not find.
+"""Which transactions a look-up has to see before a missing row means anything.
 
-A walsender sends a transaction when its commit record is flushed. Other sessions see it only when the synchronous
-standby has acknowledged it, and a standby sees it only when it has replayed it. A look-up that is quicker than that
-finds a new row missing and the old state of a changed one.
+A walsender sends a transaction when its commit record is flushed. Other sessions see the transaction only after the
+synchronous standby has acknowledged it, and a standby sees it only after its replay. A look-up that is quicker misses a
+new row, and finds the old state of a changed one.
 
 Enters: what Debezium says of each change. Leaves: transaction ids, 32 bits as in Postgres' log. Pure.
 """
@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-RECENT_MS = 3_600_000  # older commits are visible everywhere; their ids may have been given out again since
+RECENT_MS = 3_600_000  # older commits are visible everywhere, and Postgres may have reused their ids since
 _STREAMED = frozenset({None, False, "false"})
 _WRAP = 1 << 32
-_FOREIGN = 1_000_000  # an id so far ahead of the server's next one is of another cluster
+_FOREIGN = 1_000_000  # an id further ahead of the server's next one is of another cluster
 
 
 def is_streamed(snapshot: object) -> bool:
@@ -26,7 +26,7 @@ def is_streamed(snapshot: object) -> bool:
 def transactions(sources: Iterable[Any], *, since_ms: int) -> set[int]:
     """Ids of the streamed transactions that were committed at or after `since_ms` (milliseconds since 1970).
 
-    Rows of a snapshot carry the id of Debezium's own transaction, which stays open and says nothing.
+    Rows of a snapshot carry the id of Debezium's own transaction, which stays open and tells nothing.
     """
     return {
         source.txId

@@ -14,7 +14,7 @@ from stream.pipeline.plan import Plan
 
 
 def plan_wanted(planner: Callable[[Sequence[Envelope]], Plan], changes: Sequence[Envelope], wanted: set[str]) -> Plan:
-    """The planner's plan for the changes of the wanted scorecards, with IGNORED for all others."""
+    """The planner's plan for the changes of wanted scorecards, with IGNORED for all others."""
     kept = [(i, own) for i, change in enumerate(changes) if (own := wanted_part(change, wanted)) is not None]
     at = [i for i, _ in kept]
     part = planner([change for _, change in kept])
@@ -25,7 +25,10 @@ def plan_wanted(planner: Callable[[Sequence[Envelope]], Plan], changes: Sequence
 
 
 def wanted_part(change: Envelope, wanted: set[str]) -> Envelope | None:
-    """What a change means for the wanted scorecards; None: nothing. Of a score that moves, one of the two may be."""
+    """The part of a change that concerns wanted scorecards; None: nothing.
+
+    A moving score concerns two, of which one may count.
+    """
     before, after = change.before, change.after
     if change.op == DELETE:
         return change if before.scorecard_id in wanted else None
@@ -33,7 +36,7 @@ def wanted_part(change: Envelope, wanted: set[str]) -> Envelope | None:
         return change if after.scorecard_id in wanted else None
     if after.scorecard_id in wanted:
         if before.scorecard_id not in wanted:
-            before.scorecard_id = after.scorecard_id  # it leaves a scorecard that is not to be touched
+            before.scorecard_id = after.scorecard_id  # it leaves a scorecard that must not be touched
         return change
     if before.scorecard_id not in wanted:
         return None

@@ -1,4 +1,4 @@
-"""Column-wise rows for each shard and table: what one insert takes."""
+"""Column-wise rows for each shard and table: the content of one insert."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 from stream.pipeline.placement import Place, shard_of
 from stream.tables import TARGETS, Column, Table
 
-# What a delete marker holds in columns that are no part of the sort key.
+# Values of a delete marker for the columns outside the sort key.
 _BLANK: dict[str, Any] = {"uuid": 0, "text": "", "time": 0, "float": 0.0, "int": 0, "bool": False}
 
 
 class Key(NamedTuple):
     """Which stored rows collapse into one: sort key and shard. `row_id` is the score's id, or the scorecard's.
 
-    The event time is exact. Another time is another place, and the old one needs a delete marker: ClickHouse leaves out
-    parts by their event times before it looks for the newest state, so a reader's window may hold the old row alone.
+    The event time is exact. A row with another time has another place, and the old row needs a delete marker.
+    ClickHouse skips parts by their event times before it looks for the newest state. So a reader's window may hold the
+    old row alone.
     """
 
     shard: int
@@ -40,7 +41,7 @@ class Layout:
         return shard_of(event_time_us, shards=self.shards, bucket_days=self.bucket_days)
 
     def key(self, table: Table, place: Place, *, scorecard_id: int, row_id: int) -> Key:
-        """Key of a row in its place, which has an event time."""
+        """Key of a row in a place that has an event time."""
         at = _known(place.event_time_us)
         return Key(self.shard(at), table.target, place.customer_id, scorecard_id, row_id, at)
 
@@ -64,7 +65,7 @@ class Writes:
         return sum(len(columns[0]) for columns in self._columns.values())
 
     def add(self, table: Table, shard: int, columns: Sequence[list[Any]]) -> None:
-        """Rows of one shard; `columns` as in `Table.insert_columns`. The lists become this object's own."""
+        """Add rows of one shard; `columns` as in `Table.insert_columns`. This object takes the lists over."""
         if not columns[0]:
             return
         held = self._columns.setdefault((shard, table.target), [])
@@ -75,7 +76,7 @@ class Writes:
             mine.extend(more)
 
     def update(self, other: Writes) -> None:
-        """Take over the rows of another; the other must not be used any more."""
+        """Take over the rows of another object, which must not be used any more."""
         for shard, table, columns in other:
             self.add(table, shard, columns)
 
@@ -103,7 +104,7 @@ class Writes:
             self.add(table, shard, [*picked, [0] * len(chosen)])
 
     def add_marker(self, table: Table, shard: int, values: dict[str, Any], *, version: int) -> None:
-        """A delete marker: `values` has the columns of the sort key."""
+        """Add a delete marker: `values` has the columns of the sort key."""
         row = [[values.get(c.name, _blank(c))] for c in table.all_columns]
         self.add(table, shard, [*row, [version], [1]])
 

@@ -1,5 +1,5 @@
 """What Postgres is asked: places, row versions, the defining query, pages, locks, and whether its set-up is right.
 
 Enters: ids and the settings' `postgres` section. Leaves: places, rows and findings as Postgres has them now, and the
-package's errors. It never writes, but for advisory locks, and it decides nothing about a message.
+package's errors. It writes nothing but advisory locks, and it decides nothing about a message.
 """

@@ -1,7 +1,7 @@
-"""Postgres as a store: opened once at the edge, handed down, and the one place that says what psycopg's errors mean.
+"""Postgres as a store: opened once at the edge and handed down. It alone says what psycopg's errors mean.
 
-Enters: the settings' `postgres` section. Leaves: read-only connections, and the package's errors. It asks nothing
-itself.
+Enters: the settings' `postgres` section. Leaves: read-only connections, and the package's errors. It sends no query of
+its own.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from stream.tables import quoted
 
 Connection = psycopg.Connection[Any]
 
-# What passes by itself: connection loss, restarts, timeouts, cancelled by a replica's recovery, out of connections.
+# These pass by themselves: connection loss, restarts, timeouts, cancelled by a replica's recovery, out of connections.
 TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
-# A host that is cut off loses its session, and its locks, in half a minute, not in the two hours of TCP's defaults.
+# A host that is cut off loses its session, and its locks, in half a minute. TCP's defaults take two hours.
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
 _KEEPALIVE_OF_SERVER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
 
-# Row level security hides rows without an error; with `off` a query that a policy would filter is refused instead. The
-# timeout is off because a snapshot idles while ClickHouse is asked.
+# Row level security hides rows without an error; with `off` Postgres refuses a query that a policy would filter. The
+# timeout is off because a snapshot idles while ClickHouse answers.
 _SESSION = "SET timezone = 'UTC'; SET row_security = off; SET idle_in_transaction_session_timeout = 0"
 
-# On a replica "now" is what it has replayed. The insert position, because with synchronous_commit = off a transaction
-# is visible before its commit record is written.
+# On a replica "now" is the LSN that it has replayed. Otherwise the insert position counts: with synchronous_commit =
+# off a transaction is visible before its commit record is written.
 LSN_NOW = (
     "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END "
     "- '0/0'::pg_lsn)::bigint"
@@ -40,7 +40,7 @@ LSN_NOW = (
 
 @contextmanager
 def errors(what: str = "Postgres") -> Iterator[None]:
-    """What psycopg raises inside, as the package's errors; the text has the first line of the server's own words.
+    """Turn psycopg's errors into those of the package. The text has the first line of the server's answer.
 
     Raises:
         PostgresUnavailable: the connection broke, or a limit of the moment was reached.
@@ -57,10 +57,10 @@ def errors(what: str = "Postgres") -> Iterator[None]:
 class Postgres:
     """The source database. `with`-able, for one thread.
 
-    One shared connection serves all questions that follow one another; a snapshot or a lock takes a session of its own.
+    Questions one after another share one connection. A snapshot or a lock takes a session of its own.
 
     Args:
-        statement_timeout_s: limit of one statement on the shared connection; default: the settings' one.
+        statement_timeout_s: limit of one statement on the shared connection; default: the settings' limit.
     """
 
     def __init__(self, settings: PostgresSettings, *, statement_timeout_s: float | None = None) -> None:
@@ -95,7 +95,7 @@ class Postgres:
 
     @contextmanager
     def asking(self, what: str = "Postgres") -> Iterator[Connection]:
-        """The shared connection: opened by the first question, and again after a loss.
+        """The shared connection: the first question opens it, and reopens it after a loss.
 
         Raises:
             PostgresUnavailable, PostgresRefused: as `errors`; the connection is closed then.
@@ -106,7 +106,7 @@ class Postgres:
                     self._shared = connect(self._settings, statement_timeout_s=self._timeout_s)
                 yield self._shared
         except (PostgresUnavailable, PostgresRefused) as error:
-            if isinstance(error.__cause__, psycopg.Error):  # the server's answer, not an error of whoever asked
+            if isinstance(error.__cause__, psycopg.Error):  # the server's answer, and no error of the caller
                 self.close()
             raise
 
@@ -115,7 +115,7 @@ class Postgres:
         """A connection of its own, closed at the end.
 
         Args:
-            statement_timeout_s: 0: a statement takes as long as it takes; default: as the shared connection.
+            statement_timeout_s: limit of one statement; 0: no limit; default: as the shared connection.
         """
         limit = self._timeout_s if statement_timeout_s is None else statement_timeout_s
         with errors(what), connect(self._settings, statement_timeout_s=limit) as connection:
@@ -150,7 +150,7 @@ def connect(settings: PostgresSettings, *, statement_timeout_s: float | None = N
 
     Raises:
         PostgresUnavailable: no connection; the text names host and user, never the password.
-        PostgresRefused: the DSN is no connection string.
+        PostgresRefused: the DSN is malformed.
     """
     options: dict[str, Any] = {"autocommit": True, "connect_timeout": 10, "application_name": "scorestream", **more}
     if settings.password is not None:
@@ -160,7 +160,7 @@ def connect(settings: PostgresSettings, *, statement_timeout_s: float | None = N
     except psycopg.OperationalError as error:
         raise PostgresUnavailable(f"cannot connect to Postgres: {_first_line(error)}") from error
     except psycopg.Error as error:
-        # libpq prints a malformed DSN whole, and a password may stand in it.
+        # libpq prints a malformed DSN whole, and it may contain a password.
         raise PostgresRefused("cannot connect to Postgres: SCORESTREAM_POSTGRES_DSN is no connection string") from error
     connection.read_only = True
     connection.isolation_level = IsolationLevel.REPEATABLE_READ

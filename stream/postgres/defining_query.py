@@ -18,7 +18,7 @@ from stream.times import moment
 
 MODULUS = 1 << 64
 _UUID = "^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"
-_BEYOND_FLOAT8 = "1.797693134862315807e308"  # what is nearer to infinity than to the greatest double, about
+_BEYOND_FLOAT8 = "1.797693134862315807e308"  # about the middle between the greatest double and infinity
 _TIMES = {"timestamptz": "timestamptz_send", "timestamp": "timestamp_send"}
 Types = Mapping[tuple[str, str], str]  # (table, column) -> Postgres' name of its type
 
@@ -62,7 +62,7 @@ class Source:
 
     @property
     def timed(self) -> str:
-        """The event time is known, and DateTime64 holds it."""
+        """Condition: the event time is known, and DateTime64 holds it."""
         return f"{self.time} BETWEEN '{moment(TIME_MIN_US)}' AND '{moment(TIME_MAX_US)}'"
 
     def joined(self, table: Table) -> str:
@@ -98,7 +98,7 @@ class Source:
         return " || ".join(f"left(md5({self.bytes_of(table, column)}), 16)" for column in table.all_columns)
 
     def faults_of(self, table: Table) -> str:
-        """Why ClickHouse cannot hold a row (such changes are dead letters); an empty text when it can."""
+        """Why ClickHouse cannot hold a row (such changes become dead letters); an empty text when it can."""
         found = []
         for column in table.columns:
             name = f"{_alias(table)}.{quoted(column.name)}"
@@ -142,7 +142,7 @@ class Source:
 
 def float_of(name: str, kind: str) -> str:
     """A number as the double that the connector sends; infinite where no double holds it."""
-    if kind == "float4":  # the connector sends its shortest decimal, and not the double that it widens to
+    if kind == "float4":  # the connector sends the shortest decimal of the float, and not the double that it widens to
         return f"({name}::text::float8)"
     if kind == "numeric":
         return f"(CASE WHEN abs({name}) >= {_BEYOND_FLOAT8} THEN 'Infinity'::float8 ELSE {name}::float8 END)"
@@ -150,12 +150,12 @@ def float_of(name: str, kind: str) -> str:
 
 
 def text_of(name: str, kind: str) -> str:
-    """A text as the connector sends it: of char(n) with its padding, which a cast to text would cut off."""
+    """A text as the connector sends it: char(n) keeps its padding, which a cast to text would remove."""
     return f"convert_from(bpcharsend({name}::bpchar), 'UTF8')" if kind == "bpchar" else f"{name}::text"
 
 
 def link_as(name: str, kind: str) -> str:
-    """A scorecard's conversation id as the type that chats have: NULL where its text is none of that type."""
+    """A scorecard's conversation id as the type of the chats' id; NULL where the text does not fit that type."""
     if kind == "uuid":
         return f"CASE WHEN {name}::text ~ '{_UUID}' THEN {name}::text::uuid END"
     return f"NULLIF({name}::text, '')::{kind}"
@@ -166,7 +166,7 @@ def _alias(table: Table) -> str:
 
 
 def as_stored(connection: psycopg.Connection[Any], source: Source, ids: Sequence[str]) -> list[str]:
-    """The ids as Postgres spells them: where the column is text, it may hold them in another way. One for each."""
+    """The ids as Postgres spells them, one for each: a text column may hold another spelling."""
     kind = source.types[SCORECARD.source, "scorecard_id"]
     if kind == "uuid":
         return list(ids)
@@ -183,7 +183,7 @@ def _spellings(source: Source, ids: Sequence[str]) -> list[str]:
 
 
 def source_of(connection: psycopg.Connection[Any], schema: str) -> Source:
-    """Postgres' side of the checksums, for the types that its columns have."""
+    """Postgres' side of the checksums, for the types of its columns."""
     rows = connection.execute(
         "SELECT c.relname, a.attname, coalesce(b.typname, t.typname) "
         "FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "

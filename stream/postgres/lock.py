@@ -1,7 +1,7 @@
-"""Advisory locks in Postgres: who works on what, with no clock and no timeout to get wrong.
+"""Advisory locks in Postgres: which process works on what, with no clock and no timeout to get wrong.
 
 A connection holds a lock, so the lock is free the moment its process dies, on any host. A process that sleeps keeps its
-locks. One whose connection breaks loses them, and is told by `check`: another process may hold them by then.
+locks. A process whose connection breaks loses them, and `check` says so: another process may hold them by then.
 
 Enters: a name and numbers. Leaves: yes or no. Sessions hold these locks, so a pooler in transaction mode cannot.
 """
@@ -25,7 +25,7 @@ class LockSpace:
     """Numbered locks under one name. `with`-able, for one thread.
 
     Args:
-        name: what the locks are about; the same on all hosts.
+        name: the subject of the locks; the same on all hosts.
         what: names the locks in errors.
     """
 
@@ -39,10 +39,10 @@ class LockSpace:
         self._doubtful: set[int] = set()  # held by a connection that broke
 
     def claim(self, number: int) -> bool:
-        """True when the lock is ours now; False when another process has it.
+        """Take a lock. True when this process holds it now; False when another one does.
 
         Raises:
-            PostgresUnavailable: nobody can be asked; all locks may be lost.
+            PostgresUnavailable: no connection; all locks may be lost.
         """
         if number in self.held:
             return True
@@ -57,16 +57,16 @@ class LockSpace:
         return False
 
     def release(self, number: int) -> None:
-        """Let another process have it."""
+        """Release a lock, so that another process can take it."""
         if number in self.held:
             self._ask(lambda c: c.execute("SELECT pg_advisory_unlock(%s, %s)", (self._space, number)))
             self.held.discard(number)
 
     def check(self) -> set[int]:
-        """Ask whether the connection, and with it the locks, are still there; returns the locks that were lost."""
+        """Ask whether the connection, and with it the locks, are still there; returns the lost locks."""
         with contextlib.suppress(PostgresUnavailable):  # the next question opens another connection
             self._ask(lambda connection: connection.execute("SELECT 1"))
-        # Mostly a short loss: take back what nobody else has taken.
+        # Most losses are short: take back the locks that no other process has taken.
         lost = {number for number in self._doubtful if not self.claim(number)}
         self._doubtful.clear()
         return lost
@@ -96,7 +96,7 @@ class LockSpace:
             raise PostgresUnavailable(f"{self._what}: {str(error).splitlines()[0]}") from error
 
     def _doubt(self) -> None:
-        """The connection is gone, and with it every lock that it held."""
+        """Record that the connection is gone, and with it every lock that it held."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -26,7 +26,7 @@ def appeal_ids(
 
     Args:
         after: start behind this id.
-        size: ids of a page, at most.
+        size: the most ids of a page.
     """
     more, values = scope.postgres(customer=source.customer, time=source.time, process=source.process)
     yield from pages(connection, source, [source.appeal, *more], values, after=after, size=size)

@@ -1,7 +1,7 @@
 """Postgres (psycopg): look-ups of places, and rows for a reindex.
 
-Enters: ids. Leaves: places and rows, as they are in Postgres now. One query for each batch, whatever its size; results
-are matched by position, so that the ids' spelling does not matter. Reads only.
+Enters: ids. Leaves: places and rows, as they are in Postgres now. Each batch takes one query, regardless of its size.
+Results are matched by position, so the ids' spelling does not matter. Reads only.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from stream.postgres.row_versions import Seen
 from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table, quoted
 from stream.times import POSTGRES_EPOCH_US
 
-# Names that say less than the type: `character` alone is character(1), and would cut an id to its first digit.
+# Type names that mean less than the type: `character` alone is character(1), and would cut an id to its first digit.
 _SHORT = {"character": "bpchar", "real": "float4"}
 _BEYOND = 2**63 - 1
-# A synchronous standby acknowledges within milliseconds; what takes longer is retried with backoff, and told.
+# A synchronous standby acknowledges within milliseconds. A longer wait is retried with backoff, and logged.
 _VISIBLE_S = 1.0
 _POLL_S = 0.005
 _INFINITE = {2**63 - 1, -(2**63)}
@@ -44,7 +44,7 @@ class PostgresSource:
         self._postgres.close()
 
     def connect(self) -> None:
-        """Open the connection now; else the first look-up does."""
+        """Open the connection now, so that the first look-up does not wait for it."""
         with self._reading():
             pass
 
@@ -52,7 +52,7 @@ class PostgresSource:
         """Return when this connection sees all these transactions.
 
         Args:
-            transactions: 32-bit ids, as Debezium tells them.
+            transactions: 32-bit ids, as Debezium sends them.
 
         Raises:
             PostgresUnavailable: one is not visible within a second, or the server is a standby and may not be.
@@ -80,20 +80,23 @@ class PostgresSource:
             threading.Event().wait(_POLL_S)
 
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
-        """The present place of each scorecard; those not in Postgres are missing."""
+        """The present place of each scorecard. Scorecards that Postgres does not have are missing."""
         with self._reading() as (connection, sql):
             return _places(connection, sql, ids)
 
     def owners(self, ids: Sequence[str]) -> dict[str, str]:
-        """The customer of each scorecard, without a look at its conversation; those not in Postgres are missing."""
+        """The customer of each scorecard, without a look at its conversation.
+
+        Scorecards that Postgres lacks are missing.
+        """
         with self._reading() as (connection, sql):
             return {ids[at - 1]: customer_id for at, customer_id in _rows(connection, sql.owners, ids)}
 
     def moved(self, expected: Mapping[str, Place], looked: Mapping[str, Place]) -> dict[str, Place]:
-        """The present places of the scorecards that are not where they are expected.
+        """The present places of the scorecards that are not in their expected places.
 
-        Where `looked`, which `places` returned, has what is expected, and nobody has written the rows since, no look-up
-        is needed.
+        Where `looked`, an earlier result of `places`, has the expected place and nobody wrote the rows since, no
+        look-up is needed.
         """
         with self._reading() as (connection, sql):
             still: set[str] = set()
@@ -108,10 +111,12 @@ class PostgresSource:
     def scorecards_of(self, conversations: Sequence[str]) -> list[tuple[str, str, bool]]:
         """(conversation id as given, scorecard id, covered) of all scorecards of these conversations.
 
-        `covered`: the transactions that wrote the scorecard and all its scores as they are wrote the conversation too,
-        or began after that was visible: whoever processes their changes looks up later still, and finds it. The order
-        of transaction ids is not that of commits; a horizon between the two (connectors/source/0002_cdc.sql) is what
-        tells. Ids are 32 bits: of a row that nobody wrote for 4,000,000,000 transactions nothing can be said for sure.
+        `covered`: each transaction that wrote the scorecard or a score of it last either wrote the conversation, or
+        began after the conversation was visible. So the process that handles those changes looks up later, and finds
+        the conversation.
+
+        Transaction ids do not have the order of commits. A horizon between the two (connectors/source/0002_cdc.sql)
+        decides. Ids have 32 bits: for a row that nobody wrote for 4,000,000,000 transactions nothing is certain.
         """
         with self._reading() as (connection, sql):
             rows = _rows(connection, sql.scorecards_of, conversations)
@@ -140,19 +145,19 @@ class _Looked(dict[str, Place]):
 
     def __init__(self, connection: Connection, ids: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
         super().__init__({ids[row[0] - 1]: _place(*row[1:5]) for row in rows})
-        self.connection = connection  # row versions of another server may be others
+        self.connection = connection  # another server may have other row versions
         self._ids = ids
         self._rows = rows
         self.files = rows[0][5] if rows else 0  # of one statement, so all rows have the same
 
     def seen(self, expected: Mapping[str, Place]) -> tuple[list[str], list[Seen]]:
-        """The scorecards that are expected where they were, and the row versions which that came from."""
+        """The scorecards that are expected where they were seen, and the row versions of that look."""
         ids, seen = [], []
         for row in self._rows:
             scorecard_id = self._ids[row[0] - 1]
             place = self[scorecard_id]
             version = row[6:]
-            # What waits for its conversation has no row of it yet, and that one has come no row version tells.
+            # A waiting scorecard has no conversation row yet, and no row version can show that one has arrived.
             if (version[2] is not None or place.is_process) and expected.get(scorecard_id) == place:
                 ids.append(scorecard_id)
                 seen.append(version)
@@ -171,8 +176,8 @@ def _place(customer_id: str, kind: int | None, process: bool, time: bytes | None
 
 
 def _rows(connection: Connection, query: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
-    # One array literal costs a tenth of what adapting a list of UUIDs does. Ids were checked to be UUIDs; quotes in an
-    # id of another kind are escaped all the same.
+    # One array literal costs a tenth of adapting a list of UUIDs. The ids were checked to be UUIDs; quotes in other ids
+    # are escaped all the same.
     if not ids:
         return []
     quoted = ids if _are_bare(ids) else map(_quoted, ids)
@@ -192,7 +197,7 @@ def _quoted(text: str) -> str:
 
 
 class _Statements:
-    """The look-ups' SQL, for the types that the source's columns have: ids may be uuid or text there."""
+    """The look-ups' SQL, for the types of the source's columns: ids may be uuid or text there."""
 
     def __init__(self, connection: Connection, schema: str) -> None:
         types = _column_types(connection, schema)
@@ -292,17 +297,20 @@ def _column(column: Column, kind: str) -> str:
 
 
 def _regclass(table: str) -> str:
-    """A table, quoted and with its schema, as a constant: a plan that has it is made again when the table is."""
+    """A table, quoted and with its schema, as a constant.
+
+    Postgres plans the statement again when the table is created again.
+    """
     return "'" + table.replace("'", "''") + "'::regclass"
 
 
 def _xid(alias: str) -> str:
-    """The id of the transaction that wrote a row, in 64 bits: the newest with these 32 that is not above now.xid."""
+    """The id of the transaction that wrote a row, in 64 bits: the newest id with these 32 bits up to now.xid."""
     return f"(now.xid - ((now.xid - {alias}.xmin::text::bigint) & 4294967295))"
 
 
 def _micros(expression: str) -> str:
-    # An infinite time, or one that 64 bits do not hold, becomes the highest number. It is refused, and never NULL.
+    # An infinite time, or one beyond 64 bits, becomes the highest number. So it is refused, and never NULL.
     return (
         f"CASE WHEN isfinite({expression}) "
         f"THEN least(extract(epoch FROM {expression}) * 1000000, {_BEYOND})::bigint "

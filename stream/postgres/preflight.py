@@ -1,4 +1,4 @@
-"""What Postgres must have before the connector starts: every fault at once, each with the SQL that mends it.
+"""What Postgres must have before the connector starts: every fault at once, each with the SQL that corrects it.
 
 Enters: a connection as any role that may connect; the catalogs are open to all. Leaves: Faults. Reads only.
 """
@@ -29,7 +29,7 @@ _TRUNCATE = "scorestream_truncate"  # the trigger of connectors/source/0002_cdc.
 
 
 class Fault(NamedTuple):
-    """`must`: nothing is right without; the others are slow, or leave rows to verify."""
+    """A fault. `must`: the connector cannot work with it. The others make it slow, or leave rows for verify to find."""
 
     must: bool
     what: str
@@ -40,7 +40,7 @@ class Fault(NamedTuple):
 
 
 def faults(connection: psycopg.Connection[Any], settings: PostgresSettings) -> list[Fault]:
-    """What is missing. Raises psycopg's errors."""
+    """All faults of this database. Raises psycopg's errors."""
     level = connection.execute("SHOW wal_level").fetchone()
     found = []
     if level is None or level[0] != "logical":
@@ -100,7 +100,7 @@ def _unpublished(connection: psycopg.Connection[Any], settings: PostgresSettings
 
 
 def _hidden_rows(connection: psycopg.Connection[Any], settings: PostgresSettings, tables: list[str]) -> Iterator[Fault]:
-    """Tables whose policies filter what this role, or the connector's, reads.
+    """Tables whose policies filter the rows that this role, or the connector's, reads.
 
     The connector's role is the one that streams from the slot, and that of 0002_cdc.sql.
     """
@@ -135,7 +135,10 @@ def _untold_truncates(
 def _of_partitions(
     connection: psycopg.Connection[Any], settings: PostgresSettings, tables: list[str]
 ) -> Iterator[Fault]:
-    """Leaves of partitioned tables: Postgres logs a change as the leaf says, and nothing of a table is inherited."""
+    """Leaves of partitioned tables.
+
+    Postgres logs a change with the leaf's replica identity, and a leaf inherits none.
+    """
     rows = connection.execute(
         "SELECT c.relname, format('%%I.%%I', m.nspname, leaf.relname), leaf.relreplident::text, EXISTS (SELECT "
         "FROM pg_trigger t WHERE t.tgrelid = leaf.oid AND t.tgname = %s AND t.tgenabled <> 'D') "
