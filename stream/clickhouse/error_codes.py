@@ -1,7 +1,7 @@
 """ClickHouse's error codes, each sorted once: does it pass, is the installation at fault, or one row's content?
 
-The numbers are those of ClickHouse's src/Common/ErrorCodes.cpp (26.9). A code that stands in no table here counts as
-CONFIGURATION: the worker stops with the server's own words, because a retry that cannot succeed hides the cause.
+The numbers are those of ClickHouse's src/Common/ErrorCodes.cpp (26.9). A code outside these tables counts as
+CONFIGURATION. Then the worker stops with the server's own words, because a retry that cannot succeed hides the cause.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class Sort(enum.Enum):
     """What a writer or a reader does about an error."""
 
     PASSING = "passing"  # try the same statement again, with backoff
-    CONFIGURATION = "configuration"  # stop: somebody has to change the installation
+    CONFIGURATION = "configuration"  # stop: an operator has to change the installation
     DATA = "data"  # a value in the statement is refused
 
 
@@ -134,7 +134,7 @@ _DATA: dict[int, str] = {
     407: "DECIMAL_OVERFLOW",
     469: "VIOLATED_CONSTRAINT",
 }
-# Where the operator's next step is known.
+# Codes for which the operator's next step is known.
 _HINTS: dict[int, str] = {
     16: "run `scorestream schema apply`",
     60: "run `scorestream schema apply`",
@@ -161,9 +161,9 @@ def code_of(error: Exception) -> int | None:
 
 
 def sort(code: int | None, text: str) -> Sort:
-    """What an error means. Without a code nothing reached the server or came back, which passes.
+    """What an error means. An error without a code passes: the request or the answer was lost on its way.
 
-    Code 252 is two errors: too many parts passes when merges catch up; too many months in one block never does.
+    Code 252 is two errors. Too many parts passes when merges catch up; too many months in one block never does.
     """
     if code == 252 and _PARTITIONS_OF_BLOCK.search(text):
         return Sort.CONFIGURATION

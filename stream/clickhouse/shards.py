@@ -1,7 +1,7 @@
-"""The shards: one HTTP client for each call under way, kept open; what a failed call means (error_codes.py).
+"""The shards: one HTTP client for each call under way, kept open; errors by their code (error_codes.py).
 
-Enters: statements and queries, each for one shard by its number. Leaves: rows, or an error that names the shard.
-Never decides which shard a row belongs to.
+Enters: statements and queries, each for one shard by its number. Leaves: rows, or an error that names the shard. Never
+decides which shard a row belongs to.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from stream.sections import ClickHouseSettings
 T = TypeVar("T")
 Rows = Sequence[Sequence[Any]]
 
-PATIENCE_S = 1800.0  # limit of one call that passes over a whole table
+PATIENCE_S = 1800.0  # seconds for one call that reads a whole table
 _SYSTEM = re.compile(r"\[Errno \d+\] [A-Za-z ]+")
 _LATE = re.compile(r"Read timed out\. \(read timeout=([\d.]+)\)")
 _FAILURES = (ClickHouseError, urllib3.exceptions.HTTPError, OSError)
-_LONG_QUERY = {"max_query_size": 16 << 20}  # thousands of ids stand in one query
+_LONG_QUERY = {"max_query_size": 16 << 20}  # one query may carry thousands of ids
 
 
 class Shards:
     """All shards of the settings. For any thread, `with`-able.
 
     Args:
-        database: another than the settings' one (a shadow). It need not exist.
+        database: another than the settings' database (a shadow). It need not exist.
         patient: for passes over whole tables: a call may take half an hour.
-        timeout_s: limit of one call, where it is less than the settings' one.
+        timeout_s: limit of one call, where it is below the settings' limit.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Shards:
             settings: ClickHouse's settings for this query.
 
         Raises:
-            ClickHouseUnavailable, ClickHouseRefused: naming the shard.
+            ClickHouseUnavailable, ClickHouseRefused: the text names the shard.
         """
         with self.client(shard) as client:
             rows: Rows = client.query(
@@ -91,21 +91,21 @@ class Shards:
             return rows
 
     def command(self, shard: int, sql: str) -> None:
-        """Run a statement that has no rows. `{database}` in it is filled in; raises as `ask`."""
+        """Run a statement that returns no rows. `{database}` in it is filled in; raises as `ask`."""
         with self.client(shard) as client:
             client.command(self._filled(sql))
 
     def everywhere(
         self, query: str, values: Mapping[str, Any] | None = None, *, settings: Mapping[str, Any] | None = None
     ) -> list[tuple[Any, ...]]:
-        """The rows of a query on all shards, asked at the same time; each row has its shard's number before it."""
+        """The rows of a query on all shards, asked at the same time; each row starts with its shard's number."""
         answers = self.each(lambda shard: self.ask(shard, query, values, settings=settings))
         return [(shard, *row) for shard, rows in enumerate(answers) for row in rows]
 
     def each(self, call: Callable[[int], T], shards: Sequence[int] | None = None) -> list[T]:
-        """`call(shard)` for all shards, or these, at the same time.
+        """Run `call(shard)` for all shards, or for these, at the same time.
 
-        Raises the first error when all have ended.
+        The first error is raised when all calls have ended.
         """
         chosen = range(self.count) if shards is None else shards
         if len(chosen) == 1:
@@ -145,10 +145,10 @@ class Shards:
 
     @contextmanager
     def client(self, shard: int) -> Iterator[Any]:
-        """A clickhouse-connect client for one call; a call that fails closes it.
+        """A clickhouse-connect client for one call. When the call fails, the client is closed.
 
         Raises:
-            ClickHouseUnavailable, ClickHouseRefused: what the client raised, by the meaning of its error code.
+            ClickHouseUnavailable, ClickHouseRefused: the client's error, by the meaning of its code.
         """
         idle = self._idle[shard]
         client = None
@@ -166,12 +166,12 @@ class Shards:
         idle.append(client)
 
     def connect(self, shard: int) -> None:
-        """Open a client beforehand, which otherwise the next call waits for. Raises as `client`."""
+        """Open a client beforehand, so that the next call does not wait for it. Raises as `client`."""
         with self.client(shard):
             pass
 
     def where(self, shard: int) -> str:
-        """The shard, for texts."""
+        """The shard's name in texts."""
         return f"ClickHouse shard {shard} ({self.urls[shard]})"
 
     def close(self) -> None:
@@ -195,10 +195,10 @@ class Shards:
 
 
 def leave_pandas_out() -> None:
-    """Keep clickhouse-connect from importing pandas and numpy; for a process that indexes, not for an importer of this.
+    """Keep clickhouse-connect from importing pandas and numpy, in a process that indexes.
 
-    Rows are lists here. The client would import both, where they are installed, at its first insert, only to see that
-    the rows are no data frame: 80 MB and up to a second.
+    Importers of this package keep them. Rows are lists here. Yet the client would import both at its first insert, only
+    to see that the rows are no data frame. That costs 80 MB and up to a second.
     """
     vars(optional).setdefault("pd", None)
     vars(optional).setdefault("np", None)
@@ -209,11 +209,11 @@ def connect(settings: ClickHouseSettings, shard: int, *, database: str | None = 
 
     Args:
         shard: index into `settings.shards`.
-        database: the session's database; default: the one of the settings. It need not exist when `""` is given.
+        database: the session's database; default: that of the settings. With `""` it need not exist.
 
     Raises:
         ClickHouseUnavailable: the shard does not answer.
-        ClickHouseRefused: it does, and refuses (a wrong password, say).
+        ClickHouseRefused: the shard refuses, for example a wrong password.
     """
     url = urlsplit(settings.shards[shard])
     try:
@@ -238,7 +238,7 @@ def connect(settings: ClickHouseSettings, shard: int, *, database: str | None = 
 def shard_error(
     settings: ClickHouseSettings, shard: int, error: Exception
 ) -> ClickHouseUnavailable | ClickHouseRefused:
-    """What an error of the client means; the text names the shard, and the way out where it is known."""
+    """What an error of the client means. The text names the shard, and the way out where it is known."""
     text = _cause(error)
     told = f"ClickHouse shard {shard} ({settings.shards[shard]}): {text[:400]}"
     code = code_of(error)
@@ -249,7 +249,7 @@ def shard_error(
 
 
 def _cause(error: Exception) -> str:
-    """The first line of what the server said; of a lost connection only the operating system's words."""
+    """The first line of the server's answer; for a lost connection only the operating system's words."""
     text = str(error).strip() or type(error).__name__
     if late := _LATE.search(text):
         return f"no answer within {late.group(1)} s"
@@ -258,5 +258,5 @@ def _cause(error: Exception) -> str:
 
 
 def patient(settings: ClickHouseSettings) -> ClickHouseSettings:
-    """With the time that a pass over a whole table may take."""
+    """The settings with the time limit of a pass over a whole table."""
     return settings.model_copy(update={"timeout_s": max(settings.timeout_s, PATIENCE_S)})

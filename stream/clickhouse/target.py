@@ -1,6 +1,6 @@
 """ClickHouse over HTTP (clickhouse-connect): one client for each shard.
 
-Enters: rows column by column, already split by shard. Leaves: nothing before all shards have acknowledged all rows.
+Enters: rows column by column, already split by shard. Leaves: nothing until all shards have acknowledged all rows.
 Never decides which shard a row belongs to.
 """
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 INSERT_SETTINGS = {
     "async_insert": 0,
     "insert_deduplicate": 0,
-    # The blocks are sorted columns already, and a second thread only has to be woken.
+    # The blocks are sorted columns already, so a second thread would only cost its wake-up.
     "max_threads": 1,
     # A batch of a catch-up, a backfill or a replay has rows of all months. The server's limit is 100 months.
     "max_partitions_per_insert_block": 0,
@@ -41,18 +41,19 @@ _Asked = tuple[Sequence[str], Sequence[str] | None]  # scorecard ids, customers
 class ClickHouseTarget:
     """Writes to all shards at once.
 
-    Several threads may share it: inserts into one table of one shard go one after another, those that wait go
-    together, and so do the look-ups on a shard. A part costs ClickHouse the same for ten rows as for a thousand.
+    Several threads may share it. Inserts into one table of one shard run one after another, and waiting inserts are
+    joined into one. The same holds for look-ups on a shard. A part costs ClickHouse the same for ten rows as for a
+    thousand.
 
     Args:
-        shards: whoever opened them closes them.
-        callers: how many threads share it.
+        shards: the caller opened them and closes them.
+        callers: number of threads that share it.
     """
 
     def __init__(self, shards: Shards, *, callers: int = 1) -> None:
         self._shards = shards
         self._said_no_summary = False
-        self._known_layout: set[tuple[int, str]] = set()  # (shard, table) whose sort key was looked at
+        self._known_layout: set[tuple[int, str]] = set()  # (shard, table) whose sort key was checked
         self._inserts: dict[tuple[int, str], Together[_Columns, None]] = {
             (shard, table.target): Together(partial(self._insert, shard, table))
             for shard in range(shards.count)
@@ -67,21 +68,21 @@ class ClickHouseTarget:
         self._threads.shutdown(wait=True)
 
     def write(self, writes: Writes) -> None:
-        """Insert on all shards; returns when every one has acknowledged every row.
+        """Insert on all shards; returns when every shard has acknowledged every row.
 
         Raises:
-            ClickHouseUnavailable: a shard did not; some rows may be stored, and writing them again does no harm.
+            ClickHouseUnavailable: a shard did not answer. Some rows may be stored, and writing them again does no harm.
             ClickHouseRefused: a shard refused for good.
-            WriteMismatch: a shard stored some of the rows that it was sent.
+            WriteMismatch: a shard stored only some of the rows.
         """
         self._all([partial(self._inserts[shard, table.target], columns) for shard, table, columns in writes])
 
     def connect(self, table: Table) -> None:
-        """Make the clients for inserts into a table, which else the first insert waits for.
+        """Open the clients for inserts into a table, so that the first insert does not wait for them.
 
         Raises:
             ClickHouseUnavailable: a shard does not answer.
-            ClickHouseRefused: it does, and refuses.
+            ClickHouseRefused: a shard answers and refuses.
         """
         self._all([partial(self._inserts[shard, table.target], []) for shard in range(self._shards.count)])
 
@@ -90,7 +91,8 @@ class ClickHouseTarget:
 
         Args:
             ids: scorecard ids.
-            customers: under which their rows may stand: the sort key starts with the customer. None: under any.
+            customers: customers under which their rows may stand, because the sort key starts with the customer. None:
+                any.
         """
         if not ids or (customers is not None and not customers):
             return []
@@ -100,7 +102,7 @@ class ClickHouseTarget:
     def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:
         """(scorecard id, customer id, version) of the rows of both tables that have one of these versions.
 
-        Reads the whole column of versions: no index has it.
+        It reads the whole column of versions: no index has it.
         """
         if not versions:
             return []
@@ -124,14 +126,14 @@ class ClickHouseTarget:
         every = {scorecard_id for ids, _ in asked for scorecard_id in ids}
         under = None if any(customers is None for _, customers in asked) else {c for _, own in asked for c in own or ()}
         rows = self._standing_on(shard, every, under)
-        # A row under a customer that one did not ask for is no harm: it is one of that scorecard's all the same.
+        # A row under a customer of another caller does no harm: it is a row of that scorecard all the same.
         wanted = [{uuid_int(scorecard_id) for scorecard_id in ids} for ids, _ in asked]
         return [[row for row in rows if row.key.scorecard_id in own] for own in wanted]
 
     def _standing_on(self, shard: int, ids: Collection[str], customers: Collection[str] | None) -> list[Standing]:
-        # One query for both tables, and no FINAL: for some thousand rows by key it costs twice as much. Of equal
-        # versions ReplacingMergeTree keeps the row inserted last, and which that was cannot be seen: a row and a delete
-        # marker of one version count as a row. To mark it once more does no harm.
+        # One query serves both tables, without FINAL: for some thousand rows by key FINAL costs twice as much. Of equal
+        # versions ReplacingMergeTree keeps the row inserted last, and this query cannot see which that was. So a row
+        # and a delete marker of one version count as a row. Marking it once more does no harm.
         query = " UNION ALL ".join(
             f"SELECT '{table.target}', toString(customer_id), scorecard_id, {table.id}, "
             "toUnixTimestamp64Micro(event_time), max(_version) "
@@ -173,7 +175,8 @@ class ClickHouseTarget:
                     settings=INSERT_SETTINGS,
                 )
         finally:
-            columns.clear()  # the client's InsertContext is a cycle, and would hold them until the collector looks
+            # the client's InsertContext is a cycle, and would hold the columns until the collector runs
+            columns.clear()
         self._check(shard, table, rows, summary.summary.get("written_rows"))
         if self._shards.settings.log_inserts:
             took_ms = round((time.perf_counter() - began) * 1000, 1)
@@ -181,17 +184,17 @@ class ClickHouseTarget:
         return [None] * len(several)
 
     def _check_layout(self, shard: int, table: Table) -> None:
-        """Refuse a table whose sort key has not the exact event time: no marker would reach its old states.
+        """Refuse a table whose sort key lacks the exact event time: no marker would reach its old states.
 
         Raises:
-            ClickHouseRefused: with the way to tables of the present layout.
+            ClickHouseRefused: the text has the way to tables of the present layout.
         """
         rows = self._shards.ask(
             shard,
             "SELECT sorting_key FROM system.tables WHERE database = %(database)s AND name = %(table)s",
             {"database": self._shards.database, "table": table.target},
         )
-        for (key,) in rows:  # none: the insert itself says what is missing
+        for (key,) in rows:  # no such table: the insert itself says so
             if key != sorting_key(table):
                 raise ClickHouseRefused(
                     f"{self._shards.where(shard)}: {self._shards.database}.{table.target} is sorted by ({key}), not by "
@@ -203,10 +206,10 @@ class ClickHouseTarget:
             self._known_layout.add((shard, table.target))
 
     def _check(self, shard: int, table: Table, rows: int, stored: str | None) -> None:
-        """Compare what ClickHouse says that it stored with what it was sent.
+        """Compare the number of stored rows that ClickHouse reports with the number sent.
 
-        More is no fault: materialized views on the table count their own rows into the figure. A proxy may strip the
-        header; ClickHouse has answered 200 then, which it does after the insert only.
+        A higher number is no fault: materialized views on the table add their own rows to it. A proxy may strip the
+        header; then the 200 counts, which ClickHouse sends only after the insert.
         """
         told = self._shards.where(shard)
         name = f"{self._shards.database}.{table.target}"
@@ -216,13 +219,13 @@ class ClickHouseTarget:
                 log.warning("no summary header", extra={"shard": shard, "table": name, "likely": "a proxy strips it"})
             return
         if not int(stored):
-            # Seen of inserts into a table that just then refuses parts, or changes its name: nothing is stored.
+            # Seen when the table refuses parts, or changes its name, during the insert: nothing is stored.
             raise ClickHouseUnavailable(f"{told} acknowledged none of {rows} rows for {name}")
         if int(stored) < rows:
             raise WriteMismatch(f"{told}: sent {rows} rows to {name}, it says that it stored {stored}")
 
     def _all(self, jobs: list[Callable[[], T]]) -> list[T]:
-        """Run the jobs at the same time; the first error is raised when all have ended."""
+        """Run the jobs at the same time. The first error is raised when all have ended."""
         if len(jobs) == 1:
             return [jobs[0]()]
         futures = [self._threads.submit(job) for job in jobs]

@@ -1,4 +1,4 @@
-"""Calls of several threads that are made together, as one."""
+"""Joins the calls of several threads into one call."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ A = TypeVar("A")
 
 
 class Together(Generic[Q, A]):
-    """What is asked for while a call is under way waits for its end, and is then asked for in one call.
+    """Joins requests: those that arrive during a call wait for its end, and go into the next call together.
 
-    So there is never more than one call at a time, and the busier the callers, the fewer the calls for each: databases
-    call it group commit. A lone caller never waits.
+    So only one call runs at a time, and busy callers make fewer calls for each request. Databases call this group
+    commit. A lone caller never waits.
 
     Args:
-        call: takes what was asked for, in that order, and returns an answer for each. What it raises, all get.
+        call: takes the requests in order, and returns an answer for each. All callers get the error that it raises.
     """
 
     def __init__(self, call: Callable[[Sequence[Q]], Sequence[A]]) -> None:
@@ -28,12 +28,12 @@ class Together(Generic[Q, A]):
         self._turn = threading.Lock()
 
     def __call__(self, asked: Q) -> A:
-        """Returns or raises when a call that contained this has ended. For any thread."""
+        """Returns or raises when a call that contained this request has ended. For any thread."""
         own: Future[A] = Future()
         with self._lock:
             self._waiting.append((asked, own))
         with self._turn:
-            if not own.done():  # nobody took it along
+            if not own.done():  # no running call took this request along
                 self._run()
         return own.result()
 

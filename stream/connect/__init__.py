@@ -1,5 +1,5 @@
 """Debezium's connector: its configuration, and Kafka Connect's REST interface.
 
-Enters: settings and the connector's JSON. Leaves: the configuration to apply, and what Connect says of it. It never
-talks to Kafka or Postgres.
+Enters: settings and the connector's JSON. Leaves: the configuration to apply, and Connect's answers. It never talks to
+Kafka or Postgres.
 """

@@ -1,8 +1,8 @@
 """Settings + stream/connect/scorestream-source.json -> the connector's config.
 
-The JSON is a whole, valid config with the default names in it, in Kafka Connect's own form, so it also serves without
-this package. Keys that the settings determine are overridden here; a test holds the file equal to the defaults.
-Pure but for reading the file: the REST interface is stream/connect/rest.py.
+The JSON is a whole, valid config with the default names in it, in Kafka Connect's own form. So it also serves without
+this package. The settings override some of its keys; a test holds the file equal to the defaults. Pure but for reading
+the file: the REST interface is stream/connect/rest.py.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_secret(key: str) -> bool:
 
 
 def shown(key: str, value: str | None) -> str:
-    """A value fit for a terminal: secrets only where they are references."""
+    """A value fit for a terminal: secrets appear only as references."""
     if value is None:
         return "not set"
     return "(hidden)" if is_secret(key) and not _REFERENCE.fullmatch(value) else value
@@ -42,7 +42,7 @@ def config(settings: Settings) -> dict[str, str]:
 
     Raises:
         ConfigError: the file is missing or not a connector's JSON.
-        UsageError: a secret stands in it in the clear: Connect would keep it in a topic that many can read. Or the
+        UsageError: a secret stands in it in the clear, and Connect would keep it in a topic that many can read. Or the
             schema's name cannot be part of a topic's name.
     """
     path = settings.connect.config or DEFAULT_FILE
@@ -79,7 +79,7 @@ def overrides(settings: Settings) -> dict[str, str]:
             f"SCORESTREAM_POSTGRES_SOURCE_SCHEMA: {schema!r} has characters that no topic's name may have, or a dot; "
             "a schema may have letters, digits, _ and -"
         )
-    # Debezium quotes what it names itself, and compares the other keys with names that are not quoted.
+    # Debezium quotes the names of its own statements, and compares the other keys with unquoted names.
     heartbeat = f"{schema}.{HEARTBEAT}"
     # Kafka's and Debezium's names may hold dots, and both sides of these patterns are regular expressions.
     topic = f"{re.escape(kafka.topic_prefix)}\\.{re.escape(schema)}\\."
@@ -88,7 +88,8 @@ def overrides(settings: Settings) -> dict[str, str]:
         "slot.name": postgres.slot,
         "publication.name": postgres.publication,
         "table.include.list": ",".join([*(f"{schema}.{table}" for table in SOURCES), heartbeat]),
-        # A score that moves to another scorecard is then a delete in the one's partition and a create in the other's.
+        # With these keys, a score that moves to another scorecard is a delete in one partition and a create in the
+        # other.
         "message.key.columns": f"{re.escape(schema)}\\.{SCORE.source}:scorecard_id,{SCORE.id}",
         "signal.data.collection": f"{schema}.{SIGNAL}",
         "notification.sink.topic.name": settings.notifications_topic,

@@ -1,6 +1,6 @@
 """Kafka Connect's REST interface: validate, create or update, status, restart, pause, resume, stop, delete.
 
-Enters: settings and a config. Leaves: what Connect said. Never makes up a config (stream/connect/connector.py does).
+Enters: settings and a config. Leaves: Connect's answers. Never makes up a config (stream/connect/connector.py does).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import urllib3
 from stream.errors import ConnectError, Retry
 from stream.sections import ConnectSettings
 
-_AGAIN = {409, 503}  # the workers are rebalancing or starting: the same request is right in a moment
+_AGAIN = {409, 503}  # the workers are rebalancing or starting: the same request succeeds in a moment
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What Connect has against one field of a config; `value` is the one that was given."""
+    """Connect's objection to one field of a config; `value` is the rejected one."""
 
     name: str
     value: str | None
@@ -31,16 +31,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task of a connector, as Connect sees it."""
+    """A task of a connector, in Connect's view."""
 
     id: int
     state: str
     worker: str
-    trace: str | None = None  # of the exception that ended it
+    trace: str | None = None  # stack trace of the exception that ended it
 
     @property
     def cause(self) -> str | None:
-        """The last cause in the trace: it is what names the trouble, the outer ones only say that there is some."""
+        """The last cause in the trace. It names the fault; the outer exceptions only say that there is one."""
         if not self.trace:
             return None
         lines = self.trace.strip().splitlines()
@@ -60,7 +60,7 @@ class Status:
 
     @property
     def running(self) -> bool:
-        """The connector and at least one task run, and no task has failed."""
+        """Whether the connector and at least one task run, and no task has failed."""
         return self.state == "RUNNING" and bool(self.tasks) and all(task.state == "RUNNING" for task in self.tasks)
 
     @property
@@ -76,8 +76,8 @@ class Connect:
     """A client of one Connect cluster. `with`-able.
 
     Every method raises:
-        Retry: nobody answers, or the cluster is still busy with itself after `patience_s`.
-        ConnectError: Connect refused; the text holds its own words.
+        Retry: no worker answers, or the cluster is still rebalancing after `patience_s`.
+        ConnectError: Connect refused; the text quotes it.
     """
 
     def __init__(
@@ -112,11 +112,11 @@ class Connect:
         self._pool.clear()
 
     def plugins(self) -> dict[str, str]:
-        """Connector classes that the workers have -> their versions."""
+        """Connector classes of the workers -> their versions."""
         return {plugin["class"]: plugin.get("version", "") for plugin in self._call("GET", "/connector-plugins")}
 
     def validate(self, config: Mapping[str, str], *, name: str) -> list[Fault]:
-        """Field by field, what Connect and Debezium have against a config; it also tries to log in to Postgres."""
+        """Connect's and Debezium's objections to a config, field by field. Connect also tries to log in to Postgres."""
         kind = config["connector.class"].rpartition(".")[2]
         answer = self._call("PUT", f"/connector-plugins/{quote(kind)}/config/validate", body={**config, "name": name})
         faults = []
@@ -145,26 +145,26 @@ class Connect:
         return Status(answer["name"], connector["state"], connector["worker_id"], tasks, connector.get("trace"))
 
     def change(self, name: str, to: Literal["pause", "resume", "stop"]) -> None:
-        """Pause, resume or stop; Connect answers before it is done."""
+        """Pause, resume or stop. Connect answers before the change is complete."""
         self._call("PUT", f"/connectors/{quote(name, safe='')}/{to}")
 
     def restart(self, name: str, *, only_failed: bool) -> None:
-        """Restart the connector and its tasks, or those parts of it that failed."""
+        """Restart the connector and its tasks, or only the failed ones."""
         only = "true" if only_failed else "false"
         self._call("POST", f"/connectors/{quote(name, safe='')}/restart?includeTasks=true&onlyFailed={only}")
 
     def delete(self, name: str) -> bool:
-        """Delete the connector; its offsets, its slot and the topics stay. False: there was none."""
+        """Delete the connector; its offsets, its slot and the topics stay. False: it did not exist."""
         return self._call("DELETE", f"/connectors/{quote(name, safe='')}", missing_ok=True) is not None
 
     def offsets(self, name: str) -> dict[str, Any]:
-        """How far a connector with one source has read, as it committed that itself; {} before it has."""
+        """How far a connector with one source has read, by its own commits; {} before the first."""
         answer = self._call("GET", f"/connectors/{quote(name, safe='')}/offsets", missing_ok=True)
         found = (answer or {}).get("offsets") or [{}]
         return dict(found[0].get("offset") or {})
 
     def reset_offsets(self, name: str) -> None:
-        """Forget how far a stopped connector has read: when it starts again it begins with a snapshot."""
+        """Forget how far a stopped connector has read. When it starts again it begins with a snapshot."""
         self._call("DELETE", f"/connectors/{quote(name, safe='')}/offsets")
 
     def wait(self, name: str, *, state: str = "RUNNING", timeout_s: float = 60, settle_s: float = 1) -> Status:
@@ -173,10 +173,10 @@ class Connect:
         Args:
             state: Connect's word: RUNNING, PAUSED or STOPPED.
             timeout_s: limit of the wait.
-            settle_s: how long what is seen must hold; just after a change Connect still shows what was before it.
+            settle_s: how long the state must hold: just after a change Connect still shows the state before it.
 
         Raises:
-            ConnectError: a part failed (with its cause), or the time is over (with the state it is in).
+            ConnectError: a part failed (with its cause), or the time is over (with the present state).
         """
         start = since = self._clock()
         before: Status | None = None
@@ -195,7 +195,10 @@ class Connect:
             self._sleep(0.2)
 
     def _call(self, method: str, path: str, *, body: object = None, missing_ok: bool = False) -> Any:
-        """One request. Returns the decoded answer ({} for an empty one), None for 404 where that is fine."""
+        """Send one request.
+
+        Returns the decoded answer ({} for an empty one), or None for a 404 that the caller allows.
+        """
         deadline = self._clock() + self._patience_s
         where = f"Kafka Connect at {self._url}"
         while True:

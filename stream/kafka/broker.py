@@ -1,8 +1,9 @@
 """What Kafka says about a consumer group: offsets, members, and the time of the next message not yet indexed.
 
 Enters: settings. Leaves: plain values, for stream/monitor/lag.py. It joins no group and commits nothing.
-The time is read from the message itself: one message for each partition that is behind, again only when the partition's
-place has moved. Transaction markers and compacted gaps are passed over: the next message that exists counts.
+
+The time comes from the message itself: one message for each partition that is behind. It is read again only after the
+partition has moved. Transaction markers and compacted gaps are skipped: the next message that exists counts.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from stream.kafka.groups import Group
 from stream.kafka.offsets import TP
 from stream.sections import KafkaSettings
 
-READ_S = 2.0  # limit of reading the next messages of all partitions that moved
-# Of one partition: a batch of records. With less, the broker answers for one partition at a time.
+READ_S = 2.0  # limit for reading the next messages of all partitions that moved
+# For one partition: a batch of records. With less, the broker answers for one partition at a time.
 _FETCH_BYTES = 256 << 10
 
 
 class Offsets(NamedTuple):
-    """Of one partition. `committed` is None when the group never committed one."""
+    """Offsets of one partition. `committed` is None when the group never committed one."""
 
     start: int
     end: int
@@ -53,7 +54,7 @@ class Next(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long a topic keeps a message (seconds), and what is gone then. None = for ever."""
+    """How long a topic keeps a message (seconds), and what is gone afterwards. None = for ever."""
 
     seconds: float | None
     compacted: bool
@@ -72,7 +73,7 @@ _DECODER = msgspec.json.Decoder(_Stamped)
 
 @dataclass(slots=True)
 class _Known:
-    """The answer for an offset, and for an empty stretch the end up to which it holds."""
+    """The answer for an offset. For an empty stretch also the end up to which it holds."""
 
     offset: int
     end: int
@@ -134,7 +135,7 @@ class LagSource:
             client.close()
 
     def partitions(self, topics: Iterable[str]) -> list[TP]:
-        """All partitions of these topics; topics that do not exist are left out."""
+        """All partitions of these topics. Topics that do not exist are left out."""
         wanted = set(topics)
         with self._asking():
             found = self._admin.list_topics(timeout=self._timeout_s)
@@ -152,7 +153,7 @@ class LagSource:
         return found
 
     def ends(self, tps: Sequence[TP]) -> dict[TP, int]:
-        """The offset after the last that readers of committed transactions see."""
+        """The offset after the last message that readers of committed transactions see."""
         return self._list_offsets(tps, OffsetSpec.latest())
 
     def starts(self, tps: Sequence[TP]) -> dict[TP, int]:
@@ -160,7 +161,7 @@ class LagSource:
         return self._list_offsets(tps, OffsetSpec.earliest())
 
     def committed(self, group: str, tps: Sequence[TP]) -> dict[TP, int]:
-        """Committed offsets; partitions without one are missing."""
+        """Committed offsets. Partitions without one are missing."""
         # A consumer that never subscribes joins no group. (AdminClient.list_consumer_group_offsets kills the process by
         # a segmentation fault while the coordinator of the group is loading, as of confluent-kafka 2.16.)
         if group not in self._groups:
@@ -174,7 +175,7 @@ class LagSource:
     def offsets(self, group: str, tps: Sequence[TP], *, refresh_starts: bool = True) -> dict[TP, Offsets]:
         """Start, end and committed offset of each partition.
 
-        Ends are read first: whatever is committed afterwards covers them, so lag is never told that was not there.
+        Ends are read first. A commit that comes afterwards covers them, so the lag is never overstated.
         """
         ends = self.ends(tps)
         committed = self.committed(group, tps)
@@ -186,12 +187,12 @@ class LagSource:
         }
 
     def group(self, name: str) -> Group:
-        """Members and what they hold. A group that does not exist is DEAD."""
+        """Members of the group and their partitions. A group that does not exist is DEAD."""
         with self._asking():
             return kafka_groups.describe(self._admin, name, timeout_s=self._timeout_s)
 
     def delete_group(self, name: str) -> None:
-        """Delete a group with its committed offsets; one that does not exist is left alone.
+        """Delete a group with its committed offsets. A group that does not exist is no error.
 
         Raises:
             KafkaUnavailable: no broker answers, or the group has members.
@@ -234,7 +235,7 @@ class LagSource:
         return found
 
     def _read(self, ask: Mapping[TP, tuple[int, int]]) -> dict[TP, Next]:
-        """One message of each partition. What does not come in time waits, at an unknown time."""
+        """Read one message of each partition. A message that does not arrive in time waits, at an unknown time."""
         if self._reader is None:
             self._reader = Consumer(self._reader_options)
         reader = self._reader
@@ -255,7 +256,7 @@ class LagSource:
             return
         error = record.error()
         if error is None:
-            # What was produced after `end` was read is not part of this look; it is part of the next.
+            # Messages that were produced after `end` was read belong to the next look.
             found[tp] = Next(waiting=True, at=_time_of(record))
         elif error.code() == KafkaError._PARTITION_EOF:
             found[tp] = Next(waiting=False, at=None)
@@ -286,7 +287,7 @@ def _time_of(record: Any) -> float:
     if value:
         try:
             source = _DECODER.decode(value).source
-        except msgspec.DecodeError:  # somebody else's message: a dead letter to be
+        except msgspec.DecodeError:  # a message of another producer, which becomes a dead letter
             source = None
         if source is not None and source.ts_ms:
             return source.ts_ms / 1000
@@ -299,6 +300,6 @@ def _retention(options: Mapping[str, str]) -> Retention:
     if "delete" in policies:
         kept_ms = int(options.get("retention.ms", "-1"))
         return Retention(None if kept_ms < 0 else kept_ms / 1000, compacted)
-    # Compaction keeps the last state of each key for ever, and every single change for this long.
+    # Compaction keeps the last message of each key for ever, and every single change for this long.
     kept_ms = int(options.get("min.compaction.lag.ms", "0"))
     return Retention(kept_ms / 1000 if kept_ms > 0 else None, compacted)

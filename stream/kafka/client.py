@@ -12,11 +12,11 @@ from stream.sections import KafkaSettings
 
 
 def client_options(settings: KafkaSettings) -> dict[str, str | int]:
-    """librdkafka's options for where the brokers are and how to prove who we are; every client starts from these."""
+    """librdkafka's options for the brokers' addresses and this client's credentials. Every client starts from these."""
     options: dict[str, str | int] = {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": "scorestream",
-        "log_level": 2,  # an unreachable broker is an error of the caller, and no line of librdkafka on stderr
+        "log_level": 2,  # the caller reports an unreachable broker, so librdkafka prints no line to stderr
         "security.protocol": settings.security_protocol,
     }
     if settings.security_protocol.startswith("SASL"):
@@ -45,13 +45,13 @@ def unavailable(settings: KafkaSettings, what: str, error: KafkaException | Kafk
     return KafkaUnavailable(f"Kafka at {settings.bootstrap_servers}: {what}: {text}")
 
 
-MESSAGE_MAX_BYTES = 32 << 20  # largest message that is read or kept: a comment of some MB stands twice in an update
+MESSAGE_MAX_BYTES = 32 << 20  # largest message that is read or kept: an update carries a comment of some MB twice
 
 
 def arrived(consumer: Consumer, at_most: int, *, timeout_s: float) -> list[Message]:
-    """What has come: waits for the first message or event only. [] when nothing has within the time.
+    """The messages and events that have arrived. It waits for the first one only; [] when none arrives in time.
 
-    `consume` with a time waits until that has passed, unless there are as many as asked for.
+    `consume` with a timeout waits until the time is over, unless the full number of messages arrives.
     """
     first = consumer.poll(timeout_s)
     return [] if first is None else [first, *consumer.consume(at_most - 1, 0)]

@@ -1,8 +1,9 @@
 """Whether a group is so late that compaction may have removed changes before the group read them.
 
 Enters: the group's committed offsets, and the topics' options. Leaves: the partitions that are too late.
-Compaction keeps the last message of each key, and every single change for min.compaction.lag.ms only. A change of place
-that is followed by another change of its row is gone after that: only a comparison with Postgres finds it.
+
+Compaction keeps the last message of each key, and keeps every single change only for min.compaction.lag.ms. After that
+it may remove a change of place that another change of the row follows. Then only a comparison with Postgres finds it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from stream.kafka.offsets import TP
 
 
 def outrun(lag: LagSource, group: str, topics: Sequence[str]) -> dict[TP, float]:
-    """The partitions whose next message is older than every change is kept, with that message's age in seconds.
+    """The partitions whose next message is older than the compaction lag, with that message's age in seconds.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -27,7 +28,7 @@ def outrun(lag: LagSource, group: str, topics: Sequence[str]) -> dict[TP, float]
 
 
 def too_old(waiting: Mapping[TP, Next], kept: Mapping[str, Retention], *, now: float) -> dict[TP, float]:
-    """As `outrun`, from what the broker answered; `now` is Unix seconds."""
+    """As `outrun`, from the broker's answers; `now` is Unix seconds."""
     found = {}
     for tp, message in waiting.items():
         retention = kept.get(tp.topic)

@@ -2,7 +2,7 @@
 
 Enters: refused messages. Leaves: acknowledged letters, and letters as they lie in the topic. A letter is never changed
 or removed; stream/kafka/settled_letters.py knows which are open. No message goes back to the topic that it came from:
-there compaction would take it for the newest of its key, and remove the newer ones.
+compaction would keep it as the newest of its key, and remove newer ones.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from stream.pipeline.dead_letter import DeadLetter, Message, parse
 from stream.sections import KafkaSettings
 
 _TIMEOUT_S = 20.0
-_ANY_BYTES = 1_000_000_000  # librdkafka's own limit counts bytes before compression: the broker decides
+_ANY_BYTES = 1_000_000_000  # librdkafka's own limit counts bytes before compression; the broker decides instead
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A dead letter and where it lies."""
+    """A dead letter, and its position in the topic."""
 
     partition: int
     offset: int
     letter: DeadLetter
 
     def as_json(self, *, with_value: bool = False) -> dict[str, Any]:
-        """For `--json`; the message's content only when asked for."""
+        """The letter for `--json`; with the message's content only on demand."""
         at = self.letter.message
         shown: dict[str, Any] = {
             "offset": self.offset,
@@ -59,7 +59,7 @@ class Kept:
 
 
 def read(settings: Settings, *, reasons: Sequence[str] = (), topics: Sequence[str] = ()) -> Iterator[Kept]:
-    """All dead letters up to the present end, oldest first; those that match.
+    """All matching dead letters up to the present end, oldest first.
 
     Raises:
         KafkaUnavailable: no broker answered.
@@ -124,7 +124,7 @@ def _time(ms: int) -> str:
 
 
 def _text(value: bytes | None) -> Any:
-    """JSON as it is, text as text, other bytes as hex."""
+    """The bytes as JSON or text where they are such, otherwise as hex."""
     if value is None:
         return None
     try:
@@ -139,8 +139,8 @@ def _text(value: bytes | None) -> Any:
 class DeadLetterProducer:
     """Produces dead letters and waits until the broker has them.
 
-    A letter that is larger than the topic takes is kept without the message's value, which stays in the log that it
-    came from.
+    A letter above the topic's size limit is kept without the message's value. The value stays in the log that it came
+    from.
     """
 
     def __init__(self, settings: KafkaSettings, topic: str, *, timeout_s: float = 30) -> None:
@@ -158,10 +158,10 @@ class DeadLetterProducer:
         )
 
     def send(self, letters: Sequence[DeadLetter]) -> None:
-        """Returns when the broker has acknowledged all of them.
+        """Send the letters; returns when the broker has acknowledged all of them.
 
         Raises:
-            KafkaUnavailable: it has not, in time; sending again may leave duplicates, never a gap.
+            KafkaUnavailable: no acknowledgement in time; sending again may leave duplicates, never a gap.
         """
         too_large = self._send(letters)
         if too_large:
@@ -169,7 +169,7 @@ class DeadLetterProducer:
             self._send([letter.without_value() for letter in too_large], last=True)
 
     def _send(self, letters: Sequence[DeadLetter], *, last: bool = False) -> list[DeadLetter]:
-        """The letters that are larger than the topic takes; the others are acknowledged."""
+        """Send the letters, and return those above the topic's size limit; the broker has acknowledged the others."""
         failed: list[str] = []
         too_large: list[DeadLetter] = []
 
@@ -209,5 +209,5 @@ class DeadLetterProducer:
                 return
 
     def close(self) -> None:
-        """Nothing is left to send: `send` waits."""
+        """Close the producer. Nothing is left to send, because `send` waits."""
         self._producer.flush(self._timeout_s)

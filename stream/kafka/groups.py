@@ -1,8 +1,8 @@
-"""A consumer group as the brokers describe it: its state, its members, and what they hold.
+"""A consumer group as the brokers describe it: its state, its members, and their partitions.
 
-AdminClient.describe_consumer_groups would be the way, but a broker that goes away while it asks the group's coordinator
-aborts the whole process (an assertion in librdkafka, its issue 4605; seen with 2.16 at every restart of a broker). The
-older list_groups asks the brokers without that machinery. Its members come as the bytes of Kafka's consumer protocol.
+AdminClient.describe_consumer_groups would be the usual way. But it aborts the whole process when a broker goes away
+during the request (an assertion in librdkafka, its issue 4605; seen with 2.16 at every restart of a broker). The older
+list_groups has no such assertion. Its members come as the bytes of Kafka's consumer protocol.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Group:
 
 
 def describe(admin: AdminClient, name: str, *, timeout_s: float) -> Group:
-    """The group now; one that does not exist is DEAD.
+    """The present state of the group. A group that does not exist is DEAD.
 
     Raises:
         KafkaException: no broker answers.
@@ -67,7 +67,7 @@ def describe(admin: AdminClient, name: str, *, timeout_s: float) -> Group:
 def assigned(protocol: bytes) -> Iterator[TP]:
     """The partitions of a member's assignment (ConsumerProtocolAssignment: version, topics with partitions, user data).
 
-    Nothing for a member that has none yet, and for one of another protocol.
+    Empty for a member without an assignment, and for a member of another protocol.
     """
     try:
         _, topics = struct.unpack_from(">hi", protocol)

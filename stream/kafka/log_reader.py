@@ -1,8 +1,9 @@
-"""Stretches of the log, each read from a start to an end, with librdkafka. Joins no group; commits when told to.
+"""Stretches of the log, each read from a start to an end, with librdkafka. Joins no group; commits on request.
 
 Enters: partitions with offsets. Leaves: messages of one partition at a time, as stretches [start, end) of the log.
-The end of a partition is reached when its position is: compacted gaps, transaction markers and aborted messages before
-it are passed over without a message, told by librdkafka's end-of-partition events.
+
+A reader has reached a partition's end when its position has. Compacted gaps, transaction markers and aborted messages
+before the end bring no message. librdkafka's end-of-partition events say that they were passed.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from stream.kafka.offsets import TP
 from stream.pipeline.dead_letter import Message
 from stream.sections import KafkaSettings
 
-QUEUE_KBYTES = 12 << 10  # read ahead; what bounds a reader's memory besides the batches under way
+QUEUE_KBYTES = 12 << 10  # read-ahead, which bounds a reader's memory besides the batches under way
 log = logging.getLogger(__name__)
 
-# Told by librdkafka while it connects again.
+# librdkafka reports these while it connects again.
 _PASSING = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
@@ -38,7 +39,7 @@ _PASSING = frozenset(
         KafkaError.REQUEST_TIMED_OUT,
     }
 )
-_SHORT_S = 60.0  # an end that lies beyond the log is told after so long
+_SHORT_S = 60.0  # seconds after which an end beyond the log is an error
 
 
 class Stretch:
@@ -84,7 +85,7 @@ class Stretch:
         return self._keys
 
     def message(self, index: int) -> Message:
-        """The message whole, for a dead letter."""
+        """The whole message, for a dead letter."""
         found = self._messages[index]
         return Message(
             topic=self.topic,
@@ -97,7 +98,7 @@ class Stretch:
         )
 
     def only(self, wanted: Sequence[int]) -> Stretch:
-        """The same stretch with these of its messages only."""
+        """The same stretch with only these of its messages."""
         return Stretch(self.tp, [self._messages[index] for index in wanted], start=self.start, end=self.end)
 
 
@@ -105,9 +106,9 @@ class LogReader:
     """Reads stretches; `with`-able, for one thread.
 
     Args:
-        group: whose offsets `commit` sets and `committed` reads. Nobody may be a member of it.
-        follows: partitions are not let go at their ends, and are read beyond them; the next `add` only moves the end.
-            For who goes to the end of the log again and again: to begin a partition costs several requests.
+        group: group whose offsets `commit` sets and `committed` reads. It must have no members.
+        follows: keep partitions open at their ends; the next `add` only moves the end. For a reader that goes to the
+            end of the log again and again: to open a partition costs several requests.
 
     Every method raises KafkaUnavailable when the brokers do not answer.
     """
@@ -127,7 +128,8 @@ class LogReader:
                 "check.crcs": True,
                 "queued.min.messages": 100_000,
                 "queued.max.messages.kbytes": QUEUE_KBYTES,
-                "fetch.queue.backoff.ms": 10,  # a full queue is looked at again after so long, not after a second
+                # seconds until a full queue is looked at again; the default is one second
+                "fetch.queue.backoff.ms": 10,
                 "fetch.message.max.bytes": 512 << 10,
                 "fetch.wait.max.ms": 10 if follows else 50,
                 "receive.message.max.bytes": 4 * MESSAGE_MAX_BYTES,
@@ -136,7 +138,7 @@ class LogReader:
         self._position: dict[TP, int] = {}
         self._ends: dict[TP, int] = {}
         self._moved_at: dict[TP, float] = {}
-        self._known: set[str] = set()  # topics whose leaders were asked for
+        self._known: set[str] = set()  # topics whose leaders are known
 
     @property
     def reading(self) -> set[TP]:
@@ -144,7 +146,7 @@ class LogReader:
         return {tp for tp, position in self._position.items() if position < self._ends[tp]}
 
     def add(self, spans: Mapping[TP, tuple[int, int]]) -> None:
-        """Read these partitions, too, each from a start to an end; an empty span is at its end at once."""
+        """Read these partitions, too, each from a start to an end. An empty span is at its end at once."""
         fresh = []
         for tp, (start, end) in spans.items():
             if start >= end:
@@ -156,7 +158,7 @@ class LogReader:
             self._moved_at[tp] = time.monotonic()
         if fresh:
             with self._asking():
-                # Whose leader librdkafka does not know, it looks for once a second only.
+                # librdkafka looks for an unknown leader only once a second.
                 for topic in {tp.topic for tp in fresh} - self._known:
                     self._consumer.list_topics(topic, timeout=10)
                     self._known.add(topic)
@@ -172,7 +174,7 @@ class LogReader:
                 self._consumer.incremental_unassign([TopicPartition(*tp) for tp in held])
 
     def read(self, max_messages: int, *, timeout_s: float) -> list[Stretch]:
-        """What has come, one stretch for each partition; [] when nothing has within the time.
+        """Messages that have arrived, one stretch for each partition; [] when none arrives in time.
 
         Raises:
             UsageError: the log does not have the offsets (any more).
@@ -211,7 +213,7 @@ class LogReader:
         }
 
     def commit(self, offsets: Mapping[TP, int], *, metadata: Mapping[TP, str] | None = None) -> None:
-        """Commit for the group, with these metadata where there are some. Returns when the broker has them."""
+        """Commit offsets for the group, with their metadata where given. Returns when the broker has them."""
         if not offsets:
             return
         with self._asking():
@@ -272,7 +274,7 @@ class LogReader:
         return Stretch(tp, run, start=start, end=position)
 
     def _check_short(self) -> None:
-        """An end beyond the log's own is never reached: the topic was made anew, or lost its last messages."""
+        """Raise for an end beyond the log's own: the topic was created again, or lost its last messages."""
         now = time.monotonic()
         for tp, since in self._moved_at.items():
             if now - since < _SHORT_S or self._position[tp] >= self._ends[tp]:

@@ -1,12 +1,12 @@
-"""Marks in the metadata of committed offsets: what a worker may have begun behind the offset.
+"""Marks in the metadata of committed offsets: the messages that a worker may have begun behind the offset.
 
 Enters and leaves: the metadata text of one partition's committed offset.
 
-    clean          nothing behind the committed offset was ever begun
+    clean          no message behind the committed offset was ever begun
     (empty)        messages right behind the committed offset may have been begun
     begun@N[,M]    the same, and also messages right behind the offsets N and M, which a rewind has left behind
 
-A text that is none of these counts as empty: whoever commits without a mark makes the partition doubtful, never clean.
+Any other text counts as empty. So a commit without a mark makes the partition doubtful, never clean.
 """
 
 from __future__ import annotations
@@ -32,5 +32,5 @@ def mark(places: Iterable[int]) -> str:
 
 
 def after_rewind(committed: int, metadata: str) -> str:
-    """The metadata for a partition whose committed offset is moved elsewhere, from `committed` with `metadata`."""
+    """The metadata after a rewind moves the committed offset away from `committed`, which had `metadata`."""
     return CLEAN if metadata == CLEAN else mark([committed, *begun(metadata)])

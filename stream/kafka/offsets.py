@@ -1,8 +1,8 @@
 """Which offset of a partition may be committed: the lowest one whose message is not done yet.
 
-Enters: stretches of the log as they were fetched, [start, end), and word that one is done. Leaves: the offset to
-commit. Knows no client and no clock. Kafka's logs have holes (compaction, control records, aborted transactions), so
-offsets are never counted: a stretch begins where the one before it ended, whatever lies in between.
+Enters: fetched stretches of the log, [start, end), and the news that one is done. Leaves: the offset to commit. It
+knows no client and no clock. Kafka's logs have holes (compaction, control records, aborted transactions), so offsets
+are never counted. A stretch begins where the one before it ended, regardless of the holes in between.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class TP(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What is fetched and not done: how much waits in memory."""
+    """Messages that are fetched and not done, and their bytes in memory."""
 
     messages: int
     size: int  # bytes of keys and values
@@ -54,8 +54,8 @@ class _Stretch:
 
 @dataclass(slots=True)
 class _Partition:
-    base: int  # where the first stretch began
-    end: int  # where the latest ended
+    base: int  # start of the first stretch
+    end: int  # end of the latest stretch
     undone: dict[int, _Stretch] = field(default_factory=dict)  # by the offset of its last message
 
     def safe(self) -> int:
@@ -66,7 +66,7 @@ class Offsets:
     """The fetched and the finished stretches of all partitions that are ours.
 
     Example: [100, 200) and [200, 250) were fetched. While the first is under way, 100 is the offset to commit, even
-    when the second is done; once both are, it is 250, also where 249 was a transaction's marker.
+    when the second is done. Once both are done, it is 250, also where 249 was a transaction's marker.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Offsets:
         return None if known is None else known.end
 
     def fetched(self, tp: TP, *, start: int, end: int, last: int | None, messages: int = 0, size: int = 0) -> None:
-        """A stretch was fetched. `last` is the offset of its last message, None where it has none."""
+        """Record a fetched stretch. `last` is the offset of its last message, None for a stretch without messages."""
         known = self._partitions.setdefault(tp, _Partition(start, start))
         # After a step back (a seek to the committed offset) stretches overlap; each counts until it is done.
         known.end = end
@@ -97,7 +97,7 @@ class Offsets:
         held[1] += size
 
     def done(self, tp: TP, last: int) -> bool:
-        """The stretch whose last message has this offset is done; False when it is not known (any more)."""
+        """Record that the stretch whose last message has this offset is done; False when the stretch is unknown."""
         known = self._partitions.get(tp)
         stretch = None if known is None else known.undone.pop(last, None)
         if stretch is None:
@@ -106,7 +106,10 @@ class Offsets:
         return True
 
     def safe(self, tp: TP) -> int | None:
-        """The offset to commit: all before it is done. None when nothing was done since the partition became ours."""
+        """The offset to commit: all messages before it are done.
+
+        None when none is done since the partition became ours.
+        """
         known = self._partitions.get(tp)
         if known is None:
             return None
@@ -114,9 +117,9 @@ class Offsets:
         return safe if safe > known.base else None
 
     def settled(self, tp: TP) -> int | None:
-        """Where the partition stands when all that was fetched is done.
+        """The end of all fetched stretches, when all of them are done.
 
-        None when something is under way, or nothing was fetched since the partition became ours.
+        None when one is under way, or nothing was fetched since the partition became ours.
         """
         known = self._partitions.get(tp)
         return None if known is None or known.undone else known.end
@@ -126,7 +129,7 @@ class Offsets:
         return Held(*self._held.get(topic, (0, 0)))
 
     def forget(self, tps: Iterable[TP]) -> None:
-        """These partitions are not ours any more, or will be read again from their committed offsets."""
+        """Forget partitions that are not ours any more, or will be read again from their committed offsets."""
         for tp in tps:
             known = self._partitions.pop(TP(*tp), None)
             for stretch in known.undone.values() if known is not None else ():

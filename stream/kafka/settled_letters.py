@@ -1,7 +1,7 @@
 """Which dead letters are settled, and which are open. The letters themselves are never changed.
 
-Enters: letters that an operator or a redrive settled. Leaves: the state of each letter. Kept as ranges of offsets in a
-compacted topic, one message for each run of neighbours, so that 100,000 letters of one outage are one message.
+Enters: letters that an operator or a redrive settled. Leaves: the state of each letter. The states are ranges of
+offsets in a compacted topic, one message for each run of neighbours. So 100,000 letters of one outage are one message.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Settled:
     def state(self, kept: Kept) -> str:
         """`open`, or how the letter was settled last.
 
-        A letter that was refused after a settlement of its offset is another one: the topic was created again.
+        A letter that was refused after its offset was settled is another letter: the topic was created again.
         """
         runs = self._runs.get(kept.partition, [])
         found: Settlement | None = None
@@ -58,7 +58,7 @@ class Settled:
 
 
 def settled(settings: Settings) -> Settled:
-    """The settled letters; none where nothing was ever settled. Creates no topic.
+    """The settled letters; empty where none was ever settled. Creates no topic.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -68,10 +68,10 @@ def settled(settings: Settings) -> Settled:
 
 
 def settle(settings: Settings, letters: Iterable[tuple[int, int]], state: State) -> None:
-    """Settle letters, which are named by partition and offset. Returns when the broker has it.
+    """Settle letters, named by partition and offset. Returns when the broker has it.
 
     Raises:
-        KafkaUnavailable: it has not, in time; settling again changes nothing.
+        KafkaUnavailable: no acknowledgement in time; settling again changes nothing.
     """
     how = Settlement(state, int(time.time() * 1000))
     with StateTopic(settings.kafka, topic_of(settings)) as topic:

@@ -1,7 +1,7 @@
 """A compacted topic of few keys that holds the state of jobs: written by key, read to its end by any process.
 
 Enters: values by key. Leaves: the last value of each key. Every key has one writer, or one at a time under a lock, so
-the last value is the truth. What the values mean is not known here.
+the last value is the truth. It does not know what the values mean.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TIMEOUT_S = 20.0
 
 
 class Tail:
-    """The messages of partition 0 of a topic behind an offset, as far as there are any. For one thread.
+    """The messages of partition 0 of a topic behind an offset. For one thread.
 
     Every method raises KafkaUnavailable when the brokers do not answer.
     """
@@ -45,7 +45,7 @@ class Tail:
         self._consumer.assign([TopicPartition(topic, 0, offset)])
 
     def end(self) -> int:
-        """The offset of the next message that comes."""
+        """The offset of the next message to come."""
         try:
             marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_TIMEOUT_S)
         except KafkaException as error:
@@ -55,7 +55,7 @@ class Tail:
         return int(marks[1])
 
     def poll(self, timeout_s: float) -> list[Any]:
-        """What has come; waits for the first message so long, for no further one."""
+        """Messages that have arrived. It waits for the first one up to the limit, and for no further one."""
         found: list[Any] = []
         deadline = time.monotonic() + timeout_s
         batch = [self._consumer.poll(timeout_s)]
@@ -70,12 +70,12 @@ class Tail:
                     self._at = message.offset() + 1
                     found.append(message)
             left_s = deadline - time.monotonic()
-            # Ends of the partition are told, too: they are not what is waited for.
+            # End-of-partition events arrive, too, and do not count as messages.
             batch = self._consumer.consume(1_000, 0) if found or left_s <= 0 else [self._consumer.poll(left_s)]
         return found
 
     def all(self) -> Iterator[Any]:
-        """Everything up to the present end."""
+        """All messages up to the present end."""
         end, deadline = self.end(), time.monotonic() + _TIMEOUT_S
         while self._at < end:
             messages = self.poll(0.05)
@@ -90,10 +90,10 @@ class Tail:
 
 
 class StateTopic:
-    """One such topic. `with`-able, for one thread.
+    """A state topic. `with`-able, for one thread.
 
     Args:
-        create: create a topic that is missing; without it a missing topic has no values, and only `values` works.
+        create: create a missing topic. Without it a missing topic has no values, and only `values` works.
 
     Every method raises KafkaUnavailable when the brokers do not answer.
     """
@@ -108,7 +108,7 @@ class StateTopic:
         self._tail = Tail(settings, topic) if there else None
 
     def values(self) -> Mapping[str, bytes]:
-        """The last value of each key, as the topic has them now; a key whose last value is a tombstone is missing."""
+        """The last value of each key at present. A key whose last value is a tombstone is missing."""
         for message in self._tail.all() if self._tail is not None else ():
             key = (message.key() or b"").decode()
             if message.value() is None:
@@ -141,7 +141,7 @@ class StateTopic:
             raise unavailable(self._settings, f"topic {self._topic}", cause)
 
     def forget(self, name: str) -> None:
-        """Write tombstones for all keys of one job, which are `<name>/<what>`."""
+        """Write tombstones for all keys of one job, which are `<name>/<part>`."""
         self.put({key: None for key in self.values() if key.startswith(name + "/")})
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class StateTopic:
         self.close()
 
     def _ensure(self, options: Mapping[str, Any], replication_factor: int, *, create: bool) -> bool:
-        """Whether the topic is there, after creating it where that is wanted."""
+        """Whether the topic exists, after `create` had its effect."""
         admin = AdminClient(dict(options))
         try:
             if self._topic in admin.list_topics(timeout=_TIMEOUT_S).topics:

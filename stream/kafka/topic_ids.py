@@ -1,4 +1,4 @@
-"""The id of each topic: a topic that was deleted and created again has another one, and the same name.
+"""The id of each topic: a topic that was deleted and created again keeps its name and gets another id.
 
 Enters: names of topics. Leaves: their ids, and which of them have changed since the look before.
 """
@@ -20,7 +20,7 @@ class TopicIds:
     """Remembers the ids of some topics. For one thread.
 
     Args:
-        options: librdkafka's, as `stream.kafka.client.client_options` gives them.
+        options: librdkafka's options, from `stream.kafka.client.client_options`.
     """
 
     def __init__(self, options: Mapping[str, str | int], topics: Collection[str]) -> None:
@@ -29,7 +29,7 @@ class TopicIds:
         self._known: dict[str, str] = {}
 
     def changed(self) -> set[str]:
-        """The topics whose id is another one than at the look before. A topic that is missing has not changed yet.
+        """The topics whose id has changed since the look before. A missing topic does not count as changed.
 
         Raises:
             KafkaUnavailable: no broker answers.

@@ -1,6 +1,6 @@
-"""Topics: which there must be, with which options; making those that are missing. Changes none that is there.
+"""Topics: which ones must exist, with which options. It creates the missing ones, and changes no other.
 
-Enters: settings. Leaves: what was found and what was made. Never deletes a topic or alters one.
+Enters: settings. Leaves: what was found and what was created. Never deletes a topic or alters one.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from stream.kafka.client import client_options, unavailable
 from stream.tables import HEARTBEAT, SIGNAL, SOURCES
 
 _DAY_MS = 86_400_000
-# A comment of some megabytes stands in an update twice, before and after; the dead letter adds headers to the message.
+# An update carries a comment of some megabytes twice, before and after. The dead letter adds headers to the message.
 _MAX_MESSAGE = 32 << 20
 _MAX_DEAD_LETTER = 33 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it must be. `options` are Kafka's topic configs; those of the broker hold for what is not named."""
+    """A topic as it must be. `options` are Kafka's topic configs; the broker's defaults hold for all others."""
 
     name: str
     partitions: int
@@ -34,20 +34,20 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A wanted topic and what there is of it."""
+    """A wanted topic, and its state on the brokers."""
 
     topic: Topic
     state: Literal["missing", "created", "present", "differs"]
-    partitions: int | None = None  # that it has
+    partitions: int | None = None  # options of the existing topic
     differences: tuple[str, ...] = field(default=())
-    warnings: tuple[str, ...] = field(default=())  # what works, and loses messages when a broker is lost
+    warnings: tuple[str, ...] = field(default=())  # a setting that works, and loses messages when a broker is lost
 
 
 def wanted(settings: Settings) -> tuple[Topic, ...]:
-    """All topics of this configuration: the rows', and those that Debezium and the pipeline write beside them."""
+    """All topics of this configuration: those of the rows, and those that Debezium and the pipeline write."""
     compacted = {"cleanup.policy": "compact"}
     rows = compacted | {
-        # Whoever is behind by less than this (a stopped worker, a rewind) still sees every single change.
+        # A consumer that is behind by less than this (a stopped worker, a rewind) still sees every single change.
         "min.compaction.lag.ms": str(settings.kafka.min_compaction_lag_s * 1000),
         "max.message.bytes": str(_MAX_MESSAGE),
     }
@@ -55,7 +55,7 @@ def wanted(settings: Settings) -> tuple[Topic, ...]:
     passing = {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}
     return (
         *(Topic(settings.topic(table), settings.kafka.partitions, rows) for table in SOURCES),
-        Topic(settings.dead_letter_topic, 1, kept),  # until somebody has looked at them
+        Topic(settings.dead_letter_topic, 1, kept),  # kept until an operator has looked at them
         Topic(settings.notifications_topic, 1, passing),
         Topic(settings.topic(HEARTBEAT), 1, compacted),
         Topic(settings.topic(SIGNAL), 1, passing),
@@ -65,7 +65,7 @@ def wanted(settings: Settings) -> tuple[Topic, ...]:
 
 
 def inspect(settings: Settings, *, timeout_s: float = 20) -> list[Found]:
-    """How the topics stand, in the order of `wanted`.
+    """The state of the topics, in the order of `wanted`.
 
     Raises:
         KafkaUnavailable: no broker answered within the time.
@@ -74,11 +74,11 @@ def inspect(settings: Settings, *, timeout_s: float = 20) -> list[Found]:
 
 
 def ensure_topics(settings: Settings, *, timeout_s: float = 20) -> list[Found]:
-    """Make the topics that are missing; what is there stays as it is, and its differences are told.
+    """Create the missing topics. Existing topics stay as they are; their differences are returned.
 
     Raises:
         KafkaUnavailable: no broker answered within the time.
-        UsageError: the brokers refused to make one (its replication factor is above their number, or no permission).
+        UsageError: the brokers refused to create one (its replication factor is above their number, or no permission).
     """
     client = _client(settings)
     before = _inspect(client, settings, timeout_s)
@@ -106,7 +106,10 @@ def durability(brokers: int, replicas: int, min_in_sync: int) -> list[str]:
 
 
 def wrong_partitions(found: Iterable[Found]) -> list[str]:
-    """One line for each topic with another number of partitions than the settings say: nothing can work with those."""
+    """One line for each topic with another number of partitions than the settings say.
+
+    Nothing works with such topics.
+    """
     return [
         f"topic {each.topic.name} has {each.partitions} partitions, not {each.topic.partitions}"
         for each in found
@@ -168,7 +171,7 @@ def _create(client: AdminClient, topics: list[Topic], replication_factor: int, t
         try:
             future.result()
         except KafkaException as error:
-            # Somebody else, Connect for one, made it in the meantime.
+            # Another process, such as Connect, created it meanwhile.
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 refused.append(f"{name}: {error.args[0].str()}")
     if refused:

@@ -2,11 +2,11 @@
 
     topic --stream/live/transport.py--> take_batches --> index(batches) --> ack --> Faust commits, in between
 
-`take_batches` and not Faust's `noack_take`, which counts Faust's messages where we count records; wakes up every
-`within`, also when nothing happens; hands a message over at the end of such a period, however long the message has
-waited already; and never hands over anything for `within=0`.
+`take_batches` replaces Faust's `noack_take`, which counts Faust's messages where this worker counts records.
+`noack_take` also wakes up every `within` seconds, even when nothing happens. It hands a message over only at the end of
+such a period, and with `within=0` it never does.
 
-An exception of an agent ends the process, and what it was working on is not acknowledged.
+An exception of an agent ends the process, and the messages under way are not acknowledged.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from stream.live.transport import BatchConsumer, BatchSchema
 log = logging.getLogger(__name__)
 
 STOP_S: Final = 9.5  # from the signal to the end of the process, which is promised within 10 s
-FAILED_S: Final = 1.0  # to the end of a process that could not even start: Faust may wait for ever for its own threads
-FINISH_S: Final = 6.0  # of these, for the batches under way
+FAILED_S: Final = 1.0  # to the end of a process that failed to start: Faust may wait for ever for its own threads
+FINISH_S: Final = 6.0  # part of it for the batches under way
 
 Index = Callable[[Sequence[RecordBatch], Any], Awaitable[None]]  # the batches, and what was prepared of them or None
 Prepare = Callable[[Sequence[RecordBatch]], Awaitable[Any]]
@@ -66,7 +66,7 @@ class LiveApp:
         """Call `index` with the batches of a topic, one list after the other. When it returns they are acknowledged.
 
         Args:
-            prepare: called with a full list while the one before is being indexed; what it returns goes to `index`.
+            prepare: called with a full list while the one before is being indexed; its result goes to `index`.
             patience: a list closes at this multiple of the configured age.
         """
 
@@ -112,7 +112,7 @@ class LiveApp:
         self._stopping.append(callback)
 
     def on_revoked(self, callback: Callable[[set[TP]], None]) -> None:
-        """Called in the event loop's thread when partitions were taken away; some may come back at once."""
+        """Called in the event loop's thread after partitions were taken away; some may come back at once."""
         self.app.on_partitions_revoked.connect(_signal(callback))
 
     def on_assigned(self, callback: Callable[[set[TP]], None]) -> None:
@@ -120,7 +120,7 @@ class LiveApp:
         self.app.on_partitions_assigned.connect(_signal(callback))
 
     def still_ours(self, batch: RecordBatch) -> bool:
-        """True when the batch's partition has been ours ever since it was fetched. From any thread."""
+        """Whether the batch's partition has been ours ever since it was fetched. From any thread."""
         return self._consumer.still_ours(batch)
 
     def progress(self) -> dict[TP, Progress]:
@@ -136,7 +136,7 @@ class LiveApp:
         """Run until SIGTERM, SIGINT or an error; returns the exit code: 0, or the error's `exit_code`, or 1.
 
         At the signal fetching stops, batches under way are finished and committed, and the group is left. The process
-        ends `STOP_S` seconds after the signal even if something hangs, and also when the caller does, afterwards.
+        ends `STOP_S` seconds after the signal even if a thread hangs, also in code that the caller runs afterwards.
         """
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
@@ -158,7 +158,7 @@ class LiveApp:
         return code
 
     def crash(self, error: BaseException) -> None:
-        """End the process with a non-zero exit; nothing that is under way is acknowledged. In the loop's thread."""
+        """End the process with a non-zero exit. Batches under way are not acknowledged. In the loop's thread."""
         if self._error is None:
             self._error = error
             log.critical("stopped", extra={"cause": f"{type(error).__name__}: {error}"})
@@ -177,7 +177,7 @@ class LiveApp:
 
     async def _fail(self, error: Exception) -> NoReturn:
         if self._stop_began:
-            # It was asked to end, and could not finish what it had: that will be fetched again.
+            # It was asked to end, and could not finish its batches in time. The next worker fetches them again.
             log.warning("not finished, not committed", extra={"cause": f"{type(error).__name__}: {error}"})
             self._consumer.abandoned = True
         else:
@@ -194,7 +194,7 @@ class LiveApp:
             return
         self._stop_began = True
         end = threading.Timer(within_s, self._end_process, [within_s])
-        end.daemon = True  # it outlives `run` on purpose: threads that hang would keep the interpreter from its end
+        end.daemon = True  # it outlives `run` on purpose: hanging threads would keep the interpreter from ending
         end.start()
         for callback in self._stopping:
             callback()
@@ -214,12 +214,12 @@ class _Worker(faust.Worker):  # type: ignore[misc]
         super()._schedule_shutdown(signal)
 
     def on_worker_shutdown(self) -> None:
-        """Called before Faust stops what it has started, also when it could not start (no broker)."""
+        """Called before Faust stops its services, also when it could not start (no broker)."""
         self.live._begin_stop(STOP_S if self.live._joined else FAILED_S)
         super().on_worker_shutdown()
 
     async def _sentinel_task(self) -> None:
-        """The last that the loop does. Faust's sleeps for a second, though everything has stopped."""
+        """The last task of the loop. Faust's own sleeps for a second, though everything has stopped."""
 
 
 def _signal(callback: Callable[[set[TP]], None]) -> Callable[..., Awaitable[None]]:

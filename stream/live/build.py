@@ -19,7 +19,7 @@ from stream.live.record_batch import BatchScheduler
 from stream.live.transport import SCHEME, register
 from stream.sections import KafkaSettings
 
-COMMIT_INTERVAL_S: Final = 0.25  # a replay beside live sees by the commits how late live is, and slows down
+COMMIT_INTERVAL_S: Final = 0.25  # by these commits a replay sees how late live is, and slows down
 PARTITION_FETCH_BYTES: Final = 1 << 20
 
 
@@ -63,20 +63,20 @@ def build_app(settings: Settings) -> LiveApp:
     app = faust.App(
         settings.kafka.group,
         **faust_broker_options(settings.kafka),
-        broker_client_id=client_id(),  # so every lag tool tells which worker
+        broker_client_id=client_id(),  # so every lag tool shows which worker it is
         autodiscover=False,
         datadir=str(settings.state_dir),
         store="memory://",
-        web_enabled=False,  # the pages are stream/web's
+        web_enabled=False,  # stream/web serves the pages
         processing_guarantee="at_least_once",
         topic_disable_leader=True,
-        topic_allow_declare=False,  # the topics are the connector's
+        topic_allow_declare=False,  # the connector owns the topics
         topic_partitions=settings.kafka.partitions,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=PARTITION_FETCH_BYTES,
-        consumer_metadata_max_age_ms=30_000,  # how soon a topic is found that the connector creates later
+        consumer_metadata_max_age_ms=30_000,  # how soon Faust finds a topic that the connector creates later
         broker_max_poll_records=settings.batch.max_messages,
-        # A worker that waits for Postgres gives up by itself before the group takes it for dead.
+        # A worker that waits for Postgres gives up by itself before the group declares it dead.
         broker_max_poll_interval=settings.retry.give_up_s + 300,
         broker_session_timeout=settings.kafka.session_timeout_s,
         broker_heartbeat_interval=settings.kafka.session_timeout_s / 6,
@@ -84,7 +84,7 @@ def build_app(settings: Settings) -> LiveApp:
         broker_commit_interval=COMMIT_INTERVAL_S,
         broker_check_crcs=True,
         stream_wait_empty=True,  # transport.py bounds the wait
-        # Back-pressure is transport.py's, by records and bytes. The queue only must not be full before that.
+        # Back-pressure is transport.py's, by records and bytes. The queue must only not be full before that.
         stream_buffer_maxsize=8 * settings.batch.max_messages,
         stream_recovery_delay=0.0,
         ConsumerScheduler=BatchScheduler,
@@ -94,7 +94,10 @@ def build_app(settings: Settings) -> LiveApp:
 
 
 class _NoTables(TableManager):  # type: ignore[misc]
-    """Faust's waits a second, before it joins the group, for tables that may still be declared: there are none."""
+    """Faust's service waits a second for tables that may still be declared, before it joins the group.
+
+    There are none.
+    """
 
     async def on_start(self) -> None:
         if not self.should_stop:

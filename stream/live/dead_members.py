@@ -1,11 +1,11 @@
 """Members of the consumer group whose process is dead: the next worker on the host makes them leave.
 
-A worker that was killed stays a member until its session times out, and until then its partitions stand still.
-But the one that is started in its place can know that it is dead: the client id names the process, where that number
-means something, and there is no such process any more. So a crash costs a start, not a session's timeout.
+A killed worker stays a member until its session times out, and until then its partitions stand still. The worker that
+is started in its place can know that it is dead. The client id names the process and the place where that number is
+valid, and the number is free. So a crash costs a start, not a session's timeout.
 
-Enters: the members of the group. Leaves: a LeaveGroup for each that is dead for certain. What cannot be told (another
-host, another container, a number that was given out again) is left to the timeout.
+Enters: the members of the group. Leaves: a LeaveGroup for each that is dead for certain. Uncertain cases (another host,
+another container, a reused number) are left to the timeout.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _PATIENCE_S = 5.0
 
 
 def client_id() -> str:
-    """`scorestream-<host>-<process id>[-<tag>]`: what lag tools show of this process, and what `is_dead` reads."""
+    """`scorestream-<host>-<process id>[-<tag>]`: lag tools show it, and `is_dead` reads it."""
     parts = [_PREFIX, socket.gethostname(), str(os.getpid())]
     return "-".join([*parts, tag] if (tag := _where()) else parts)
 
 
 def is_dead(other: str) -> bool:
-    """Whether this client id is that of a process which is gone for certain."""
+    """Whether the process of this client id is gone for certain."""
     tag = _where()
     if not tag:
         return False
@@ -64,9 +64,9 @@ async def make_the_dead_leave(coordinator: Any) -> int:
 
 
 def _where() -> str:
-    """Where process numbers mean the same: this boot of this kernel, this container. Empty when that cannot be told.
+    """Where process numbers mean the same: this boot of this kernel, this container. Empty when that is unknown.
 
-    The name of the host alone won't do: two containers on the host's network have it in common, and so may two hosts.
+    The host's name alone is not enough: two containers on the host's network share it, and so may two hosts.
     """
     try:
         boot = (_PROC / "sys" / "kernel" / "random" / "boot_id").read_text("ascii")

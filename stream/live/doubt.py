@@ -1,4 +1,4 @@
-"""What a worker that died may have begun, and how much this worker may leave begun itself.
+"""Which messages a dead worker may have begun, and how many this worker may leave begun itself.
 
 Enters: where a predecessor may have begun messages, and every batch that is delivered. Leaves: which batches are in
 doubt, and the mark (stream/kafka/marks.py) that each commit carries. Pure: it knows no client and no clock.
@@ -34,18 +34,18 @@ class Doubts:
         self._ends: dict[TP, int] = {}
 
     def take_over(self, begun: Mapping[TP, Begun], *, most: int) -> None:
-        """Forget all that was known; doubt what these predecessors may have begun."""
+        """Forget all stretches, and doubt the messages that these predecessors may have begun."""
         self._left = {tp: dict.fromkeys(each.places, most) for tp, each in begun.items()}
         self._ends = {tp: each.end for tp, each in begun.items()}
 
     def forget(self, tps: Iterable[TP]) -> None:
-        """These partitions begin again with another log: no offset of before means anything."""
+        """Forget partitions that begin again with another log: their old offsets mean nothing."""
         for tp in tps:
             self._left.pop(tp, None)
             self._ends.pop(tp, None)
 
     def meets(self, tp: TP, batch: RecordBatch) -> bool:
-        """Whether the batch may hold messages that a predecessor began. Its messages count as delivered."""
+        """Whether a predecessor may have begun messages of the batch. Its messages count as delivered."""
         found = False
         for place, left in self._left.get(tp, {}).items():
             if left <= 0 or batch.start >= self._ends[tp] or batch.end <= place:
@@ -76,13 +76,13 @@ class Uncommitted:
         self._counts[tp.topic] = self._counts.get(tp.topic, 0) + messages
 
     def committed(self, tp: TP, offset: int) -> None:
-        """The brokers have this offset."""
+        """Record that the brokers have this offset."""
         stretches = self._stretches.get(tp, deque())
         while stretches and stretches[0][0] <= offset:
             self._counts[tp.topic] -= stretches.popleft()[1]
 
     def forget(self, tps: Iterable[TP]) -> None:
-        """These partitions are not ours any more, or will be read again from their committed offsets."""
+        """Forget partitions that are not ours any more, or will be read again from their committed offsets."""
         for tp in tps:
             for _, messages in self._stretches.pop(TP(*tp), ()):
                 self._counts[tp.topic] -= messages

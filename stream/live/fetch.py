@@ -1,8 +1,7 @@
 """Records out of aiokafka, a Kafka batch at a time: 5 times as fast as one by one.
 
-Enters: what the fetcher of aiokafka has got from the brokers. Leaves: a RecordBatch for each partition. It reads
-attributes of aiokafka that are not public, as the transport of Faust does; tests/integration/live/test_app.py is
-what notices when they change.
+Enters: the bytes that aiokafka's fetcher got from the brokers. Leaves: a RecordBatch for each partition. It reads
+private attributes of aiokafka, as Faust's transport does. tests/integration/live/test_app.py notices when they change.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from stream.live.dead_members import make_the_dead_leave
 from stream.live.doubt import Begun
 from stream.live.record_batch import RecordBatch
 
-# Most bytes that are fetched, or taken from what was fetched, at once. A larger message arrives all the same (KIP-74).
+# Most bytes that are fetched, or taken from the fetched ones, at once. A larger message arrives all the same (KIP-74).
 FETCH_BYTES: Final = 16 << 20
-# How long the broker holds back an empty answer. One request for a broker is under way at a time, so a partition that
-# was left out of it, because its records were still being taken, waits that long. Faust's own value is 1500.
+# How long the broker holds back an empty answer. Only one request for a broker is under way at a time. A partition
+# whose records were still being taken is left out of it, and waits for the answer. Faust's own value is 1500.
 FETCH_WAIT_MS: Final = 50
-RETRY_BACKOFF_MS: Final = 500  # aiokafka says in the log when it tries again: with its own 100, a screen every second
+RETRY_BACKOFF_MS: Final = 500  # aiokafka logs each retry: with its own 100 ms that fills a screen every second
 POLL_S: Final = 0.01
 
 
@@ -39,8 +38,8 @@ class _Member(AIOKafkaConsumer):  # type: ignore[misc]
     """Knows since when it has not heard from its group; makes members leave whose process is dead.
 
     Attributes:
-        heard_at: when the last heartbeat was sent that the group answered as usual, by the monotonic clock. Up to the
-            session's timeout after it no other worker can have been given the partitions.
+        heard_at: when the last heartbeat was sent that the group answered normally, by the monotonic clock. Until the
+            session's timeout after it, no other worker can have been given the partitions.
     """
 
     heard_at: float = float("-inf")
@@ -48,7 +47,7 @@ class _Member(AIOKafkaConsumer):  # type: ignore[misc]
     async def start(self) -> None:
         await super().start()
         coordinator = self._coordinator
-        await make_the_dead_leave(coordinator)  # before it joins: the group would wait for them
+        await make_the_dead_leave(coordinator)  # before it joins, because the group would wait for them
         heartbeat = coordinator._do_heartbeat
 
         async def noted() -> bool:
@@ -62,20 +61,20 @@ class _Member(AIOKafkaConsumer):  # type: ignore[misc]
 
 
 class _Open:
-    """A fetch's answer for one partition that is being taken, some records at a time."""
+    """A fetch's answer for one partition, taken some records at a time."""
 
     __slots__ = ("rest", "result")
 
     def __init__(self, result: FetchResult) -> None:
         self.result = result
-        # aiokafka's own way through the records is not taken: a generator that makes a cycle, and holds them after us
+        # aiokafka's own iterator is not used: its generator makes a cycle, which keeps the records in memory
         result._partition_records._records_iterator = None
         self.rest: list[Any] = []  # decoded, and above the limit of the last time
 
     def take(self, limit: int) -> list[Any]:
         """The next records, at most `limit` and at most about FETCH_BYTES of them; [] at a stretch without any.
 
-        Does what aiokafka's PartitionRecords does record by record in Python: checks the CRC, leaves out control
+        It does in one step what aiokafka's PartitionRecords does record by record. It checks the CRC, skips control
         records and aborted transactions, and moves the position.
         """
         source = self.result._partition_records
@@ -141,8 +140,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
-        # By range, topics with equal numbers of partitions are given out alike: the worker with scorecards[7] has
-        # scores[7], too. Faust's own choice without tables, round-robin, does not see to that.
+        # The range assignor gives topics with equal numbers of partitions out alike: the worker with scorecards[7] has
+        # scores[7], too. Faust's own choice without tables is round-robin, which does not.
         self._assignor = RangePartitionAssignor
         return _Member(
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
@@ -175,11 +174,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     @property
     def silent_s(self) -> float:
-        """How long the group has not been heard from. From any thread."""
+        """Seconds since the group was last heard from. From any thread."""
         return time.monotonic() - float(self._ensure_consumer().heard_at)
 
     async def commit_clean(self, offsets: Mapping[TP, int]) -> None:
-        """Commit that nothing after these offsets was begun. Best effort: without it they are only in doubt."""
+        """Commit that no message after these offsets was begun. Best effort: if it fails, they are only in doubt."""
         await self.call_thread(self._commit_clean, dict(offsets))
 
     async def _commit_clean(self, offsets: dict[TP, int]) -> None:
@@ -191,7 +190,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 await consumer.commit(marked)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit, each offset with its mark; False when the partitions belong to another worker by now."""
+        """Commit each offset with its mark; False when the partitions belong to another worker by now."""
         consumer = self._ensure_consumer()
         assigned = self.assignment()
         marked = {
@@ -212,11 +211,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return True
 
     async def take_over(self) -> dict[TP, Begun]:
-        """What a predecessor that died may have processed and not committed, up to the log's present end.
+        """Which messages a dead predecessor may have processed and not committed, up to the log's present end.
 
-        Only partitions where that is so: one that was given up in order has `CLEAN` at its committed offset. That mark
-        is taken away here, before anything of the partition is fetched, and an offset is committed where none is: from
-        now on this worker is the one that may die.
+        Only for partitions in doubt: one that was given up in order has `CLEAN` at its committed offset. This call
+        takes that mark away before any message of the partition is fetched, and commits an offset where there is none.
+        From now on this worker is the one that may die.
         """
         found: dict[TP, Begun] = await self.call_thread(self._take_over)
         return found
@@ -231,7 +230,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         if new:
             opened |= {tp: OffsetAndMetadata(o, "") for tp, o in (await consumer.beginning_offsets(new)).items()}
         if opened:
-            with contextlib.suppress(CommitFailedError):  # not ours any more: we are asked again after the rebalance
+            with contextlib.suppress(CommitFailedError):  # not ours any more: Faust asks again after the rebalance
                 await consumer.commit(opened)
         left = {tp: (known.offset, *begun(known.metadata or "")) for tp, known in at.items() if tp not in opened}
         ends = await consumer.end_offsets(list(left)) if left else {}
@@ -240,12 +239,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         }
 
     def highwater(self, tp: TP) -> int:
-        """The end of what can be read: open transactions are not."""
+        """The end of the readable log. Open transactions lie behind it."""
         end = self._ensure_consumer().last_stable_offset(tp)
         return -1 if end is None else int(end)
 
     def position_now(self, tp: TP) -> int | None:
-        """Where aiokafka reads on, without asking anybody. From any thread."""
+        """The offset at which aiokafka reads on. It asks no broker. From any thread."""
         assignment = self._assignment_now()
         if assignment is None or tp not in assignment.tps:
             return None
@@ -268,7 +267,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> dict[TP, RecordBatch]:
-        """All that is there of the active partitions, after at most `timeout` seconds. A batch may have no records."""
+        """Records of the active partitions, after at most `timeout` seconds. A batch may have no records."""
         if not self.consumer.flow_active:
             return {}
         fetcher = consumer._fetcher
@@ -305,7 +304,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                     del fetcher._records[tp]
                 continue
             result = fetcher._records[tp]
-            if not isinstance(result, FetchResult):  # an error of this partition: raise it, but not before what we have
+            # an error of this partition: raise it after the records that arrived
+            if not isinstance(result, FetchResult):
                 if taken:
                     break
                 del fetcher._records[tp]

@@ -19,20 +19,20 @@ async def take_batches(
     max_bytes: int = 2 * FETCH_BYTES,
     busy: Callable[[], asyncio.Future[None] | None] = lambda: None,
 ) -> AsyncIterator[list[Any]]:
-    """Faust events, each with a RecordBatch, that are to be processed together. None is acknowledged.
+    """Faust events, each with a RecordBatch, to be processed together. None is acknowledged.
 
-    Yields when they hold `max_messages` messages or `max_bytes`, or the first was fetched `max_age_s` ago and no other
-    is there. More than `max_messages` only where one event alone has more.
+    It yields when they hold `max_messages` messages or `max_bytes`. It also yields when the first was fetched
+    `max_age_s` ago and no other is there. A list exceeds `max_messages` only when one event alone does.
 
     Args:
-        busy: what ends with the work on the list before, or None; until it has ended only a full list is yielded.
+        busy: the awaitable that ends with the work on the list before, or None. Until then only a full list is yielded.
     """
     stream.enable_acks = False
     queue = stream.channel.queue
     values = aiter(stream)
 
     async def following() -> Any:
-        # Not cancelled when time is up, for that would end the stream: it is kept for the next list.
+        # The task is not cancelled when time is up, for that would end the stream. The next list takes its result.
         return None if await anext(values, None) is None else stream.current_event
 
     pending: asyncio.Task[Any] | None = None
@@ -55,7 +55,7 @@ async def take_batches(
                     before = busy()
                     if left <= 0 and queue.empty() and before is None:
                         break
-                    # What is queued arrives at once, unless a rebalance takes it away.
+                    # Queued events arrive at once, unless a rebalance takes them away.
                     await asyncio.wait(
                         {pending} if before is None else {pending, before},
                         timeout=1.0 if before is not None or not queue.empty() else left,
@@ -80,6 +80,6 @@ async def take_batches(
 
 
 async def ack(stream: Any, events: Sequence[Any]) -> None:
-    """These events are done: their offsets may be committed."""
+    """Acknowledge these events: their offsets may be committed."""
     for event in events:
         await stream.ack(event)

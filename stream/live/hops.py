@@ -1,6 +1,6 @@
 """The hops of a batch that was just acknowledged: Postgres -> Kafka -> worker -> ClickHouse, as a metric.
 
-Enters: record batches. Only a few messages of each are decoded again, and only as far as their commit time.
+Enters: record batches. Leaves: samples. It decodes only a few messages of each batch again, up to their commit time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from stream import metrics
 from stream.live.record_batch import RecordBatch
 
-SAMPLE = 20  # messages of a batch; 20 decode in less than 0.1 ms
+SAMPLE = 20  # messages of a batch; decoding 20 takes less than 0.1 ms
 
 
 class _Origin(msgspec.Struct):
@@ -29,7 +29,7 @@ _DECODER = msgspec.json.Decoder(_Stamped)
 
 
 def observe(batches: Sequence[RecordBatch], *, mode: str) -> None:
-    """Observe the hops of an even sample of the messages; those without a commit time are left out."""
+    """Observe the hops of an even sample of the messages. Messages without a commit time are left out."""
     step = -(-sum(map(len, batches)) // SAMPLE) or 1
     stamps = [
         (commit_ms, record.timestamp)

@@ -23,7 +23,7 @@ from stream.wiring import Clients
 
 
 class TableIndexer:
-    """Processes the batches of one source table, in a thread of its own; in another it decodes the next ones.
+    """Processes the batches of one source table in a thread of its own. Another thread decodes the next batches.
 
     Args:
         clients: of this table alone; closed with it.
@@ -55,7 +55,7 @@ class TableIndexer:
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"index-{table}")
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix=f"ahead-{table}")
-        self._thread.submit(self._connect, target)  # while the group is joined; the first batch waits behind it
+        self._thread.submit(self._connect, target)  # while the group is joined; the first batch waits for it
 
     async def prepare(self, batches: Sequence[RecordBatch]) -> Prepared:
         """Decode batches that were taken together, while others are being processed."""
@@ -71,7 +71,7 @@ class TableIndexer:
         self._clients.close()
 
     def _connect(self, target: ClickHouseTarget) -> None:
-        with suppress(ScorestreamError):  # the first batch meets the same error, and handles it
+        with suppress(ScorestreamError):  # the first batch meets the same error, and reports it
             self._clients.source.connect()
             for table in TARGETS:
                 if table.source == self.table:

@@ -1,4 +1,4 @@
-"""RecordBatch: the records that were fetched of one partition at once; and the order in which batches are delivered."""
+"""RecordBatch: the records of one fetch of a partition; and the order in which batches are delivered."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from stream.pipeline.dead_letter import Message
 
 
 class RecordBatch:
-    """Records of one partition, in order, as they are in the log.
+    """Records of one partition, in the order of the log.
 
     Attributes:
         start, end: the positions in the log before and after them; end may lie beyond the last record's offset + 1.
         fetched_at: time.monotonic() when they were taken from the fetched bytes.
-        generation: of the consumer group, then.
+        generation: generation of the consumer group at that time.
         in_doubt: a predecessor that died may have begun to process these records.
     """
 
@@ -78,7 +78,7 @@ class RecordBatch:
         return self._keys
 
     def message(self, index: int) -> Message:
-        """The message whole, for a dead letter."""
+        """The whole message, for a dead letter."""
         record = self.records[index]
         return Message(
             topic=self.topic,
@@ -92,7 +92,10 @@ class RecordBatch:
 
 
 class BatchScheduler:
-    """Faust's ConsumerScheduler: what order fetched records are delivered in. By partition; each list stays whole."""
+    """The order in which fetched records are delivered, as Faust's ConsumerScheduler.
+
+    Each partition's list stays whole.
+    """
 
     def iterate(self, records: Mapping[TP, Any]) -> Iterator[tuple[TP, Any]]:
         """(partition, its records), topic by topic in turn, so that no topic waits for all partitions of another."""

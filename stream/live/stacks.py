@@ -1,4 +1,4 @@
-"""What every thread and task is waiting for, as text for the log."""
+"""The stack of every thread and task, as text for the log."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _title(task: asyncio.Task[Any]) -> str:
 
 
 def _awaited(awaited: Any) -> list[tuple[FrameType, int]]:
-    """The frames of a coroutine and of all that it waits for in turn; Task.get_stack tells the outermost only."""
+    """The frames of a coroutine and of all that it waits for in turn; Task.get_stack has only the outermost."""
     frames: list[tuple[FrameType, int]] = []
     while awaited is not None:
         kind = next((kind for kind in ("cr", "ag", "gi") if hasattr(awaited, f"{kind}_frame")), None)
@@ -42,7 +42,7 @@ def _awaited(awaited: Any) -> list[tuple[FrameType, int]]:
             if (frame := getattr(awaited, f"{kind}_frame")) is not None:
                 frames.insert(0, (frame, frame.f_lineno))
             awaited = getattr(awaited, "gi_yieldfrom" if kind == "gi" else f"{kind}_await")
-        else:  # a step of an async generator does not say whose it is
+        else:  # a step of an async generator does not name the generator
             awaited = next((held for held in gc.get_referents(awaited) if hasattr(held, "ag_frame")), None)
     return frames
 

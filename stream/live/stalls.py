@@ -1,4 +1,4 @@
-"""Which partitions stand still: looks at the group, one after another, remembered. Pure."""
+"""Which partitions stand still: remembers looks at the group, one after another. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GROUP: Final = TP("", -1)  # stands for the worker as a whole while it has no as
 
 
 class Tries:
-    """Counts the tries of steps in long batches: what tells a batch that retries an outage from one that hangs.
+    """Counts the tries of steps in long batches. They tell a batch that retries an outage from one that hangs.
 
     Args:
         limit_s: the watchdog's limit; a batch is long when it has been under way for a quarter of it.
@@ -28,11 +28,11 @@ class Tries:
         self._began = clock()
 
     def batch(self) -> None:
-        """A batch begins."""
+        """Note that a batch begins."""
         self._began = self._clock()
 
     def watch(self, retry: Retrying) -> Retrying:
-        """The same retrier; each try of a step is counted. Short batches count by their offsets."""
+        """The same retrier, which counts each try of a step. Short batches show progress by their offsets."""
 
         def watched(step: Callable[[], T], /) -> T:
             def tried() -> T:
@@ -71,7 +71,7 @@ class Stalls:
         self._still: dict[TP, _Still] = {}
 
     def look(self, seen: Mapping[TP, Seen], *, elapsed_s: float) -> dict[TP, float]:
-        """Seconds without progress of the partitions where something waits.
+        """Seconds without progress, of the partitions where messages wait.
 
         Args:
             seen: all partitions that are ours now.
@@ -82,21 +82,21 @@ class Stalls:
             if not now.waiting:
                 continue
             held = self._still.get(tp)
-            # More messages are no progress: all but the end must have stood.
+            # New messages are no progress: all values but the end must be unchanged.
             same = held is not None and held.seen._replace(end=0) == now._replace(end=0)
             still[tp] = _Still(now, held.for_s + elapsed_s if held is not None and same else 0.0)
         self._still = still
         return {tp: held.for_s for tp, held in still.items()}
 
     def forget(self) -> None:
-        """Nothing is known any more: every count starts again."""
+        """Start every count again, because nothing is known any more."""
         self._still = {}
 
 
 def see(
     progress: Mapping[TP, Progress], ends: Mapping[TP, int], committed: Mapping[TP, int], tries: Mapping[str, int]
 ) -> dict[TP, Seen]:
-    """What the worker and the brokers say, put together.
+    """Combine the states of the worker and of the brokers.
 
     Args:
         committed: of the group, as the brokers have it: Faust takes a commit for done also when it failed.

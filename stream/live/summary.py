@@ -23,7 +23,7 @@ EVERY_S: Final = 10.0
 
 @dataclass(slots=True)
 class _Sums:
-    """Of one topic since its last line. Times in seconds."""
+    """Sums of one topic since its last line. Times in seconds."""
 
     batches: int = 0
     took_s: float = 0.0
@@ -48,7 +48,7 @@ class Summary:
         self._thread = threading.Thread(target=self._run, name="summary", daemon=True)
 
     def add(self, done: Done, batches: Sequence[RecordBatch], *, took_s: float) -> None:
-        """One list of batches is written."""
+        """Add one list of written batches."""
         topic, outcomes = done.ledger.topic, done.ledger.totals()
         messages = sum(done.ledger.consumed.values())
         lag_ms = max(0, int(time.time() * 1000) - min(done.commit_ms)) if done.commit_ms else 0
@@ -72,7 +72,7 @@ class Summary:
             log.debug("batch", extra=own | {"took_ms": round(took_s * 1000)} | stages)
 
     def write(self) -> None:
-        """Write the lines of what was added since the last ones."""
+        """Write the lines for the sums since the last ones."""
         with self._lock:
             sums, self._sums = self._sums, {}
         for topic, own in sorted(sums.items()):

@@ -1,19 +1,22 @@
-"""Kafka for Faust by the list: one Faust message is all records that were fetched of a partition, not one record.
+"""Kafka for Faust by the list: one Faust message is all records of one fetch of a partition, not one record.
 
     aiokafka's fetcher --faust_fetch--> RecordBatch --BatchScheduler--> conductor --> queue of the agent
-                                                    Offsets <--fetched, done--> commit
+                                         Offsets <--fetched, done--> commit
 
-Faust spends about 100 us on every message of its own; a list of records is one such message. What differs from Faust's
-own aiokafka transport, beside that:
+Faust spends about 100 us on every message of its own; a list of records is one such message. This transport differs
+from Faust's own aiokafka transport in more ways:
 
 - The offset to commit is the lowest one not done (stream/kafka/offsets.py), and reaches past control records.
+
 - Fetching stops by records and bytes that are under way for each topic. Faust would count its messages, and sleep for
   a second when all partitions are full.
-- Waiting for batches under way, when partitions are revoked or the process ends, is bounded.
-- A partition that is given up with nothing under way is marked so, in the metadata of its committed offset. Without
-  that mark the worker that takes it over learns which messages its predecessor may have begun (`RecordBatch.in_doubt`).
 
-Enters: bytes of topics. Leaves: RecordBatch. It never decodes a message, and commits nothing that is not acknowledged.
+- Waiting for batches under way is bounded, when partitions are revoked or the process ends.
+
+- A partition that is given up with no batch under way is marked so, in the metadata of its committed offset. Without
+  that mark the next worker learns which messages its predecessor may have begun (`RecordBatch.in_doubt`).
+
+Enters: bytes of topics. Leaves: RecordBatch. It never decodes a message, and commits only acknowledged messages.
 """
 
 from __future__ import annotations
@@ -39,9 +42,9 @@ from stream.live.record_batch import RecordBatch
 log = logging.getLogger(__name__)
 
 SCHEME: Final = "batches"  # batches://host:port
-HELD_BYTES: Final = 64 << 20  # fetching of a topic stops when so much of it is under way
-HEARD: Final = 0.75  # share of the session's timeout after a heartbeat in which the group has not given up this worker
-FULL_POLL_S: Final = 0.01  # how often the other topics are looked at while one is full
+HELD_BYTES: Final = 64 << 20  # fetching of a topic stops when this many bytes of it are under way
+HEARD: Final = 0.75  # share of the session's timeout after a heartbeat within which the group keeps this worker
+FULL_POLL_S: Final = 0.01  # how often the other topics are read while one is full
 
 
 class BatchSchema(faust.Schema):  # type: ignore[misc]
@@ -55,25 +58,26 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
-    """Faust's consumer: what is delivered, what may be committed, when fetching stops."""
+    """Faust's consumer: which messages are delivered, which may be committed, when fetching stops."""
 
-    finish_s: float = 7.0  # how long batches under way are waited for
+    finish_s: float = 7.0  # limit of the wait for batches under way
     hold_messages: int = 20_000  # fetching of a topic stops when this many of its messages are under way
     # Fetching of a topic stops when this many of its messages are delivered and not committed: commits may stall.
     uncommitted_messages: int = 40_000
     commit_messages: int = (
         10_000  # a commit is due when this many of a topic are acknowledged: else commits set the pace
     )
-    doubt_messages: int = 50_000  # the most a worker has begun of one partition: the limit, and one fetch beyond it
+    # the most messages of one partition that a worker has begun: the limit, and one fetch beyond it
+    doubt_messages: int = 50_000
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._doubts = Doubts()  # the thread that Faust's own start makes asks them
+        self._doubts = Doubts()  # the thread that Faust's own start makes asks the brokers
         super().__init__(*args, **options)
         self.offsets = Offsets()
-        self.abandoned = False  # true when what is under way will not be acknowledged: do not wait for it
+        self.abandoned = False  # true when the batches under way will not be acknowledged: do not wait for them
         self._room = asyncio.Event()
         self._ours: frozenset[TP] = frozenset()
-        self._since: dict[TP, int] = {}  # partition -> generation since which it is ours without a break
+        self._since: dict[TP, int] = {}  # partition -> the generation since which it is ours without a break
         self._generation = -1
         self._again: dict[TP, tuple[int, int]] = {}  # where a partition was fetched again, and how often
         self._uncommitted = Uncommitted()
@@ -83,7 +87,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         thread.mark = self._doubts.mark
         return thread
 
-    # What is delivered
+    # Delivery
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch once and deliver; called by Faust in a loop."""
@@ -140,7 +144,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             await asyncio.wait_for(self._room.wait(), timeout_s)
 
     def _follows(self, tp: TP, start: int) -> bool:
-        """False when records before `start` were taken from aiokafka and never delivered: fetch them again.
+        """Whether the batch follows the last one. False when aiokafka lost records before `start`: fetch them again.
 
         Faust cancels its fetcher now and then, also while it waits for records that are on their way.
         """
@@ -150,7 +154,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         told = {"topic": tp.topic, "partition": tp.partition, "from": expected, "to": start}
         at, tries = self._again.get(tp, (expected, 0))
         self._again[tp] = (expected, tries + 1 if at == expected else 1)
-        if at == expected and tries == 3:  # it is no use: the log itself begins later now
+        if at == expected and tries == 3:  # no use fetching again: the log itself begins later now
             log.error("messages are gone from the log", extra=told)
             return True
         log.warning("fetching again", extra=told)
@@ -165,7 +169,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self._thread.seek(driver.ensure_aiokafka_TP(tp), 0)
 
     def _restart(self, tp: TP, expected: int | None, start: int) -> None:
-        """The partition's log is another one, or has lost its end: no offset of before means anything.
+        """Read a partition from its start: its log is another one, or has lost its end. Its old offsets mean nothing.
 
         Batches under way are still processed. Their acknowledgement counts for nothing, as after a rebalance.
         """
@@ -186,7 +190,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._doubts.forget([tp])
 
     def _look_for_lost(self, wanted: set[TP]) -> None:
-        """After a fetch that brought nothing: each record that aiokafka has given was delivered or is lost."""
+        """After a fetch without records, look for lost ones: aiokafka's records are either delivered or lost."""
         for tp in wanted:
             position = self._thread.position_now(tp)
             if position is not None and self._expected(tp) is not None and self._follows(tp, position):
@@ -196,7 +200,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Where the partition's next batch must start; None when that is not known yet."""
         if (end := self.offsets.end(tp)) is not None:
             return end
-        # Faust has sought the committed offset before it fetches; where nothing is committed, it begins anywhere.
+        # Faust has sought the committed offset before it fetches. Where none is committed, it begins anywhere.
         committed: int | None = self._committed_offset[tp]
         return self._thread.began_at(tp) if committed is None else committed
 
@@ -218,10 +222,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             generation_id=batch.generation,
         )
 
-    # What may be committed
+    # Commits
 
     def ack(self, message: ConsumerMessage) -> bool:
-        """A batch is done. One of an earlier generation counts for nothing: its partition has been read again since."""
+        """Record that a batch is done.
+
+        One of an earlier generation counts for nothing: its partition was read again since.
+        """
         if message.generation_id != self.app.consumer_generation_id:
             message.acked = True
             self._unacked_messages.discard(message)
@@ -243,7 +250,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 yield FaustTP(*tp)
 
     def _new_offset(self, tp: TP) -> int | None:
-        self._settle(tp)  # what Faust acknowledged without asking `ack`
+        self._settle(tp)  # messages that Faust acknowledged without `ack`
         return self.offsets.safe(tp)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
@@ -255,10 +262,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return did
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Nothing: positions tell what was skipped, see stream/kafka/offsets.py."""
+        """Does nothing: positions show the gaps (stream/kafka/offsets.py)."""
 
     async def wait_empty(self) -> None:
-        """Wait until the batches that agents have taken are done, but not for ever; then commit."""
+        """Wait a limited time until the agents' batches are done; then commit."""
         deadline = time.monotonic() + self.finish_s
         while not self.abandoned and self._unacked_messages and (left := deadline - time.monotonic()) > 0:
             await self._wait_for_room(min(left, 0.1))
@@ -274,7 +281,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         # Before the end of what a predecessor may have begun, the doubt is handed on.
         await self._thread.commit_clean({tp: at for tp, at in settled.items() if not self._doubts.at(TP(*tp), at)})
 
-    # Whose partitions
+    # Ownership
 
     async def perform_seek(self) -> None:
         await super().perform_seek()
@@ -284,13 +291,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             log.info("taken over from a worker that died", extra={"partitions": len(taken)})
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        await super().on_partitions_revoked(revoked)  # waits for what is under way, and commits
+        await super().on_partitions_revoked(revoked)  # waits for batches under way, and commits
         self.offsets.forget(revoked)
         self._uncommitted.forget(revoked)
         self._ours = frozenset()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        # A generation that we were not part of may have written to the partition.
+        # Another member may have written to the partition in a generation without this worker.
         known = self._since if generation_id == self._generation + 1 else {}
         self._since = {TP(*tp): known.get(TP(*tp), generation_id) for tp in assigned}
         self._ours = frozenset(self._since)
@@ -303,9 +310,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_assigned(assigned, generation_id)
 
     def still_ours(self, batch: RecordBatch) -> bool:
-        """True when the partition has been ours ever since the batch was fetched. From any thread.
+        """Whether the partition has been ours ever since the batch was fetched. From any thread.
 
-        A process that was asleep, or cut off, does not know yet what it has lost; but it has not heard from its group.
+        A process that slept, or was cut off, does not know yet what it has lost. But it has not heard from its group.
         """
         heard = self._thread.silent_s < HEARD * self.app.conf.broker_session_timeout
         return heard and batch.tp in self._ours and self._since[batch.tp] <= batch.generation

@@ -1,12 +1,12 @@
-"""The stall watchdog: messages wait, and for too long nothing moves. Then it says what it sees and ends the process.
+"""The stall watchdog: when messages wait and nothing moves for too long, it logs what it sees and ends the process.
 
     brokers: ends, commits of the group --\\
     worker: positions, tries ---------------> Stalls --too long--> log: assignment, offsets, stacks --> crash --> _exit
 
-A thread of its own with a Kafka client of its own (librdkafka), so that neither a blocked event loop, nor aiokafka, nor
-a step that never returns can silence it. An outage is not a stall: a try that fails and is tried again is progress of a
-kind (the retrier gives up by itself), and while no broker answers nothing is known. Time that the whole process
-slept (SIGSTOP, a paused machine) does not count either.
+It has a thread and a Kafka client (librdkafka) of its own. So a blocked event loop, a hanging aiokafka and a step that
+never returns cannot silence it. An outage is not a stall. A try that fails and is tried again counts as progress, since
+the retrier gives up by itself. While no broker answers nothing is known. Time that the whole process slept (SIGSTOP, a
+paused machine) does not count either.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Watchdog:
     """The thread. `close` it before the process ends in good order.
 
     Args:
-        source: asks the brokers; of its thread alone from `start` on.
+        source: asks the brokers; used by this thread alone after `start`.
         limit_s: how long messages may wait while nothing moves.
         tries: the counts of Tries, by topic.
     """
@@ -88,7 +88,7 @@ class Watchdog:
             except KafkaUnavailable:
                 metrics.WATCHDOG_LOOKS.labels("unknown").inc()
                 self._stalls.forget()
-            except Exception:  # it reads what other threads write; one look less does no harm
+            except Exception:  # it reads what other threads write, and can miss a look without harm
                 log.warning("watchdog: could not look", exc_info=True)
                 metrics.WATCHDOG_LOOKS.labels("failed").inc()
             else:
@@ -98,7 +98,7 @@ class Watchdog:
                     return
 
     def _look_at_ids(self) -> None:
-        """A topic that was deleted and created again is read from its start; its old offsets mean nothing."""
+        """Read a topic that was deleted and created again from its start; its old offsets mean nothing."""
         if changed := self._ids.changed():
             log.error("topics were deleted and created again", extra={"topics": ",".join(sorted(changed))})
             self._live.restart_topics(changed)
@@ -114,7 +114,7 @@ class Watchdog:
             committed = source.committed(self._group, list(progress)) if progress else {}
             self._seen = see(progress, ends, committed, self._tries())
         else:
-            # Not in the group (yet): another worker may do the work, but a rebalance takes less time.
+            # Not in the group (yet). Another worker may do the work, but a rebalance takes less time than the limit.
             self._seen = {GROUP: Seen(None, None, sum(ends.values()), 0)}
         still = self._stalls.look(self._seen, elapsed_s=elapsed_s)
         metrics.WATCHDOG_STILL.set(max(still.values(), default=0.0))
@@ -122,12 +122,12 @@ class Watchdog:
         late = {tp: for_s for tp, for_s in still.items() if for_s >= self._limit_s}
         if not late or GROUP in late:
             return late
-        # Transaction markers and holes at the end are no messages.
+        # Transaction markers and holes at the end are not messages.
         behind = {tp: (self._seen[tp].committed or 0, self._seen[tp].end) for tp in late}
         return {tp: late[tp] for tp, following in source.next_messages(behind).items() if following.waiting}
 
     def _progress(self) -> Mapping[TP, Progress]:
-        if self._live.app._consumer is None:  # `progress` would make it, in the wrong thread
+        if self._live.app._consumer is None:  # `progress` would create it, in the wrong thread
             return {}
         return self._live.progress()
 
@@ -137,7 +137,7 @@ class Watchdog:
         self._say()
         loop = self._live.app.loop
         loop.call_soon_threadsafe(self._live.crash, error)
-        # It may well be the loop that hangs, or the threads that it waits for.
+        # The hanging part may be the loop, or the threads that it waits for.
         time.sleep(EXIT_S)
         log.critical("watchdog: the worker does not end by itself: ending at once, without a commit")
         for stream in (*(handler for handler in logging.getLogger().handlers), sys.stdout, sys.stderr):

@@ -92,7 +92,7 @@ def run(settings: Settings) -> int:
 
 
 class LiveWorker:
-    """The agents and what they write with."""
+    """The agents, and the clients that they share."""
 
     def __init__(self, settings: Settings, live: LiveApp, summary: Summary) -> None:
         self._summary = summary
@@ -129,7 +129,7 @@ class LiveWorker:
         )
 
     def add_canary(self) -> None:
-        """Bring heartbeats to every shard. One worker does it: the one that holds the topic's only partition."""
+        """Write heartbeats to every shard. Only the worker that holds the topic's single partition does it."""
 
         async def carry(batches: Sequence[RecordBatch], _prepared: None) -> None:
             self._heartbeats.offer([record.value for batch in batches for record in batch.records])
@@ -141,7 +141,7 @@ class LiveWorker:
         return {self._settings.topic(indexer.table): indexer.tries.count for indexer in self._indexers}
 
     def health(self) -> Health:
-        """Live while the process answers; ready once the group has given it partitions, and until it is to end."""
+        """Live while the process answers. Ready once the group has given it partitions, and until it is to end."""
         assigned = self._assigned
         joined = Check("group", assigned is not None, "joined" if assigned is not None else "not joined yet")
         ending = self._stopping.is_set()
@@ -152,7 +152,7 @@ class LiveWorker:
         )
 
     def partitions(self) -> list[TP]:
-        """What the group has given to this worker, for its monitor."""
+        """Partitions that the group has given to this worker, for its monitor."""
         topics = {self._settings.topic(table) for table in SOURCES}
         return sorted(tp for tp in self._assigned or () if tp.topic in topics)
 
@@ -165,7 +165,7 @@ class LiveWorker:
         self._assigned = partitions
 
     def close(self) -> None:
-        """Close all clients; no batch is under way any more."""
+        """Close all clients. No batch is under way any more."""
         for indexer in self._indexers:
             indexer.close()
         self._heartbeats.close()

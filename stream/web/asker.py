@@ -1,6 +1,6 @@
-"""The client of this package's own web servers: what another process tells under a path.
+"""The client of this package's own web servers: reads what another process tells under a path.
 
-Enters: URLs. Leaves: the bytes of an answer of 200, or AskFailed. It follows no redirect and tries nothing again.
+Enters: URLs. Leaves: the bytes of an answer of 200, or AskFailed. It follows no redirect and retries nothing.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Asker:
         self._pool = urllib3.PoolManager(timeout=timeout_s, retries=False, maxsize=1)
 
     def get(self, url: str) -> bytes:
-        """The body.
+        """The body of an answer.
 
         Raises:
-            AskFailed: with a short cause.
+            AskFailed: the text has a short cause.
         """
         try:
             answer = self._pool.request("GET", url)

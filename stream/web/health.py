@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at. `reason` says what was found, in both cases."""
+    """One checked fact. `reason` says what was found, whether the check holds or fails."""
 
     name: str
     ok: bool
@@ -20,7 +20,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`live`: when one fails, only a restart helps. `ready`: when one fails, the process does not do its work now."""
+    """`live`: when one of these fails, only a restart helps.
+
+    `ready`: when one fails, the process does not do its work now.
+    """
 
     live: tuple[Check, ...] = ()
     ready: tuple[Check, ...] = ()
@@ -32,7 +35,7 @@ class Health:
 
     @property
     def is_ready(self) -> bool:
-        """A process that is not live is not ready either."""
+        """Whether the process does its work. A process that is not live is not ready either."""
         return self.is_live and all(check.ok for check in self.ready)
 
 

@@ -1,7 +1,7 @@
 """Which Host headers are answered: a page on the internet must not read this server by DNS rebinding.
 
-Enters: the Host header. Leaves: whether it names this server. A rebinding page is asked for by the attacker's own name,
-so addresses, names without a domain and names that no public DNS gives out are safe.
+Enters: the Host header. Leaves: whether it names this server. A browser asks for a rebinding page by the attacker's own
+name. So addresses, names without a domain, and names that no public DNS gives out are safe.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def is_allowed(header: str | None, *, names: Sequence[str] = ()) -> bool:
     """Whether a request with this Host header is answered.
 
     Args:
-        names: further host names; one that begins with a dot stands for all names that end so.
+        names: further host names; one that begins with a dot stands for all names that end with it.
     """
     if not header:  # HTTP/1.0, which no browser speaks
         return True

@@ -1,7 +1,7 @@
 """This process's metrics -> one JSON document: what the monitor shows of a worker, a replay or a verify.
 
-Enters: the registry. Leaves: totals and histogram buckets since the process started, which the monitor turns into rates
-and quantiles of the last minute. Never holds anything itself.
+Enters: the registry. Leaves: totals and histogram buckets since the process started. The monitor turns them into rates
+and quantiles of the last minute. Keeps no state of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def process_state(
     """Role, host, pid, start, last problems, and `samples`: metric name -> list of [labels, value].
 
     Args:
-        partitions: (topic, partition) of all that the process holds.
+        partitions: (topic, partition) of all partitions that the process holds.
         ending: whether the process was asked to end.
     """
     samples: dict[str, list[list[Any]]] = {}
@@ -52,5 +52,5 @@ def process_state(
 
 
 def _number(value: float) -> float | None:
-    """JSON has no NaN."""
+    """The number, or None for NaN, which JSON lacks."""
     return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124

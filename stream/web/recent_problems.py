@@ -1,6 +1,6 @@
-"""The last warnings and errors that this process logged: what the dashboard shows as "last error".
+"""The last warnings and errors that this process logged: the dashboard shows them as "last error".
 
-Enters: log records. Leaves: short texts with their time. Log lines never hold row values or secrets: nor do these.
+Enters: log records. Leaves: short texts with their time. Log lines never hold row values or secrets, so these do not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class RecentProblems(logging.Handler):
         self._found: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
     def emit(self, record: logging.LogRecord) -> None:
-        # What this process's own monitor sees elsewhere: the page tells it itself.
+        # Loggers of this process's own monitor: the page shows their findings anyway.
         if record.name == "stream.monitor.sources.poller":
             return
         self._found.append(
@@ -39,7 +39,7 @@ PROBLEMS = RecentProblems()
 
 
 def remember() -> None:
-    """Remember from now on; calling it again changes nothing."""
+    """Remember problems from now on. A second call changes nothing."""
     root = logging.getLogger()
     if PROBLEMS not in root.handlers:
         root.addHandler(PROBLEMS)

@@ -1,7 +1,7 @@
 """What to do about each finding and alert: `make docs` writes docs/reference/runbooks.md; the page serves it.
 
-The texts stand here once, so that the page, the alerts and the document say the same, also without a network. The names
-in the commands and queries are those of the default settings.
+The texts stand here once. So the page, the alerts and the document say the same, also without a network. The names in
+the commands and queries are those of the default settings.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from html import escape
 class Runbook:
     """One page. `id` is the finding's (stream/monitor/findings.py) and the anchor of the alert's link.
 
-    `look` and `act` are a sentence each. `look_at` and `run` are lines to paste: a line that starts with a capital
+    `look` and `act` are a sentence each. `look_at` and `run` are lines to paste. A line that starts with a capital
     letter is SQL, any other one is for a shell.
     """
 
@@ -290,7 +290,7 @@ def _steps(runbook: Runbook) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
 
 
 def _fenced(pasted: tuple[str, ...]) -> list[str]:
-    """One block for each run of lines of a kind: SQL as sql, commands as console."""
+    """One fenced block for each run of lines of a kind: SQL as sql, commands as console."""
     lines: list[str] = []
     kind = ""
     for line in pasted:

@@ -5,12 +5,12 @@
     /livez        200 or 503, JSON with a reason for each check
     /readyz       the same
     /runbooks     what to do about each finding
-    /api/state    what the dashboard shows, as of now
+    /api/state    the present content of the dashboard
     /api/history  the course of the last hour
     /api/process  this process alone, from its metrics (stream/web/process_state.py)
 
-Enters: functions that say how the process is. Leaves: answers to GET and HEAD. It changes nothing: other methods are
-refused. One thread for each connection, which is enough for a few browsers and scrapers.
+Enters: functions that report the state of the process. Leaves: answers to GET and HEAD. It changes nothing: other
+methods are refused. Each connection has a thread, which is enough for a few browsers and scrapers.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ STATIC = {
     "/dashboard.js": ("dashboard.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
-# No script, style or image from anywhere else, no framing: the page is for looking only.
+# No script, style or image from anywhere else, and no framing: the page only shows.
 _SECURITY = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
 _SMALL = 1_000  # bytes below which compression does not pay
-_IDLE_S = 60  # a connection that asks nothing is closed
+_IDLE_S = 60  # seconds after which an idle connection is closed
 
 State = Callable[[], dict[str, Any]]
 History = Callable[[float], dict[str, Any]]
@@ -73,7 +73,7 @@ class Server:
 
     @property
     def own_url(self) -> str:
-        """Where this process itself reaches it, also when it listens on all addresses."""
+        """The URL by which this process reaches itself, also when it listens on all addresses."""
         everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  compared with, not listened on
         return f"http://{everywhere[self.host]}:{self.port}" if self.host in everywhere else self.url
 
@@ -86,7 +86,8 @@ class Server:
         """Stop listening. Open connections end with their request."""
         ending = threading.Thread(target=self._http.shutdown, daemon=True)
         ending.start()
-        # It looks twice a second whether it is to end, and at each connection: a SIGTERM should not wait for it.
+        # The server checks twice a second, and at each connection, whether it must end. A SIGTERM should not wait for
+        # that.
         with contextlib.suppress(OSError):
             socket.create_connection((self.host, self.port), timeout=1).close()
         ending.join(timeout=2)
@@ -116,15 +117,15 @@ def serve(
 
     Args:
         health: called for each probe, in the server's threads; it must not block.
-        state: what the dashboard shows; without it there is no dashboard, and / says where to look.
+        state: the dashboard's content; without it there is no dashboard, and / names the other paths.
         history: the course since a Unix time.
-        role: what this process is, for /api/process.
+        role: the kind of this process, for /api/process.
         partitions: (topic, partition) of all that this process holds now, for /api/process.
-        more_metrics: what /metrics has after the registry's own, in Prometheus' text format.
-        any_port: where the port is taken, listen on a free one.
+        more_metrics: text that follows the registry's own in /metrics, in Prometheus' text format.
+        any_port: listen on a free port where this one is taken.
 
     Raises:
-        UsageError: the address cannot be listened on.
+        UsageError: the server cannot listen on the address.
     """
     remember()
     handler = type(
@@ -169,14 +170,14 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        # HTTPServer's own looks the host's name up in DNS, which may take seconds and serves nothing here.
+        # HTTPServer's own method looks the host's name up in DNS, which may take seconds and serves nothing here.
         import socketserver  # noqa: PLC0415
 
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A browser that went away in the middle of an answer is no news.
+        # A browser that went away in the middle of an answer is not worth a log line.
         log.debug("web connection broke", extra={"client": client_address}, exc_info=True)
 
 

@@ -1,7 +1,7 @@
-"""stream/clickhouse/schema/*.sql -> DDL for a database; applying it to the shards; how far they are from it.
+"""stream/clickhouse/schema/*.sql -> DDL for a database; applies it to the shards, and compares the shards with it.
 
-Enters: settings, a database's name. Leaves: statements, and what each shard has. Every statement can run again; nothing
-is dropped. The same DDL serves for a shadow database.
+Enters: settings, a database's name. Leaves: statements, and the differences of each shard. Every statement can run
+again; nothing is dropped. The same DDL serves for a shadow database.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COMMENT = re.compile(r"--[^\n]*")
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing of a shard that is not as stream/tables.py and the DDL have it."""
+    """One difference of a shard from stream/tables.py and the DDL."""
 
     shard: int
     name: str  # table or view, or table.column
@@ -36,8 +36,8 @@ def statements(database: str, cluster: str | None = None) -> list[str]:
     """The DDL in the order it must run, without comments and trailing semicolons.
 
     Args:
-        database: where the tables go; it is made if need be.
-        cluster: run it ON CLUSTER this, with Replicated tables; None: plain tables of one server.
+        database: where the tables go; it is created if it is missing.
+        cluster: run the DDL ON CLUSTER this, with Replicated tables; None: plain tables of one server.
 
     Raises:
         UsageError: the database's or cluster's name would need quoting.
@@ -83,7 +83,7 @@ def apply(settings: ClickHouseSettings, *, database: str | None = None) -> Itera
 
 
 def status(settings: ClickHouseSettings, *, database: str | None = None) -> list[Difference]:
-    """All that differs on any shard; empty = the shards are as the DDL makes them.
+    """All differences on any shard; empty = the shards are as the DDL makes them.
 
     Raises:
         ClickHouseUnavailable: a shard does not answer.
@@ -190,10 +190,10 @@ def _column_faults(shard: int, name: str, wanted: dict[str, str], held: dict[str
 
 
 def prepare_shadow(settings: Settings, database: str) -> None:
-    """Make the shadow's tables on every shard.
+    """Create the shadow's tables on every shard.
 
     Raises:
-        UsageError: there are rows in it already.
+        UsageError: the shadow already has rows.
     """
     for _ in apply(settings.clickhouse, database=database):
         pass
