@@ -1,4 +1,4 @@
 """The command line: one file for each noun, with its options and its output.
 
-Enters: arguments. Leaves: results on stdout and an exit code. The work itself is done in the other folders.
+Enters: arguments. Leaves: results on stdout and an exit code. The other folders do the work itself.
 """

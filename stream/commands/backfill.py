@@ -81,9 +81,9 @@ def start(
 ) -> None:
     """Read one window after another, and show the progress. After a kill, `resume` goes on, on any host.
 
-    A window holds the rows whose event time lies in it: a process scorecard by its scorecard_time, any other by its
-    conversation's started_at, a score by its scorecard. Without --from or --to the bounds are the first and the last
-    event time in Postgres.
+    A window holds the rows whose event time lies in it. That is a process scorecard's scorecard_time, or the started_at
+    of the scorecard's conversation. A score follows its scorecard. Without --from or --to the bounds are the first and
+    the last event time in Postgres.
     """
     from stream.backfill import control as backfill  # noqa: PLC0415
     from stream.times import parse_time  # noqa: PLC0415
@@ -115,7 +115,7 @@ def resume(app: App, name: str | None, as_json: bool) -> None:
 
     Without NAME this is the newest backfill that is not done.
 
-    Ends a pause, too; where a process still works on it, that one goes on.
+    Ends a pause, too; a process that still works on the backfill goes on.
     """
     from stream.backfill import control as backfill  # noqa: PLC0415
 
@@ -157,7 +157,7 @@ def stop(app: App, name: str | None, as_json: bool) -> None:
 @json_option
 @pass_app
 def status(app: App, name: str | None, as_json: bool) -> None:
-    """Show the progress of NAME, or of the newest one; from any host."""
+    """Show the progress of NAME, or of the newest backfill; from any host."""
     from stream.backfill import control as backfill  # noqa: PLC0415
 
     found = backfill.status(app.settings, name)

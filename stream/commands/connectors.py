@@ -37,8 +37,9 @@ def command() -> None:
 def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: float) -> None:
     """Create the topics, then create or update the connector. An equal config is left alone.
 
-    The command first looks at Postgres, as SCORESTREAM_POSTGRES_DSN reaches it, and prints whatever is missing with its
-    SQL (exit code 2). Then Kafka Connect validates the config; its complaints are printed field by field (exit code 2).
+    The command first looks at Postgres, as SCORESTREAM_POSTGRES_DSN reaches it. It prints every fault with the SQL that
+    corrects it (exit code 2). Then Kafka Connect validates the config, and its complaints are printed field by field
+    (exit code 2).
     """
     settings = app.settings
     name = settings.connect.connector
@@ -75,7 +76,7 @@ def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: fl
 
 
 def _postgres_is_ready(settings: Settings) -> bool:
-    """Print what Postgres lacks; False when the connector cannot work so."""
+    """Print the faults of Postgres; False when the connector cannot work with them."""
     try:
         with Postgres(settings.postgres).session() as connection:
             found = preflight.faults(connection, settings.postgres)

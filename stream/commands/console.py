@@ -18,7 +18,7 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DIFFERENCES = 0, 1, 2, 3
 
 
 class App:
-    """One call of the command line. The configuration is read when a command first asks for it: help needs none."""
+    """One call of the command line. The configuration is read when a command first asks for it, so help needs none."""
 
     def __init__(self, log_level: str | None = None, log_format: str | None = None) -> None:
         self._log_level = log_level
@@ -27,7 +27,7 @@ class App:
 
     @property
     def settings(self) -> Settings:
-        """The settings; logging is set up by them.
+        """The settings; they also set up logging.
 
         Raises:
             ConfigError: with every fault.
@@ -41,7 +41,7 @@ class App:
         return self._settings
 
     def postgres(self) -> Postgres:
-        """Postgres for a command that reads much of it: a statement takes as long as it takes. `with`-able."""
+        """Postgres for a command that reads much of it, without a limit for statements. `with`-able."""
         from stream.postgres.connection import Postgres  # noqa: PLC0415  psycopg takes a while to import
 
         return Postgres(self.settings.postgres, statement_timeout_s=0)

@@ -18,8 +18,9 @@ from stream.errors import UsageError
 def command(app: App, name: str, back: bool, drop_old: bool, wait: bool, as_json: bool) -> None:
     """Swap in the tables that `replay start NAME --into DATABASE` has filled.
 
-    Catches the shadow up, verifies it against Postgres and refuses when they differ, holds live's writes back for a
-    moment, exchanges the tables on every shard. The old tables stay, under the shadow's name, until --drop-old.
+    Catches the shadow up, verifies it against Postgres, and refuses when they differ. Then it holds live's writes back
+    for a moment, and exchanges the tables on every shard. The old tables stay, under the shadow's name, until
+    --drop-old.
     """
     from stream.cutover import cutover  # noqa: PLC0415  Kafka's clients take a while to import
 

@@ -1,4 +1,4 @@
-"""scorestream dead-letters: what the pipeline refused, and how each letter was settled."""
+"""scorestream dead-letters: the messages that the pipeline refused, and how each letter was settled."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def show(ctx: click.Context, app: App, offset: int) -> None:
 @json_option
 @pass_app
 def redrive(app: App, /, dry_run: bool, execute: bool, as_json: bool, **choice: Any) -> None:
-    """Reindex what open letters name, and settle them.
+    """Reindex the scorecards of open letters, and settle these.
 
     The rows are written as Postgres has them now. No message is sent: compaction would take an old message for the
     newest of its key. A letter stays open when it names no row, or when Postgres still has a value that ClickHouse

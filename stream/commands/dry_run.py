@@ -1,4 +1,4 @@
-"""`scorestream replay start --dry-run`: what a replay would read, how long it would take, how much of it matches."""
+"""`scorestream replay start --dry-run`: how much a replay would read, for how long, and how much of it matches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def measured(topic: Any) -> float | None:
 
 
 def show(made: Plan, found: Sample, per_s_before: float | None, *, as_json: bool) -> None:
-    """Print what the replay would read, and how long that takes at the rate of the last one."""
+    """Print how much the replay would read, and how long that takes at the rate of the last one."""
     from stream.replay.start import ASSUMED_PER_S  # noqa: PLC0415  Kafka's clients take a while to import
 
     per_s = per_s_before or ASSUMED_PER_S

@@ -1,4 +1,4 @@
-"""scorestream purge: what must not be in ClickHouse."""
+"""scorestream purge: removes appeals from ClickHouse."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def appeals(
     restart: bool,
     as_json: bool,
 ) -> None:
-    """Retire appeals and their scores. Which scorecards are appeals comes from Postgres.
+    """Retire appeals and their scores. Postgres decides which scorecards are appeals.
 
-    Counts them by customer and type, beside what ClickHouse shows of them; retires what it shows; counts again. The
-    same call goes on where an interrupted one ended. Exit code 1 when some are visible afterwards.
+    Counts them by customer and type, beside the rows that ClickHouse shows of them. Then it retires those rows, and
+    counts again. The same call goes on where an interrupted one ended. Exit code 1 when some are visible afterwards.
     """
     from stream.verify.purge import purge_appeals  # noqa: PLC0415  imported when it runs
 

@@ -1,4 +1,4 @@
-"""scorestream reindex: write scorecards again as Postgres has them."""
+"""scorestream reindex: writes scorecards again as Postgres has them."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def command(
 
     Rows of these scorecards that stand elsewhere get delete markers.
 
-    Beside the live worker, and without holes for readers. The work is done in chunks of 1,000; the same call goes on
-    where an interrupted one ended. Rows of scorecards that are gone in Postgres are verify --repair's to find.
+    It runs beside the live worker, and without holes for readers. The work is done in chunks of 1,000. The same call
+    goes on where an interrupted one ended. `verify --repair` finds rows of scorecards that are gone in Postgres.
     """
     from stream.errors import UsageError  # noqa: PLC0415
     from stream.reindex import job as reindex_job  # noqa: PLC0415  imported when it runs

@@ -25,8 +25,8 @@ TABLES = ("chats", "scorecards", "scores")
 def command() -> None:
     """The log again, beside live, in a consumer group of its own: all of it, or one customer's, or a window of time.
 
-    Live offsets are never touched. A replay is known by its name, on every host: its plan is in Kafka, its progress the
-    committed offsets of its group. It slows down while live is late (SCORESTREAM_REPLAY_LIVE_LAG_S).
+    Live offsets are never touched. Every host knows a replay by its name: its plan is in Kafka, and its progress is its
+    group's committed offsets. It slows down while live is late (SCORESTREAM_REPLAY_LIVE_LAG_S).
     """
 
 
@@ -240,7 +240,7 @@ def list_(app: App, as_json: bool) -> None:
 
 
 def _rename(options: dict[str, Any]) -> None:
-    """Put what the old names say under the new ones, with a notice on stderr."""
+    """Map the old names to the new ones, with a notice on stderr."""
     for old, shown, new in (
         ("to_datetime", "--to-datetime", "since"),
         ("from_", "--from", "event_from"),

@@ -30,7 +30,8 @@ TABLES = ("chats", "scorecards", "scores")
 def command(app: App, /, **options: Any) -> None:
     """Move the live group's committed offsets, back or forward. The workers must be stopped.
 
-    Processing messages again changes no row: each has its version. Shows from, to and messages for each partition.
+    Processing messages again changes no row, because each row has a version. Shows from, to and messages for each
+    partition.
     """
     from stream.kafka.broker import LagSource  # noqa: PLC0415
     from stream.replay import rewind  # noqa: PLC0415  Kafka's clients take a while to import

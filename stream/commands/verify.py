@@ -93,9 +93,9 @@ def command(
 ) -> None:
     """Compare Postgres with ClickHouse, every row and every column, and name the reason of each difference.
 
-    Counts and checksums are computed inside each store for every customer, day and kind; only those that differ are
-    opened. Exit code 3 when something differs, 1 when nothing can be said yet (the pipeline is behind, or rows change
-    all the time).
+    Each store computes counts and checksums for every customer, day and kind. Only those that differ are opened. Exit
+    code 3 when something differs. Exit code 1 when nothing can be said yet: the pipeline is behind, or rows change all
+    the time.
     """
     from stream.verify.repair import Options, verify  # noqa: PLC0415  imported when it runs
     from stream.verify.watch import watch  # noqa: PLC0415  imported when it runs
@@ -133,7 +133,7 @@ def _tell_line(outcome: Outcome) -> None:
 
 
 def _tell_json(outcome: Outcome) -> None:
-    """One line for each comparison."""
+    """Print one line of JSON for each comparison."""
     click.echo(json.dumps(outcome.as_json(), ensure_ascii=False))
 
 

@@ -15,9 +15,10 @@ def command(ctx: click.Context, app: App, restart: bool) -> None:
     """Index changes as they come, until SIGTERM. Several workers share the partitions.
 
     SIGTERM finishes the batch, commits the offsets and leaves the group. Exit code 1: the worker cannot go on. With
-    --restart a supervisor starts it again then, and after a kill, but not after a wrong configuration (exit code 2).
+    --restart a supervisor then starts it again, also after a kill. After a wrong configuration (exit code 2) it does
+    not.
     """
-    settings = app.settings  # read before anything else: this reports every fault of the configuration at once
+    settings = app.settings  # read first, because this reports every fault of the configuration at once
     if restart:
         from stream.supervise import Supervisor, own_command  # noqa: PLC0415  the supervisor needs none of the rest
 

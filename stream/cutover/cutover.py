@@ -3,9 +3,11 @@
     catch up -> verify -> catch up -> hold live's writes -> catch up to the end -> exchange -> let go -> tail
 
 The shadow must have all that live has shown at the moment of the exchange, or readers would see rows vanish. So live's
-inserts are refused for that moment (as "too many parts", which it retries): what it wrote before came from messages
-before the end that is then read from Kafka, and the shadow is brought to that end. docs/guides/replay.md says what can
-happen in between. Both databases keep their names; the tables change theirs.
+inserts are refused for that moment (as "too many parts", which live retries). Live's earlier rows came from messages
+before the log's end, which is read then. The shadow is brought to that end. docs/guides/replay.md lists the faults in
+between.
+
+Both databases keep their names; the tables change theirs.
 """
 
 from __future__ import annotations
@@ -33,26 +35,26 @@ from stream.verify.verifier import Verifier
 log = logging.getLogger(__name__)
 
 _LIVE = 0  # the lock's number
-_SHORT_S = 0.3  # a round of catching up that takes no longer is the last before writes are held back
-_LONGEST_S = 2.0  # so is one of up to so long when rounds get no shorter: live waits for that long then
-_SHORTER = 0.8  # of the round before, or it did not get shorter
-_REST_S = 1.0  # at least, before longer rounds are tried again
+_SHORT_S = 0.3  # a round of catching up that is this short is the last before writes are held back
+_LONGEST_S = 2.0  # so is a round of up to this length when rounds get no shorter; live then waits this long
+_SHORTER = 0.8  # share of the round before; a longer round did not get shorter
+_REST_S = 1.0  # the least rest before longer rounds are tried again
 _PATIENCE_S = 90.0
-_LET_GO_S = 60.0  # how long a shard that does not answer is asked to let inserts through again
+_LET_GO_S = 60.0  # how long an unreachable shard is retried until it lets inserts through again
 Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
 class Cut:
-    """What a cutover did."""
+    """The result of a cutover."""
 
     name: str
     database: str
-    old: str  # the database in which the tables that were live before stand
+    old: str  # the database that holds the replaced tables
     back: bool
     caught_up: int = 0  # messages
     verified: Verified | None = None
-    held_s: float = 0.0  # for so long live's writes were held back
+    held_s: float = 0.0  # how long live's writes were held back
     exchange_s: float = 0.0
     tail: int = 0
 
@@ -75,11 +77,11 @@ def cutover(settings: Settings, name: str, *, back: bool = False, wait: bool = T
     """Exchange the live tables and the shadow's.
 
     Args:
-        back: the other way round, without verify: the old tables are caught up and take their place again.
-        wait: for the connector, before verify: Kafka must have all that Postgres had.
+        back: exchange them back, without verify: the old tables catch up and take their place again.
+        wait: wait for the connector before verify: Kafka must have all that Postgres had.
 
     Raises:
-        UsageError: it cannot be done; the text says the way out. Nothing was exchanged.
+        UsageError: the exchange is impossible; the text says the way out. Nothing was exchanged.
     """
     with ReplayTopic(settings) as topic, _alone(settings) as lock:
         replay = topic.get(name)
@@ -89,7 +91,7 @@ def cutover(settings: Settings, name: str, *, back: bool = False, wait: bool = T
             Follower(settings, replay.plan, database=shadow) as follower,
         ):
             cut = Cut(name, settings.clickhouse.database, shadow, back)
-            tables.let_go(cut.database, shadow)  # of a cutover that died
+            tables.let_go(cut.database, shadow)  # offsets of a cutover that died
             if _end_the_exchange(settings, tables, replay, cut, since=dict(follower.positions)):
                 _keep(topic, cut)
                 return cut
@@ -134,7 +136,7 @@ def check(settings: Settings, replay: Replay, *, back: bool) -> str:
     """The shadow database, when an exchange makes sense.
 
     Raises:
-        UsageError: it does not; the text says the way out.
+        UsageError: the exchange makes no sense; the text says the way out.
     """
     plan, name, state = replay.plan, replay.name, _state(replay)
     if plan.into is None:
@@ -169,13 +171,13 @@ def _keep(topic: ReplayTopic, cut: Cut) -> None:
 
 
 def _catch_up(follower: Follower, cut: Cut) -> None:
-    """Round after round, until they get no shorter: the last one, with writes held back, takes as long.
+    """Catch up round after round, until rounds get no shorter. The last one, with writes held back, takes as long.
 
-    Each works off what came in the one before. Rounds take the CPU from live, which is then late, and would be for as
-    long as they went on; so they end soon, or rest for as long as they took.
+    Each round processes the messages that came in the one before. Rounds take CPU from live, which is then late. So the
+    rounds end soon, or rest for as long as they took.
 
     Raises:
-        ScorestreamError: the rounds stay long, since as much comes as is processed.
+        ScorestreamError: the rounds stay long, since messages come as fast as they are processed.
     """
     give_up_at, before_s = time.monotonic() + _PATIENCE_S, float("inf")
     while True:
@@ -226,11 +228,12 @@ def _exchange(
     held_at = time.monotonic()
     tables.hold(cut.database)
     try:
-        # Read after live's writes are refused: what live has written, or will write there, came before these ends.
+        # The ends are read after live's writes are refused. So live's rows, written or still to come, are from before
+        # them.
         refused_s = time.monotonic() - held_at
         cut.caught_up += follower.to(follower.ends(), at_once=True)
         caught_up_s = time.monotonic() - held_at - refused_s
-        # Before the exchange: to begin too early is harmless, to begin too late leaves rows out.
+        # Commit before the exchange: to begin too early is harmless, to begin too late leaves rows out.
         follower.begin_next_at_live()
         if lock.check():
             raise ScorestreamError(
@@ -241,17 +244,17 @@ def _exchange(
         tables.exchange(before)
         cut.exchange_s = time.monotonic() - began
     finally:
-        # Under which name the held tables stand now depends on whether the exchange happened.
+        # The name of the held tables now depends on whether the exchange happened.
         tables.let_go(cut.database, cut.old, patience_s=_LET_GO_S)
         cut.held_s = time.monotonic() - held_at
-    # The rest of the time is the commit of where to follow from next, and letting go.
+    # The rest of the time goes to the commit of the next start, and to letting go.
     took = {"held_s": cut.held_s, "refused_s": refused_s, "caught_up_s": caught_up_s, "exchange_s": cut.exchange_s}
     log.info("exchanged", extra=took)
     return dict(follower.positions)
 
 
 def _tail(settings: Settings, replay: Replay, reached: dict[TP, int], cut: Cut) -> None:
-    """Deletes and changes of place that live processed across the exchange: it may have read the old tables."""
+    """Apply deletes and changes of place that live processed across the exchange: it may have read the old tables."""
     with Follower(settings, replay.plan, database=cut.database, kind="tail", since=reached) as tail:
         cut.tail = tail.to(tail.ends())
 
@@ -259,7 +262,7 @@ def _tail(settings: Settings, replay: Replay, reached: dict[TP, int], cut: Cut) 
 def _end_the_exchange(
     settings: Settings, tables: ShadowTables, replay: Replay, cut: Cut, *, since: dict[TP, int]
 ) -> bool:
-    """Where a cutover died between two shards: exchange the rest, then give the new tables all they may lack.
+    """Complete a cutover that died between two shards: exchange the rest, then give the new tables all they may lack.
 
     Args:
         since: the group's committed offsets.
@@ -268,14 +271,14 @@ def _end_the_exchange(
     if note.get("state") != "begun" or note.get("back") != cut.back:
         return False
     before = dict(note["before"])
-    # The tables that were live stand under the shadow's name where this cutover exchanged them. That others are live
-    # now proves nothing: another replay may have been cut over since.
+    # This cutover exchanged the tables when the former live ones stand under the shadow's name. Other live tables prove
+    # nothing: another replay may have been cut over since.
     if not tables.exchanged(before):
         return False
     began = time.monotonic()
     tables.exchange(before)
     cut.exchange_s = time.monotonic() - began
-    # The group's offsets are those of the replaced tables already, and stay; the new ones lack no more than those.
+    # The group's offsets are those of the replaced tables already, and stay. The new tables lack no more than those.
     with Follower(settings, replay.plan, database=cut.database, since=since) as follower:
         cut.caught_up += follower.to(follower.ends())
     return True
@@ -283,7 +286,7 @@ def _end_the_exchange(
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[LockSpace]:
-    """The one cutover of these live tables: two of different replays would release each other's hold."""
+    """Hold the lock of these live tables: cutovers of different replays would release each other's hold."""
     name = f"scorestream cutover {settings.kafka.topic_prefix}/{settings.clickhouse.database}"
     with LockSpace(Postgres(settings.postgres), name, what="lock of the cutover") as lock:
         if not lock.claim(_LIVE):

@@ -1,7 +1,7 @@
 """Follows the log into a shadow database, up to given ends, in this process; and knows when it has caught up.
 
 Enters: ends of the log. Leaves: all changes before them in ClickHouse, confirmed, and the committed offsets of the
-replay's group moved there. One process: what is left after a replay is little.
+replay's group moved there. One process is enough, because a finished replay leaves little.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from stream.verify.caught_up import CaughtUp
 
 _BATCH = 20_000
 _LOOK_S = 0.1
-_GENTLE_BATCH = 1_000  # messages whose queries live's need not wait for long
-_GENTLE_REST_S = 2.0  # at most, before each of them, while live is late
+_GENTLE_BATCH = 1_000  # messages whose queries delay live's only briefly
+_GENTLE_REST_S = 2.0  # the longest pause before each of them, while live is late
 
 
 class Follower:
@@ -34,10 +34,10 @@ class Follower:
 
     Args:
         database: where the rows go.
-        since: where to begin, instead of at the committed offsets; then nothing is committed either.
+        since: where to begin, instead of at the committed offsets; then it commits no offset either.
 
     Attributes:
-        rested_s: for so long it stood still, ever, to let live catch up.
+        rested_s: how long it has paused in all, to let live catch up.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class Follower:
         self._kind: PassKind = kind
         self._reader = LogReader(settings.kafka, group=plan.group, follows=True)
         self._lag = LagSource(settings.kafka)
-        # What lies behind the end that is followed to is worked off by the next round, or by live after the exchange.
+        # The next round, or live after the exchange, processes the messages behind the end.
         self._work = Work(
             settings, plan, stopping=threading.Event(), database=database, in_order=kind == "follow" and since is None
         )
         self._watch = Watch(settings, database=database)
         self.rested_s = 0.0
-        # One thread for each table, always the same: its clients are there after its first batch.
+        # One thread for each table, always the same: its clients are open after its first batch.
         self._threads = {table: ThreadPoolExecutor(1, thread_name_prefix="follow") for table in SOURCES}
         self._commits = since is None
         self._tps = self._lag.partitions(map(settings.topic, SOURCES))
@@ -68,18 +68,18 @@ class Follower:
             check_kept(plan, [span.tp for span in plan.ends], found)
         self.positions: dict[TP, int] = {tp: found.get(tp, 0) for tp in self._tps}
         self._committed = dict(self.positions)
-        self._lag.committed(settings.kafka.group, self._tps)  # connects: not later, while live is held back
+        self._lag.committed(settings.kafka.group, self._tps)  # connects now, and not while live is held back
 
     def ends(self) -> dict[TP, int]:
         """The ends of the log now."""
         return self._lag.ends(self._tps)
 
     def to(self, ends: Mapping[TP, int], *, at_once: bool = False) -> int:
-        """Process everything up to these ends, and what has come after them by then; returns the number of messages.
+        """Process everything up to these ends, and the messages that arrive by then; returns the number of messages.
 
         Args:
-            at_once: while live is held back, as fast as it goes. Before that live has the same work to do, and comes
-                first: small batches, one table after another, and a rest where live is late.
+            at_once: at full speed, while live is held back. Without it live has the same work to do, and comes first:
+                small batches, one table after another, and a pause where live is late.
         """
         most = _BATCH if at_once else _GENTLE_BATCH
         spans = {tp: (self.positions[tp], end) for tp, end in ends.items() if end > self.positions.get(tp, end)}
@@ -112,17 +112,17 @@ class Follower:
         return messages
 
     def begin_next_at_live(self) -> None:
-        """Have whoever follows next begin where live is now.
+        """Let the next follower begin at live's committed offsets.
 
-        After an exchange the group follows the log into the tables that were live until then, and they have what live
-        has committed, not what this follower has processed.
+        After an exchange the group follows the log into the tables that were live until then. Those have what live has
+        committed, and not what this follower has processed.
         """
         committed = self._lag.committed(self._settings.kafka.group, self._tps)
         starts = self._lag.starts([tp for tp in self._tps if tp not in committed])
         self._reader.commit({tp: committed.get(tp, starts.get(tp, 0)) for tp in self._tps})
 
     def _rest(self) -> None:
-        """Let live catch up, for a while."""
+        """Pause for a while, to let live catch up."""
         began = time.monotonic()
         until = began + _GENTLE_REST_S
         while self._watch.look(0).live_lag_s > self._settings.replay.live_lag_s and time.monotonic() < until:
@@ -151,10 +151,11 @@ class Follower:
 
 
 class ShadowCaughtUp(CaughtUp):
-    """What verify waits for when it compares a shadow: that the follower has passed a moment.
+    """Lets verify wait until the follower has passed a moment, when it compares a shadow.
 
     Args:
-        wait: for the connector, until Kafka has everything up to the moment; without it, what Kafka has counts.
+        wait: wait for the connector, until Kafka has everything up to the moment. Without it, the log's present end
+            counts.
     """
 
     def __init__(self, settings: Settings, postgres: Postgres, follower: Follower, *, wait: bool) -> None:

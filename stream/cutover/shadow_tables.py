@@ -1,8 +1,8 @@
-"""The live tables and a shadow's, on all shards: hold inserts back, exchange names, tell which table is which.
+"""The live tables and a shadow's, on all shards: hold inserts back, exchange names, find out which table is which.
 
-Enters: names of databases. Leaves: DDL and settings of tables; no row is read or written. Holding back: a table that
-allows no part more than it has refuses every insert as "too many parts", an error that each writer retries; readers
-notice nothing.
+Enters: names of databases. Leaves: DDL and settings of tables; no row is read or written. To hold inserts back, a table
+allows no part more than it has. Then it refuses every insert as "too many parts", an error that each writer retries.
+Readers notice nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stream.tables import TARGETS
 
 log = logging.getLogger(__name__)
 
-# The second setting: without it the first holds for tables with small parts only.
+# Without the second setting the first holds for tables with small parts only.
 _HOLD = "parts_to_throw_insert = 1, max_avg_part_size_for_too_many_parts = 9000000000000000000"
 _RESET = "parts_to_throw_insert, max_avg_part_size_for_too_many_parts"
 _PAUSE_S = 0.5  # between two tries to let a shard go
@@ -42,7 +42,7 @@ class ShadowTables:
         self._on_cluster = f" ON CLUSTER `{cluster}`" if cluster else ""
 
     def uuids(self, database: str) -> Uuids:
-        """Which tables stand under the database's names on each shard: exchanged tables keep their UUIDs."""
+        """The tables under the database's names on each shard, by UUID: exchanged tables keep theirs."""
         names = ", ".join(f"'{table.target}'" for table in TARGETS)
         rows = self._shards.everywhere(
             f"SELECT name, toString(uuid) FROM system.tables WHERE database = '{database}' AND name IN ({names})"
@@ -50,12 +50,12 @@ class ShadowTables:
         return {f"{shard}/{name}": uuid for shard, name, uuid in rows}
 
     def exchanged(self, before: Mapping[str, str]) -> set[str]:
-        """Of the tables that were live, those that stand under the shadow's name now ("<shard>/<table>")."""
+        """Those of the former live tables that stand under the shadow's name now ("<shard>/<table>")."""
         shadow = self.uuids(self._shadow)
         return {key for key, uuid in before.items() if shadow.get(key) == uuid}
 
     def hold(self, database: str) -> None:
-        """From now on inserts into these tables are refused, for the time being."""
+        """Refuse inserts into these tables from now on."""
         for table in TARGETS:
             statement = f"ALTER TABLE `{database}`.`{table.target}`{self._on_cluster} MODIFY SETTING {_HOLD}"
             self._shards.each(lambda shard, sql=statement: self._shards.command(shard, sql), self._told())  # type: ignore[misc]
@@ -63,7 +63,7 @@ class ShadowTables:
     def let_go(self, *databases: str, patience_s: float = 0.0) -> None:
         """Let inserts into held tables through again; where none are held, nothing changes.
 
-        Each shard is asked by itself, so that one that is down keeps no other held.
+        Each shard gets its own statement, so that one that is down keeps no other held.
 
         Args:
             patience_s: how long a shard that does not answer is tried again.
@@ -88,9 +88,9 @@ class ShadowTables:
         )
 
     def exchange(self, before: Mapping[str, str]) -> None:
-        """Live and shadow tables change their names, on all shards.
+        """Exchange the names of live and shadow tables, on all shards.
 
-        What is exchanged already, by a cutover that died, is left alone.
+        Tables that a dead cutover has exchanged already are left alone.
 
         Args:
             before: UUIDs of the tables that are live until now.
@@ -119,12 +119,12 @@ class ShadowTables:
             )
 
     def drop(self, database: str) -> None:
-        """Drop the shadow database and what is in it."""
+        """Drop the shadow database and its tables."""
         statement = f"DROP DATABASE IF EXISTS `{database}`{self._on_cluster} SYNC"
         self._shards.each(lambda shard: self._shards.command(shard, statement), self._told())
 
     def _told(self) -> list[int]:
-        """The shards to which a statement is sent: one passes it on to its cluster."""
+        """The shards that get a statement: one passes it on to its cluster."""
         return [0] if self._on_cluster else list(range(self._shards.count))
 
     def _left(self, shard: int, done: set[str]) -> list[str]:
@@ -133,11 +133,11 @@ class ShadowTables:
     def _swap(self, shard: int, tables: Iterable[str], on_cluster: str) -> None:
         pairs = [f"`{self._live}`.`{table}` AND `{self._shadow}`.`{table}`" for table in tables]
         if pairs:
-            # One statement for both tables: a reader between them would see scorecards without their scores.
+            # One statement for both tables: a reader between two would see scorecards without their scores.
             self._shards.command(shard, f"EXCHANGE TABLES {', '.join(pairs)}{on_cluster}")
 
     def _free(self, shard: int, databases: Iterable[str]) -> str:
-        """Let one shard's tables go; returns why that failed, or an empty text."""
+        """Let one shard's tables go; returns the error, or an empty text."""
         try:
             for database in databases:
                 for (table,) in self._shards.ask(

@@ -1,10 +1,9 @@
 """The canary: a row in Postgres that is seen again in ClickHouse proves the whole path, also while nothing changes.
 
-The connector writes the row every second (heartbeat.action.query of stream/connect/scorestream-source.json), the
-worker puts it into every shard (stream/monitor/heartbeat.py), and here both ends are compared. So the monitor writes
-nowhere.
+The connector writes the row every second (heartbeat.action.query of stream/connect/scorestream-source.json). The worker
+puts it into every shard (stream/monitor/heartbeat.py). This module compares both ends, so the monitor writes nowhere.
 
-Enters: what Postgres and a shard show. Leaves: how late the path is. Pure.
+Enters: the newest beats of Postgres and of the shards. Leaves: how late the path is. Pure.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 _SAME_S: Final = 0.001  # both ends give the same time as a float, up to rounding
-SILENT_S = 15.0  # without a new beat in Postgres; a connector that restarts needs less
+SILENT_S = 15.0  # limit without a new beat in Postgres; a connector that restarts needs less
 _KEPT = 10_000  # beats remembered while none comes through: hours
 
 
 class Seen(NamedTuple):
-    """A beat as one end shows it; times in Unix seconds. `stored_at` is known to ClickHouse only."""
+    """A beat as one end shows it; times in Unix seconds. Only ClickHouse knows `stored_at`."""
 
     beat: int
     at: float
@@ -29,11 +28,11 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """How the path stands.
+    """The state of the path.
 
     Attributes:
-        state: ok; late (a beat is in Postgres and not in ClickHouse); silent (no new beats in Postgres); absent (beats
-            have never come to ClickHouse, or the table is not there: nothing can be said).
+        state: ok; late (a beat is in Postgres and not in ClickHouse); silent (no new beats in Postgres). Or absent:
+            beats have never come to ClickHouse, or the table is missing, so that nothing can be said.
         late_s: age of the oldest beat that is not on every shard; 0 when all are.
         as_of: everything committed in Postgres until then is visible, as far as the canary can tell; Unix seconds.
         round_trip_s: of the last beat that is on all shards, from Postgres to the shard's clock.
@@ -50,8 +49,8 @@ class Canary:
 class CanaryTrack:
     """Remembers beats as Postgres showed them, to know the age of one that has not arrived.
 
-    Beats are told apart by their time and not by their number: a heartbeat row that was deleted or restored counts
-    again from a lower number, while ClickHouse still holds the higher ones.
+    A beat's time identifies it, and not its number. A heartbeat row that was deleted or restored counts again from a
+    lower number, while ClickHouse still holds the higher ones.
     """
 
     def __init__(self, *, settle_s: float = 2.0) -> None:
@@ -67,7 +66,7 @@ class CanaryTrack:
         Args:
             written: the row as Postgres has it; None when there is none.
             shards: the newest beat of each shard; None for a shard without one.
-            read_at: when the shard that was asked longest ago was read; default: now.
+            read_at: when the least recently asked shard was read; default: now.
         """
         if written is not None and (not self._written or self._written[-1].at != written.at):
             if self._written and written.at < self._written[-1].at:  # another Postgres
@@ -80,7 +79,7 @@ class CanaryTrack:
         arrived = min(float("-inf") if seen is None else seen.at for seen in self._arrived)
         trip = self._round_trip(arrived)
         missing = [seen for seen in self._written if seen.at > arrived + _SAME_S]
-        # A beat of this moment is on its way, not late; nor is one that was written after the shards were read.
+        # A beat of this moment is on its way, not late. Nor is a beat late that was written after the shards were read.
         on_its_way = not missing or (now if read_at is None else read_at) - missing[0].at <= self._settle_s
         late_s = 0.0 if on_its_way else now - missing[0].at
         oldest = min((seen.at for seen in self._arrived if seen is not None), default=written.at)
@@ -90,7 +89,7 @@ class CanaryTrack:
         return Canary(state, late_s, as_of, trip, written.beat, shown)
 
     def _remember(self, shards: Sequence[Seen | None]) -> None:
-        """A merge in ClickHouse may drop a newer beat with a lower number: what was seen once has arrived."""
+        """Keep the newest beat of each shard: a merge in ClickHouse may drop a newer beat with a lower number."""
         if len(self._arrived) != len(shards):
             self._arrived = [None] * len(shards)
         for number, seen in enumerate(shards):

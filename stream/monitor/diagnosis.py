@@ -2,8 +2,8 @@
 
 Enters: Readings. Leaves: findings, the gravest root first, and a headline. Pure.
 
-A finding that follows from another (`because`) is shown under it and raises no alarm of its own: with a shard down the
-partitions stall, but the shard is what needs repair.
+A finding that follows from another (`because`) is shown under it and raises no alarm of its own. For example, with a
+shard down the partitions stall, but only the shard needs repair.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Headline:
 class Freshness:
     """Age of the oldest change that is not visible; `since` when it grows.
 
-    `by` names what the figure is of: a topic's partition, or the canary.
+    `by` names the source of the figure: a topic's partition, or the canary.
     """
 
     seconds: float | None
@@ -58,7 +58,7 @@ class Freshness:
 
 
 def freshness(readings: Readings) -> Freshness:
-    """0 when everything that was committed is visible; None when Kafka's answer is too old to tell."""
+    """How old the oldest change is that readers do not see. 0 when they see all; None when Kafka's answer is old."""
     kafka = readings.kafka
     if kafka.at is None or readings.now - kafka.at > STALE_S:
         return Freshness(None, None, "")
@@ -78,15 +78,18 @@ def freshness(readings: Readings) -> Freshness:
 
 
 def _since(readings: Readings, lag: PartitionLag) -> float | None:
-    """When the age began that the partition has now. Where messages flow, the one that waited is gone by now: its age
-    at the look is shown until the next one. An age that kept growing in between would draw a saw-tooth."""
+    """When the partition's present age began.
+
+    Where messages flow, the one that waited is gone by now. Its age at the look is shown until the next look. An age
+    that kept growing in between would draw a saw-tooth.
+    """
     if lag.held or lag.seconds is None:
         return lag.next_at
     return readings.now - lag.seconds
 
 
 def findings(readings: Readings) -> list[Finding]:
-    """All, roots before what follows from them, the gravest first."""
+    """All findings, roots before their effects, the gravest first."""
     found = [
         *_kafka(readings),
         *_postgres(readings),
@@ -104,7 +107,7 @@ def findings(readings: Readings) -> list[Finding]:
 
 
 def headline(readings: Readings, found: list[Finding], fresh: Freshness) -> Headline:
-    """The one sentence. `found` is what `findings` returned."""
+    """The one sentence for the screen. `found` is the result of `findings`."""
     roots = [each for each in found if each.because is None]
     for level, name in ((PAGE, "stuck"), (TICKET, "late")):
         for each in roots:
@@ -162,7 +165,7 @@ def _linked(found: list[Finding], readings: Readings) -> list[Finding]:
         cause: str | None = because.get(each.id)
         if cause == "process-silent" and not silent_pages:
             cause = None
-        # While workers catch up the canary waits in line like everybody else.
+        # While workers catch up the canary waits in line like every message.
         if each.id == "canary" and cause is None and behind and readings.canary.state == "late":
             cause = "catching-up"
         linked.append(replace(each, because=cause))

@@ -54,7 +54,7 @@ def state(readings: Readings, found: list[Finding], head: Headline, fresh: Fresh
 
 
 def installation(cluster: str | None, *, source: str, clickhouse: str) -> dict[str, str | None]:
-    """What tells one installation from another: the brokers' cluster id and the names of the databases."""
+    """The identity of an installation: the brokers' cluster id and the names of the databases."""
     return {"cluster": cluster, "source": source, "clickhouse": clickhouse}
 
 

@@ -1,6 +1,6 @@
 """The monitor's readings in Prometheus' text format, made at each scrape. Names and meanings: stream/metrics.py.
 
-What is not known is absent, never 0 and never NaN. Written out here and not by prometheus_client, which took a third of
+An unknown value is absent, never 0 and never NaN. This module writes the text itself. prometheus_client took a third of
 the monitor's CPU for a thousand samples every 2 s: it checks and escapes every label of every sample each time.
 """
 
@@ -44,7 +44,7 @@ def _escaped(value: str) -> str:
 
 
 def samples(r: Readings) -> Iterator[Sample]:
-    """(metric, label values, value)."""
+    """All samples: (metric, label values, value)."""
     yield "scorestream_freshness_seconds", (), freshness(r).seconds
     yield "scorestream_freshness_target_seconds", (), r.limits.target_s
     for source in (r.kafka, r.slot, r.connect):
@@ -68,7 +68,7 @@ def samples(r: Readings) -> Iterator[Sample]:
 
 def _partitions(r: Readings) -> Iterator[Sample]:
     kafka = r.kafka.value
-    # An old answer is no answer: the series end, and the alert on their absence fires.
+    # An old answer does not count: the series end, and the alert on their absence fires.
     if kafka is None or r.kafka.at is None or r.now - r.kafka.at > 30:
         return
     sums: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""What is wrong, one finding for each fault, from the readings of every source. Pure."""
+"""Findings: one for each fault, from the readings of every source. Pure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from stream.times import duration, size
 
 PAGE, TICKET, NOTE = "page", "ticket", "note"
 STALE_S = 15.0  # age at which a source's last answer becomes a finding
-PARTS_LIMIT = 1_000  # active parts of one ClickHouse partition; inserts are slowed down from there on by default
-WAL_LEAST = 1 << 30  # bytes that may still be written before the slot is in danger
+PARTS_LIMIT = 1_000  # active parts of one ClickHouse partition, above which ClickHouse slows inserts down by default
+WAL_LEAST = 1 << 30  # bytes of WAL left before the slot is in danger
 SILENT_NOTE_S = 300.0  # how long a process that left in good order is mentioned
 REPLAY_STUCK_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be. `id` names its runbook, `what` which one of several."""
+    """A fault. `id` names its runbook, and `what` its object, such as a shard or a partition."""
 
     id: str
     level: str
@@ -233,7 +233,7 @@ def _canary(readings: Readings) -> Iterator[Finding]:
         where = f"on ClickHouse shard {', '.join(map(str, behind))}" if behind else "in ClickHouse"
         text = f"A heartbeat committed in Postgres {duration(canary.late_s)} ago is not {where}."
         yield Finding("canary", PAGE, "The canary is late", text, canary.as_of)
-    # A connector that starts again needs a few seconds, and one that cannot is a finding of its own by then.
+    # A connector that starts again needs a few seconds. One that cannot start is a finding of its own by then.
     silent_s = readings.now - canary.as_of if canary.state == "silent" and canary.as_of is not None else 0.0
     if silent_s > SILENT_S + readings.limits.stuck_s:
         for_ = duration(silent_s)
@@ -264,7 +264,7 @@ def _replays(readings: Readings) -> Iterator[Finding]:
             yield Finding("replay-stuck", TICKET, f"Replay {each.name} failed", text, each.moved_at, what=each.name)
             continue
         still_s = readings.now - each.moved_at if each.moved_at is not None else 0.0
-        # The first process of a new one needs some seconds to start.
+        # The first process of a new replay needs some seconds to start.
         deserted = each.state == "stopped" and readings.now - each.created > STALE_S
         if deserted or (each.state == "running" and still_s > REPLAY_STUCK_S):
             for_ = f" for {duration(still_s)}" if still_s else ""
@@ -289,7 +289,7 @@ def _share(kafka: Kafka, tp: TP, lag: PartitionLag) -> float:
 
 
 def _process_of(processes: tuple[Process, ...], tps: list[TP]) -> Process | None:
-    """The process that says (or last said) that it holds most of these; one that answers wins."""
+    """The process that says (or last said) that it holds most of these partitions. One that answers wins."""
     wanted = {(tp.topic, tp.partition) for tp in tps}
     best: tuple[int, bool] = (0, False)
     found = None
@@ -326,7 +326,7 @@ def _imbalance(process: Process) -> str:
     consumed = by_label([process], "scorestream_messages_consumed_total", "topic")
     accounted = by_label([process], "scorestream_messages_outcome_total", "topic")
     wrong = {topic: (n, accounted.get(topic, 0.0)) for topic, n in consumed.items() if n != accounted.get(topic, 0.0)}
-    # Two counters are not read at one moment: only what stays apart is an imbalance.
+    # Two counters are not read at one moment: only a lasting difference is an imbalance.
     if not wrong or len(process.looks) < 3:
         return ""
     earlier = process.looks[-3][1]

@@ -3,8 +3,9 @@
     agent of the heartbeat topic --offer, acknowledged at once--> a thread for each shard --insert--> heartbeat
 
 Enters: raw values of the topic <prefix>.<schema>.scorestream_heartbeat. Leaves: the newest beat of each id on every
-shard. A message that is no beat is skipped: the canary carries nothing but itself. It never ends a worker and nobody
-waits for it: what fails is counted, told once, and tried again with the next beat, which comes within seconds.
+shard. A message that is not a beat is skipped: the canary carries only its own row. It never ends a worker, and no
+other thread waits for it. A failure is counted, logged once, and tried again with the next beat, which comes within
+seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from stream.errors import ScorestreamError
 log = logging.getLogger(__name__)
 
 TABLE = "heartbeat"
-TIMEOUT_S = 5.0  # limit of one insert; the next beat is there by then
+TIMEOUT_S = 5.0  # limit of one insert; the next beat has arrived by then
 _NEWEST = 10  # values kept of a backlog: the topic has one partition, so the newest come last
 _CLOSE_S = 1.0
 
@@ -37,7 +38,7 @@ class Beat(NamedTuple):
     at: datetime
 
 
-# Named, so that no insert asks for them first.
+# The insert names the columns, so that it need not ask for them first.
 _TYPES = ("Int16", "Int64", "DateTime64(6, 'UTC')")
 
 
@@ -75,20 +76,20 @@ def beats(values: Iterable[bytes | None]) -> list[Beat]:
 
 
 class Heartbeats:
-    """Carries beats to all shards. `offer` from any thread; `close` it."""
+    """Carries beats to all shards. Any thread may call `offer`; `close` it."""
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
         self._carriers = [_Carrier(shards, shard) for shard in range(shards.count)]
 
     def offer(self, values: Iterable[bytes | None]) -> None:
-        """Have these messages written. Returns at once and raises nothing; beats that still wait give way to them."""
+        """Queue these messages. It returns at once and raises nothing. Beats that still wait give way to them."""
         newest = list(values)[-_NEWEST:]
         for carrier in self._carriers:
             carrier.offer(newest)
 
     def close(self) -> None:
-        """Stop. An insert that hangs is not waited for."""
+        """Stop, without waiting for an insert that hangs."""
         for carrier in self._carriers:
             carrier.stop()
         for carrier in self._carriers:
@@ -97,7 +98,7 @@ class Heartbeats:
 
 
 class _Carrier:
-    """The thread of one shard, so that a shard that hangs keeps no beat from the others."""
+    """The thread of one shard, so that a shard that hangs delays no beat of the others."""
 
     def __init__(self, shards: Shards, shard: int) -> None:
         self._shards = shards
@@ -156,7 +157,7 @@ class _Carrier:
         self._failing = True
 
     def _insert(self, found: list[Beat]) -> None:
-        """Write them to the shard.
+        """Write beats to the shard.
 
         Raises:
             ClickHouseUnavailable: a later try may help.

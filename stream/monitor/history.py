@@ -23,7 +23,7 @@ class History:
         self._lock = threading.Lock()
 
     def add(self, now: float, values: Mapping[str, float | None], *, level: str, title: str) -> None:
-        """Take a row, when it is time for one; an event lasts while the headline is the same and not fresh."""
+        """Take a row, when it is due. An event lasts while the headline is the same and not fresh."""
         with self._lock:
             if not self._rows or now - self._rows[-1][0] >= self._step_s - 0.25:
                 self._rows.append((now, dict(values)))
@@ -38,7 +38,7 @@ class History:
                 self._events.append({"level": level, "title": title, "from": now, "until": None})
 
     def since(self, start: float) -> dict[str, Any]:
-        """`t` and a column for each name, of the rows after `start`; None where there was no value. And events."""
+        """Rows after `start` as columns: `t` and one for each name; None where there was no value. And the events."""
         with self._lock:
             rows = [row for row in self._rows if row[0] > start]
             events = [dict(event) for event in self._events]
@@ -55,7 +55,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def course(found: Mapping[str, Any]) -> dict[str, float | None]:
-    """What the history keeps of the monitor's document."""
+    """The row that the history keeps of the monitor's document."""
     topics = found["topics"]
     hops = found["hops"]["end_to_end"]
     values: dict[str, float | None] = {

@@ -11,8 +11,9 @@ The verdicts are Burrow's, with time instead of a count of commits:
     REWIND  the committed offset went back, and is not yet where it was
     AHEAD   the committed offset lies behind the log's end: the topic was created again, or its log lost its end
 
-Seconds of lag are the age of the next message that was never indexed, from that message's own time: nothing is
-interpolated, an idle partition has 0, and a rewound one has the age of what is new in it, not of what is read again.
+Seconds of lag are the age of the next message that was never indexed, by that message's own time. Nothing is
+interpolated. An idle partition has 0. A rewound one has the age of its first new message, and not of those that are
+read again.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """How a partition stands.
+    """The state of a partition.
 
     Attributes:
         messages: never indexed and waiting; counts Kafka's transaction markers in between, 0 when no message is left.
@@ -126,10 +127,10 @@ class Track:
         self._committed: int | None = None
         self._rewound_at: float | None = None
         self._late_since: float | None = None
-        self._ahead: tuple[int, float] | None = None  # the committed offset behind the end, and since when
+        self._ahead: tuple[int, float] | None = None  # since when the committed offset lies behind the end
 
     def next_offset(self, *, start: int, end: int, committed: int | None) -> int:
-        """Where the next message that was never indexed stands, at the earliest; ask for its time there."""
+        """The earliest offset of the next message that was never indexed. Ask the broker for its time."""
         reached = self.reached
         if reached is not None and reached > end:  # the topic was created again
             self._forget()
@@ -200,7 +201,7 @@ class Track:
     def _judge(self, look: Look, *, rewound: int, seconds: float | None) -> tuple[Verdict, float]:
         limits = self._limits
         if look.waiting:
-            # Unmoved since the last move that was seen, or, when none was, since the message came.
+            # Unmoved since its last move. When none was seen, since the message came.
             still_since = max(self._moved_at or 0.0, look.next_at or self._first_at(look))
             still_s = look.at - still_since
             if self._moved_at is None and look.holder:
@@ -215,7 +216,7 @@ class Track:
         return Verdict.OK, self._ok_since(look)
 
     def _not_falling(self, look: Look, seconds: float | None) -> bool:
-        """Late for all of the last `warn_after_s`, and at the end no less than at the beginning."""
+        """Whether it was late for all of the last `warn_after_s`, and no less at the end than at the beginning."""
         limits = self._limits
         if self._late_since is None or look.at - self._late_since < limits.warn_after_s or seconds is None:
             return False
@@ -228,7 +229,7 @@ class Track:
         return look.at
 
     def _rates(self, look: Look) -> tuple[float | None, float | None]:
-        """Messages/s committed and appended over the window."""
+        """Messages/s committed, and messages/s appended, over the window."""
         window = [past for past, _ in self._looks if past.at >= look.at - self._limits.rate_window_s]
         if not window or look.at - window[0].at <= 0:
             return None, None

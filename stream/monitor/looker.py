@@ -1,7 +1,7 @@
-"""Where `scorestream lag` has its document from: a monitor that runs already, or a look of its own.
+"""Where `scorestream lag` gets its document: a monitor that runs already, or a look of its own.
 
-Enters: what the settings call this installation. Leaves: the monitor's document. Only a monitor of the same brokers and
-databases is believed: a host may run those of several installations, all with the default names.
+Enters: the settings' names for this installation. Leaves: the monitor's document. It believes only a monitor of the
+same brokers and databases. A host may run those of several installations, all with the default names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Looker:
     """Looks again and again. `with`-able, for one thread.
 
     Args:
-        urls: of monitors, asked in turn; none = look without them.
+        urls: addresses of monitors, asked in turn; empty = look without them.
         open_monitor: makes a monitor for a look of its own.
         steady: keep looking, so that rates and verdicts have a past.
     """
@@ -57,7 +57,7 @@ class Looker:
         self._brokers.close()
 
     def look(self) -> dict[str, Any]:
-        """The document, and `from`: the URL that told it, or this command.
+        """The document, and `from`: the URL of the monitor, or this command.
 
         Raises:
             KafkaUnavailable: the brokers do not answer.
@@ -78,7 +78,7 @@ class Looker:
         return found | {"from": "this command"}
 
     def _told_by(self, url: str) -> dict[str, Any] | None:
-        """What this monitor tells, or None when it is another installation's, or none."""
+        """The document of this monitor; None when it is another installation's, or silent."""
         try:
             found: dict[str, Any] = json.loads(self._asker.get(url))
         except (AskFailed, ValueError):

@@ -1,4 +1,4 @@
-"""The monitor: asks every part how it is, keeps the last hour, and concludes. It changes nothing anywhere.
+"""The monitor: asks every part for its state, keeps the last hour, and concludes. It changes nothing anywhere.
 
     Kafka, Postgres, Connect, ClickHouse, /api/process  --a thread each-->  Readings  -->  diagnosis, document, metrics
 
@@ -25,11 +25,11 @@ from stream.monitor.sources.slot import Slot
 from stream.web.health import Check, Health
 
 _FIRST_S: Final = 2.0  # how long the first viewer waits for fresh answers
-_KEPT_S: Final = 0.5  # how old the document may be that a viewer gets
+_KEPT_S: Final = 0.5  # the greatest age of a document that a viewer gets
 
 
 class Names(NamedTuple):
-    """What the parts of the installation are called; the brokers tell their cluster's id themselves."""
+    """Names of the installation's parts. The brokers tell their cluster's id themselves."""
 
     group: str
     connector: str
@@ -39,7 +39,7 @@ class Names(NamedTuple):
 
 
 class Since:
-    """Since when a value is what it is, for values that do not tell it themselves."""
+    """Since when a value has not changed, for values that do not tell it themselves."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Any, float]] = {}
@@ -52,7 +52,7 @@ class Since:
 
 
 class Monitor:
-    """All sources, and what follows from them. `with`-able: it asks from `start` (or `with`) to `close`."""
+    """All sources, and the conclusions. `with`-able: it asks from `start` (or `with`) to `close`."""
 
     def __init__(self, polled: Polled, *, names: Names, limits: Limits, reached: Reached) -> None:
         self.polled = polled
@@ -73,7 +73,7 @@ class Monitor:
         return self
 
     def once(self) -> dict[str, Any]:
-        """Ask everything once, side by side, and conclude: for a command that does not stay."""
+        """Ask every source once, side by side, and conclude: for a command that ends afterwards."""
         self.polled.once()
         return self.state(fresh=True)
 
@@ -82,7 +82,7 @@ class Monitor:
         self.polled.stop()
 
     def close(self, *, within_s: float = 6.0) -> None:
-        """End. What hangs is left to itself after that time."""
+        """End, and leave a hanging source to itself after that time."""
         self.polled.close(within_s=within_s)
         self._reached.save(self.polled.reader.reached())
 
@@ -93,7 +93,7 @@ class Monitor:
         self.close()
 
     def state(self, *, fresh: bool = False) -> dict[str, Any]:
-        """What the dashboard shows, at most half a second old."""
+        """The dashboard's document, at most half a second old."""
         with self._lock:
             newest = self._newest
             if fresh or newest is None or time.time() - newest[0] > _KEPT_S:
@@ -103,7 +103,7 @@ class Monitor:
             return newest[1]
 
     def look(self) -> dict[str, Any]:
-        """`state` for a viewer. The first after a while waits for new answers, for a short time."""
+        """`state` for a viewer. After a pause the first viewer waits a short time for new answers."""
         if self.polled.pace.looked() and self.polled.started:
             self.polled.wake()
             self.polled.kafka.wait(_FIRST_S)
@@ -115,11 +115,11 @@ class Monitor:
         return self._history.since(since)
 
     def exposition(self) -> bytes:
-        """For /metrics."""
+        """The text for /metrics."""
         return exposition(self.readings())
 
     def readings(self) -> Readings:
-        """The newest of everything."""
+        """The newest answer of every source."""
         now, polled = time.time(), self.polled
         answer = polled.slot.source
         slot = answer.value[0] if answer.value is not None else None
@@ -143,7 +143,7 @@ class Monitor:
         )
 
     def health(self) -> Health:
-        """Live while it answers; ready once Kafka was asked, and while its answer is not old."""
+        """Live while it answers. Ready once Kafka was asked, and while its answer is not old."""
         source = self.polled.kafka.source
         recent = source.at is not None and time.time() - source.at < 30
         reason = source.error or ("answers" if recent else "not asked yet" if source.at is None else "old answer")
@@ -154,7 +154,7 @@ class Monitor:
         if not answer.ok or answer.value is None:  # without an answer of Postgres nothing can be said
             return Canary("absent", 0, None, None, None)
         beats = [shard.value.beat for shard in shards if shard.value is not None and shard.value.has_heartbeat]
-        # Without an answer of every shard the canary is late by no fault of the path.
+        # Without an answer of every shard the path is not to blame for a late canary.
         read_at = min((shard.at for shard in shards if shard.ok and shard.at is not None), default=now)
         return self._canary.look(
             now, answer.value[1], beats, read_at=read_at if all(shard.ok for shard in shards) else now
@@ -168,7 +168,7 @@ class Monitor:
         }
 
     def _after_look(self) -> None:
-        """Right after each look at Kafka: an age that was read then and shown later would be too great by that."""
+        """Conclude right after each look at Kafka: an age that is shown later would be too great by the delay."""
         found = self.state(fresh=True)
         head = found["headline"]
         self._history.add(found["now"], course(found), level=head["level"], title=head["title"])

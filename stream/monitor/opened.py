@@ -63,7 +63,7 @@ def open_monitor(settings: Settings, *, idle_s: float = 0.0) -> Monitor:
 
 
 def names_of(settings: Settings) -> Names:
-    """What the settings call the parts of the installation."""
+    """The settings' names for the parts of the installation."""
     return Names(
         group=settings.kafka.group,
         connector=settings.connect.connector,
@@ -74,7 +74,7 @@ def names_of(settings: Settings) -> Names:
 
 
 def open_looker(settings: Settings, *, ask_monitor: bool, steady: bool) -> Looker:
-    """What `scorestream lag` asks.
+    """The looker of `scorestream lag`.
 
     Args:
         ask_monitor: ask this host's monitor, or else its worker, which has a monitor in it: both know the past.

@@ -1,6 +1,6 @@
 """How far each partition was ever indexed, kept in a file: a rewind stays a rewind when the monitor starts again.
 
-Enters: offsets. Leaves: a JSON file, and what it held at the start. A file that cannot be read counts as none.
+Enters: offsets. Leaves: a JSON file, and its content at the start. An unreadable file counts as missing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Reached:
         self._saved = time.monotonic()
 
     def load(self) -> dict[TP, int]:
-        """What an earlier process kept of this group; empty without a file."""
+        """The offsets that an earlier process kept of this group; empty without a file."""
         try:
             kept = json.loads(self._path.read_text("utf-8"))
             if kept["group"] != self._group:
@@ -39,7 +39,7 @@ class Reached:
             return {}
 
     def save_sometimes(self, reached: Mapping[TP, int | None]) -> None:
-        """Save unless that was done a short time ago."""
+        """Save, unless the last save was a short time ago."""
         if time.monotonic() - self._saved > SAVE_S:
             self.save(reached)
             self._saved = time.monotonic()

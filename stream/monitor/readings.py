@@ -1,6 +1,6 @@
 """What the monitor knows at one moment: the last answer of every source, and since when one does not answer.
 
-Plain values between those that read (stream/monitor/monitor.py) and those that conclude (diagnosis.py, document.py,
+Plain values between the reader (stream/monitor/monitor.py) and those that conclude (diagnosis.py, document.py,
 exposition.py). Times are Unix seconds.
 """
 
@@ -40,7 +40,7 @@ class Source(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """The dead-letter topic: how many there are, how many came in the last hour, the newest ones."""
+    """The dead-letter topic: how many letters it has, how many came in the last hour, the newest ones."""
 
     total: int
     last_hour: int
@@ -61,7 +61,7 @@ class Kafka:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A replay, as its topic and its group's offsets tell. `throttled_by` is empty at full speed."""
+    """A replay, by its topic and its group's offsets. `throttled_by` is empty at full speed."""
 
     name: str
     state: str
@@ -81,7 +81,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """All of it."""
+    """All readings of one moment."""
 
     now: float
     started: float
@@ -106,5 +106,5 @@ class Readings:
 
 
 def short(topic: str) -> str:
-    """`scorestream.app.scores` -> `scores`."""
+    """The name without schema: `scorestream.app.scores` -> `scores`."""
     return topic.rpartition(".")[2]

@@ -32,7 +32,7 @@ def watch_screen(looker: Looker, *, every_s: float, everything: bool) -> dict[st
 
 
 def screen(found: dict[str, Any], *, everything: bool) -> None:
-    """Print it once."""
+    """Print the screen once."""
     Console(soft_wrap=True).print(_page(found, everything=everything))
 
 
@@ -53,7 +53,7 @@ def _page(found: dict[str, Any], *, everything: bool) -> Group:
 
 
 def answered_by(found: dict[str, Any]) -> str:
-    """Which installation the figures are of, and which process told them."""
+    """The installation of the figures, and the process that told them."""
     own = found["installation"]
     return (
         f"cluster {own['cluster'] or 'not known'}, source {own['source']}, ClickHouse database {own['clickhouse']}; "

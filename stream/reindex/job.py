@@ -1,4 +1,7 @@
-"""Reindex many scorecards: ids from a list, or by pages from Postgres; chunk after chunk, with progress, resumable."""
+"""Reindex many scorecards: ids from a list, or by pages from Postgres.
+
+It goes chunk by chunk, with progress, resumable.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,16 @@ from stream.scope import Scope
 from stream.tables import SCORECARD, TARGETS
 
 CHUNK = 1_000
-# A scorecard whose place is one of these was retired; it is not shown.
+# A scorecard in one of these places was retired and is not shown.
 _RETIRED = {State.APPEAL, State.WAITING, State.GONE}
 
 
 @dataclass(slots=True)
 class Reindexing:
-    """What a job did. `failed`: scorecards with a row that ClickHouse cannot hold (counted in `reindexed`, too)."""
+    """The result of a job.
+
+    `failed`: scorecards with a row that ClickHouse cannot hold (counted in `reindexed`, too).
+    """
 
     total: int
     reindexed: int = 0
@@ -49,7 +55,7 @@ class Reindexing:
 
 
 def read_ids(path: Path) -> list[str]:
-    """The ids in a file, one to a line; empty lines and what follows a # are left out.
+    """The ids in a file, one to a line. Empty lines and text after a # are left out.
 
     Raises:
         UsageError: the file cannot be read, or a line is not a UUID.
@@ -73,7 +79,7 @@ def canonical(text: str) -> str:
     """A UUID as Postgres writes it.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is not a UUID.
     """
     try:
         return uuid_text(uuid_int(text.strip()))
@@ -84,7 +90,7 @@ def canonical(text: str) -> str:
 def reindex_ids(
     settings: Settings, postgres: Postgres, ids: Sequence[str], *, database: str | None = None, show: bool = True
 ) -> Reindexing:
-    """Reindex these scorecards; a list of more than a chunk is resumed where an earlier run of it ended."""
+    """Reindex these scorecards. A list of more than a chunk is resumed where an earlier run of it ended."""
     digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
     job = JobFile(settings.state_dir, "reindex", {"ids": digest, "database": _database(settings, database)})
     state = job.load() or JobState(total=len(ids))

@@ -1,7 +1,8 @@
 """How far a long job has come, kept in a small file, so that it goes on where kill -9 ended it.
 
-The file's name is made from what the job is about: the same call finds it again. It is replaced as a whole, after what
-it says is done, and removed when the job has ended; a chunk that was written but not noted is written again.
+The file's name comes from the job's subject, so the same call finds it again. The file is replaced as a whole, after
+the work that it records. It is removed when the job has ended. A chunk that was written but not recorded is written
+again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class JobFile:
     Args:
         folder: `settings.state_dir`.
         name: reindex, purge.
-        about: what identifies the job; JSON.
+        about: JSON that identifies the job.
     """
 
     def __init__(self, folder: Path, name: str, about: dict[str, Any]) -> None:
@@ -41,7 +42,7 @@ class JobFile:
         self._about = about
 
     def load(self) -> JobState | None:
-        """What an earlier run left, or None."""
+        """The state that an earlier run left, or None."""
         try:
             document = json.loads(self.path.read_text("utf-8"))
             return JobState(**document["state"])
@@ -57,5 +58,5 @@ class JobFile:
         draft.replace(self.path)
 
     def remove(self) -> None:
-        """The job has ended."""
+        """Remove the file, because the job has ended."""
         self.path.unlink(missing_ok=True)

@@ -1,17 +1,19 @@
-"""Reindex chosen scorecards as Postgres has them now: what verify --repair, reindex and purge do.
+"""Reindex chosen scorecards as Postgres has them now: verify --repair, reindex and purge use it.
 
     version to write at -> Pipeline.reindex -> confirm (places again, until nothing moved) -> rows of the future
 
-Which version. It must win over what stands, and lose against every change that the snapshot does not hold. The WAL's
-present LSN would be too high: Debezium's order names a transaction by the commit *before* it, so the next transaction
-after the snapshot may carry a lower one. The highest version that ClickHouse holds is right: its change was processed,
-hence was committed before the snapshot is taken, and every transaction that the snapshot does not hold committed after
-it, with a first LSN at least as great as that commit. In an empty ClickHouse it is 0, and all that live writes wins.
+Which version. It must win over the rows that stand, and lose against every change that the snapshot does not hold. The
+WAL's present LSN would be too high. Debezium's order names a transaction by the commit *before* it, so the next
+transaction after the snapshot may carry a lower one.
 
-Rows of the future. A row altered by hand may stand with a version that no change can have yet (above the WAL's present
-LSN). It would win over the above, so that row alone is written again at its own version: of equal ones the later insert
-is shown. It goes on winning over real changes, until their versions pass it or its copies are deleted in ClickHouse;
-verify finds that again each time.
+The highest version that ClickHouse holds is right. Its change was processed, so it was committed before the snapshot.
+Every transaction that the snapshot lacks committed after it, with a first LSN at least as great as that commit. In an
+empty ClickHouse the version is 0, and every row of the live worker wins.
+
+Rows of the future. A row altered by hand may have a version that no change can have yet (above the WAL's present LSN).
+It would win over the reindex. So that row alone is written again at its own version: of equal ones the later insert is
+shown. It goes on winning over real changes, until their versions pass it or its copies are deleted in ClickHouse.
+Verify finds that again each time.
 """
 
 from __future__ import annotations
@@ -48,11 +50,11 @@ _CONFIRM_ROUNDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Reindexed:
-    """What became of some scorecards. Rows that ClickHouse cannot hold are dead letters, logged and left out."""
+    """The result for some scorecards. Rows that ClickHouse cannot hold are left out, and logged."""
 
     places: Mapping[str, Place]
-    moved: int  # whose place changed meanwhile; they were reindexed again
-    future: int  # rows that stood with a version of the future
+    moved: int  # scorecards whose place changed meanwhile; they were reindexed again
+    future: int  # rows that had a version of the future
 
 
 class ReindexNow:
@@ -83,7 +85,7 @@ class ReindexNow:
 
         Args:
             ids: canonical UUIDs.
-            customers: under which rows of them may stand, besides the one that Postgres names.
+            customers: customers under which rows may stand, besides the one that Postgres names.
         """
         places: dict[str, Place] = {}
         moved = future = 0
@@ -119,7 +121,10 @@ class ReindexNow:
         return Reindexed({i: places[spelled] for i, spelled in zip(asked, ids, strict=True)}, moved, len(future))
 
     def _rewrite(self, future: dict[Key, int], customers: set[str], by_int: Mapping[int, str]) -> None:
-        """Write rows of the future again, each at its own version: the row, or a marker where none belongs."""
+        """Write rows of the future again, each at its own version.
+
+        A marker takes the place of a row that must not stand.
+        """
         for version in sorted(set(future.values())):
             keys = {key for key, held in future.items() if held == version}
             ids = sorted({by_int[key.scorecard_id] for key in keys})
@@ -134,7 +139,7 @@ class ReindexNow:
                     self._retry(lambda writes=writes: self._target.write(writes))  # type: ignore[misc]
 
     def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
-        """What any shard shows of these scorecards; None: under any customer."""
+        """The rows that any shard shows of these scorecards; customers None: under any customer."""
         return self._retry(lambda: self._target.standing(ids, customers))
 
     def _spelled(self, ids: Sequence[str]) -> list[str]:
@@ -144,14 +149,14 @@ class ReindexNow:
             return as_stored(connection, self._schema, ids)
 
     def _version_now(self) -> int:
-        """No change that is committed already has a higher version."""
+        """The highest version that a committed change can have."""
         with self._postgres.asking() as connection:
             row = connection.execute(LSN_NOW).fetchone()
         lsn = int(row[0]) if row is not None else 0
         return self._settings.epochs.last << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX
 
     def _version_floor(self, now: int) -> int:
-        """The highest version that ClickHouse holds, read once: versions above `now` were made by hand."""
+        """The highest version that ClickHouse holds, read once. Versions above `now` were made by hand."""
         if self._floor is None:
             found = [0]
             for table in TARGETS:
@@ -189,7 +194,7 @@ class ReindexNow:
 
 
 def only(writes: Writes, keys: set[Key]) -> Writes:
-    """Of these writes those with one of these keys."""
+    """The part of these writes that has one of these keys."""
     kept = Writes()
     for shard, table, columns in writes:
         names = table.insert_columns

@@ -1,7 +1,7 @@
 """Dead letters applied: the rows that they name are reindexed as Postgres has them now.
 
-Enters: open letters. Leaves: rows in ClickHouse, and which letters are settled by them. It produces no message: an old
-message behind newer ones would be what compaction keeps.
+Enters: open letters. Leaves: rows in ClickHouse, and which letters are settled by them. It produces no message:
+compaction would keep an old message behind newer ones as the newest.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ CHUNK = 1_000  # letters
 
 @dataclass(slots=True)
 class Redriven:
-    """What became of the letters; counts are letters, but for `scorecards`."""
+    """The result for some letters; counts are letters, but for `scorecards`."""
 
     matching: int = 0
     settled: int = 0
-    unnamed: int = 0  # name no row: nothing can be done for them
+    unnamed: int = 0  # they name no row, so no reindex can help
     withheld: int = 0  # Postgres still has a value that ClickHouse cannot hold
     scorecards: int = 0
 
@@ -63,10 +63,10 @@ def redrive(
     letters: Iterable[Kept],
     settle: Callable[[Sequence[tuple[int, int]]], None],
 ) -> Redriven:
-    """Reindex what the letters name, chunk after chunk.
+    """Reindex the scorecards that the letters name, chunk after chunk.
 
     Args:
-        settle: told the letters of a chunk, by partition and offset, when their rows are in ClickHouse.
+        settle: called with the letters of a chunk, by partition and offset, when their rows are in ClickHouse.
     """
 
     def withheld(ids: Sequence[str]) -> set[str]:
@@ -130,7 +130,7 @@ def _chunk(
     every = sorted({scorecard for _, ids in wanted for scorecard in ids})
     bad: set[str] = set()
     if every:
-        # A deleted scorecard has no customer in Postgres: its rows are looked for under any.
+        # Postgres has no customer of a deleted scorecard, so its rows are sought under any customer.
         anywhere |= set(every) - source.owners(every).keys()
         if anywhere:
             customers |= {row.key.customer_id for row in reindex.standing(sorted(anywhere), None)}
@@ -144,7 +144,7 @@ def _chunk(
 
 
 def faulty_of(ids: Sequence[str], any_of: Callable[[Sequence[str]], bool]) -> set[str]:
-    """The ids for which `any_of` holds, found by halves."""
+    """The ids for which `any_of` holds, found by halving."""
     if not ids or not any_of(ids):
         return set()
     if len(ids) == 1:

@@ -1,4 +1,4 @@
-"""One look at the live group in Kafka after the other: offsets, members, ages, dead letters -> readings.Kafka.
+"""Looks at the live group in Kafka: offsets, members, ages, dead letters -> readings.Kafka.
 
 Enters: the brokers' answers. Leaves: plain values. It remembers the past of each partition (stream/monitor/lag.py), and
 writes nowhere.
@@ -15,11 +15,11 @@ from stream.kafka.offsets import TP
 from stream.monitor.lag import Limits, Look, PartitionLag, Track
 from stream.monitor.readings import DeadLetters, Kafka
 
-_PARTITIONS_S = 30.0  # partitions, log starts and retention are asked for so often
+_PARTITIONS_S = 30.0  # interval of the questions for partitions, log starts and retention
 
 
 class KafkaReader:
-    """One look at the live group after the other."""
+    """Looks at the live group, again and again."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class KafkaReader:
             self._letter_tps = source.partitions([self._dead_letter_topic])
             self._retention = source.retention(sorted({tp.topic for tp in self._partitions}))
         offsets: dict[TP, Offsets] = {}
-        if self._partitions:  # those of the dead letters in the same request: each request costs the monitor CPU
+        if self._partitions:  # the dead letters' offsets come by the same request: each request costs the monitor CPU
             asked = [*self._partitions, *self._letter_tps]
             offsets = source.offsets(group_name, asked, refresh_starts=refresh)
         if refresh:
@@ -100,7 +100,7 @@ class KafkaReader:
         total = sum(each.end - each.start for each in letters)
         if not self._letters or self._letters[-1][1] != total:
             self._letters.append((now, total))
-        # The newest that is older than an hour stays: it says how many there were then.
+        # The newest count that is older than an hour stays: it is the base of the hour's count.
         while len(self._letters) > 1 and self._letters[1][0] < now - 3600:
             self._letters.popleft()
         came = max(0, total - self._letters[0][1])

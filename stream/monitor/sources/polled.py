@@ -20,7 +20,7 @@ from stream.monitor.sources.replays import ReplaySource
 from stream.monitor.sources.shards import Shard, ShardSource
 from stream.monitor.sources.slot import Slot, SlotSource
 
-_ONCE_S = 12.0  # the longest one look at everything takes
+_ONCE_S = 12.0  # the longest time of one look at everything
 
 
 class Polled:
@@ -86,7 +86,7 @@ class Polled:
         self.started = True
 
     def once(self) -> None:
-        """Ask everything once, side by side."""
+        """Ask every source once, side by side."""
         threads = [threading.Thread(target=poller.once, daemon=True) for poller in self.all]
         for thread in threads:
             thread.start()
@@ -94,7 +94,7 @@ class Polled:
             thread.join(timeout=_ONCE_S)
 
     def wake(self) -> None:
-        """Ask everything at once instead of when it is time."""
+        """Ask every source at once instead of at its next time."""
         for poller in self.all:
             poller.wake()
 
@@ -104,7 +104,7 @@ class Polled:
             poller.stop()
 
     def close(self, *, within_s: float) -> None:
-        """End. A source that hangs is left to itself after that time."""
+        """End, and leave a hanging source to itself after that time."""
         self.stop()
         deadline = time.monotonic() + within_s
         for poller in self.all:

@@ -1,6 +1,6 @@
-"""Asks a source again and again in a thread of its own: one that hangs makes only its own answer old.
+"""Asks a source again and again in a thread of its own. A source that hangs makes only its own answer old.
 
-Enters: a function that reads. Leaves: its newest answer, or the error and since when (stream/readings.Source).
+Enters: a function that reads. Leaves: its newest answer, or the error and since when (`readings.Source`).
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ HANGS_S = 8.0  # limit of one call to a source; longer than the limits of most c
 
 
 class Pace:
-    """How often sources are asked: as often as each says, or at most every `idle_s` while no viewer looks."""
+    """How often sources are asked: at their own intervals, or at most every `idle_s` while no viewer looks."""
 
     def __init__(self, idle_s: float = 0.0) -> None:
         self._idle_s = idle_s
         self._looked_at = float("-inf")
 
     def looked(self) -> bool:
-        """A viewer looks; True when none did before, so that the answers may be old."""
+        """Note that a viewer looks. True when none did before, so that the answers may be old."""
         idle, self._looked_at = self._idle, time.monotonic()
         return idle
 
     def of(self, every_s: float) -> float:
-        """What becomes of a period, now."""
+        """The present interval of a source with this interval."""
         return max(every_s, self._idle_s) if self._idle else every_s
 
     @property
@@ -102,12 +102,12 @@ class Poller(Generic[T]):
         return self._source
 
     def wake(self) -> None:
-        """Ask at once instead of when it is time."""
+        """Ask at once instead of at the next time."""
         self._asked.clear()
         self._awake.set()
 
     def wait(self, timeout_s: float) -> None:
-        """Until it has asked since `wake`, or the time is over."""
+        """Wait until it has asked since `wake`, or the time is over."""
         self._asked.wait(timeout_s)
 
     def stop(self) -> None:
@@ -116,7 +116,7 @@ class Poller(Generic[T]):
         self._awake.set()
 
     def close(self, *, timeout_s: float) -> None:
-        """End. One that hangs for longer is left to itself."""
+        """End. A source that hangs for longer is left to itself."""
         self.stop()
         if self._thread.is_alive():
             self._thread.join(timeout=timeout_s)

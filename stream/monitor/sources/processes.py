@@ -1,7 +1,7 @@
-"""The other processes (workers, replays, verify --watch), as their web servers tell: GET /api/process.
+"""The other processes (workers, replays, verify --watch), by their web servers: GET /api/process.
 
-Enters: URLs. Leaves: for each address what it said, or why it did not; rates and quantiles over the last minute, from
-two looks at counters. A process that is gone is remembered for a while: it may be what an operator looks for.
+Enters: URLs. Leaves: for each address its document, or the error. Rates and quantiles over the last minute come from
+two looks at counters. A process that is gone is remembered for a while: an operator may look for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Labels = dict[str, str]
 
 
 class Document(msgspec.Struct):
-    """What a process says of itself (stream/web/process_state.py)."""
+    """A process' own account (stream/web/process_state.py)."""
 
     role: str
     host: str
@@ -44,7 +44,7 @@ _DECODER = msgspec.json.Decoder(Document)
 
 @dataclass(slots=True)
 class Process:
-    """One address. `document` is the newest, also when it does not answer any more.
+    """One address. `document` is the newest, also when the process does not answer any more.
 
     `in_dns` is false for an address that its name does not have any more: a pod that was replaced.
     """
@@ -63,11 +63,11 @@ class Process:
 
     @property
     def left(self) -> bool:
-        """It ended in good order, or was replaced: its silence is no trouble."""
+        """It ended in good order, or was replaced: its silence is no fault."""
         return not self.up and (not self.in_dns or (self.document is not None and self.document.ending))
 
     def take(self, now: float, document: Document) -> None:
-        """A new look. A restarted process counts from zero."""
+        """Take a new look. A restarted process counts from zero."""
         if self.document is not None and self.document.started != document.started:
             self.looks.clear()
         self.document, self.answered_at, self.error, self.silent_since = document, now, None, None
@@ -87,11 +87,11 @@ class ProcessSource:
         self._resolved_at = float("-inf")
 
     def add(self, url: str) -> None:
-        """Ask this one, too."""
+        """Ask this URL, too."""
         self._urls.append(url)
 
     def read(self, now: float) -> list[Process]:
-        """All processes known, those that answer first, each once. Raises nothing: silence is an answer."""
+        """All known processes, each once, those that answer first. Raises nothing: silence is an answer."""
         if time.monotonic() - self._resolved_at > _RESOLVE_S or not self._addresses:
             self._addresses = addresses(self._urls)
             self._resolved_at = time.monotonic()
@@ -110,7 +110,7 @@ class ProcessSource:
                 process.silent_since = process.silent_since or now
             if process.silent_since is not None and now - process.silent_since > FORGET_S:
                 del self._found[url]
-        # Never seen and silent: nothing is known of it, not even that there should be one.
+        # Never seen and silent: nothing shows that there should be a process.
         known = [process for process in self._found.values() if process.document is not None]
         ordered = sorted(known, key=lambda process: (not process.up, process.url))
         # A process may answer at two addresses: its own, and that of its name.
@@ -127,7 +127,7 @@ def _identity(process: Process) -> tuple[str, int, float]:
 
 
 def addresses(urls: Iterable[str]) -> list[str]:
-    """Every URL with each address of its host; one that cannot be resolved is left out."""
+    """Every URL with each address of its host. A host that cannot be resolved is left out."""
     found: dict[str, None] = {}
     for url in urls:
         parts = urlsplit(url)
@@ -146,7 +146,7 @@ def addresses(urls: Iterable[str]) -> list[str]:
 
 
 def total(processes: Iterable[Process], name: str, **labels: str) -> float:
-    """A sample of the newest documents, summed."""
+    """The sum of a sample over the newest documents."""
     return sum(_sum(process.document, name, labels) for process in processes if process.document is not None)
 
 
@@ -157,7 +157,7 @@ def newest(processes: Iterable[Process], name: str) -> float:
 
 
 def by_label(processes: Iterable[Process], name: str, label: str, **labels: str) -> dict[str, float]:
-    """The same for each value of one label."""
+    """`total` for each value of one label."""
     found: dict[str, float] = {}
     for process in processes:
         for own, value in process.document.samples.get(name, []) if process.document is not None else []:
@@ -197,7 +197,7 @@ def quantiles(
 
 
 def _quantile(edges: list[float], counts: dict[float, float], share: float) -> float:
-    """Linear within a bucket, as Prometheus' histogram_quantile does it."""
+    """Linear within a bucket, as in Prometheus' histogram_quantile."""
     rank = share * counts[edges[-1]]
     low, below = 0.0, 0.0
     for edge in edges:

@@ -1,6 +1,6 @@
-"""Replays, as their topic and their groups' committed offsets tell. Reads only.
+"""Replays, by their topic and their groups' committed offsets. Reads only.
 
-Enters: settings. Leaves: stream/readings.Replay values.
+Enters: the replays' topic and the brokers. Leaves: `readings.Replay` values.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ReplaySource:
             KafkaUnavailable: the brokers do not answer.
         """
         if self._topic is None:
-            # ReplayTopic creates a missing topic; a reader must not.
+            # ReplayTopic creates a missing topic, and a reader must not.
             if not self._lag.partitions([replay_state.topic_of(self._settings)]):
                 return []
             self._topic = replay_state.ReplayTopic(self._settings)

@@ -1,4 +1,4 @@
-"""How each ClickHouse shard is: its parts, and the newest heartbeat that has come to it.
+"""The state of each ClickHouse shard: its parts, and the newest heartbeat that has come to it.
 
 Enters: the store of the shards. Leaves: plain values. Reads only.
 """
@@ -23,12 +23,12 @@ SELECT toInt64(argMax(beat, at)), toFloat64(max(at)), toFloat64(argMax(stored_at
 FROM `{database}`.`heartbeat`
 """
 
-ANSWER_S = 4.0  # seconds; a shard that needs longer for its parts does not answer
+ANSWER_S = 4.0  # seconds; a shard that counts its parts for longer does not answer
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Parts of a table on a shard: all, and of its ClickHouse partition that has the most."""
+    """Parts of a table on a shard: all, and those of the ClickHouse partition that has the most."""
 
     total: int
     most: int

@@ -1,4 +1,4 @@
-"""The replication slot and the heartbeat row, as Postgres tells them."""
+"""The replication slot and the heartbeat row of Postgres."""
 
 from __future__ import annotations
 
