@@ -7,6 +7,7 @@ import io
 import pytest
 
 from stream.progress import Progress
+from stream.times import span
 
 
 class Clock:
@@ -69,3 +70,22 @@ def test_a_failed_job_has_no_last_line(clock: Clock) -> None:
     with pytest.raises(ValueError, match="broken"), Progress("x", stream=said, clock=clock):
         raise ValueError("broken")
     assert said.getvalue() == ""
+
+
+def test_progress_in_lines() -> None:
+    # given a clock, and a stream that is no terminal
+    now = [0.0]
+    out = io.StringIO()
+    with Progress("reindex", total=100, unit="scorecards", stream=out, clock=lambda: now[0]) as progress:
+        # when some is done, with time between
+        progress.start_at(20)
+        now[0] = 5.0
+        progress.add(20, failed=1)
+        assert progress.rate == 4
+        assert progress.eta_s == 15
+    # then there is a line for each few seconds, and one at the end
+    assert out.getvalue().splitlines() == [
+        "reindex: 40/100 scorecards 40% failed 1 4/s eta 0:00:15",
+        "reindex: 40/100 scorecards 40% failed 1 in 5.0 s 4/s",
+    ]
+    assert span(3_725) == "1:02:05"

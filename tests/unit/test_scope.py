@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from stream.scope import Scope
 from stream.tables import SCORE, TARGETS
 from stream.times import moment, parse_time
@@ -45,3 +50,15 @@ def test_the_document_of_a_scope_has_its_times_in_words() -> None:
         "kind": "all",
         "tables": ["score"],
     }
+
+
+@given(
+    customers=st.lists(st.text(), max_size=2),
+    start=st.none() | st.integers(0, 10**15),
+    kind=st.sampled_from(["all", "process", "conversation"]),
+)
+def test_a_scope_has_as_many_conditions_on_both_sides(customers: list[str], start: int | None, kind: Any) -> None:
+    scope = Scope(customers=tuple(customers), start_us=start, kind=kind)
+    conditions, values = scope.postgres(customer="a", time="b", process="c")
+    assert len(conditions) == len(scope.clickhouse()[0])
+    assert sum(condition.count("%s") for condition in conditions) == len(values)

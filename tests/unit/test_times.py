@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from stream.errors import UsageError
-from stream.times import day_text, duration, moment, parse_duration, parse_moment, parse_time, size, span, time_text
+from stream.times import (
+    DAY_US,
+    day_text,
+    duration,
+    moment,
+    parse_duration,
+    parse_moment,
+    parse_time,
+    size,
+    span,
+    time_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +50,7 @@ def test_a_moment_in_the_future_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.25, "0.2 s"), (40, "40 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (273_600, "3 d 4 h")],
+    [(0, "0 s"), (0.25, "0.2 s"), (40, "40 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (273_600, "3 d 4 h")],
 )
 def test_a_duration_is_written_in_its_two_largest_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
@@ -48,3 +59,21 @@ def test_a_duration_is_written_in_its_two_largest_units(seconds: float, text: st
 def test_the_other_texts() -> None:
     assert (span(205), size(12_300_000), size(12), day_text(0)) == ("0:03:25", "12.3 MB", "12 B", "1970-01-01")
     assert time_text(1_767_225_600_000) == "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "day"),
+    [
+        ("2026-01-31", False, "2026-01-31"),
+        ("2026-01-31", True, "2026-02-01"),
+        ("2026-01-31T00:00", True, "2026-01-31"),
+        ("2026-01-31T00:00:00+02:00", False, "2026-01-30"),
+    ],
+)
+def test_times_of_a_window(text: str, end: bool, day: str) -> None:
+    assert day_text(parse_time(text, end=end) // DAY_US) == day
+
+
+def test_a_time_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="neither a date"):
+        parse_time("yesterday")

@@ -1,4 +1,4 @@
-"""Windows, conditions, signals, notifications, status: the pure part of a backfill."""
+"""Windows, steps, conditions and signals: what a backfill reads, and in which order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from stream.backfill.notifications import News, parse
 from stream.backfill.plan import (
     MAX_WINDOWS,
-    Plan,
     Window,
     condition_of,
     count_query,
@@ -20,8 +18,6 @@ from stream.backfill.plan import (
     stop_snapshot,
     windows,
 )
-from stream.backfill.state import Backfill, Control, Done, Driver, Result, Signal
-from stream.backfill.status import status_of
 from stream.errors import UsageError
 from stream.postgres.defining_query import Source
 from stream.times import DAY_US, parse_time
@@ -110,87 +106,3 @@ def test_signals_name_their_table_as_a_pattern() -> None:
     whole = steps((Window(1, None, None),), ("scores",), {("scores", 1): 1})[0]
     assert "additional-conditions" not in json.loads(execute_snapshot(SOURCE, whole, []))
     assert json.loads(stop_snapshot("app", ["chats"])) == {"type": "incremental", "data-collections": [r"app\.chats"]}
-
-
-def note(kind: str, *, at: int = 0, signal: str = "b/1/scores/1", **data: str) -> bytes:
-    return json.dumps(
-        {"id": signal, "aggregate_type": "Incremental Snapshot", "type": kind, "additional_data": data, "timestamp": at}
-    ).encode()
-
-
-def told(*values: bytes) -> News:
-    news = News()
-    for value in values:
-        found = parse(value)
-        assert found is not None
-        news.add(found)
-    return news
-
-
-def test_notifications_of_other_kinds_are_passed_over() -> None:
-    assert parse(None) is None
-    assert parse(b"no json") is None
-    assert parse(note("STARTED").replace(b"Incremental", b"Initial")) is None
-
-
-def test_rows_are_whole_chunks_until_debezium_has_counted() -> None:
-    begun = (note("STARTED", at=1_000), note("IN_PROGRESS", at=2_000), note("IN_PROGRESS", at=3_000))
-    assert told(*begun).rows(chunk=100, expected=250) == 200
-    assert told(*begun, note("IN_PROGRESS")).rows(chunk=100, expected=250) == 250
-    ended = note("TABLE_SCAN_COMPLETED", at=4_000, total_rows_scanned="151", status="SUCCEEDED")
-    news = told(*begun, ended, note("COMPLETED", at=4_000))
-    assert (news.rows(chunk=100, expected=250), news.completed, news.seconds) == (151, True, 3.0)
-
-
-def test_a_count_since_a_restart_of_connect_is_not_taken_for_the_whole() -> None:
-    news = told(*[note("IN_PROGRESS")] * 5, note("TABLE_SCAN_COMPLETED", total_rows_scanned="100", status="SUCCEEDED"))
-    assert news.rows(chunk=100, expected=450) == 450
-
-
-def test_a_pause_ends_with_the_next_chunk_and_a_failed_scan_is_a_fault() -> None:
-    assert told(note("PAUSED")).paused
-    assert not told(note("PAUSED"), note("RESUMED")).paused
-    assert not told(note("PAUSED"), note("IN_PROGRESS")).paused
-    assert told(note("TABLE_SCAN_COMPLETED", status="SQL_EXCEPTION")).fault == "SQL_EXCEPTION"
-    assert told(note("TABLE_SCAN_COMPLETED", total_rows_scanned="0", status="EMPTY")).fault == ""
-
-
-def backfill() -> Backfill:
-    of = windows(JAN, JAN + 20 * DAY_US, size_s=10 * 86_400)
-    found = steps(of, ("scorecards", "scores"), {(t, n): 100 for t in ("scorecards", "scores") for n in (1, 2)})
-    return Backfill(Plan("b", ("acme",), ("scorecards", "scores"), of, found, 50, 0))
-
-
-def test_status_adds_finished_steps_and_what_is_told_of_the_one_under_way() -> None:
-    # given three steps done, and one chunk of the fourth told
-    held = backfill()
-    held.done = {1: Done(100, 1.0, 0), 2: Done(100, 1.0, 0), 3: Done(100, 2.0, 0)}
-    held.signal = Signal(4, 2, 0, 0)
-    notes = [parse(n) for n in (note("STARTED", at=0, signal="b/4/scores/2"),
-                                note("IN_PROGRESS", at=1_000, signal="b/4/scores/2"),
-                                note("IN_PROGRESS", at=1_000, signal="b/4/scores/1"))]  # fmt: skip
-    # when its status is asked
-    found = status_of(held, [n for n in notes if n is not None])
-    # then only the notifications of the last attempt count
-    assert (found.rows, found.steps, found.windows) == (350, 3, 1)
-    assert found.rate == pytest.approx(350 / 4.0, rel=0.3)
-    assert found.eta_s is not None
-    assert found.as_json()["current"]["table"] == "scores"
-
-
-@pytest.mark.parametrize(
-    ("control", "driver_ms", "result", "state"),
-    [
-        ("run", None, None, "interrupted"),
-        ("run", 10**15, None, "running"),
-        ("pause", 10**15, None, "paused"),
-        ("stop", None, None, "stopped"),
-        ("run", None, Result(1, 1), "done"),
-    ],
-)
-def test_states(control: str, driver_ms: int | None, result: Result | None, state: str) -> None:
-    held = backfill()
-    held.control = Control(control, 1)  # type: ignore[arg-type]
-    held.driver = None if driver_ms is None else Driver("host", 1, driver_ms)
-    held.result = result
-    assert status_of(held, []).state == state

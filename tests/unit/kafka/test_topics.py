@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stream.kafka.topics import durability
+from stream.config import Settings
+from stream.connect import connector
+from stream.kafka.topics import durability, wanted
 from stream.sections import KafkaSettings
 
 
@@ -29,3 +31,17 @@ def test_replication_is_judged_where_there_are_three_brokers(
 
 def test_the_brokers_choose_the_replication_factor() -> None:
     assert KafkaSettings().replication_factor == -1
+
+
+def test_the_wanted_topics_follow_the_settings():
+    settings = Settings(
+        kafka={"topic_prefix": "p", "partitions": 3, "min_compaction_lag_s": 5, "dead_letter_topic": "dl"}
+    )
+    topics = {topic.name: topic for topic in wanted(settings)}
+    for table in ("chats", "scorecards", "scores"):
+        assert topics[f"p.app.{table}"].partitions == 3
+        assert topics[f"p.app.{table}"].options["cleanup.policy"] == "compact"
+        assert topics[f"p.app.{table}"].options["min.compaction.lag.ms"] == "5000"
+    assert topics["dl"].options["retention.ms"] == "-1"
+    assert connector.config(settings)["notification.sink.topic.name"] in topics
+    assert len(topics) == 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from stream.connect.rest import Status, Task
@@ -22,6 +23,7 @@ TOPICS = ("scorestream.app.chats", "scorestream.app.scorecards", "scorestream.ap
 MEMBER = Member("m1", "scorestream", "10.0.0.7", tuple(TP(t, p) for t in TOPICS for p in range(16)))
 
 
+@cache
 def kafka(
     *, stuck: tuple[int, ...] = (), late_s: float = 0.0, rewound: bool = False, members: bool = True, now: float = NOW
 ) -> Kafka:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Iterator
@@ -108,3 +109,12 @@ def test_a_shard_that_hangs_holds_neither_the_other_nor_the_worker(shards: Shard
 def test_of_a_backlog_only_the_newest_is_written(shards: Shards, beats: Heartbeats) -> None:
     beats.offer([value(beat) for beat in range(20_000)] + [None, b"no beat"])
     wait_for("written", lambda: shards.written == {0: [19_999], 1: [19_999]}, deadline_s=5)
+
+
+def test_newest_beat_of_each_id_and_no_other_message() -> None:
+    def value(beat: int) -> bytes:
+        return json.dumps({"op": "u", "after": {"id": 1, "beat": beat, "at": "2026-11-24T00:00:00.5Z"}}).encode()
+
+    found = heartbeat.beats([value(3), None, b"{", b'{"after": {"id": 1}}', value(4), value(2)])
+    assert [each.beat for each in found] == [4]
+    assert found[0].at.microsecond == 500_000

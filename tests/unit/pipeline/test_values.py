@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream.pipeline.placement import TIME_MAX_US, TIME_MIN_US
+from stream.pipeline.placement import TIME_MAX_US, TIME_MIN_US, month_of
 from stream.pipeline.values import (
     Bad,
     are_uuids,
@@ -136,3 +136,59 @@ def test_huge_finite_floats_whose_sum_is_infinite_pass() -> None:
     bad: Bad = {}
     assert convert(Column("score", "float"), [1.7e308, 1.7e308], bad) == [1.7e308, 1.7e308]
     assert bad == {}
+
+
+@given(st.lists(st.uuids()))
+def test_a_column_of_uuids_is_that_of_the_standard_library(ids: list[UUID]) -> None:
+    texts = [str(each) for each in ids]
+    assert are_uuids(texts)
+    assert uuid_ints(texts) == [each.int for each in ids]
+    assert [uuid_int(text) for text in texts] == [uuid_int(text.replace("-", "")) for text in texts]
+    assert [uuid_text(each.int) for each in ids] == texts
+
+
+GOOD = "0a1b2c3d-0000-4000-8000-00000000000f"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["", "x", GOOD[:-1], GOOD + "0", GOOD.replace("-", "_"), GOOD.replace("a", "g"), GOOD[:-1] + "é", "0x" + GOOD[2:],
+     GOOD[1:8] + "-" + GOOD[8:] + "0", " " + GOOD[1:], GOOD.replace("-", " "), "-" * 36, "0" * 33, "\uff10" * 32],
+)  # fmt: skip
+def test_what_is_no_uuid_is_found_alone_and_among_others(bad: str) -> None:
+    with pytest.raises(ValueError, match="UUID"):
+        uuid_int(bad)
+    assert not are_uuids([GOOD, bad, GOOD])
+    found: Bad = {}
+    column = convert(Column("id", "uuid"), [GOOD, bad, None], found)
+    assert column == [UUID(GOOD).int, None, None]
+    assert list(found) == ([1] if bad else [])  # '' stands for none
+
+
+@given(
+    st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2299, 12, 31)).map(lambda t: t.replace(tzinfo=UTC))
+)
+def test_times_are_exact_microseconds(time: datetime) -> None:
+    (us,) = convert(Column("t", "time"), [time], {})
+    assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us) == time
+    assert month_of(us) == time.year * 100 + time.month
+
+
+@pytest.mark.parametrize("time", [datetime(2300, 1, 1, tzinfo=UTC), datetime(1899, 12, 31, tzinfo=UTC), 2**62])
+def test_times_that_clickhouse_cannot_hold_are_refused(time: datetime | int) -> None:
+    found: Bad = {}
+    assert convert_checked(Column("t", "time"), [time, 0], found) == [None, 0]
+    assert found[0].reason == "bad_time"
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(), st.floats(allow_nan=False, allow_infinity=False).map(repr))))
+def test_floats_are_finite_or_refused(values: list[float | str | None]) -> None:
+    found: Bad = {}
+    column = convert(Column("x", "float"), list(values), found)
+    for index, value in enumerate(values):
+        if value is None:
+            assert column[index] is None
+        elif math.isfinite(float(value)):
+            assert column[index] == float(value)
+        else:
+            assert found[index].reason == "not_finite"

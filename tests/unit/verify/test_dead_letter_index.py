@@ -16,7 +16,7 @@ from stream.pipeline.placement import place_of
 from stream.pipeline.writes import Key, Layout
 from stream.tables import SCORE
 from stream.times import DAY_US
-from stream.verify.dead_letter_index import DeadLetterIndex, version_of, whole
+from stream.verify.dead_letter_index import DeadLetterIndex, row_of_key, version_of, whole
 from stream.verify.findings import compare
 from stream.verify.row_states import Card, InPostgres, SourceRow
 
@@ -88,3 +88,11 @@ def test_what_was_applied() -> None:
     assert whole("reindexed=1 retired=0 withheld=0")
     assert not whole("reindexed=1 retired=0 withheld=2")
     assert not whole("")
+
+
+def test_the_row_of_a_message_is_read_from_keys_of_all_kinds() -> None:
+    assert row_of_key(b'{"score_id": "AB"}') == "ab"
+    assert row_of_key(b'{"scorecard_id": "cd", "score_id": "ab"}') == "ab"
+    assert row_of_key(b'{"schema": {}, "payload": {"scorecard_id": "cd"}}') == "cd"
+    for nonsense in (None, b"", b"\xff", b"[1]", b"7", b'{"id": 1}'):
+        assert row_of_key(nonsense) is None

@@ -1,4 +1,4 @@
-"""Metrics: declared once, documented, and what is not known is absent."""
+"""The monitor's readings in Prometheus' text format: an unknown value is absent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream.metrics import MONITORED
 from stream.monitor.exposition import exposition, samples
 from stream.monitor.readings import Readings
-from tests.unit.monitor.situations import NOW, fresh, situations
+from tests.unit.monitor.situations import NOW, fresh, situations, worker
+
+
+def test_a_worker_that_ended_in_good_order_or_was_replaced_is_no_silent_process() -> None:
+    told = {}
+    for name, change in (("silent", {}), ("replaced", {"in_dns": False}), ("ended", {"ending": True})):
+        process = worker(up=False)
+        process.in_dns = change.get("in_dns", True)
+        assert process.document is not None
+        process.document.ending = change.get("ending", False)
+        told[name] = [value for metric, _, value in samples(fresh(processes=(process,))) if "process_up" in metric]
+    assert told == {"silent": [0.0], "replaced": [], "ended": []}
 
 
 def scraped(readings: Readings) -> str:

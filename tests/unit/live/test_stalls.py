@@ -1,15 +1,11 @@
-"""The watchdog's judgement, without a broker: what counts as progress, and what the stacks show."""
+"""Which partitions stand still, without a broker: what counts as progress."""
 
 from __future__ import annotations
-
-import asyncio
-import threading
 
 import pytest
 
 from stream.errors import ClickHouseUnavailable
 from stream.kafka.offsets import TP, Progress
-from stream.live.stacks import stacks
 from stream.live.stalls import Seen, Stalls, Tries, see
 
 SCORES = TP("scores", 3)
@@ -92,34 +88,3 @@ def test_tries_count_in_long_batches_only() -> None:
     tries.batch()
     assert tries.watch(retry)(step) == 5
     assert tries.count == 1  # at 0 s and 8 s the batch was not long yet; at 16 s it was
-
-
-def test_stacks_of_threads_and_tasks() -> None:
-    release = threading.Event()
-
-    def hangs_here() -> None:
-        release.wait()
-
-    thread = threading.Thread(target=hangs_here, name="hanging")
-    thread.start()
-
-    async def waits_here() -> None:
-        await asyncio.Event().wait()
-
-    async def main() -> list[tuple[str, str]]:
-        task = asyncio.create_task(waits_here())
-        await asyncio.sleep(0)
-        try:
-            return stacks([("loop", asyncio.get_running_loop()), ("none", None)])
-        finally:
-            task.cancel()
-
-    try:
-        found = dict(asyncio.run(main()))
-    finally:
-        release.set()
-        thread.join()
-    assert "hangs_here" in found["thread hanging"]
-    (waiting,) = [at for name, at in found.items() if name.startswith("task loop/") and "waits_here" in name]
-    assert "waits_here" in waiting
-    assert "\n" not in "".join(found.values())

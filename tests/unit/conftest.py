@@ -1,0 +1,29 @@
+"""Fixtures of the unit tests: an environment without settings, and command lines in this process."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from stream import cli, logs
+
+
+@pytest.fixture
+def plain_environment(monkeypatch):
+    """No setting in the environment, and logging left alone."""
+    for name in [name for name in os.environ if name.startswith("SCORESTREAM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(logs, "configure", lambda _level, _form: None)
+
+
+@pytest.fixture
+def run(capsys, plain_environment):
+    """Run a command line -> (exit code, stdout, stderr)."""
+
+    def call(*args):
+        code = cli.run(list(args))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
