@@ -68,7 +68,7 @@ def bench(options: argparse.Namespace) -> int:
         screen.say("Faust agents that do nothing, over the scores' topic")
         raw = faust_rates(
             rig.settings.kafka.bootstrap_servers,
-            rig.settings.topic(SCORE.source),
+            rig.settings.topics.of(SCORE.source),
             # what gathered there, and the initial rows before it
             batches=min(500_000, caught_up["scores_in_topic"]),
             single=min(40_000, caught_up["scores_in_topic"]),
@@ -121,7 +121,7 @@ def _catch_up(
     screen.say(
         f"{messages:,} messages in {last - assigned:.1f} s ({last - started:.1f} s with the start of the process)"
     )
-    scores = rig.settings.topic(SCORE.source)
+    scores = rig.settings.topics.of(SCORE.source)
     return {
         "messages": messages,
         "bytes_each": round(size / messages),

@@ -117,9 +117,9 @@ class Group:
         self._reader = Consumer(self._options | {"group.id": settings.kafka.group})
         metadata = self._reader.list_topics(timeout=20).topics
         self._partitions = [
-            TopicPartition(settings.topic(table), partition)
+            TopicPartition(settings.topics.of(table), partition)
             for table in SOURCES
-            for partition in metadata[settings.topic(table)].partitions
+            for partition in metadata[settings.topics.of(table)].partitions
         ]
 
     def close(self) -> None:

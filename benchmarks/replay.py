@@ -32,7 +32,7 @@ from devstack.stack import Stack
 from stream.clickhouse.shards import connect
 from stream.config import Settings
 from stream.config import load as settings_of
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.kafka.topics import ensure_topics
 from stream.retry import Retrier
 from stream.sections import RetrySettings
@@ -124,11 +124,11 @@ def bench(settings: Settings, env: dict[str, str], options: argparse.Namespace) 
 
 
 def _load(settings: Settings, env: dict[str, str], scores: int) -> Load:
-    lag = LagSource(settings.kafka)
+    lag = Broker(settings.kafka, settings.topics)
     # Topics that were made this very moment have no leader yet.
     retry = Retrier(RetrySettings(give_up_s=30), stopping=threading.Event())
     try:
-        ends = retry(lambda: lag.ends(lag.partitions(settings.topic(table) for table in TABLES)))
+        ends = retry(lambda: lag.ends(lag.partitions(settings.topics.of(table) for table in TABLES)))
     finally:
         lag.close()
     if total := sum(ends.values()):
@@ -157,7 +157,7 @@ def _raw_drain(settings: Settings, messages: int, **options: Any) -> float:
         }
     )
     tps = [
-        TopicPartition(settings.topic(table), partition, 0)
+        TopicPartition(settings.topics.of(table), partition, 0)
         for table in TABLES
         for partition in range(settings.kafka.partitions)
     ]
@@ -174,7 +174,7 @@ def _raw_drain(settings: Settings, messages: int, **options: Any) -> float:
 def _kafka_engine(settings: Settings, messages: int, *choices: str) -> float:
     folder = tempfile.mkdtemp(prefix="kafka-engine-")
     command = [sys.executable, "-m", "benchmarks.kafka_engine", settings.kafka.bootstrap_servers]
-    command += [settings.topic("scores"), str(messages), folder, *choices]
+    command += [settings.topics.of("scores"), str(messages), folder, *choices]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=700)
     finally:

@@ -31,6 +31,7 @@ from stream.sections import (
     WebSettings,
     secrets_of,
 )
+from stream.topic_names import TopicNames
 
 PREFIX = "SCORESTREAM_"
 
@@ -89,9 +90,12 @@ class Settings(BaseSettings):
             env_settings.env_vars = {k: v for k, v in found if v is None or not _is_service_link(k.upper(), v)}
         return (env_settings, init_settings)
 
-    def topic(self, table: str) -> str:
-        """Name of the topic that carries changes of `table`."""
-        return f"{self.kafka.topic_prefix}.{self.postgres.source_schema}.{table}"
+    @property
+    def topics(self) -> TopicNames:
+        """Names of all topics."""
+        prefix = self.kafka.topic_prefix
+        letters = self.kafka.dead_letter_topic or f"{prefix}.dead-letters"
+        return TopicNames(prefix=prefix, schema=self.postgres.source_schema, dead_letters=letters)
 
     @field_validator("version_epoch_starts")
     @classmethod
@@ -103,16 +107,6 @@ class Settings(BaseSettings):
     def epochs(self) -> Epochs:
         """The epoch of each change, by its commit time."""
         return Epochs.parse(self.version_epoch, self.version_epoch_starts)
-
-    @property
-    def notifications_topic(self) -> str:
-        """Name of the topic in which Debezium reports the progress of its snapshots."""
-        return f"{self.kafka.topic_prefix}.notifications"
-
-    @property
-    def dead_letter_topic(self) -> str:
-        """Name of the topic for refused messages."""
-        return self.kafka.dead_letter_topic or f"{self.kafka.topic_prefix}.dead-letters"
 
 
 def load() -> Settings:

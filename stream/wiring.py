@@ -11,6 +11,7 @@ from stream import metrics
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
+from stream.kafka.broker import Broker
 from stream.kafka.dead_letters import DeadLetterProducer
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.pipeline import Pipeline
@@ -25,6 +26,11 @@ from stream.retry import Retrier
 def layout(settings: Settings) -> Layout:
     """How event times spread over the configured shards."""
     return Layout(len(settings.clickhouse.shards), settings.clickhouse.shard_bucket_days)
+
+
+def broker(settings: Settings, *, timeout_s: float = 5) -> Broker:
+    """The brokers of the settings, with the names of the topics; nothing is opened yet."""
+    return Broker(settings.kafka, settings.topics, timeout_s=timeout_s)
 
 
 class Clients:
@@ -49,7 +55,7 @@ class Clients:
         self._shards = Shards(settings.clickhouse, database=database) if target is None else None
         self.source = PostgresSource(Postgres(settings.postgres))
         self.target = target or ClickHouseTarget(self._shards or Shards(settings.clickhouse, database=database))
-        self.dead_letters = DeadLetterProducer(settings.kafka, settings.dead_letter_topic)
+        self.dead_letters = DeadLetterProducer(broker(settings))
         self.retry = Retrier(
             settings.retry, stopping=stopping, on_retry=lambda error: metrics.RETRIES.labels(mode, error).inc()
         )

@@ -26,6 +26,7 @@ from stream.backfill.status import Status, status_of
 from stream.config import Settings
 from stream.connect.rest import Connect
 from stream.errors import ConnectError, UsageError
+from stream.kafka.broker import Broker
 from stream.kafka.topics import ensure_topics
 from stream.postgres.connection import Postgres
 from stream.postgres.defining_query import source_of
@@ -99,7 +100,7 @@ def start(settings: Settings, made: Plan, *, stopping: threading.Event, show: bo
         UsageError: another backfill is under way, the name is taken, signals cannot reach the connector.
         Stop, Retry: it could not go on; the text says how to.
     """
-    ensure_topics(settings)
+    ensure_topics(Broker(settings.kafka, settings.topics))
     with BackfillTopic(settings) as topic, Signals(settings) as signals, Connect(settings.connect) as connect:
         signals.check()
         _take(settings, signals, topic, connect, own="")
@@ -235,7 +236,7 @@ def _check_connector(settings: Settings, connect: Connect) -> int:
         raise ConnectError(f"connector {name} does not run ({state}): `scorestream connectors {way}`, then again")
     wanted = {
         "signal.data.collection": f"{schema}.{SIGNAL}",
-        "notification.sink.topic.name": settings.notifications_topic,
+        "notification.sink.topic.name": settings.topics.notifications,
     }
     wrong = [key for key, value in wanted.items() if held.get(key) != value]
     wrong += [

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from stream.config import Settings
+from stream.kafka.broker import Broker
 from stream.kafka.state_topic import Tail
 
 INCREMENTAL = "Incremental Snapshot"
@@ -99,7 +100,7 @@ class Notifications:
     """Debezium's notifications of incremental snapshots, from an offset on."""
 
     def __init__(self, settings: Settings, *, offset: int) -> None:
-        self._tail = Tail(settings.kafka, settings.notifications_topic, offset=offset)
+        self._tail = Tail(Broker(settings.kafka, settings.topics), settings.topics.notifications, offset=offset)
 
     def end(self) -> int:
         return self._tail.end()

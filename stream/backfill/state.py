@@ -16,6 +16,7 @@ import msgspec
 from stream.backfill.plan import Plan
 from stream.config import Settings
 from stream.errors import UsageError
+from stream.kafka.broker import Broker
 from stream.kafka.state_topic import StateTopic
 
 _ALIVE_S = 10.0  # a driver that has not been heard of for so long is gone
@@ -83,7 +84,7 @@ class BackfillTopic(StateTopic):
     """All backfills. `with`-able, for one thread. Methods raise KafkaUnavailable when the brokers do not answer."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.kafka, f"{settings.kafka.topic_prefix}.backfills")
+        super().__init__(Broker(settings.kafka, settings.topics), settings.topics.backfills)
 
     def refresh(self) -> dict[str, Backfill]:
         """All backfills by name, the oldest first, as the topic has them now."""

@@ -57,7 +57,7 @@ def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: fl
                 click.echo(f"{key}={connector.shown(key, value)}")
             click.echo(f"valid; {name} would be " + _verdict(held, changes), err=True)
             return
-        topics = kafka_admin.ensure_topics(settings)
+        topics = kafka_admin.ensure_topics(app.broker())
         for each in topics:
             if each.state == "created":
                 click.echo(f"topic {each.topic.name}: created with {each.partitions} partitions")

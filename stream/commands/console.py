@@ -12,6 +12,7 @@ from stream import logs
 
 if TYPE_CHECKING:
     from stream.config import Settings
+    from stream.kafka.broker import Broker
     from stream.postgres.connection import Postgres
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DIFFERENCES = 0, 1, 2, 3
@@ -39,6 +40,12 @@ class App:
             level = self._log_level or self._settings.log_level
             logs.configure(level, self._log_format or self._settings.log_format)
         return self._settings
+
+    def broker(self) -> Broker:
+        """Kafka; nothing is opened before it is asked. `with`-able."""
+        from stream.kafka.broker import Broker  # noqa: PLC0415  so does librdkafka
+
+        return Broker(self.settings.kafka, self.settings.topics)
 
     def postgres(self) -> Postgres:
         """Postgres for a command that reads much of it, without a limit for statements. `with`-able."""

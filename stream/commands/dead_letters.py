@@ -84,7 +84,7 @@ def show(ctx: click.Context, app: App, offset: int) -> None:
         print_json(kept.as_json(with_value=True) | {"state": state})
         return
     ctx.fail(
-        f"no dead letter at offset {offset} of {app.settings.dead_letter_topic}; see `scorestream dead-letters list`"
+        f"no dead letter at offset {offset} of {app.settings.topics.dead_letters}; see `scorestream dead-letters list`"
     )
 
 
@@ -106,14 +106,14 @@ def redrive(app: App, /, dry_run: bool, execute: bool, as_json: bool, **choice: 
 
     if execute:
         click.echo("--execute is the default now; --dry-run only counts", err=True)
-    settings = app.settings
+    settings, broker = app.settings, app.broker()
     chosen = (kept for kept, state in _letters(app, choice) if state == "open")
     if dry_run:
         done = reindexing.Redriven(matching=sum(1 for _ in chosen))
     else:
         with app.postgres() as postgres:
             done = reindexing.redrive(
-                settings, postgres, chosen, lambda letters: settled_letters.settle(settings, letters, "reindexed")
+                settings, postgres, chosen, lambda letters: settled_letters.settle(broker, letters, "reindexed")
             )
     if as_json:
         print_json(
@@ -163,7 +163,7 @@ def _settle(app: App, state: State, choice: dict[str, Any], *, dry_run: bool, as
         raise UsageError("say which letters: --offset, --reason or --topic")
     chosen = [(kept.partition, kept.offset) for kept, held in _letters(app, choice) if held == "open"]
     if chosen and not dry_run:
-        settled_letters.settle(app.settings, chosen, state)
+        settled_letters.settle(app.broker(), chosen, state)
     if as_json:
         print_json({"matching": len(chosen), "settled": 0 if dry_run else len(chosen), "executed": not dry_run})
     elif dry_run:
@@ -176,9 +176,9 @@ def _letters(app: App, choice: dict[str, Sequence[Any]]) -> Iterator[tuple[Kept,
     """The chosen letters with their states, oldest first."""
     from stream.kafka import dead_letters, settled_letters  # noqa: PLC0415  imported when it runs
 
-    settings = app.settings
-    known = settled_letters.settled(settings)
+    broker = app.broker()
+    known = settled_letters.settled(broker)
     offsets = set(choice.get("offsets", ()))
-    for kept in dead_letters.read(settings, reasons=choice.get("reasons", ()), topics=choice.get("topics", ())):
+    for kept in dead_letters.read(broker, reasons=choice.get("reasons", ()), topics=choice.get("topics", ())):
         if not offsets or kept.offset in offsets:
             yield kept, known.state(kept)

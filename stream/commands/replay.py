@@ -66,7 +66,7 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
     Ctrl-C and SIGTERM finish the batches and commit. `replay resume NAME` goes on from there, also after kill -9.
     """
     from stream.commands import dry_run  # noqa: PLC0415
-    from stream.kafka.broker import LagSource  # noqa: PLC0415
+    from stream.kafka.broker import Broker  # noqa: PLC0415
     from stream.replay import start as replay_start  # noqa: PLC0415  Kafka's clients take a while to import
     from stream.replay.plan import Filter  # noqa: PLC0415
     from stream.replay.state import ReplayTopic  # noqa: PLC0415
@@ -95,7 +95,7 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
     )
     with ReplayTopic(settings) as topic:
         replay_start.check_name(topic, name)
-        lag = LagSource(settings.kafka)
+        lag = Broker(settings.kafka, settings.topics)
         try:
             made = replay_start.plan(settings, lag, request)
         finally:

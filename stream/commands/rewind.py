@@ -33,14 +33,14 @@ def command(app: App, /, **options: Any) -> None:
     Processing messages again changes no row, because each row has a version. Shows from, to and messages for each
     partition.
     """
-    from stream.kafka.broker import LagSource  # noqa: PLC0415
+    from stream.kafka.broker import Broker  # noqa: PLC0415
     from stream.replay import rewind  # noqa: PLC0415  Kafka's clients take a while to import
 
     settings = app.settings
     if options["dry_run"] and options["execute"]:
         raise UsageError("--dry-run and --execute exclude each other: give one")
     point = _point(options)
-    lag = LagSource(settings.kafka)
+    lag = Broker(settings.kafka, settings.topics)
     try:
         moves = rewind.plan(settings, lag, point, tables=options["tables"] or TABLES)
         if options["execute"] and moves:

@@ -21,7 +21,7 @@ def command() -> None:
 @click.pass_context
 def apply(ctx: click.Context, app: App, dry_run: bool, as_json: bool) -> None:
     """Create missing topics. Existing topics are never changed; exit code 3 when one differs."""
-    found = kafka_admin.inspect(app.settings) if dry_run else kafka_admin.ensure_topics(app.settings)
+    found = kafka_admin.inspect(app.broker()) if dry_run else kafka_admin.ensure_topics(app.broker())
     ctx.exit(show(found, as_json=as_json))
 
 
@@ -31,7 +31,7 @@ def apply(ctx: click.Context, app: App, dry_run: bool, as_json: bool) -> None:
 @click.pass_context
 def list_(ctx: click.Context, app: App, as_json: bool) -> None:
     """Show the topics with their partitions. Exit code 3 when one is missing or differs."""
-    found = kafka_admin.inspect(app.settings)
+    found = kafka_admin.inspect(app.broker())
     code = show(found, as_json=as_json)
     ctx.exit(EXIT_DIFFERENCES if any(each.state == "missing" for each in found) else code)
 

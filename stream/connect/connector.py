@@ -92,7 +92,7 @@ def overrides(settings: Settings) -> dict[str, str]:
         # other.
         "message.key.columns": f"{re.escape(schema)}\\.{SCORE.source}:scorecard_id,{SCORE.id}",
         "signal.data.collection": f"{schema}.{SIGNAL}",
-        "notification.sink.topic.name": settings.notifications_topic,
+        "notification.sink.topic.name": settings.topics.notifications,
         "heartbeat.action.query": _heartbeat(quoted(schema)),
         "transforms.byScorecard.partition.topic.num": str(kafka.partitions),
         "predicates.ofScorecard.pattern": f"{topic}({SCORECARD.source}|{SCORE.source})",

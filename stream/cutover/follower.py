@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from stream.config import Settings
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.kafka.log_reader import LogReader, Stretch
 from stream.kafka.offsets import TP
 from stream.postgres.connection import Postgres
@@ -51,8 +51,8 @@ class Follower:
     ) -> None:
         self._settings = settings
         self._kind: PassKind = kind
-        self._reader = LogReader(settings.kafka, group=plan.group, follows=True)
-        self._lag = LagSource(settings.kafka)
+        self._reader = LogReader(Broker(settings.kafka, settings.topics), group=plan.group, follows=True)
+        self._lag = Broker(settings.kafka, settings.topics)
         # The next round, or live after the exchange, processes the messages behind the end.
         self._work = Work(
             settings, plan, stopping=threading.Event(), database=database, in_order=kind == "follow" and since is None
@@ -62,7 +62,7 @@ class Follower:
         # One thread for each table, always the same: its clients are open after its first batch.
         self._threads = {table: ThreadPoolExecutor(1, thread_name_prefix="follow") for table in SOURCES}
         self._commits = since is None
-        self._tps = self._lag.partitions(map(settings.topic, SOURCES))
+        self._tps = self._lag.source_partitions()
         found = self._reader.committed(self._tps) if since is None else since
         if since is None:
             check_kept(plan, [span.tp for span in plan.ends], found)

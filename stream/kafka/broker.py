@@ -1,40 +1,29 @@
-"""What Kafka says about a consumer group: offsets, members, and the time of the next message not yet indexed.
+"""Kafka as a store: opened once at the edge and handed down. It alone says what librdkafka's errors mean.
 
-Enters: settings. Leaves: plain values, for stream/monitor/lag.py. It joins no group and commits nothing.
-
-The time comes from the message itself: one message for each partition that is behind. It is read again only after the
-partition has moved. Transaction markers and compacted gaps are skipped: the next message that exists counts.
+Enters: the settings' `kafka` section and the names of the topics. Leaves: clients that are ready to use, and what the
+brokers say about topics, offsets and groups, as plain values. It joins no group and commits nothing.
 """
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Self
 
-import msgspec
-from confluent_kafka import (
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from stream.errors import KafkaUnavailable
 from stream.kafka import groups as kafka_groups
 from stream.kafka.client import client_options
 from stream.kafka.groups import Group
+from stream.kafka.next_messages import READER_OPTIONS, Next, NextMessages
 from stream.kafka.offsets import TP
 from stream.sections import KafkaSettings
-
-READ_S = 2.0  # limit for reading the next messages of all partitions that moved
-# For one partition: a batch of records. With less, the broker answers for one partition at a time.
-_FETCH_BYTES = 256 << 10
+from stream.topic_names import TopicNames
 
 
 class Offsets(NamedTuple):
@@ -45,13 +34,6 @@ class Offsets(NamedTuple):
     committed: int | None
 
 
-class Next(NamedTuple):
-    """The next message at or after an offset: whether there is one, and its time (Unix seconds, None when unread)."""
-
-    waiting: bool
-    at: float | None
-
-
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How long a topic keeps a message (seconds), and what is gone afterwards. None = for ever."""
@@ -60,85 +42,63 @@ class Retention:
     compacted: bool
 
 
-class _Origin(msgspec.Struct):
-    ts_ms: int | None = None
+class Broker:
+    """The brokers of the settings. `with`-able, for one thread; it opens its own clients when they are first needed.
 
+    Clients that `consumer` and `producer` make belong to the caller, who closes them.
 
-class _Stamped(msgspec.Struct):
-    source: _Origin | None = None
+    Args:
+        topics: names of this installation's topics.
+        timeout_s: limit of one request.
 
-
-_DECODER = msgspec.json.Decoder(_Stamped)
-
-
-@dataclass(slots=True)
-class _Known:
-    """The answer for an offset. For an empty stretch also the end up to which it holds."""
-
-    offset: int
-    end: int
-    next: Next
-
-
-@dataclass(slots=True)
-class _Cache:
-    known: dict[TP, _Known] = field(default_factory=dict)
-
-    def get(self, tp: TP, offset: int, end: int) -> Next | None:
-        if offset >= end:
-            return Next(waiting=False, at=None)
-        held = self.known.get(tp)
-        if held is None or held.offset != offset or (not held.next.waiting and held.end != end):
-            return None
-        # A message whose time could not be read in time is asked for again.
-        return held.next if not held.next.waiting or held.next.at is not None else None
-
-
-class LagSource:
-    """Reads one group's lag. For one thread; `close` it.
-
-    Every method raises KafkaUnavailable when no broker answers within `timeout_s`.
+    Every method that asks raises KafkaUnavailable when no broker answers within `timeout_s`.
     """
 
-    def __init__(self, settings: KafkaSettings, *, timeout_s: float = 5) -> None:
-        self._settings = settings
+    def __init__(self, settings: KafkaSettings, topics: TopicNames, *, timeout_s: float = 5) -> None:
+        self.settings = settings
+        self.topics = topics
         self._timeout_s = timeout_s
-        self._options = client_options(settings) | {"reconnect.backoff.max.ms": 2000}
-        self._admin = AdminClient(self._options)
+        self._options = client_options(settings)
+        self._own_options = self._options | {"reconnect.backoff.max.ms": 2000}
         self._groups: dict[str, Consumer] = {}
-        self._reader_options = self._options | {
-            "group.id": f"scorestream-lag-{uuid.uuid4().hex[:8]}",  # never joined, never committed
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "fetch.message.max.bytes": _FETCH_BYTES,
-            "fetch.wait.max.ms": 10,
-            "fetch.max.bytes": 16 << 20,
-            "queued.min.messages": 1,
-            "queued.max.messages.kbytes": 65536,
-            "fetch.queue.backoff.ms": 5,
-            "check.crcs": False,
-        }
-        self._reader: Consumer | None = None
-        self._cache = _Cache()
         self._starts: dict[TP, int] = {}
+        self._next = NextMessages(self._reader)
+
+    @property
+    def live_group(self) -> str:
+        """Consumer group of the live workers."""
+        return self.settings.group
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        """For requests about topics and groups."""
+        return AdminClient(self._own_options)
+
+    def consumer(self, group: str, options: Mapping[str, Any] | None = None) -> Consumer:
+        """A consumer that commits nothing by itself; the caller closes it.
+
+        Args:
+            group: whose offsets it may read and commit. It joins the group only where the caller subscribes.
+        """
+        own = {"group.id": group, "enable.auto.commit": False, "enable.auto.offset.store": False}
+        return Consumer(self._options | own | dict(options or {}))
+
+    def producer(self, options: Mapping[str, Any] | None = None) -> Producer:
+        """An idempotent producer; the caller flushes it."""
+        return Producer(self._options | {"enable.idempotence": True} | dict(options or {}))
 
     def close(self) -> None:
-        """Close the clients."""
-        clients, self._groups = list(self._groups.values()), {}
-        if self._reader is not None:
-            clients.append(self._reader)
-            self._reader = None
-        for client in clients:
+        """Close the clients that this store opened for itself."""
+        groups, self._groups = self._groups, {}
+        for client in groups.values():
             client.close()
+        self._next.close()
 
     def partitions(self, topics: Iterable[str]) -> list[TP]:
         """All partitions of these topics. Topics that do not exist are left out."""
         wanted = set(topics)
-        with self._asking():
-            found = self._admin.list_topics(timeout=self._timeout_s)
+        with self.asking():
+            found = self.admin.list_topics(timeout=self._timeout_s)
         return [
             TP(name, number)
             for name, topic in sorted(found.topics.items())
@@ -146,10 +106,14 @@ class LagSource:
             for number in sorted(topic.partitions)
         ]
 
+    def source_partitions(self) -> list[TP]:
+        """All partitions of the source tables' topics."""
+        return self.partitions(self.topics.sources)
+
     def cluster_id(self) -> str | None:
         """The id of the cluster, which no other cluster has."""
-        with self._asking():
-            found: str | None = self._admin.list_topics(timeout=self._timeout_s).cluster_id
+        with self.asking():
+            found: str | None = self.admin.list_topics(timeout=self._timeout_s).cluster_id
         return found
 
     def ends(self, tps: Sequence[TP]) -> dict[TP, int]:
@@ -160,13 +124,26 @@ class LagSource:
         """The first offset that the log still has."""
         return self._list_offsets(tps, OffsetSpec.earliest())
 
+    def offsets_at(self, tps: Sequence[TP], at_ms: int) -> dict[TP, int]:
+        """The first offset of each partition whose message has this time (of the record) or a later one.
+
+        Partitions without such a message are missing.
+        """
+        consumer = self.consumer("scorestream-times")
+        try:
+            with self.asking("offsets by time"):
+                answer = consumer.offsets_for_times([TopicPartition(*tp, at_ms) for tp in tps], timeout=20)
+        finally:
+            consumer.close()
+        return {TP(a.topic, a.partition): a.offset for a in answer if a.error is None and a.offset >= 0}
+
     def committed(self, group: str, tps: Sequence[TP]) -> dict[TP, int]:
         """Committed offsets. Partitions without one are missing."""
         # A consumer that never subscribes joins no group. (AdminClient.list_consumer_group_offsets kills the process by
         # a segmentation fault while the coordinator of the group is loading, as of confluent-kafka 2.16.)
         if group not in self._groups:
-            self._groups[group] = Consumer(self._options | {"group.id": group, "enable.auto.commit": False})
-        with self._asking():
+            self._groups[group] = Consumer(self._own_options | {"group.id": group, "enable.auto.commit": False})
+        with self.asking():
             answer = self._groups[group].committed([TopicPartition(*tp) for tp in tps], timeout=self._timeout_s)
         return {
             TP(each.topic, each.partition): each.offset for each in answer if each.error is None and each.offset >= 0
@@ -188,8 +165,8 @@ class LagSource:
 
     def group(self, name: str) -> Group:
         """Members of the group and their partitions. A group that does not exist is DEAD."""
-        with self._asking():
-            return kafka_groups.describe(self._admin, name, timeout_s=self._timeout_s)
+        with self.asking():
+            return kafka_groups.describe(self.admin, name, timeout_s=self._timeout_s)
 
     def delete_group(self, name: str) -> None:
         """Delete a group with its committed offsets. A group that does not exist is no error.
@@ -197,9 +174,9 @@ class LagSource:
         Raises:
             KafkaUnavailable: no broker answers, or the group has members.
         """
-        with self._asking():
+        with self.asking():
             try:
-                self._admin.delete_consumer_groups([name], request_timeout=4 * self._timeout_s)[name].result()
+                self.admin.delete_consumer_groups([name], request_timeout=4 * self._timeout_s)[name].result()
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
                     raise
@@ -209,8 +186,8 @@ class LagSource:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
         if not resources:
             return {}
-        with self._asking():
-            futures = self._admin.describe_configs(resources, request_timeout=self._timeout_s)
+        with self.asking():
+            futures = self.admin.describe_configs(resources, request_timeout=self._timeout_s)
             answers = {resource.name: future.result() for resource, future in futures.items()}
         return {
             name: _retention({key: entry.value for key, entry in options.items()}) for name, options in answers.items()
@@ -218,80 +195,47 @@ class LagSource:
 
     def next_messages(self, wanted: Mapping[TP, tuple[int, int]]) -> dict[TP, Next]:
         """For each partition's (offset, end): the next message that exists at or after the offset."""
-        found: dict[TP, Next] = {}
-        ask: dict[TP, tuple[int, int]] = {}
-        for tp, (offset, end) in wanted.items():
-            held = self._cache.get(tp, offset, end)
-            if held is None:
-                ask[tp] = (offset, end)
-            else:
-                found[tp] = held
-        if ask:
-            with self._asking():
-                answers = self._read(ask)
-            for tp, answer in answers.items():
-                self._cache.known[tp] = _Known(*ask[tp], answer)
-                found[tp] = answer
-        return found
+        with self.asking():
+            return self._next(wanted)
 
-    def _read(self, ask: Mapping[TP, tuple[int, int]]) -> dict[TP, Next]:
-        """Read one message of each partition. A message that does not arrive in time waits, at an unknown time."""
-        if self._reader is None:
-            self._reader = Consumer(self._reader_options)
-        reader = self._reader
-        found: dict[TP, Next] = {}
-        reader.assign([TopicPartition(*tp, offset) for tp, (offset, _) in ask.items()])
-        deadline = time.monotonic() + READ_S
+    def unavailable(self, what: str, error: KafkaException | KafkaError | str) -> KafkaUnavailable:
+        """The error of a request that failed: it names the brokers, what was asked, and librdkafka's reason."""
+        cause = error.args[0] if isinstance(error, KafkaException) else error
+        text = cause.str() if isinstance(cause, KafkaError) else str(cause)
+        return KafkaUnavailable(": ".join(filter(None, (f"Kafka at {self.settings.bootstrap_servers}", what, text))))
+
+    @contextmanager
+    def asking(self, what: str = "") -> Iterator[None]:
+        """Turn librdkafka's errors into those of the package.
+
+        Raises:
+            KafkaUnavailable: naming the brokers and what was asked.
+        """
         try:
-            while len(found) < len(ask) and (left := deadline - time.monotonic()) > 0:
-                for record in reader.consume(num_messages=len(ask) - len(found), timeout=min(left, 0.05)):
-                    self._take(record, ask, found)
-        finally:
-            reader.unassign()
-        return {tp: found.get(tp, Next(waiting=True, at=None)) for tp in ask}
+            yield
+        except KafkaException as error:
+            raise self.unavailable(what, error) from error
 
-    def _take(self, record: Any, ask: Mapping[TP, tuple[int, int]], found: dict[TP, Next]) -> None:
-        tp = TP(record.topic(), record.partition())
-        if tp not in ask or tp in found:
-            return
-        error = record.error()
-        if error is None:
-            # Messages that were produced after `end` was read belong to the next look.
-            found[tp] = Next(waiting=True, at=_time_of(record))
-        elif error.code() == KafkaError._PARTITION_EOF:
-            found[tp] = Next(waiting=False, at=None)
-        else:
-            raise KafkaException(error)
+    def _reader(self) -> Consumer:
+        """For single messages; its group is never joined, and nothing is committed."""
+        own = {"group.id": f"scorestream-lag-{uuid.uuid4().hex[:8]}", "enable.auto.commit": False}
+        return Consumer(self._own_options | own | {"enable.auto.offset.store": False} | READER_OPTIONS)
 
     def _list_offsets(self, tps: Sequence[TP], spec: OffsetSpec) -> dict[TP, int]:
         if not tps:
             return {}
         wanted = {TopicPartition(*tp): spec for tp in tps}
-        with self._asking():
-            futures = self._admin.list_offsets(
+        with self.asking():
+            futures = self.admin.list_offsets(
                 wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._timeout_s
             )
             return {TP(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
 
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        try:
-            yield
-        except KafkaException as error:
-            raise KafkaUnavailable(f"Kafka at {self._settings.bootstrap_servers}: {error.args[0].str()}") from error
+    def __enter__(self) -> Self:
+        return self
 
-
-def _time_of(record: Any) -> float:
-    """Commit time in Postgres when the message tells it, else the record's own time; Unix seconds."""
-    value = record.value()
-    if value:
-        try:
-            source = _DECODER.decode(value).source
-        except msgspec.DecodeError:  # a message of another producer, which becomes a dead letter
-            source = None
-        if source is not None and source.ts_ms:
-            return source.ts_ms / 1000
-    return float(record.timestamp()[1]) / 1000
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _retention(options: Mapping[str, str]) -> Retention:

@@ -1,18 +1,12 @@
-"""Kafka, by librdkafka (confluent-kafka): client options, consumers, producers.
-
-Enters: settings. Leaves: clients that are ready to use. Never decides what a message means.
-"""
+"""librdkafka's options for where the brokers are and how a client proves who it is. Every client starts from these."""
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message
-
-from stream.errors import KafkaUnavailable
 from stream.sections import KafkaSettings
 
 
 def client_options(settings: KafkaSettings) -> dict[str, str | int]:
-    """librdkafka's options for the brokers' addresses and this client's credentials. Every client starts from these."""
+    """librdkafka's options for the brokers' addresses and the client's credentials."""
     options: dict[str, str | int] = {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": "scorestream",
@@ -38,20 +32,4 @@ def client_options(settings: KafkaSettings) -> dict[str, str | int]:
     return options
 
 
-def unavailable(settings: KafkaSettings, what: str, error: KafkaException | KafkaError | str) -> KafkaUnavailable:
-    """The error of a request that failed: it names the brokers, what was asked, and librdkafka's reason."""
-    cause = error.args[0] if isinstance(error, KafkaException) else error
-    text = cause.str() if isinstance(cause, KafkaError) else str(cause)
-    return KafkaUnavailable(f"Kafka at {settings.bootstrap_servers}: {what}: {text}")
-
-
 MESSAGE_MAX_BYTES = 32 << 20  # largest message that is read or kept: an update carries a comment of some MB twice
-
-
-def arrived(consumer: Consumer, at_most: int, *, timeout_s: float) -> list[Message]:
-    """The messages and events that have arrived. It waits for the first one only; [] when none arrives in time.
-
-    `consume` with a timeout waits until the time is over, unless the full number of messages arrives.
-    """
-    first = consumer.poll(timeout_s)
-    return [] if first is None else [first, *consumer.consume(at_most - 1, 0)]

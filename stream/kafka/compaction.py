@@ -11,20 +11,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from stream.kafka.broker import LagSource, Next, Retention
+from stream.kafka.broker import Broker, Retention
+from stream.kafka.next_messages import Next
 from stream.kafka.offsets import TP
 
 
-def outrun(lag: LagSource, group: str, topics: Sequence[str]) -> dict[TP, float]:
+def outrun(broker: Broker, group: str, topics: Sequence[str]) -> dict[TP, float]:
     """The partitions whose next message is older than the compaction lag, with that message's age in seconds.
 
     Raises:
         KafkaUnavailable: no broker answers.
     """
-    tps = lag.partitions(topics)
-    ends, committed = lag.ends(tps), lag.committed(group, tps)
+    tps = broker.partitions(topics)
+    ends, committed = broker.ends(tps), broker.committed(group, tps)
     waiting = {tp: (offset, ends[tp]) for tp, offset in committed.items() if offset < ends[tp]}
-    return too_old(lag.next_messages(waiting), lag.retention(topics), now=time.time())
+    return too_old(broker.next_messages(waiting), broker.retention(topics), now=time.time())
 
 
 def too_old(waiting: Mapping[TP, Next], kept: Mapping[str, Retention], *, now: float) -> dict[TP, float]:

@@ -15,15 +15,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 
-from stream.config import Settings
-from stream.errors import KafkaUnavailable, Refused
-from stream.kafka.client import MESSAGE_MAX_BYTES, client_options, unavailable
+from stream.errors import Refused
+from stream.kafka.broker import Broker
+from stream.kafka.ranges import records
 from stream.pipeline.dead_letter import DeadLetter, Message, parse
-from stream.sections import KafkaSettings
 
-_TIMEOUT_S = 20.0
 _ANY_BYTES = 1_000_000_000  # librdkafka's own limit counts bytes before compression; the broker decides instead
 log = logging.getLogger(__name__)
 
@@ -58,49 +56,20 @@ class Kept:
         return shown
 
 
-def read(settings: Settings, *, reasons: Sequence[str] = (), topics: Sequence[str] = ()) -> Iterator[Kept]:
+def read(broker: Broker, *, reasons: Sequence[str] = (), topics: Sequence[str] = ()) -> Iterator[Kept]:
     """All matching dead letters up to the present end, oldest first.
 
     Raises:
         KafkaUnavailable: no broker answered.
     """
-    consumer = Consumer(
-        client_options(settings.kafka)
-        | {
-            "group.id": f"{settings.kafka.topic_prefix}-dead-letters",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "fetch.message.max.bytes": MESSAGE_MAX_BYTES,
-        }
-    )
-    try:
-        yield from _read(consumer, settings.dead_letter_topic, set(reasons), set(topics))
-    except KafkaException as error:
-        raise unavailable(settings.kafka, settings.dead_letter_topic, error) from error
-    finally:
-        consumer.close()
-
-
-def _read(consumer: Consumer, topic: str, reasons: set[str], topics: set[str]) -> Iterator[Kept]:
-    there = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
-    ends: dict[int, int] = {}
-    for partition in there.partitions:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
-        if high > low:
-            ends[partition] = high
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
-    while ends:
-        record = consumer.poll(_TIMEOUT_S)
-        if record is None:
-            raise KafkaUnavailable(f"{topic}: no message within {_TIMEOUT_S:.0f} s")
-        if record.error():
-            raise KafkaException(record.error())
+    tps = broker.partitions([broker.topics.dead_letters])
+    starts, ends = broker.starts(tps), broker.ends(tps)
+    ranges = {tp: (starts[tp], ends[tp]) for tp in tps}
+    for record in records(broker, ranges, group=f"{broker.topics.prefix}-dead-letters"):
         if (kept := _kept(record)) is not None:
             letter = kept.letter
             if (not reasons or letter.reason in reasons) and (not topics or letter.message.topic in topics):
                 yield kept
-        if record.offset() + 1 >= ends.get(record.partition(), 0):
-            ends.pop(record.partition(), None)
 
 
 def _kept(record: Any) -> Kept | None:
@@ -143,14 +112,12 @@ class DeadLetterProducer:
     from.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str, *, timeout_s: float = 30) -> None:
-        self._settings = settings
-        self._topic = topic
+    def __init__(self, broker: Broker, *, timeout_s: float = 30) -> None:
+        self._broker = broker
+        self._topic = broker.topics.dead_letters
         self._timeout_s = timeout_s
-        self._producer = Producer(
-            client_options(settings)
-            | {
-                "enable.idempotence": True,
+        self._producer = broker.producer(
+            {
                 "compression.type": "lz4",
                 "message.max.bytes": _ANY_BYTES,
                 "delivery.timeout.ms": int(timeout_s * 1000),
@@ -189,7 +156,7 @@ class DeadLetterProducer:
         left = self._producer.flush(self._timeout_s)
         if left or failed:
             cause = failed[0] if failed else f"{left} not acknowledged within {self._timeout_s:.0f} s"
-            raise unavailable(self._settings, f"dead letters to {self._topic}", cause)
+            raise self._broker.unavailable(f"dead letters to {self._topic}", cause)
         return too_large
 
     def _produce(self, letter: DeadLetter, delivered: Callable[[KafkaError | None, object], None]) -> None:

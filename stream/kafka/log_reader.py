@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from stream.errors import UsageError
-from stream.kafka.client import MESSAGE_MAX_BYTES, client_options, unavailable
+from stream.kafka.broker import Broker
+from stream.kafka.client import MESSAGE_MAX_BYTES
 from stream.kafka.offsets import TP
 from stream.pipeline.dead_letter import Message
-from stream.sections import KafkaSettings
 
 QUEUE_KBYTES = 12 << 10  # read-ahead, which bounds a reader's memory besides the batches under way
 log = logging.getLogger(__name__)
@@ -113,15 +112,12 @@ class LogReader:
     Every method raises KafkaUnavailable when the brokers do not answer.
     """
 
-    def __init__(self, settings: KafkaSettings, *, group: str, follows: bool = False) -> None:
-        self._settings = settings
+    def __init__(self, broker: Broker, *, group: str, follows: bool = False) -> None:
+        self._broker = broker
         self._follows = follows
-        self._consumer = Consumer(
-            client_options(settings)
-            | {
-                "group.id": group,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
+        self._consumer = broker.consumer(
+            group,
+            {
                 "auto.offset.reset": "error",
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
@@ -133,7 +129,7 @@ class LogReader:
                 "fetch.message.max.bytes": 512 << 10,
                 "fetch.wait.max.ms": 10 if follows else 50,
                 "receive.message.max.bytes": 4 * MESSAGE_MAX_BYTES,
-            }
+            },
         )
         self._position: dict[TP, int] = {}
         self._ends: dict[TP, int] = {}
@@ -157,7 +153,7 @@ class LogReader:
             self._ends[tp] = end
             self._moved_at[tp] = time.monotonic()
         if fresh:
-            with self._asking():
+            with self._broker.asking("offsets"):
                 # librdkafka looks for an unknown leader only once a second.
                 for topic in {tp.topic for tp in fresh} - self._known:
                     self._consumer.list_topics(topic, timeout=10)
@@ -170,7 +166,7 @@ class LogReader:
         for tp in held:
             del self._position[tp], self._ends[tp], self._moved_at[tp]
         if held:
-            with self._asking():
+            with self._broker.asking("offsets"):
                 self._consumer.incremental_unassign([TopicPartition(*tp) for tp in held])
 
     def read(self, max_messages: int, *, timeout_s: float) -> list[Stretch]:
@@ -179,7 +175,7 @@ class LogReader:
         Raises:
             UsageError: the log does not have the offsets (any more).
         """
-        with self._asking():
+        with self._broker.asking("offsets"):
             messages = self._consumer.consume(max_messages, timeout_s)
         runs: dict[tuple[str, int], list[Any]] = {}
         events = []
@@ -200,13 +196,13 @@ class LogReader:
 
     def committed(self, tps: Sequence[TP]) -> dict[TP, int]:
         """The group's committed offsets; partitions without one are missing."""
-        with self._asking():
+        with self._broker.asking("offsets"):
             answer = self._consumer.committed([TopicPartition(*tp) for tp in tps], timeout=20)
         return {TP(a.topic, a.partition): a.offset for a in answer if a.error is None and a.offset >= 0}
 
     def marks(self, tps: Sequence[TP]) -> dict[TP, tuple[int, str]]:
         """The group's committed offsets with their metadata; partitions without one are missing."""
-        with self._asking():
+        with self._broker.asking("offsets"):
             answer = self._consumer.committed([TopicPartition(*tp) for tp in tps], timeout=20) if tps else []
         return {
             TP(a.topic, a.partition): (a.offset, a.metadata or "") for a in answer if a.error is None and a.offset >= 0
@@ -216,14 +212,14 @@ class LogReader:
         """Commit offsets for the group, with their metadata where given. Returns when the broker has them."""
         if not offsets:
             return
-        with self._asking():
+        with self._broker.asking("offsets"):
             answer = self._consumer.commit(
                 offsets=[TopicPartition(*tp, at, (metadata or {}).get(tp, "")) for tp, at in offsets.items()],
                 asynchronous=False,
             )
         for each in answer or ():
             if each.error is not None:
-                raise unavailable(self._settings, f"commit of {each.topic}-{each.partition}", each.error)
+                raise self._broker.unavailable(f"commit of {each.topic}-{each.partition}", each.error)
 
     def close(self) -> None:
         self._consumer.close()
@@ -263,7 +259,7 @@ class LogReader:
         if error.code() in _PASSING:
             log.warning("kafka", extra={"cause": error.str()})  # librdkafka goes on by itself
             return None
-        raise unavailable(self._settings, f"{tp.topic}-{tp.partition}", error)
+        raise self._broker.unavailable(f"{tp.topic}-{tp.partition}", error)
 
     def _moved(self, tp: TP, run: list[Any], start: int, position: int) -> Stretch:
         if position >= self._ends[tp] and not self._follows:
@@ -280,32 +276,10 @@ class LogReader:
             if now - since < _SHORT_S or self._position[tp] >= self._ends[tp]:
                 continue
             self._moved_at[tp] = now
-            with self._asking():
+            with self._broker.asking("offsets"):
                 marks = self._consumer.get_watermark_offsets(TopicPartition(*tp), timeout=10)
             if marks is not None and marks[1] < self._ends[tp]:
                 raise UsageError(
                     f"{tp.topic}-{tp.partition} ends at {marks[1]}, before offset {self._ends[tp]}, which it had: was "
                     "the topic created again? Delete this replay and start another"
                 )
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        try:
-            yield
-        except KafkaException as error:
-            raise unavailable(self._settings, "offsets", error) from error
-
-
-def offsets_at(settings: KafkaSettings, tps: Sequence[TP], at_ms: int) -> dict[TP, int]:
-    """The first offset of each partition whose message has this time (of the record) or a later one.
-
-    Partitions without such a message are missing.
-    """
-    consumer = Consumer(client_options(settings) | {"group.id": "scorestream-times"})
-    try:
-        answer = consumer.offsets_for_times([TopicPartition(*tp, at_ms) for tp in tps], timeout=20)
-    except KafkaException as error:
-        raise unavailable(settings, "offsets by time", error) from error
-    finally:
-        consumer.close()
-    return {TP(a.topic, a.partition): a.offset for a in answer if a.error is None and a.offset >= 0}

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from stream.config import Settings
+from stream.kafka.broker import Broker
 from stream.kafka.dead_letters import Kept
 from stream.kafka.state_topic import StateTopic
 
@@ -57,24 +57,24 @@ class Settled:
         return OPEN if found is None else found.state
 
 
-def settled(settings: Settings) -> Settled:
+def settled(broker: Broker) -> Settled:
     """The settled letters; empty where none was ever settled. Creates no topic.
 
     Raises:
         KafkaUnavailable: no broker answers.
     """
-    with StateTopic(settings.kafka, topic_of(settings), create=False) as topic:
+    with StateTopic(broker, broker.topics.settled_letters, create=False) as topic:
         return Settled(topic.values())
 
 
-def settle(settings: Settings, letters: Iterable[tuple[int, int]], state: State) -> None:
+def settle(broker: Broker, letters: Iterable[tuple[int, int]], state: State) -> None:
     """Settle letters, named by partition and offset. Returns when the broker has it.
 
     Raises:
         KafkaUnavailable: no acknowledgement in time; settling again changes nothing.
     """
     how = Settlement(state, int(time.time() * 1000))
-    with StateTopic(settings.kafka, topic_of(settings)) as topic:
+    with StateTopic(broker, broker.topics.settled_letters) as topic:
         topic.put({f"{partition}/{first}-{last}": how for partition, first, last in runs(letters)})
 
 
@@ -87,8 +87,3 @@ def runs(letters: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
         else:
             found.append((partition, offset, offset))
     return found
-
-
-def topic_of(settings: Settings) -> str:
-    """The topic of the settlements."""
-    return f"{settings.dead_letter_topic}-settled"

@@ -13,11 +13,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import NewTopic
 
-from stream.kafka.client import client_options, unavailable
-from stream.sections import KafkaSettings
+from stream.kafka.broker import Broker
 
 _TIMEOUT_S = 20.0
 
@@ -28,30 +27,22 @@ class Tail:
     Every method raises KafkaUnavailable when the brokers do not answer.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str, *, offset: int = 0) -> None:
-        self._settings = settings
+    def __init__(self, broker: Broker, topic: str, *, offset: int = 0) -> None:
+        self._broker = broker
         self._topic = topic
         self._at = offset
-        self._consumer = Consumer(
-            client_options(settings)
-            | {
-                "group.id": f"scorestream-state-{uuid.uuid4().hex[:8]}",  # never joined, never committed
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 20,
-            }
+        self._consumer = broker.consumer(
+            f"scorestream-state-{uuid.uuid4().hex[:8]}",  # never joined, never committed
+            {"auto.offset.reset": "earliest", "enable.partition.eof": True, "fetch.wait.max.ms": 20},
         )
         self._consumer.assign([TopicPartition(topic, 0, offset)])
 
     def end(self) -> int:
         """The offset of the next message to come."""
-        try:
+        with self._broker.asking(f"topic {self._topic}"):
             marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_TIMEOUT_S)
-        except KafkaException as error:
-            raise unavailable(self._settings, f"topic {self._topic}", error) from error
         if marks is None:
-            raise unavailable(self._settings, f"topic {self._topic}", f"no answer within {_TIMEOUT_S:.0f} s")
+            raise self._broker.unavailable(f"topic {self._topic}", f"no answer within {_TIMEOUT_S:.0f} s")
         return int(marks[1])
 
     def poll(self, timeout_s: float) -> list[Any]:
@@ -64,7 +55,7 @@ class Tail:
                 error = None if message is None else message.error()
                 if error is not None:
                     if error.code() != KafkaError._PARTITION_EOF:
-                        raise unavailable(self._settings, f"topic {self._topic}", error)
+                        raise self._broker.unavailable(f"topic {self._topic}", error)
                     self._at = max(self._at, message.offset())
                 elif message is not None:
                     self._at = message.offset() + 1
@@ -83,7 +74,7 @@ class Tail:
             if messages:
                 deadline = time.monotonic() + _TIMEOUT_S
             elif time.monotonic() > deadline:
-                raise unavailable(self._settings, f"topic {self._topic}", f"no answer within {_TIMEOUT_S:.0f} s")
+                raise self._broker.unavailable(f"topic {self._topic}", f"no answer within {_TIMEOUT_S:.0f} s")
 
     def close(self) -> None:
         self._consumer.close()
@@ -98,14 +89,12 @@ class StateTopic:
     Every method raises KafkaUnavailable when the brokers do not answer.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str, *, create: bool = True) -> None:
-        self._settings = settings
+    def __init__(self, broker: Broker, topic: str, *, create: bool = True) -> None:
+        self._broker = broker
         self._topic = topic
-        options = client_options(settings)
-        self._producer = Producer(options | {"enable.idempotence": True, "delivery.timeout.ms": 30_000})
+        self._producer = broker.producer({"delivery.timeout.ms": 30_000})
         self._values: dict[str, bytes] = {}
-        there = self._ensure(options, settings.replication_factor, create=create)
-        self._tail = Tail(settings, topic) if there else None
+        self._tail = Tail(broker, topic) if self._ensure(create=create) else None
 
     def values(self) -> Mapping[str, bytes]:
         """The last value of each key at present. A key whose last value is a tombstone is missing."""
@@ -138,7 +127,7 @@ class StateTopic:
         left = self._producer.flush(_TIMEOUT_S)
         if left or failed:
             cause = failed[0] if failed else "not acknowledged in time"
-            raise unavailable(self._settings, f"topic {self._topic}", cause)
+            raise self._broker.unavailable(f"topic {self._topic}", cause)
 
     def forget(self, name: str) -> None:
         """Write tombstones for all keys of one job, which are `<name>/<part>`."""
@@ -154,9 +143,9 @@ class StateTopic:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _ensure(self, options: Mapping[str, Any], replication_factor: int, *, create: bool) -> bool:
+    def _ensure(self, *, create: bool) -> bool:
         """Whether the topic exists, after `create` had its effect."""
-        admin = AdminClient(dict(options))
+        admin = self._broker.admin
         try:
             if self._topic in admin.list_topics(timeout=_TIMEOUT_S).topics:
                 return True
@@ -165,11 +154,11 @@ class StateTopic:
             topic = NewTopic(
                 self._topic,
                 num_partitions=1,
-                replication_factor=replication_factor,
+                replication_factor=self._broker.settings.replication_factor,
                 config={"cleanup.policy": "compact"},
             )
             admin.create_topics([topic], operation_timeout=_TIMEOUT_S)[self._topic].result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise unavailable(self._settings, f"topic {self._topic}", error) from error
+                raise self._broker.unavailable(f"topic {self._topic}", error) from error
         return True

@@ -5,7 +5,7 @@ Enters: names of topics. Leaves: their ids, and which of them have changed since
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Final
 
 from confluent_kafka import KafkaException, TopicCollection
@@ -20,11 +20,11 @@ class TopicIds:
     """Remembers the ids of some topics. For one thread.
 
     Args:
-        options: librdkafka's options, from `stream.kafka.client.client_options`.
+        admin: of the brokers that have the topics.
     """
 
-    def __init__(self, options: Mapping[str, str | int], topics: Collection[str]) -> None:
-        self._admin = AdminClient(dict(options))
+    def __init__(self, admin: AdminClient, topics: Collection[str]) -> None:
+        self._admin = admin
         self._topics = list(topics)
         self._known: dict[str, str] = {}
 

@@ -1,6 +1,7 @@
 """Topics: which ones must exist, with which options. It creates the missing ones, and changes no other.
 
-Enters: settings. Leaves: what was found and what was created. Never deletes a topic or alters one.
+Enters: the broker, whose settings say what there must be. Leaves: what was found and what was created. It never
+deletes a topic or alters one.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
-from stream.config import Settings
-from stream.errors import KafkaUnavailable, UsageError
-from stream.kafka.client import client_options, unavailable
-from stream.tables import HEARTBEAT, SIGNAL, SOURCES
+from stream.errors import UsageError
+from stream.kafka.broker import Broker
+from stream.sections import KafkaSettings
+from stream.tables import HEARTBEAT, SIGNAL
+from stream.topic_names import TopicNames
 
 _DAY_MS = 86_400_000
 # An update carries a comment of some megabytes twice, before and after. The dead letter adds headers to the message.
@@ -43,49 +45,47 @@ class Found:
     warnings: tuple[str, ...] = field(default=())  # a setting that works, and loses messages when a broker is lost
 
 
-def wanted(settings: Settings) -> tuple[Topic, ...]:
+def wanted(settings: KafkaSettings, names: TopicNames) -> tuple[Topic, ...]:
     """All topics of this configuration: those of the rows, and those that Debezium and the pipeline write."""
     compacted = {"cleanup.policy": "compact"}
     rows = compacted | {
         # A consumer that is behind by less than this (a stopped worker, a rewind) still sees every single change.
-        "min.compaction.lag.ms": str(settings.kafka.min_compaction_lag_s * 1000),
+        "min.compaction.lag.ms": str(settings.min_compaction_lag_s * 1000),
         "max.message.bytes": str(_MAX_MESSAGE),
     }
     kept = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(_MAX_DEAD_LETTER)}
     passing = {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}
     return (
-        *(Topic(settings.topic(table), settings.kafka.partitions, rows) for table in SOURCES),
-        Topic(settings.dead_letter_topic, 1, kept),  # kept until an operator has looked at them
-        Topic(settings.notifications_topic, 1, passing),
-        Topic(settings.topic(HEARTBEAT), 1, compacted),
-        Topic(settings.topic(SIGNAL), 1, passing),
-        # Debezium's own heartbeat messages; its name has a prefix of its own (topic.heartbeat.prefix).
-        Topic(f"__debezium-heartbeat.{settings.kafka.topic_prefix}", 1, compacted),
+        *(Topic(name, settings.partitions, rows) for name in names.sources),
+        Topic(names.dead_letters, 1, kept),  # kept until an operator has looked at them
+        Topic(names.notifications, 1, passing),
+        Topic(names.of(HEARTBEAT), 1, compacted),
+        Topic(names.of(SIGNAL), 1, passing),
+        Topic(names.debezium_heartbeat, 1, compacted),
     )
 
 
-def inspect(settings: Settings, *, timeout_s: float = 20) -> list[Found]:
+def inspect(broker: Broker, *, timeout_s: float = 20) -> list[Found]:
     """The state of the topics, in the order of `wanted`.
 
     Raises:
         KafkaUnavailable: no broker answered within the time.
     """
-    return _inspect(_client(settings), settings, timeout_s)
+    return _inspect(broker, timeout_s)
 
 
-def ensure_topics(settings: Settings, *, timeout_s: float = 20) -> list[Found]:
+def ensure_topics(broker: Broker, *, timeout_s: float = 20) -> list[Found]:
     """Create the missing topics. Existing topics stay as they are; their differences are returned.
 
     Raises:
         KafkaUnavailable: no broker answered within the time.
         UsageError: the brokers refused to create one (its replication factor is above their number, or no permission).
     """
-    client = _client(settings)
-    before = _inspect(client, settings, timeout_s)
+    before = _inspect(broker, timeout_s)
     missing = [found.topic for found in before if found.state == "missing"]
     if not missing:
         return before
-    _create(client, missing, settings.kafka.replication_factor, timeout_s)
+    _create(broker, missing, timeout_s)
     made = {topic.name for topic in missing}
     return [
         Found(found.topic, "created", found.topic.partitions) if found.topic.name in made else found for found in before
@@ -117,21 +117,16 @@ def wrong_partitions(found: Iterable[Found]) -> list[str]:
     ]
 
 
-def _client(settings: Settings) -> AdminClient:
-    return AdminClient(client_options(settings.kafka))
-
-
-def _inspect(client: AdminClient, settings: Settings, timeout_s: float) -> list[Found]:
-    topics = wanted(settings)
-    try:
+def _inspect(broker: Broker, timeout_s: float) -> list[Found]:
+    client = broker.admin
+    topics = wanted(broker.settings, broker.topics)
+    with broker.asking("topics"):
         cluster = client.list_topics(timeout=timeout_s)
         there = {name: len(each.partitions) for name, each in cluster.topics.items()}
         present = [topic for topic in topics if topic.name in there]
         resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in present]
         answers = client.describe_configs(resources, request_timeout=timeout_s) if resources else {}
         options: dict[str, dict[str, Any]] = {resource.name: future.result() for resource, future in answers.items()}
-    except KafkaException as error:
-        raise _unavailable(settings, error) from error
     result = []
     for topic in topics:
         if topic.name not in there:
@@ -152,13 +147,13 @@ def _inspect(client: AdminClient, settings: Settings, timeout_s: float) -> list[
     return result
 
 
-def _create(client: AdminClient, topics: list[Topic], replication_factor: int, timeout_s: float) -> None:
-    futures = client.create_topics(
+def _create(broker: Broker, topics: list[Topic], timeout_s: float) -> None:
+    futures = broker.admin.create_topics(
         [
             NewTopic(
                 topic.name,
                 num_partitions=topic.partitions,
-                replication_factor=replication_factor,
+                replication_factor=broker.settings.replication_factor,
                 config=dict(topic.options),
             )
             for topic in topics
@@ -176,7 +171,3 @@ def _create(client: AdminClient, topics: list[Topic], replication_factor: int, t
                 refused.append(f"{name}: {error.args[0].str()}")
     if refused:
         raise UsageError("topics could not be made:\n" + "\n".join(f"  - {line}" for line in refused))
-
-
-def _unavailable(settings: Settings, error: KafkaException) -> KafkaUnavailable:
-    return unavailable(settings.kafka, "topics", error)

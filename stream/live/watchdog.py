@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from stream import metrics
 from stream.errors import KafkaUnavailable, Stalled
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP, Progress
 from stream.kafka.topic_ids import TopicIds
 from stream.live.app import LiveApp
@@ -47,7 +47,7 @@ class Watchdog:
         self,
         live: LiveApp,
         *,
-        source: LagSource,
+        source: Broker,
         ids: TopicIds,
         group: str,
         topics: Sequence[str],

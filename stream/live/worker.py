@@ -24,8 +24,7 @@ from stream import interpreter, metrics
 from stream.clickhouse.shards import Shards, leave_pandas_out
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
-from stream.kafka.broker import LagSource
-from stream.kafka.client import client_options
+from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
 from stream.kafka.topic_ids import TopicIds
 from stream.live.app import LiveApp
@@ -58,11 +57,12 @@ def run(settings: Settings) -> int:
     for table in SOURCES:
         worker.add_agent(table)
     worker.add_canary()
-    topics = [settings.topic(table) for table in SOURCES]
+    topics = settings.topics.sources
+    broker = Broker(settings.kafka, settings.topics)
     watchdog = Watchdog(
         live,
-        source=LagSource(settings.kafka),
-        ids=TopicIds(client_options(settings.kafka), topics),
+        source=broker,
+        ids=TopicIds(broker.admin, topics),
         group=settings.kafka.group,
         topics=topics,
         limit_s=settings.watchdog.stall_s,
@@ -122,7 +122,7 @@ class LiveWorker:
         self._indexers.append(indexer)
         # Few conversations cause work (only those inserted after their scorecards), so their batches may wait longer.
         self._live.add_agent(
-            self._settings.topic(table),
+            self._settings.topics.of(table),
             indexer.index,
             prepare=indexer.prepare,
             patience=5.0 if table == CHATS else 1.0,
@@ -134,11 +134,11 @@ class LiveWorker:
         async def carry(batches: Sequence[RecordBatch], _prepared: None) -> None:
             self._heartbeats.offer([record.value for batch in batches for record in batch.records])
 
-        self._live.add_agent(self._settings.topic(HEARTBEAT), carry)
+        self._live.add_agent(self._settings.topics.of(HEARTBEAT), carry)
 
     def tries(self) -> dict[str, int]:
         """Topic -> tries in long batches, for the watchdog."""
-        return {self._settings.topic(indexer.table): indexer.tries.count for indexer in self._indexers}
+        return {self._settings.topics.of(indexer.table): indexer.tries.count for indexer in self._indexers}
 
     def health(self) -> Health:
         """Live while the process answers. Ready once the group has given it partitions, and until it is to end."""
@@ -153,13 +153,13 @@ class LiveWorker:
 
     def partitions(self) -> list[TP]:
         """Partitions that the group has given to this worker, for its monitor."""
-        topics = {self._settings.topic(table) for table in SOURCES}
+        topics = {self._settings.topics.of(table) for table in SOURCES}
         return sorted(tp for tp in self._assigned or () if tp.topic in topics)
 
     def _on_assigned(self, partitions: set[TP]) -> None:
         metrics.REBALANCES.labels("live").inc()
         for table in SOURCES:
-            topic = self._settings.topic(table)
+            topic = self._settings.topics.of(table)
             metrics.ASSIGNED.labels(topic).set(sum(tp.topic == topic for tp in partitions))
         log.info("assigned", extra={"partitions": len(partitions)})
         self._assigned = partitions

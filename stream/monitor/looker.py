@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from stream.errors import KafkaUnavailable
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.monitor.document import installation
 from stream.web.asker import Asker, AskFailed
 
@@ -31,7 +31,7 @@ class Looker:
 
     def __init__(
         self,
-        brokers: LagSource,
+        brokers: Broker,
         *,
         names: Names,
         urls: Sequence[str],

@@ -10,7 +10,7 @@ from stream.clickhouse.shards import Shards
 from stream.config import Settings
 from stream.connect.rest import Connect
 from stream.errors import ConfigError
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.monitor.lag import Limits
 from stream.monitor.looker import Looker
 from stream.monitor.monitor import Monitor, Names
@@ -22,7 +22,6 @@ from stream.monitor.sources.replays import ReplaySource
 from stream.monitor.sources.shards import ANSWER_S, ShardSource
 from stream.monitor.sources.slot import SlotSource
 from stream.postgres.connection import Postgres
-from stream.tables import SOURCES
 from stream.web.server import serve
 
 log = logging.getLogger(__name__)
@@ -42,10 +41,10 @@ def open_monitor(settings: Settings, *, idle_s: float = 0.0) -> Monitor:
     connect = Connect(settings.connect, timeout_s=4, patience_s=0)
     shards = Shards(settings.clickhouse, timeout_s=ANSWER_S)
     reader = KafkaReader(
-        LagSource(settings.kafka),
+        Broker(settings.kafka, settings.topics),
         group=settings.kafka.group,
-        topics=[settings.topic(table) for table in SOURCES],
-        dead_letters=settings.dead_letter_topic,
+        topics=settings.topics.sources,
+        dead_letters=settings.topics.dead_letters,
         limits=limits,
         reached=reached.load(),
     )
@@ -83,7 +82,7 @@ def open_looker(settings: Settings, *, ask_monitor: bool, steady: bool) -> Looke
     host = settings.web.host if settings.web.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
     urls = [f"http://{host}:{port}/api/state" for port in (settings.monitor.port, settings.web.port)]
     return Looker(
-        LagSource(settings.kafka),
+        Broker(settings.kafka, settings.topics),
         names=names_of(settings),
         urls=urls if ask_monitor else (),
         open_monitor=lambda: open_monitor(settings),

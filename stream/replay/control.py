@@ -16,7 +16,7 @@ from typing import Any
 
 from stream.config import Settings
 from stream.errors import UsageError
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.replay.plan import Control, Wanted
 from stream.replay.state import ReplayTopic, check_kept, check_open, group_of
 from stream.replay.status import present_pass, summary
@@ -30,7 +30,7 @@ def facts(settings: Settings, name: str | None = None) -> list[dict[str, Any]]:
     Raises:
         UsageError: there is none of this name.
     """
-    with ReplayTopic(settings) as topic, closing(LagSource(settings.kafka)) as lag:
+    with ReplayTopic(settings) as topic, closing(Broker(settings.kafka, settings.topics)) as lag:
         replays = [topic.get(name)] if name is not None else list(topic.refresh().values())
         return [
             summary(each, lag.committed(each.plan.group, [s.tp for s in present_pass(each).spans])) for each in replays
@@ -63,7 +63,7 @@ def reopen(settings: Settings, name: str, *, rate: int | None = None) -> None:
         replay = topic.get(name)
         check_open(replay)
         tps = [span.tp for span in present_pass(replay).spans]
-        with closing(LagSource(settings.kafka)) as lag:
+        with closing(Broker(settings.kafka, settings.topics)) as lag:
             check_kept(replay.plan, tps, lag.committed(replay.plan.group, tps))
         if replay.control.wanted != "running" or rate is not None:
             rate = replay.control.rate if rate is None else rate
@@ -102,5 +102,5 @@ def delete(settings: Settings, name: str) -> None:
                 f"`scorestream replay cancel {name}` first"
             )
         topic.forget(name)
-    with closing(LagSource(settings.kafka)) as lag:
+    with closing(Broker(settings.kafka, settings.topics)) as lag:
         lag.delete_group(group_of(settings, name))

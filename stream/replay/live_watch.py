@@ -11,9 +11,8 @@ from typing import Any
 from stream.clickhouse.shards import connect
 from stream.config import Settings
 from stream.errors import ScorestreamError
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
-from stream.tables import SOURCES
 
 _LOOK_S = 0.5
 _PARTS_S = 5.0
@@ -41,7 +40,7 @@ class Watch:
     def __init__(self, settings: Settings, *, database: str | None = None) -> None:
         self._settings = settings
         self._database = database or settings.clickhouse.database
-        self._lag = LagSource(settings.kafka)
+        self._lag = Broker(settings.kafka, settings.topics)
         self._tps: list[TP] = []
         self._ends: deque[tuple[float, Mapping[TP, int]]] = deque()
         self._clients: dict[int, Any] = {}
@@ -88,7 +87,7 @@ class Watch:
             self._ends.clear()
             return 0.0
         if not self._tps:
-            self._tps = self._lag.partitions(map(self._settings.topic, SOURCES))
+            self._tps = self._lag.source_partitions()
         ends = self._lag.ends(self._tps)
         committed = self._lag.committed(self._settings.kafka.group, self._tps)
         self._ends.append((now, ends))

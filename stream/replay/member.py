@@ -22,7 +22,7 @@ from typing import TypeVar
 from stream import metrics
 from stream.config import Settings
 from stream.errors import PostgresUnavailable, Retry, ScorestreamError
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.kafka.log_reader import LogReader, Stretch
 from stream.kafka.offsets import TP, Offsets
 from stream.pipeline.dead_letter import DeadLetterGuard
@@ -36,7 +36,6 @@ from stream.replay.tally import Tally, now_ms
 from stream.replay.throttle import Limits, Throttle
 from stream.replay.work import Work, Worked
 from stream.retry import Retrier
-from stream.tables import SOURCES
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -67,11 +66,11 @@ class Member:
         plan = self._plan = self._replay.plan
         self._passing = len(self._replay.passes)
         self._pass: Pass = [plan.main, *self._replay.passes][-1]
-        self._reader = self._stack.enter_context(LogReader(settings.kafka, group=plan.group))
+        self._reader = self._stack.enter_context(LogReader(Broker(settings.kafka, settings.topics), group=plan.group))
         self._lanes = self._stack.enter_context(
             Lanes(Postgres(settings.postgres), f"{settings.kafka.topic_prefix}/{name}")
         )
-        self._lag = LagSource(settings.kafka)
+        self._lag = Broker(settings.kafka, settings.topics)
         self._stack.callback(self._lag.close)
         self._watch = Watch(settings, database=plan.into)
         self._stack.callback(self._watch.close)
@@ -258,7 +257,7 @@ class Member:
         self._again(self._refresh)
 
     def _advance(self) -> None:
-        ends = self._lag.ends(self._lag.partitions(map(self._settings.topic, SOURCES)))
+        ends = self._lag.ends(self._lag.source_partitions())
         following = self._plan.next_pass([self._plan.main, *self._replay.passes], ends)
         if following is None:
             self._topic.put({f"{self._name}/result": Result("done", now_ms())})

@@ -12,7 +12,7 @@ from stream import interpreter
 from stream.clickhouse.shards import leave_pandas_out
 from stream.config import Settings
 from stream.errors import Retry, ScorestreamError
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.replay.display import Display
 from stream.replay.member import Member
 from stream.replay.state import ReplayTopic, check_open
@@ -55,7 +55,7 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
     stopping = threading.Event()  # set at SIGTERM and SIGINT: the processes finish their batches and commit
     with (
         ReplayTopic(settings) as topic,
-        contextlib.closing(LagSource(settings.kafka)) as lag,
+        contextlib.closing(Broker(settings.kafka, settings.topics)) as lag,
         stop_signals(lambda _: stopping.set()),
     ):
         check_open(topic.get(name))
@@ -88,7 +88,7 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
         return replay.state
 
 
-def _show(topic: ReplayTopic, lag: LagSource, name: str, display: Display) -> None:
+def _show(topic: ReplayTopic, lag: Broker, name: str, display: Display) -> None:
     try:
         replay = topic.get(name)
         tps = [span.tp for span in present_pass(replay).spans]

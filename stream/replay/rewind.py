@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from stream.config import Settings
 from stream.errors import UsageError
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.kafka.log_reader import LogReader
 from stream.kafka.marks import after_rewind
 from stream.kafka.offsets import TP
@@ -37,7 +37,7 @@ class Move:
         return (self.end if self.before is None else self.before) - self.after
 
 
-def plan(settings: Settings, lag: LagSource, point: StartPoint, *, tables: Sequence[str] = SOURCES) -> list[Move]:
+def plan(settings: Settings, lag: Broker, point: StartPoint, *, tables: Sequence[str] = SOURCES) -> list[Move]:
     """What would move, in the order of topic and partition.
 
     Raises:
@@ -53,21 +53,21 @@ def plan(settings: Settings, lag: LagSource, point: StartPoint, *, tables: Seque
     ]
 
 
-def execute(settings: Settings, lag: LagSource, moves: Sequence[Move], *, wait_s: float = _WAIT_S) -> None:
+def execute(settings: Settings, lag: Broker, moves: Sequence[Move], *, wait_s: float = _WAIT_S) -> None:
     """Commit the new offsets.
 
     Raises:
         UsageError: the group has members.
     """
     check_idle(settings, lag, wait_s=wait_s)
-    with LogReader(settings.kafka, group=settings.kafka.group) as reader:
+    with LogReader(Broker(settings.kafka, settings.topics), group=settings.kafka.group) as reader:
         marks = reader.marks([move.tp for move in moves if move.before is not None])
         # What a worker that died may have begun lies behind the old offset: the mark keeps it in doubt.
         kept = {tp: after_rewind(offset, metadata) for tp, (offset, metadata) in marks.items()}
         reader.commit({move.tp: move.after for move in moves}, metadata=kept)
 
 
-def check_idle(settings: Settings, lag: LagSource, *, wait_s: float = 0.0) -> None:
+def check_idle(settings: Settings, lag: Broker, *, wait_s: float = 0.0) -> None:
     """Raises UsageError while the live group has members, after waiting for them to leave."""
     deadline = time.monotonic() + wait_s
     while True:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from stream.clickhouse.schema.apply import prepare_shadow
 from stream.config import Settings
 from stream.errors import UsageError
-from stream.kafka.broker import LagSource
-from stream.kafka.log_reader import LogReader, offsets_at
+from stream.kafka.broker import Broker
+from stream.kafka.log_reader import LogReader
 from stream.kafka.offsets import TP
 from stream.postgres.connection import Postgres
 from stream.postgres.places import PostgresSource
@@ -53,7 +53,7 @@ class Sample:
     bytes_each: dict[str, float]  # by topic
 
 
-def plan(settings: Settings, lag: LagSource, request: Request) -> Plan:
+def plan(settings: Settings, lag: Broker, request: Request) -> Plan:
     """The plan of a request.
 
     Raises:
@@ -66,7 +66,7 @@ def plan(settings: Settings, lag: LagSource, request: Request) -> Plan:
     _check_customers(settings, request.filter.customers)
     tables = tuple(sorted(request.tables or default_tables(), key=order_of))
     known = bounds(settings, lag, SOURCES, group=settings.kafka.group)
-    topics = {settings.topic(table) for table in tables}
+    topics = {settings.topics.of(table) for table in tables}
     chosen = LogBounds(*({tp: o for tp, o in held.items() if tp.topic in topics} for held in _each(known)))
     check_offsets(settings, request.start, chosen)
     starts = resolve(settings, lag, request.start, chosen)
@@ -112,7 +112,7 @@ def create(settings: Settings, topic: ReplayTopic, made: Plan) -> None:
         prepare_shadow(settings, made.into)
     begun = {span.tp: span.end for span in made.ends}  # of what the main pass does not read
     begun |= {span.tp: span.start for span in made.main.spans}
-    with LogReader(settings.kafka, group=made.group) as reader:
+    with LogReader(Broker(settings.kafka, settings.topics), group=made.group) as reader:
         reader.commit(begun)
     topic.put({f"{made.name}/plan": made})
 
@@ -136,7 +136,7 @@ def sample(settings: Settings, made: Plan) -> Sample:
     each = max(20, _SAMPLE // max(1, len(spans)))
     seen = matched = 0
     sizes: dict[str, list[int]] = {}
-    with LogReader(settings.kafka, group=f"{made.group}-sample") as reader:
+    with LogReader(Broker(settings.kafka, settings.topics), group=f"{made.group}-sample") as reader:
         reader.add({s.tp: (at := s.start + max(0, s.messages - each) // 2, min(s.end, at + each)) for s in spans})
         deadline = time.monotonic() + 10
         while reader.reading and time.monotonic() < deadline:
@@ -154,7 +154,7 @@ def sample(settings: Settings, made: Plan) -> Sample:
 def _ends(settings: Settings, request: Request, known: LogBounds) -> dict[TP, int]:
     if request.until_ms is None:
         return dict(known.ends)
-    found = offsets_at(settings.kafka, list(known.ends), request.until_ms)
+    found = Broker(settings.kafka, settings.topics).offsets_at(list(known.ends), request.until_ms)
     return {tp: min(end, found.get(tp, end)) for tp, end in known.ends.items()}
 
 

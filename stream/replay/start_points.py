@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from stream.config import Settings
 from stream.errors import UsageError
-from stream.kafka.broker import LagSource
-from stream.kafka.log_reader import offsets_at
+from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
 from stream.tables import SOURCES
 from stream.times import time_text
@@ -53,13 +52,13 @@ class LogBounds:
     committed: Mapping[TP, int]
 
 
-def bounds(settings: Settings, lag: LagSource, tables: Sequence[str], *, group: str) -> LogBounds:
+def bounds(settings: Settings, lag: Broker, tables: Sequence[str], *, group: str) -> LogBounds:
     """Bounds of the topics of these tables.
 
     Raises:
         UsageError: a topic is not there.
     """
-    topics = [settings.topic(table) for table in tables]
+    topics = [settings.topics.of(table) for table in tables]
     tps = lag.partitions(topics)
     if missing := sorted(set(topics) - {tp.topic for tp in tps}):
         raise UsageError(f"there is no topic {', '.join(missing)}; run `scorestream topics apply`")
@@ -67,7 +66,7 @@ def bounds(settings: Settings, lag: LagSource, tables: Sequence[str], *, group: 
     return LogBounds(lag.starts(tps), ends, lag.committed(group, tps))
 
 
-def resolve(settings: Settings, lag: LagSource, point: StartPoint, known: LogBounds) -> dict[TP, int]:
+def resolve(settings: Settings, lag: Broker, point: StartPoint, known: LogBounds) -> dict[TP, int]:
     """The offset of each partition that a start point names.
 
     Raises:
@@ -99,14 +98,14 @@ def resolve(settings: Settings, lag: LagSource, point: StartPoint, known: LogBou
 def check_offsets(settings: Settings, point: StartPoint, known: LogBounds) -> None:
     """Raises UsageError when an explicit offset names a partition that there is not, or lies beyond the log's end."""
     for table, partition, offset in point.offsets:
-        if table and TP(settings.topic(table), partition or 0) not in known.ends:
-            there = sum(tp.topic == settings.topic(table) for tp in known.ends)
+        if table and TP(settings.topics.of(table), partition or 0) not in known.ends:
+            there = sum(tp.topic == settings.topics.of(table) for tp in known.ends)
             has = f"{table} has 0 to {there - 1}" if there else f"--table leaves {table} out"
             raise UsageError(f"--to-offset {table}:{partition}: there is no such partition; {has}")
         beyond = [
             tp
             for tp, end in sorted(known.ends.items())
-            if offset > end and (not table or tp == TP(settings.topic(table), partition or 0))
+            if offset > end and (not table or tp == TP(settings.topics.of(table), partition or 0))
         ]
         if beyond and (table or len(beyond) == len(known.ends)):
             raise UsageError(
@@ -136,7 +135,7 @@ _WAY_OUT = (
 )
 
 
-def _at(settings: Settings, lag: LagSource, at_ms: int, known: LogBounds) -> dict[TP, int]:
+def _at(settings: Settings, lag: Broker, at_ms: int, known: LogBounds) -> dict[TP, int]:
     cut = {tp: (start, known.ends[tp]) for tp, start in known.starts.items() if start > 0}
     first = lag.next_messages(cut) if cut else {}
     gone = [tp for tp, following in sorted(first.items()) if following.at is not None and following.at * 1000 > at_ms]
@@ -147,14 +146,14 @@ def _at(settings: Settings, lag: LagSource, at_ms: int, known: LogBounds) -> dic
             f"the log of {tp.topic}-{tp.partition} starts at {begins} (offset {known.starts[tp]:,}): what came between "
             f"{time_text(at_ms)} and then is gone by retention{_others(gone)}. {_WAY_OUT}"
         )
-    found = offsets_at(settings.kafka, list(known.ends), at_ms)
+    found = lag.offsets_at(list(known.ends), at_ms)
     return {tp: min(found.get(tp, end), end) for tp, end in known.ends.items()}
 
 
 def _chosen(settings: Settings, point: StartPoint, tp: TP, *, default: int) -> int:
     chosen = default
     for table, partition, offset in point.offsets:
-        if not table or TP(settings.topic(table), partition or 0) == tp:
+        if not table or TP(settings.topics.of(table), partition or 0) == tp:
             chosen = offset
     return chosen
 

@@ -15,6 +15,7 @@ import msgspec
 
 from stream.config import Settings
 from stream.errors import UsageError
+from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
 from stream.kafka.state_topic import StateTopic
 from stream.replay.plan import Control, Heartbeat, Pass, Plan, Result
@@ -104,7 +105,7 @@ class ReplayTopic(StateTopic):
     """All replays. `with`-able, for one thread. Every method raises KafkaUnavailable when the brokers do not answer."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.kafka, topic_of(settings))
+        super().__init__(Broker(settings.kafka, settings.topics), topic_of(settings))
 
     def refresh(self) -> dict[str, Replay]:
         """All replays by name, as the topic has them now."""

@@ -13,10 +13,9 @@ from collections.abc import Callable
 
 from stream.config import Settings
 from stream.errors import UsageError
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
 from stream.postgres.connection import Postgres
-from stream.tables import SOURCES
 
 _POLL_S = 0.2
 
@@ -27,7 +26,7 @@ class CaughtUp:
     def __init__(self, settings: Settings, postgres: Postgres) -> None:
         self._settings = settings
         self._postgres = postgres
-        self._lag = LagSource(settings.kafka)
+        self._lag = Broker(settings.kafka, settings.topics)
         self._passed = -1
         self.why = ""  # what it waits for, or waited for when the time was over
 
@@ -43,7 +42,7 @@ class CaughtUp:
         ends: dict[TP, int] | None = None
         while True:
             if ends is None and self._published(lsn):
-                tps = self._lag.partitions(map(self._settings.topic, SOURCES))
+                tps = self._lag.source_partitions()
                 if not tps:
                     raise UsageError("the topics are not there; run `scorestream connectors apply`")
                 ends = self._lag.ends(tps)

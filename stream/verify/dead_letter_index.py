@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from stream.config import Settings
 from stream.errors import KafkaUnavailable, Refused
 from stream.kafka import dead_letters as dead_letter_log
+from stream.kafka.broker import Broker
 from stream.pipeline.ordering import version
 from stream.pipeline.values import uuid_text
 from stream.pipeline.writes import Key
@@ -66,13 +67,13 @@ class DeadLetterIndex:
 
     def _read(self, settings: Settings) -> None:
         assert self._by_row is not None
-        for count, kept in enumerate(dead_letter_log.read(settings)):
+        for count, kept in enumerate(dead_letter_log.read(Broker(settings.kafka, settings.topics))):
             if count >= MOST:
                 log.warning("only the first %d dead letters were looked at", MOST)
                 return
             at = kept.letter.message
             told = (
-                f"dead letter {settings.dead_letter_topic}-{kept.partition}@{kept.offset} "
+                f"dead letter {settings.topics.dead_letters}-{kept.partition}@{kept.offset} "
                 f"(of {at.topic}-{at.partition}@{at.offset}; {kept.letter.reason}: {kept.letter.error[:200]})"
             )
             if (row_id := row_of_key(at.key)) is not None:

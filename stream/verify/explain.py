@@ -13,6 +13,7 @@ from typing import Any
 
 from stream.config import Settings
 from stream.errors import Retry, Stop
+from stream.kafka.broker import Broker
 from stream.pipeline.ordering import commit_lsn, lsn, lsn_text
 from stream.pipeline.placement import APPEALS, ORDINARY, State, month_of
 from stream.pipeline.values import uuid_text
@@ -159,7 +160,9 @@ def explain(
                 break
         out.dead_letters = _letters(letters, before, out)
         if kafka and log_messages:
-            out.log = last_messages(settings, scorecard_id, most=log_messages)
+            out.log = last_messages(
+                Broker(settings.kafka, settings.topics), settings.epochs, scorecard_id, most=log_messages
+            )
     out.verdict, out.sentence = verdict(out)
     return out
 

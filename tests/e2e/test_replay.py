@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.tables import SOURCES
 from testbed import oracle
 from testbed.replays import (
@@ -51,9 +51,9 @@ def universe(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[U
 
 def live_offsets(universe: Universe) -> dict[Any, int]:
     settings = settings_of(universe)
-    source = LagSource(settings.kafka)
+    source = Broker(settings.kafka, settings.topics)
     try:
-        return source.committed(settings.kafka.group, source.partitions(map(settings.topic, SOURCES)))
+        return source.committed(settings.kafka.group, source.partitions(map(settings.topics.of, SOURCES)))
     finally:
         source.close()
 

@@ -38,7 +38,7 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("SCORESTREAM_KAFKA_GROUP", "of-environment")
     settings = load()
     assert (settings.version_epoch, settings.kafka.group, settings.kafka.topic_prefix) == (3, "of-environment", "p")
-    assert settings.topic("scores") == "p.app.scores"
+    assert settings.topics.of("scores") == "p.app.scores"
 
 
 def test_secrets_come_from_files_and_are_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

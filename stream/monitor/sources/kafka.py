@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from stream.kafka.broker import LagSource, Offsets, Retention
+from stream.kafka.broker import Broker, Offsets, Retention
 from stream.kafka.offsets import TP
 from stream.monitor.lag import Limits, Look, PartitionLag, Track
 from stream.monitor.readings import DeadLetters, Kafka
@@ -23,7 +23,7 @@ class KafkaReader:
 
     def __init__(
         self,
-        source: LagSource,
+        source: Broker,
         *,
         group: str,
         topics: Sequence[str],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from stream.config import Settings
-from stream.kafka.broker import LagSource
+from stream.kafka.broker import Broker
 from stream.monitor.readings import Replay
 from stream.replay import state as replay_state
 
@@ -20,7 +20,7 @@ class ReplaySource:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lag = LagSource(settings.kafka)
+        self._lag = Broker(settings.kafka, settings.topics)
         self._topic: replay_state.ReplayTopic | None = None
         self._moved: dict[str, tuple[int, float]] = {}
 

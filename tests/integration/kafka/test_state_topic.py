@@ -6,15 +6,18 @@ from uuid import uuid4
 
 import pytest
 
+from stream.kafka.broker import Broker
 from stream.kafka.state_topic import StateTopic
 from stream.sections import KafkaSettings
+from stream.topic_names import TopicNames
 
 
 @pytest.mark.stack
 def test_another_process_reads_the_last_value_of_each_key(stack_env: dict[str, str]) -> None:
     settings = KafkaSettings(bootstrap_servers=stack_env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"])
+    broker = Broker(settings, TopicNames("s", "app", "s.dead-letters"))
     name = f"state-{uuid4().hex[:8]}"
-    with StateTopic(settings, name) as writer, StateTopic(settings, name) as reader:
+    with StateTopic(broker, name) as writer, StateTopic(broker, name) as reader:
         # given a topic without values
         assert reader.values() == {}
         # when values are put, replaced, and removed
@@ -25,5 +28,5 @@ def test_another_process_reads_the_last_value_of_each_key(stack_env: dict[str, s
         # and of a job that is forgotten nothing is left, here and for a process that starts now
         writer.forget("r1")
         assert reader.values() == {}
-    with StateTopic(settings, name) as late:
+    with StateTopic(broker, name) as late:
         assert late.values() == {}

@@ -67,7 +67,7 @@ def work(journal_path: Path, *, delay_s: float, fail_at: int | None) -> int:
     live.on_stopping(lambda: note(event="stopping"))
     settings = load()
     for table in TABLES:
-        live.add_agent(settings.topic(table), index)
+        live.add_agent(settings.topics.of(table), index)
     return live.run()
 
 

@@ -111,7 +111,7 @@ def test_apply_dry_run_changes_nothing_and_prints_the_config(run, connect, monke
 
 
 def test_apply_refuses_topics_with_another_number_of_partitions(run, connect, monkeypatch):
-    topic = wanted(Settings())[0]
+    topic = wanted(Settings().kafka, Settings().topics)[0]
     monkeypatch.setattr(kafka_admin, "ensure_topics", lambda _: [Found(topic, "differs", 8, ("partitions 8, not 16",))])
     code, _, err = run("connectors", "apply")
     assert (code, connect.calls) == (2, [])

@@ -49,9 +49,9 @@ def test_settings_reach_every_key_that_names_what_they_rename():
     assert config["topic.creation.rows.min.compaction.lag.ms"] == "60000"
     assert config["topic.creation.default.replication.factor"] == "3"
     for table in SOURCES:
-        assert re.fullmatch(config["topic.creation.rows.include"], renamed.topic(table))
+        assert re.fullmatch(config["topic.creation.rows.include"], renamed.topics.of(table))
     routed = [
-        table for table in SOURCES if re.fullmatch(config["predicates.ofScorecard.pattern"], renamed.topic(table))
+        table for table in SOURCES if re.fullmatch(config["predicates.ofScorecard.pattern"], renamed.topics.of(table))
     ]
     assert routed == ["scorecards", "scores"]
     assert not re.fullmatch(config["predicates.ofScorecard.pattern"], "euXone.qa.scores")
@@ -73,7 +73,9 @@ def test_a_schema_that_sql_must_quote_is_quoted_in_sql_only(schema):
     assert config["signal.data.collection"] == f"{schema}.scorestream_signal"
     key_table = config["message.key.columns"].partition(":")[0]
     assert re.fullmatch(key_table, f"{schema}.scores")
-    assert [t for t in SOURCES if re.fullmatch(config["topic.creation.rows.include"], renamed.topic(t))] == [*SOURCES]
+    assert [t for t in SOURCES if re.fullmatch(config["topic.creation.rows.include"], renamed.topics.of(t))] == [
+        *SOURCES
+    ]
 
 
 @pytest.mark.parametrize("schema", ["of sales", "a.b", "größe", "a,b", ""])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stream.kafka.broker import Next, Retention
+from stream.kafka.broker import Retention
 from stream.kafka.compaction import outrun, too_old
+from stream.kafka.next_messages import Next
 from stream.kafka.offsets import TP
 
 TOPIC = "p.app.scorecards"

@@ -9,9 +9,12 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from stream.errors import KafkaUnavailable
+from stream.kafka import broker as broker_module
 from stream.kafka import dead_letters
+from stream.kafka.broker import Broker
 from stream.pipeline.dead_letter import DeadLetter, Message, parse
 from stream.sections import KafkaSettings
+from stream.topic_names import TopicNames
 
 LIMIT = 1_000
 
@@ -58,8 +61,9 @@ def producer(monkeypatch: pytest.MonkeyPatch) -> tuple[dead_letters.DeadLetterPr
         made.append(FakeProducer(options))
         return made[-1]
 
-    monkeypatch.setattr(dead_letters, "Producer", make)
-    return dead_letters.DeadLetterProducer(KafkaSettings(), "s.dead-letters"), made[0]
+    monkeypatch.setattr(broker_module, "Producer", make)
+    broker = Broker(KafkaSettings(), TopicNames("s", "app", "s.dead-letters"))
+    return dead_letters.DeadLetterProducer(broker), made[0]
 
 
 def _letter(number: int, size: int = 10) -> DeadLetter:

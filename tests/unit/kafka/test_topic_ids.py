@@ -34,9 +34,7 @@ class Admin:
 
 
 def looking(admin: Admin) -> TopicIds:
-    ids = TopicIds({"bootstrap.servers": "127.0.0.1:1"}, list(admin.ids))
-    ids._admin = admin  # type: ignore[assignment]
-    return ids
+    return TopicIds(admin, list(admin.ids))  # type: ignore[arg-type]
 
 
 def test_only_another_id_is_a_change() -> None:

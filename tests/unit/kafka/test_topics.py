@@ -37,7 +37,7 @@ def test_the_wanted_topics_follow_the_settings():
     settings = Settings(
         kafka={"topic_prefix": "p", "partitions": 3, "min_compaction_lag_s": 5, "dead_letter_topic": "dl"}
     )
-    topics = {topic.name: topic for topic in wanted(settings)}
+    topics = {topic.name: topic for topic in wanted(settings.kafka, settings.topics)}
     for table in ("chats", "scorecards", "scores"):
         assert topics[f"p.app.{table}"].partitions == 3
         assert topics[f"p.app.{table}"].options["cleanup.policy"] == "compact"

@@ -126,11 +126,11 @@ class FakeLanes:
         return set()
 
 
-class FakeLag:
+class FakeBroker:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def partitions(self, topics: Any) -> list[TP]:
+    def source_partitions(self) -> list[TP]:
         return sorted(self._world.ends)
 
     def ends(self, tps: Sequence[TP]) -> dict[TP, int]:
@@ -168,7 +168,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(module, "ReplayTopic", lambda *_, **__: FakeTopic(made))
     monkeypatch.setattr(module, "LogReader", lambda *_, **__: FakeReader(made))
     monkeypatch.setattr(module, "Lanes", lambda *_, **__: FakeLanes(made))
-    monkeypatch.setattr(module, "LagSource", lambda *_, **__: FakeLag(made))
+    monkeypatch.setattr(module, "Broker", lambda *_, **__: FakeBroker(made))
     monkeypatch.setattr(module, "Watch", lambda *_, **__: FakeWatch())
     monkeypatch.setattr(module, "Work", lambda *_, **__: FakeWork(made))
     return made

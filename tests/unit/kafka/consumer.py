@@ -1,0 +1,65 @@
+"""A consumer of librdkafka that has some records; ends of partitions are events, as with enable.partition.eof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, TopicPartition
+
+
+@dataclass
+class Record:
+    """A message, or an event where `code` is an error's."""
+
+    at: tuple[str, int]
+    number: int
+    body: bytes = b"{}"
+    code: int | None = None
+    time_ms: int = 5_000
+
+    def topic(self) -> str:
+        return self.at[0]
+
+    def partition(self) -> int:
+        return self.at[1]
+
+    def offset(self) -> int:
+        return self.number
+
+    def value(self) -> bytes:
+        return self.body
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self.time_ms
+
+    def error(self) -> Any:
+        return None if self.code is None else KafkaError(self.code)
+
+
+class FakeConsumer:
+    """Hands out the records of what is assigned, from the assigned offset on."""
+
+    def __init__(self, *records: Record) -> None:
+        self.records = list(records)
+        self.assigned: list[list[TopicPartition]] = []
+        self.closed = False
+        self._ready: list[Record] = []
+
+    def assign(self, wanted: list[TopicPartition]) -> None:
+        self.assigned.append(wanted)
+        begin = {(tp.topic, tp.partition): tp.offset for tp in wanted}
+        self._ready = [record for record in self.records if record.at in begin and record.number >= begin[record.at]]
+
+    def unassign(self) -> None:
+        self._ready = []
+
+    def consume(self, num_messages: int, timeout: float) -> list[Record]:
+        taken, self._ready = self._ready[:num_messages], self._ready[num_messages:]
+        return taken
+
+    def poll(self, timeout: float) -> Record | None:
+        return next(iter(self.consume(1, timeout)), None)
+
+    def close(self) -> None:
+        self.closed = True
