@@ -20,6 +20,8 @@ from stream import metrics
 from stream.cli import COMMANDS, cli
 from stream.config import PREFIX, Settings
 from stream.connect import connector
+from stream.doctor.all_checks import ALL
+from stream.doctor.finding import SYSTEMS, Check
 from stream.pipeline import types
 from stream.web import runbooks
 
@@ -34,6 +36,7 @@ def pages() -> dict[str, str]:
         "metrics.md": ("stream/metrics.py", metric_tables),
         "commands.md": ("stream/cli.py and stream/commands/", commands),
         "runbooks.md": ("stream/web/runbooks.py", runbooks.markdown),
+        "doctor.md": ("the checks of stream/doctor/", doctor),
         "types.md": ("stream/pipeline/types.py", types.table),
         "connector.md": ("stream/connect/scorestream-source.json and stream/connect/connector.py", connector_config),
     }
@@ -175,6 +178,42 @@ def _paragraphs(text: str) -> str:
     for part in cleandoc(text.replace("\f", "")).split("\n\n"):
         parts.append("```text\n" + part.lstrip("\b\n").rstrip() + "\n```" if part.startswith("\b") else part.strip())
     return "\n\n".join(parts) + "\n"
+
+
+# --- doctor -----------------------------------------------------------------------------------------------------------
+
+_DOCTOR = """# What `scorestream doctor` looks at
+
+Each finding has a severity, what is wrong, what happens if it stays, and the statement or command that corrects it.
+
+- **error**: changes are lost, late or wrong now, or after the next restart.
+- **warning**: all works, and fails or costs rows under a condition that comes one day.
+- **hint**: all works; another way is safer.
+
+Exit codes: 0 without an error, 1 with one, 2 for usage or a configuration that cannot be read. `--json` prints the
+findings with their ids. Where the last column is empty, the correction depends on the finding, which prints it.
+`connectors apply` asks the checks of the source, the topics and the config before it starts the connector.
+"""
+
+
+def doctor() -> str:
+    """Every check, one table for each system."""
+    parts = [_DOCTOR]
+    for system in SYSTEMS:
+        rows = [
+            (f"`{each.id}`", each.severity, _looks(each), _cell(each.then), _cell(each.mend))
+            for each in ALL
+            if each.system == system
+        ]
+        parts.append(
+            f"## {system}\n\n{_table(('check', 'severity', 'what is wrong', 'if it stays', 'correct it'), rows)}"
+        )
+    return "\n".join(parts)
+
+
+def _looks(check: Check) -> str:
+    only = f" (only with `--for {'`, `'.join(check.purposes)}`)" if check.purposes else ""
+    return _cell(check.looks + only)
 
 
 # --- connector --------------------------------------------------------------------------------------------------------

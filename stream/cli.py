@@ -19,6 +19,7 @@ from stream.logs import FORMATS, LEVELS
 
 # Name -> summary. They stand here, because --help would have to import every module to read them there.
 COMMANDS = {
+    "doctor": "Look at the whole chain, and say what is wrong, what happens if it stays, and how to correct it.",
     "worker": "The live indexer: takes changes from Kafka and writes them to ClickHouse, until SIGTERM.",
     "dead-letters": "Refused messages: list them, show one whole, settle them.",
     "lag": "Lag of the live flow: messages, seconds, a verdict for each partition. Exit 3 above --max-lag.",

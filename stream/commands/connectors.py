@@ -7,10 +7,14 @@ import click
 from stream.commands.console import EXIT_FAILED, EXIT_USAGE, App, json_option, pass_app, print_json, print_table
 from stream.config import Settings
 from stream.connect import connector
-from stream.connect.rest import Connect, Fault, Status
+from stream.connect.rest import Connect, Status
+from stream.doctor import connect as checks
+from stream.doctor import kafka as kafka_checks
+from stream.doctor.finding import ERROR, Finding
+from stream.doctor.postgres import before_connector
 from stream.errors import PostgresRefused, PostgresUnavailable, UsageError
 from stream.kafka import topics as kafka_admin
-from stream.postgres import preflight
+from stream.kafka.broker import Broker
 from stream.postgres.connection import Postgres
 
 wait_option = click.option(
@@ -37,9 +41,9 @@ def command() -> None:
 def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: float) -> None:
     """Create the topics, then create or update the connector. An equal config is left alone.
 
-    The command first looks at Postgres, as SCORESTREAM_POSTGRES_DSN reaches it. It prints every fault with the SQL that
-    corrects it (exit code 2). Then Kafka Connect validates the config, and its complaints are printed field by field
-    (exit code 2).
+    The command first looks at Postgres, as SCORESTREAM_POSTGRES_DSN reaches it, by the checks of `scorestream doctor`.
+    It prints every fault with the SQL that corrects it (exit code 2). Then Kafka Connect validates the config, and its
+    complaints are printed field by field (exit code 2).
     """
     settings = app.settings
     name = settings.connect.connector
@@ -48,23 +52,17 @@ def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: fl
         ctx.exit(EXIT_USAGE)
     with Connect(settings.connect) as connect:
         if faults := connect.validate(config, name=name):
-            _show_faults(faults)
+            _tell([each for fault in faults for each in checks.refusal(fault)])
             ctx.exit(EXIT_USAGE)
         held = connect.config(name)
-        changes = _changes(held or {}, config | {"name": name})
+        changes = checks.differences(held or {}, config | {"name": name})
         if dry_run:
             for key, value in config.items():
                 click.echo(f"{key}={connector.shown(key, value)}")
             click.echo(f"valid; {name} would be " + _verdict(held, changes), err=True)
             return
-        topics = kafka_admin.ensure_topics(app.broker())
-        for each in topics:
-            if each.state == "created":
-                click.echo(f"topic {each.topic.name}: created with {each.partitions} partitions")
-            elif each.state == "differs":
-                click.echo(f"warning: topic {each.topic.name}: {'; '.join(each.differences)}", err=True)
-        if wrong := kafka_admin.wrong_partitions(topics):
-            raise UsageError("; ".join(wrong) + "; set SCORESTREAM_KAFKA_PARTITIONS to what they have, or remove them")
+        if not _topics_are_right(app.broker()):
+            ctx.exit(EXIT_USAGE)
         if changes or held is None:
             connect.put(name, config)
         click.echo(f"connector {name}: " + _verdict(held, changes))
@@ -79,13 +77,28 @@ def _postgres_is_ready(settings: Settings) -> bool:
     """Print the faults of Postgres; False when the connector cannot work with them."""
     try:
         with Postgres(settings.postgres).session() as connection:
-            found = preflight.faults(connection, settings.postgres)
+            found = before_connector(connection, settings.postgres)
     except (PostgresUnavailable, PostgresRefused) as error:
         click.echo(f"warning: Postgres was not looked at: {str(error).splitlines()[0]}", err=True)
         return True
-    for fault in found:
-        click.echo(f"{'error' if fault.must else 'warning'}: {fault}", err=True)
-    return not any(fault.must for fault in found)
+    _tell(found)
+    return not any(each.severity == ERROR for each in found)
+
+
+def _topics_are_right(broker: Broker) -> bool:
+    """Create the topics that are missing, print what differs; False when a topic has a wrong number of partitions."""
+    topics = kafka_admin.ensure_topics(broker)
+    for each in topics:
+        if each.state == "created":
+            click.echo(f"topic {each.topic.name}: created with {each.partitions} partitions")
+    found = list(kafka_checks.topics(topics, broker.topics, broker.settings.bootstrap_servers))
+    _tell(found)
+    return all(each.id != kafka_checks.PARTITIONS.id for each in found)
+
+
+def _tell(found: list[Finding]) -> None:
+    for each in found:
+        click.echo(f"{each.severity}: {each}", err=True)
 
 
 @command.command()
@@ -202,28 +215,10 @@ def _there(connect: Connect, name: str) -> Status:
     return found
 
 
-def _changes(held: dict[str, str], config: dict[str, str]) -> list[str]:
-    """One line for each key that differs; secrets only as references."""
-    return [
-        f"{key}: {connector.shown(key, held.get(key))} -> {connector.shown(key, config.get(key))}"
-        for key in sorted(held.keys() | config.keys())
-        if held.get(key) != config.get(key)
-    ]
-
-
 def _verdict(held: dict[str, str] | None, changes: list[str]) -> str:
     if held is None:
         return "created"
     return f"updated, {len(changes)} keys" if changes else "left as it is: it has this config"
-
-
-def _show_faults(faults: list[Fault]) -> None:
-    click.echo(
-        f"error: Kafka Connect refuses {len(faults)} field{'s' if len(faults) > 1 else ''} of the config:", err=True
-    )
-    for fault in faults:
-        for message in fault.messages:
-            click.echo(f"  {fault.name} = {connector.shown(fault.name, fault.value)}: {message}", err=True)
 
 
 def _show(found: Status) -> None:

@@ -111,6 +111,11 @@ class Connect:
     def __exit__(self, *_: object) -> None:
         self._pool.clear()
 
+    def cluster_id(self) -> str | None:
+        """The id of the Kafka cluster that the Connect workers use."""
+        found: str | None = self._call("GET", "/").get("kafka_cluster_id")
+        return found
+
     def plugins(self) -> dict[str, str]:
         """Connector classes of the workers -> their versions."""
         return {plugin["class"]: plugin.get("version", "") for plugin in self._call("GET", "/connector-plugins")}

@@ -43,6 +43,9 @@ class Found:
     partitions: int | None = None  # options of the existing topic
     differences: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())  # a setting that works, and loses messages when a broker is lost
+    options: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # that differ: as it is, as it must be
+    leaderless: tuple[int, ...] = field(default=())  # partitions that no broker serves
+    out_of_sync: tuple[int, ...] = field(default=())  # partitions of which a replica is missing or late
 
 
 def wanted(settings: KafkaSettings, names: TopicNames) -> tuple[Topic, ...]:
@@ -132,18 +135,25 @@ def _inspect(broker: Broker, timeout_s: float) -> list[Found]:
         if topic.name not in there:
             result.append(Found(topic, "missing"))
             continue
-        differences = []
+        differences: list[str] = []
+        differing: dict[str, tuple[str, str]] = {}
         if there[topic.name] != topic.partitions:
             differences.append(f"partitions {there[topic.name]}, not {topic.partitions}")
         for key, value in topic.options.items():
             entry = options[topic.name].get(key)
             if entry is not None and entry.value != value:
                 differences.append(f"{key} {entry.value}, not {value}")
+                differing[key] = entry.value, value
         replicas = min((len(each.replicas) for each in cluster.topics[topic.name].partitions.values()), default=0)
         in_sync = options[topic.name].get("min.insync.replicas")
         warned = durability(len(cluster.brokers), replicas, 1 if in_sync is None else int(in_sync.value))
         state: Literal["differs", "present"] = "differs" if differences else "present"
-        result.append(Found(topic, state, there[topic.name], tuple(differences), tuple(warned)))
+        numbered = sorted(cluster.topics[topic.name].partitions.items())
+        leaderless = tuple(number for number, each in numbered if each.leader < 0)
+        behind = tuple(number for number, each in numbered if len(each.isrs) < len(each.replicas))
+        result.append(
+            Found(topic, state, there[topic.name], tuple(differences), tuple(warned), differing, leaderless, behind)
+        )
     return result
 
 

@@ -36,7 +36,10 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.mark.parametrize("name", ["settings.md", "metrics.md", "commands.md", "runbooks.md", "connector.md"])
+_MADE = ["settings.md", "metrics.md", "commands.md", "runbooks.md", "connector.md", "doctor.md"]
+
+
+@pytest.mark.parametrize("name", _MADE)
 def test_a_reference_page_is_that_of_the_code(name: str) -> None:
     assert (write.REFERENCE / name).read_text("utf-8") == write.pages()[name], "run: make docs"
 

@@ -88,14 +88,16 @@ def status(settings: ClickHouseSettings, *, database: str | None = None) -> list
     Raises:
         ClickHouseUnavailable: a shard does not answer.
     """
-    found: list[Difference] = []
-    for shard in range(len(settings.shards)):
-        client = connect(settings, shard, database="")
-        try:
-            found += _differences(client, settings, shard, database or settings.database)
-        finally:
-            client.close()
-    return found
+    return [each for shard in range(len(settings.shards)) for each in status_of(settings, shard, database=database)]
+
+
+def status_of(settings: ClickHouseSettings, shard: int, *, database: str | None = None) -> list[Difference]:
+    """As `status`, of one shard."""
+    client = connect(settings, shard, database="")
+    try:
+        return _differences(client, settings, shard, database or settings.database)
+    finally:
+        client.close()
 
 
 def sorting_key(table: Table) -> str:

@@ -94,11 +94,14 @@ def test_apply_reports_connects_complaints_field_by_field_without_secrets(run, c
     code, out, err = run("connectors", "apply")
     assert code == 2
     assert out == ""
-    assert err.splitlines()[1:] == [
-        "  snapshot.mode = sometimes: must be one of ..",
-        "  snapshot.mode = sometimes: and not that",
-        "  database.password = (hidden): is wrong",
+    told = [
+        "error: snapshot.mode = sometimes: must be one of ..: correct snapshot.mode in ",
+        "error: snapshot.mode = sometimes: and not that: correct snapshot.mode in ",
+        "error: database.password = (hidden): is wrong: ",
     ]
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert [line[: len(start)] for line, start in zip(lines, told, strict=True)] == told
+    assert "hunter2" not in err
     assert connect.calls == []
 
 

@@ -91,5 +91,5 @@ def test_without_the_source_sql_each_table_is_named(universe: Universe) -> None:
         connection.execute("DROP PUBLICATION scorestream; DROP TABLE app.scorestream_signal")
     done = universe.run("connectors", "apply", check=False)
     assert done.returncode == 2
-    assert "error: no table app.scorestream_signal: run connectors/source/0002_cdc.sql" in done.stderr
-    assert "error: no publication scorestream: run connectors/source/0002_cdc.sql" in done.stderr
+    assert "error: no table app.scorestream_signal: psql -h 127.0.0.1 -p " in done.stderr
+    assert 'error: no publication scorestream: CREATE PUBLICATION "scorestream" FOR TABLE ' in done.stderr

@@ -1,0 +1,81 @@
+"""What two systems must agree on: slot and offset, WAL and versions, the cluster of Connect and of the workers.
+
+Enters: figures that were asked one after another. Leaves: findings. Pure.
+A healthy connector stores its offset before it confirms the slot, and a version is of a change that is in the WAL. So
+the slot is asked before the offset, and everything before the WAL: a later figure is never behind an earlier one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stream.doctor.finding import ERROR, RECOVER, Check, Checks, Finding
+from stream.pipeline.ordering import commit_lsn, epoch_of, lsn_text
+
+_CONNECT, _SETTINGS = Checks("connect"), Checks("settings")
+CLUSTER = _CONNECT.add(
+    "connect-cluster",
+    ERROR,
+    "Kafka Connect works on another Kafka cluster than SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS names",
+    "the connector writes to topics that no worker reads",
+    "correct SCORESTREAM_CONNECT_URL or SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS",
+)
+BEHIND = _CONNECT.add(
+    "offset-behind-slot",
+    ERROR,
+    "the slot begins after the connector's offset: it was made again, or moved",
+    "the connector fails at its next start, and changes in between are missing",
+    RECOVER,
+)
+AHEAD = _CONNECT.add(
+    "offset-ahead-of-wal",
+    ERROR,
+    "the connector's offset is beyond the end of Postgres' WAL: it is another server's, or a failover lost changes",
+    "the connector leaves out every change until the WAL has passed the offset, without an error",
+    RECOVER,
+)
+EPOCH = _SETTINGS.add(
+    "versions-ahead",
+    ERROR,
+    "ClickHouse has versions that are higher than any that Postgres can give now",
+    "new changes of those rows lose against the old ones, without an error",
+    "add the time at which this server took over to SCORESTREAM_VERSION_EPOCH_STARTS of every process, and restart all",
+)
+ALL: tuple[Check, ...] = (*_CONNECT.all, *_SETTINGS.all)
+
+
+def offsets(*, begins: int | None, offset: int | None, wal: int | None, connector: str, slot: str) -> Iterator[Finding]:
+    """Slot, offset and WAL. LSNs are bytes from 0/0; None = not known.
+
+    Args:
+        begins: the slot's restart_lsn, asked first.
+        offset: how far the connector has read, asked second.
+        wal: the end of the WAL, asked last.
+    """
+    if begins is not None and offset is not None and begins > offset:
+        what = f"slot {slot} begins at {lsn_text(begins)}, after the offset {lsn_text(offset)} of connector {connector}"
+        yield BEHIND.found(what)
+    if offset is not None and wal is not None and offset > wal:
+        what = (
+            f"the offset {lsn_text(offset)} of connector {connector} is beyond the WAL, which ends at {lsn_text(wal)}"
+        )
+        yield AHEAD.found(what)
+
+
+def versions(highest: int, *, epoch: int, wal: int | None) -> Iterator[Finding]:
+    """The highest version that ClickHouse has, asked first, against what Postgres can give.
+
+    Args:
+        epoch: of the changes that Postgres commits now.
+        wal: the end of the WAL, asked last, bytes from 0/0.
+    """
+    stored = epoch_of(highest), commit_lsn(highest)
+    if wal is not None and stored > (epoch, wal):
+        told = f"ClickHouse has versions of epoch {stored[0]}, LSN {lsn_text(stored[1])}"
+        yield EPOCH.found(f"{told}; Postgres is at epoch {epoch}, LSN {lsn_text(wal)}")
+
+
+def clusters(ours: str | None, connects: str | None) -> Iterator[Finding]:
+    """Whether Connect and the workers use one Kafka cluster; None = not known."""
+    if ours is not None and connects is not None and ours != connects:
+        yield CLUSTER.found(f"Kafka Connect uses cluster {connects}, the workers use {ours}")

@@ -1,0 +1,312 @@
+"""One ClickHouse shard: its tables against the DDL, privileges, parts, replicas, and what else reads or filters them.
+
+Enters: `Shard`, which asks one server. Leaves: findings. Reads only.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from stream.clickhouse.schema.apply import Difference
+from stream.doctor.finding import ERROR, WARNING, Checks, Finding, Purpose
+from stream.errors import ClickHouseRefused
+from stream.monitor.findings import PARTS_LIMIT
+from stream.tables import TARGETS
+from stream.times import duration
+
+CHECKS = Checks("clickhouse")
+SILENT = CHECKS.add(
+    "shard-unreachable",
+    ERROR,
+    "a shard does not answer at its URL in SCORESTREAM_CLICKHOUSE_SHARDS, or refuses the user",
+    "every worker waits with its batch until the shard answers",
+    "start the shard, or correct SCORESTREAM_CLICKHOUSE_SHARDS, _USER and _PASSWORD",
+)
+TABLE = CHECKS.add(
+    "table-differs",
+    ERROR,
+    "a table or view is missing, or its engine or keys are not those of the DDL",
+    "inserts are refused, or readers see old states",
+    "scorestream schema apply",
+)
+COLUMN = CHECKS.add(
+    "column-differs",
+    ERROR,
+    "a column is missing or has another type than the DDL gives it",
+    "inserts are refused, and the workers stand still",
+)
+EXTRA = CHECKS.add(
+    "column-extra",
+    WARNING,
+    "a table or view has a column that the DDL does not know",
+    "the workers fill it with its default, and a cutover loses it",
+)
+SHARD = CHECKS.add(
+    "shard-other",
+    ERROR,
+    "the tables say that they are another shard than SCORESTREAM_CLICKHOUSE_SHARDS makes them",
+    "changes are written to a shard where their earlier state does not lie, and rows are shown twice",
+    "give SCORESTREAM_CLICKHOUSE_SHARDS in the order and number that the tables say (docs/guides/upgrade.md)",
+)
+UNMARKED = CHECKS.add(
+    "shard-unmarked",
+    WARNING,
+    "the tables do not say which shard they are",
+    "a shard that is added or swapped in the settings is not noticed",
+    "scorestream schema apply",
+)
+POLICY = CHECKS.add(
+    "row-policy",
+    ERROR,
+    "a row policy hides rows of a table",
+    "a look-up misses what stands, and an appeal or a deleted row stays visible",
+)
+GRANT = CHECKS.add(
+    "clickhouse-grant",
+    ERROR,
+    "the user lacks a privilege",
+    "the workers, or the command of --for, stop with ACCESS_DENIED",
+)
+PARTS = CHECKS.add(
+    "parts-many",
+    WARNING,
+    "a partition of a table has more than 1,000 active parts",
+    "ClickHouse slows inserts down, and refuses them at parts_to_throw_insert",
+)
+BROKEN = CHECKS.add(
+    "parts-broken",
+    ERROR,
+    "ClickHouse has set parts of a table aside as broken",
+    "their rows are missing for readers",
+    "scorestream verify --repair",
+)
+VIEW = CHECKS.add(
+    "view-attached",
+    WARNING,
+    "a materialized view reads a table as it is inserted",
+    "it sees every version and every delete marker, also of appeals; an error of the view refuses the insert",
+)
+REPLICA = CHECKS.add(
+    "replica-readonly",
+    ERROR,
+    "a replica of a table is read-only",
+    "inserts into it are refused, and the workers stand still",
+)
+BEHIND = CHECKS.add(
+    "replica-behind",
+    WARNING,
+    "a replica of a table is late, or away",
+    "readers of that replica see old states",
+)
+CLOCK = CHECKS.add(
+    "clock-skew",
+    WARNING,
+    "the shard's clock and this host's differ",
+    "the latencies that the monitor shows are wrong by as much",
+    "run a time daemon on both: `timedatectl set-ntp true`",
+)
+HELD = CHECKS.add(
+    "inserts-held",
+    ERROR,
+    "a cutover that died has left inserts held back",
+    "every insert is refused as `too many parts`, and the workers wait",
+)
+ATOMIC = CHECKS.add(
+    "database-engine",
+    ERROR,
+    "the database is neither Atomic, Replicated nor Shared",
+    "EXCHANGE TABLES is refused, and the cutover fails",
+    "fill a new database of the engine Atomic with a replay, and set SCORESTREAM_CLICKHOUSE_DATABASE to it",
+    purposes=("cutover",),
+)
+
+SKEW_S = 2.0
+BEHIND_S = 60
+_TARGETS = tuple(table.target for table in TARGETS)
+_NAMES = ", ".join(f"'{name}'" for name in (*_TARGETS, "heartbeat"))
+_HELD = "parts_to_throw_insert = 1,"  # stream/cutover/shadow_tables.py sets it
+_RESET = "parts_to_throw_insert, max_avg_part_size_for_too_many_parts"
+_TABLES = f"""
+SELECT name, engine_full, dependencies_database, dependencies_table FROM system.tables
+WHERE database = %(database)s AND name IN ({_NAMES})
+"""
+_PARTS = """
+SELECT table, partition, count() AS n FROM system.parts WHERE active AND database = %(database)s
+GROUP BY table, partition HAVING n > %(most)s ORDER BY n DESC LIMIT 5
+"""
+_BROKEN = f"""
+SELECT table, count(), any(ifNull(reason, '')) FROM system.detached_parts
+WHERE database = %(database)s AND table IN ({_NAMES}) AND match(ifNull(reason, ''), 'broken|noquorum') GROUP BY table
+"""
+_REPLICAS = """
+SELECT table, is_readonly, absolute_delay, total_replicas - active_replicas FROM system.replicas
+WHERE database = %(database)s
+"""
+_NEWEST = """
+SELECT name, rows FROM system.parts WHERE active AND database = %(database)s AND table = %(table)s
+ORDER BY modification_time DESC LIMIT 200
+"""
+_ROWS_READ = 20_000_000
+# What each of a command's steps needs, as GRANT spells it: connectors/clickhouse/grants.sql gives it.
+_ALWAYS = (("SELECT, INSERT", "{database}.*"),)
+_FOR: dict[Purpose, tuple[tuple[str, str], ...]] = {
+    "replay": (("CREATE DATABASE, CREATE TABLE, CREATE VIEW, SELECT, INSERT", "*.*"),),
+    "cutover": (
+        ("ALTER SETTINGS, CREATE TABLE, DROP TABLE, SELECT, INSERT", "{database}.*"),
+        ("DROP DATABASE, DROP TABLE", "*.*"),
+    ),
+    "backfill": (),
+}
+
+Ask = Callable[[str, dict[str, Any]], Sequence[Sequence[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One server.
+
+    Attributes:
+        where: for texts, as `ClickHouse shard 0 (http://..)`.
+        ask: the rows of a query with its parameters.
+        differences: of its tables from the DDL.
+    """
+
+    number: int
+    where: str
+    database: str
+    user: str
+    ask: Ask
+    differences: Callable[[], list[Difference]]
+
+
+def examine(
+    shard: Shard,
+    purpose: Purpose | None = None,
+    *,
+    most_parts: int = PARTS_LIMIT,
+    clock: Callable[[], float] = time.time,
+) -> Iterator[Finding]:
+    """Everything that is wrong.
+
+    Args:
+        most_parts: active parts of one ClickHouse partition from which on they are named.
+
+    Raises:
+        ClickHouseUnavailable, ClickHouseRefused: the shard does not answer, or refuses a question.
+    """
+    yield from _clock(shard, clock)
+    for difference in shard.differences():
+        yield _differs(shard, difference)
+    tables = shard.ask(_TABLES, {"database": shard.database})
+    yield from _around(shard, tables)
+    yield from _parts(shard, most_parts)
+    yield from _replicas(shard)
+    yield from _grants(shard, purpose)
+    if purpose == "cutover":
+        for (engine,) in shard.ask("SELECT engine FROM system.databases WHERE name = %(database)s", _own(shard)):
+            if engine not in ("Atomic", "Replicated", "Shared"):
+                yield ATOMIC.found(f"{shard.where}: database {shard.database} is {engine}")
+
+
+def _own(shard: Shard) -> dict[str, Any]:
+    return {"database": shard.database}
+
+
+def _clock(shard: Shard, clock: Callable[[], float]) -> Iterator[Finding]:
+    before = clock()
+    ((theirs,),) = shard.ask("SELECT toFloat64(now64(6))", {})
+    after = clock()
+    ahead_s = theirs - after if theirs > after else min(0.0, theirs - before)
+    if abs(ahead_s) > SKEW_S:
+        direction = "ahead of" if ahead_s > 0 else "behind"
+        yield CLOCK.found(f"{shard.where}: its clock is {duration(abs(ahead_s))} {direction} this host's")
+
+
+def _differs(shard: Shard, difference: Difference) -> Finding:
+    """A difference of `scorestream schema status`, with its way out."""
+    name, fault = difference.name, difference.fault
+    what = f"{shard.where}: {shard.database}.{name}: {fault}"
+    table, _, column = name.partition(".")
+    if fault.startswith("row policy"):
+        policy = fault.split()[2]
+        on = f"{shard.database}.{table}"
+        sql = f"ALTER ROW POLICY {policy} ON {on} TO ALL EXCEPT {shard.user};"
+        return POLICY.found(what, sql, severity=None if fault.endswith("this user") else WARNING)
+    if "comment" in fault and not column:
+        return (UNMARKED if "does not say" in fault else SHARD).found(what)
+    if not column or table.endswith("_current"):
+        upgrade = "docs/guides/upgrade.md: fill new tables with a replay, and cut over"
+        return TABLE.found(what, "" if fault == "missing" or column else upgrade)
+    whole = f"`{shard.database}`.`{table}`"
+    if fault.startswith("extra"):
+        return EXTRA.found(what, f"ALTER TABLE {whole} DROP COLUMN `{column}`;")
+    if found := re.fullmatch(r"missing \((.*)\)", fault):
+        return COLUMN.found(what, f"ALTER TABLE {whole} ADD COLUMN `{column}` {found[1]};")
+    return COLUMN.found(what, f"ALTER TABLE {whole} MODIFY COLUMN `{column}` {fault.rpartition(', not ')[2]};")
+
+
+def _around(shard: Shard, tables: Sequence[Sequence[Any]]) -> Iterator[Finding]:
+    names = [name for name, *_ in tables]
+    if "heartbeat" not in names and names:
+        yield TABLE.found(f"{shard.where}: {shard.database}.heartbeat: missing", severity=WARNING)
+    for name, engine_full, databases, views in tables:
+        if _HELD in engine_full:
+            sql = f"ALTER TABLE `{shard.database}`.`{name}` RESET SETTING {_RESET};"
+            yield HELD.found(f"{shard.where}: inserts into {shard.database}.{name} are held back", sql)
+        for database, view in zip(databases, views, strict=True):
+            what = f"{shard.where}: materialized view {database}.{view} reads {shard.database}.{name}"
+            yield VIEW.found(what, f"DROP VIEW `{database}`.`{view}`; -- and refresh one from {name}_current instead")
+
+
+def _parts(shard: Shard, most: int) -> Iterator[Finding]:
+    for table, partition, count in shard.ask(_PARTS, _own(shard) | {"most": most}):
+        sql = f"OPTIMIZE TABLE `{shard.database}`.`{table}` PARTITION ID '{partition}';"
+        yield PARTS.found(f"{shard.where}: {shard.database}.{table} has {count:,} parts in partition {partition}", sql)
+    for table, count, reason in shard.ask(_BROKEN, _own(shard)):
+        yield BROKEN.found(f"{shard.where}: {count} parts of {shard.database}.{table} are set aside ({reason})")
+
+
+def _replicas(shard: Shard) -> Iterator[Finding]:
+    for table, readonly, late_s, away in shard.ask(_REPLICAS, _own(shard)):
+        name = f"{shard.database}.{table}"
+        if readonly:
+            yield REPLICA.found(f"{shard.where}: replica of {name} is read-only", f"SYSTEM RESTART REPLICA {name};")
+        if late_s > BEHIND_S:
+            told = f"{shard.where}: replica of {name} is {duration(late_s)} late"
+            yield BEHIND.found(told, f"SYSTEM SYNC REPLICA {name};")
+        if away:
+            yield BEHIND.found(f"{shard.where}: {away} replicas of {name} are away", "start the servers that are away")
+
+
+def _grants(shard: Shard, purpose: Purpose | None) -> Iterator[Finding]:
+    """CHECK GRANT came with ClickHouse 24.12; an older server does not know it, and then nothing is told."""
+    for privileges, on in (*_ALWAYS, *(_FOR[purpose] if purpose else ())):
+        scope = on.format(database=f"`{shard.database}`")
+        for privilege in privileges.split(", "):
+            with suppress(ClickHouseRefused):
+                ((held,),) = shard.ask(f"CHECK GRANT {privilege} ON {scope}", {})
+                if not held:
+                    told = f"{shard.where}: user {shard.user} lacks {privilege} ON {scope}"
+                    yield GRANT.found(told, f"GRANT {privilege} ON {scope} TO {shard.user};")
+
+
+def highest_version(ask: Ask, database: str) -> int:
+    """The highest version in the newest parts of both tables, so that no table is read whole; 0 without rows."""
+    highest = 0
+    for table in _TARGETS:
+        names, rows = [], 0
+        for name, count in ask(_NEWEST, {"database": database, "table": table}):
+            names.append(name)
+            rows += count
+            if rows > _ROWS_READ:
+                break
+        if names:
+            query = f"SELECT toString(max(_version)) FROM `{database}`.`{table}` WHERE _part IN %(parts)s"
+            ((found,),) = ask(query, {"parts": names})
+            highest = max(highest, int(found))
+    return highest

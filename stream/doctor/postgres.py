@@ -1,0 +1,293 @@
+"""The Postgres server: its settings, the slot, and the sessions that hold the slot back or stand in the way.
+
+Enters: the store of the source. Leaves: findings. Reads only.
+The tables and roles are in source.py and roles.py beside this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+from stream.doctor import roles, source
+from stream.doctor.finding import ERROR, HINT, RECOVER, WARNING, Checks, Finding, Purpose, Severity
+from stream.monitor.findings import WAL_LEAST
+from stream.postgres.connection import LSN_NOW, Connection, Postgres, is_readable
+from stream.sections import PostgresSettings
+from stream.tables import HEARTBEAT, HORIZON, quoted
+from stream.times import duration, size
+
+CHECKS = Checks("postgres")
+SILENT = CHECKS.add(
+    "postgres-unreachable",
+    ERROR,
+    "Postgres does not answer as SCORESTREAM_POSTGRES_DSN says, or refuses the role",
+    "the workers stand still: they look up every scorecard's place there",
+    "start Postgres, or correct SCORESTREAM_POSTGRES_DSN and SCORESTREAM_POSTGRES_PASSWORD",
+)
+VERSION = CHECKS.add(
+    "postgres-version",
+    WARNING,
+    "Postgres is older than 14, the oldest that Debezium 3.6 is tested with",
+    "decoding may fail, and the server gets no more corrections",
+    "upgrade Postgres",
+)
+RECOVERY = CHECKS.add(
+    "postgres-standby",
+    ERROR,
+    "the DSN leads to a standby, and SCORESTREAM_POSTGRES_STANDBY is off",
+    "look-ups see an older state than the change that they are for",
+    "add target_session_attrs=read-write to SCORESTREAM_POSTGRES_DSN, or set SCORESTREAM_POSTGRES_STANDBY=true",
+)
+POOLER = CHECKS.add(
+    "postgres-pooler",
+    WARNING,
+    "a pooler stands between this host and Postgres",
+    "in transaction mode, session settings and locks of a replay or a cutover go to another client's session",
+    "let SCORESTREAM_POSTGRES_DSN lead to the server itself, or to a pool with pool_mode = session",
+)
+WAL_LEVEL = CHECKS.add(
+    "wal-level",
+    ERROR,
+    "wal_level is not logical",
+    "Postgres cannot decode changes, and the connector fails",
+    "ALTER SYSTEM SET wal_level = 'logical'; -- and restart Postgres",
+)
+WAL_UNLIMITED = CHECKS.add(
+    "wal-unlimited",
+    WARNING,
+    "max_slot_wal_keep_size is not set",
+    "a connector that is stopped for long fills the disk with WAL, and Postgres stops",
+    "ALTER SYSTEM SET max_slot_wal_keep_size = '100GB'; SELECT pg_reload_conf();",
+)
+SLOTS = CHECKS.add(
+    "slots-exhausted",
+    ERROR,
+    "no free replication slot, or no free WAL sender, is left for the connector",
+    "the connector cannot create or read its slot and fails",
+)
+SLOT = CHECKS.add(
+    "slot-missing",
+    ERROR,
+    "the replication slot does not exist",
+    "no change reaches Kafka; a connector that has an offset fails at its next start",
+)
+LOST = CHECKS.add(
+    "slot-lost",
+    ERROR,
+    "Postgres invalidated the slot, or removed its WAL",
+    "changes since then never reach Kafka",
+)
+STRANGE = CHECKS.add(
+    "slot-strange",
+    ERROR,
+    "the slot is of another database, or not of pgoutput",
+    "the connector fails, or another connector loses its changes",
+    "choose another name: SCORESTREAM_POSTGRES_SLOT, then `scorestream connectors apply`",
+)
+INACTIVE = CHECKS.add(
+    "slot-inactive",
+    ERROR,
+    "no process reads the slot",
+    "no change reaches Kafka, and Postgres keeps WAL for the slot",
+    "scorestream connectors status",
+)
+NEAR = CHECKS.add(
+    "slot-wal",
+    ERROR,
+    "the slot keeps nearly as much WAL as Postgres allows",
+    "Postgres drops the slot at the limit, and changes are lost",
+)
+FAILOVER = CHECKS.add(
+    "slot-failover",
+    HINT,
+    "the slot is not a failover slot (Postgres 17 and later)",
+    "standbys have no copy of the slot: after a failover it is gone",
+)
+TRANSACTION = CHECKS.add(
+    "transaction-long",
+    WARNING,
+    "a transaction is open for long",
+    "the slot cannot move past its start: WAL piles up, and a restart of the connector reads all of it again",
+)
+PREPARED = CHECKS.add(
+    "transaction-prepared",
+    WARNING,
+    "a prepared transaction is open for long; no session ends it",
+    "the slot cannot move past its start: WAL piles up until Postgres drops the slot",
+)
+
+FAILOVER_VERSION = 170000  # server_version_num
+_OLDEST = 140000
+
+
+_SERVER = f"""
+SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery(), ({LSN_NOW}),
+       current_database(), current_setting('wal_level'), current_setting('max_slot_wal_keep_size'),
+       current_setting('max_replication_slots')::int, (SELECT count(*) FROM pg_replication_slots),
+       current_setting('max_wal_senders')::int, (SELECT count(*) FROM pg_stat_replication),
+       (SELECT count(*) FROM pg_stat_replication r WHERE NOT EXISTS (
+            SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical'))
+"""
+_SLOT = """
+SELECT s.active, s.plugin, s.database, s.wal_status, s.safe_wal_size,
+       coalesce(to_jsonb(s) ->> 'invalidation_reason', ''),
+       coalesce((to_jsonb(s) ->> 'failover')::boolean, false),
+       (s.restart_lsn - '0/0'::pg_lsn)::bigint
+FROM pg_replication_slots s WHERE s.slot_name = %s
+"""
+# Another role's start of a transaction is hidden from a role without pg_read_all_stats; its id is not. The horizon
+# tells when that id had not been given out yet: at every second whose `begun` is not above it.
+_OPEN = """
+SELECT a.pid, a.usename, a.datname, coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), {seen})::float8
+FROM pg_stat_activity a WHERE a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid() ORDER BY 4 DESC NULLS LAST
+"""
+_SEEN = """(SELECT max((extract(epoch FROM now())::bigint % 86400 - h.second + 86400) % 86400) FROM {horizon} h
+    WHERE h.begun > pg_snapshot_xmax(pg_current_snapshot())::text::bigint - age(a.backend_xid))"""
+_PREPARED = """
+SELECT gid, owner, database, extract(epoch FROM clock_timestamp() - prepared)::float8 FROM pg_prepared_xacts
+"""
+
+
+def examine(
+    postgres: Postgres, settings: PostgresSettings, *, transaction_s: float, purpose: Purpose | None = None
+) -> Iterator[Finding]:
+    """Everything that is wrong.
+
+    Args:
+        transaction_s: age of a transaction from which on it is told.
+
+    Raises:
+        PostgresUnavailable, PostgresRefused: Postgres does not answer, or refuses a question.
+    """
+    with postgres.session() as connection:
+        # Locks and settings of a session must stay with it: a replay shares its work by them, a cutover guards itself.
+        yield from _pooler(connection, ERROR if purpose in ("replay", "cutover") else None)
+        standby = yield from _server(connection, settings)
+        if not standby:
+            yield from _transactions(connection, settings, transaction_s)
+        yield from source.examine(connection, settings)
+        yield from roles.examine(connection, settings)
+
+
+def before_connector(connection: Connection, settings: PostgresSettings) -> list[Finding]:
+    """What the connector needs of Postgres before it starts; the slot and its state are not among it."""
+    found = [each for each in _of_server(_row(connection)) if each.id not in {SLOTS.id}]
+    return [*found, *source.examine(connection, settings), *roles.examine(connection, settings)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    version: int
+    version_text: str
+    in_recovery: bool
+    lsn: int
+    database: str
+    wal_level: str
+    keep: str
+    max_slots: int
+    slots: int
+    max_senders: int
+    senders: int
+    standbys: int
+
+
+def _row(connection: Connection) -> _Server:
+    row = connection.execute(_SERVER).fetchone()
+    assert row is not None
+    return _Server(*row)
+
+
+def _of_server(server: _Server) -> Iterator[Finding]:
+    if server.version < _OLDEST:
+        yield VERSION.found(f"Postgres is {server.version_text}")
+    if server.wal_level != "logical":
+        yield WAL_LEVEL.found(f"wal_level is {server.wal_level}, not logical")
+    if server.keep == "-1":
+        yield WAL_UNLIMITED.found("max_slot_wal_keep_size is not set: a stopped connector fills the disk")
+
+
+def _server(connection: Connection, settings: PostgresSettings) -> Generator[Finding, None, bool]:
+    """The server and the slot; returns whether it is a standby."""
+    server = _row(connection)
+    if server.in_recovery:
+        if not settings.standby:
+            yield RECOVERY.found(f"SCORESTREAM_POSTGRES_DSN leads to a standby ({_at(connection)})")
+        return True
+    yield from _of_server(server)
+    yield from _slot(connection, settings, server)
+    return False
+
+
+def _slot(connection: Connection, settings: PostgresSettings, server: _Server) -> Iterator[Finding]:
+    name = settings.slot
+    row = connection.execute(_SLOT, (name,)).fetchone()
+    if row is None:
+        if server.slots >= server.max_slots:
+            sql = f"ALTER SYSTEM SET max_replication_slots = {server.max_slots + 5}; -- and restart Postgres"
+            yield SLOTS.found(f"all {server.max_slots} replication slots are taken", sql)
+        beaten = _has_beaten(connection, settings)
+        yield SLOT.found(f"no replication slot {name}", RECOVER if beaten else "scorestream connectors apply")
+        return
+    active, plugin, database, status, safe, invalid, failover, restart = row
+    if plugin != "pgoutput" or database != server.database:
+        yield STRANGE.found(f"slot {name} is of database {database} and plugin {plugin}")
+    if status == "lost" or invalid:
+        yield LOST.found(f"slot {name} is lost ({invalid or 'wal_removed'})", RECOVER)
+        return
+    if status == "unreserved" or (safe is not None and safe < WAL_LEAST):
+        kept = size(max(0, server.lsn - (restart or 0)))
+        sql = "ALTER SYSTEM SET max_slot_wal_keep_size = '500GB'; SELECT pg_reload_conf(); -- then start the connector"
+        yield NEAR.found(f"slot {name} keeps {kept} of WAL; {size(max(0, safe or 0))} may follow", sql)
+    if not active:
+        kept = size(max(0, server.lsn - (restart or 0)))
+        yield INACTIVE.found(f"no process reads slot {name}; Postgres keeps {kept} of WAL for it")
+        if server.senders >= server.max_senders:
+            sql = f"ALTER SYSTEM SET max_wal_senders = {server.max_senders + 5}; -- and restart Postgres"
+            yield SLOTS.found(f"all {server.max_senders} WAL senders are taken", sql)
+    if server.version >= FAILOVER_VERSION and not failover:
+        # A walsender that reads no logical slot is a standby's, or a base backup's.
+        told = f"slot {name} is not a failover slot" + (
+            f", and {server.standbys} standbys follow" if server.standbys else ""
+        )
+        yield FAILOVER.found(told, _alter_slot(connection, name), severity=WARNING if server.standbys else None)
+
+
+def _has_beaten(connection: Connection, settings: PostgresSettings) -> bool:
+    """Whether a connector has streamed from this database before."""
+    table = f"{quoted(settings.source_schema)}.{quoted(HEARTBEAT)}"
+    return is_readable(connection, table) and connection.execute(f"SELECT 1 FROM {table}").fetchone() is not None
+
+
+def _alter_slot(connection: Connection, name: str) -> str:
+    """The flag of a slot is set over a replication connection, while nobody reads the slot."""
+    at = connection.info
+    to = f"host={at.host} port={at.port} dbname={at.dbname} user={roles.CONNECTOR_ROLE} replication=database"
+    command = f'psql "{to}" -c "ALTER_REPLICATION_SLOT {quoted(name)} (FAILOVER true)"'.replace('"' + name + '"', name)
+    return f"scorestream connectors stop && {command}; scorestream connectors resume"
+
+
+def _transactions(connection: Connection, settings: PostgresSettings, limit_s: float) -> Iterator[Finding]:
+    horizon = f"{quoted(settings.source_schema)}.{quoted(HORIZON)}"
+    seen = _SEEN.format(horizon=horizon) if is_readable(connection, horizon) else "NULL"
+    for pid, role, database, age_s in connection.execute(_OPEN.format(seen=seen)).fetchall():
+        if age_s is not None and age_s >= limit_s:
+            what = f"a transaction of {role} in {database} (pid {pid}) is open for {duration(age_s)}"
+            yield TRANSACTION.found(what, f"SELECT pg_terminate_backend({pid});")
+    for gid, role, database, age_s in connection.execute(_PREPARED).fetchall():
+        if age_s >= limit_s:
+            text = gid.replace("'", "''")
+            what = f"prepared transaction {gid} of {role} in {database} is open for {duration(age_s)}"
+            yield PREPARED.found(what, f"ROLLBACK PREPARED '{text}'; -- or COMMIT PREPARED, in database {database}")
+
+
+def _pooler(connection: Connection, severity: Severity | None) -> Iterator[Finding]:
+    """A pooler makes up the process id that it gives to its clients."""
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    if row is not None and row[0] != connection.info.backend_pid:
+        yield POOLER.found(f"a pooler answers at {_at(connection)}", severity=severity)
+
+
+def _at(connection: Connection) -> str:
+    """Host and port, as libpq reached them."""
+    return f"{connection.info.host}:{connection.info.port}"

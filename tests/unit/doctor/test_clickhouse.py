@@ -1,0 +1,143 @@
+"""One shard: tables, privileges, parts, replicas, policies, clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from stream.clickhouse.schema.apply import Difference
+from stream.doctor import clickhouse
+from stream.doctor.finding import Finding, Purpose
+from stream.errors import ClickHouseRefused
+
+NOW = 1_000_000.0
+
+
+class Server:
+    """A shard that lacks nothing. `answers`: a part of the query -> its rows."""
+
+    def __init__(self) -> None:
+        tables = [(name, "ReplacingMergeTree(..)", [], []) for name in ("scorecard", "score", "heartbeat")]
+        self.differences: list[Difference] = []
+        self.asked: list[str] = []
+        self.answers: dict[str, Sequence[Sequence[Any]] | Exception] = {
+            "now64": [(NOW,)],
+            "dependencies_table": tables,
+            "HAVING n >": [],
+            "system.detached_parts": [],
+            "system.replicas": [],
+            "CHECK GRANT": [(1,)],
+            "system.databases": [("Atomic",)],
+        }
+
+    def ask(self, query: str, _values: dict[str, Any]) -> Sequence[Sequence[Any]]:
+        self.asked.append(query)
+        (rows,) = (rows for part, rows in self.answers.items() if part in query)
+        if isinstance(rows, Exception):
+            raise rows
+        return rows
+
+
+def found(server: Server, purpose: Purpose | None = None) -> list[Finding]:
+    shard = clickhouse.Shard(
+        1, "ClickHouse shard 1 (http://c1)", "qa", "writer", server.ask, lambda: server.differences
+    )
+    return list(clickhouse.examine(shard, purpose, clock=lambda: NOW))
+
+
+def test_a_shard_that_lacks_nothing_has_no_finding() -> None:
+    assert found(Server()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "check", "severity", "mend"),
+    [
+        ("score", "missing", "table-differs", "error", "scorestream schema apply"),
+        ("score", "sort key (x), not (y)", "table-differs", "error", "docs/guides/upgrade.md"),
+        ("score.comment", "missing (Nullable(String))", "column-differs", "error",
+         "ALTER TABLE `qa`.`score` ADD COLUMN `comment` Nullable(String);"),
+        ("score.comment", "type Int8, not Nullable(String)", "column-differs", "error",
+         "ALTER TABLE `qa`.`score` MODIFY COLUMN `comment` Nullable(String);"),
+        ("score.more", "extra (Int8)", "column-extra", "warning", "ALTER TABLE `qa`.`score` DROP COLUMN `more`;"),
+        ("score_current.comment", "missing (Nullable(String))", "table-differs", "error", "scorestream schema apply"),
+        ("score", "row policy p hides rows from this user", "row-policy", "error",
+         "ALTER ROW POLICY p ON qa.score TO ALL EXCEPT writer;"),
+        ("score", "row policy p hides rows from other users", "row-policy", "warning",
+         "ALTER ROW POLICY p ON qa.score TO ALL EXCEPT writer;"),
+        ("score", "its comment does not say `scorestream shard 1 of 2`", "shard-unmarked", "warning", "schema apply"),
+        ("score", "its comment says `shard 0`, not `shard 1`", "shard-other", "error", "_SHARDS in the order"),
+    ],
+)  # fmt: skip
+def test_a_difference_from_the_ddl_has_its_statement(
+    name: str, fault: str, check: str, severity: str, mend: str
+) -> None:
+    server = Server()
+    server.differences = [Difference(1, name, fault)]
+    (finding,) = found(server)
+    assert (finding.id, finding.severity) == (check, severity)
+    assert finding.what == f"ClickHouse shard 1 (http://c1): qa.{name}: {fault}"
+    assert mend in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("part", "rows", "check", "mend"),
+    [
+        ("now64", [(NOW + 3,)], "clock-skew", "timedatectl"),
+        ("now64", [(NOW - 3,)], "clock-skew", "timedatectl"),
+        ("dependencies_table", [("score", "..", ["qa"], ["mv"]), ("heartbeat", "", [], [])], "view-attached",
+         "DROP VIEW `qa`.`mv`;"),
+        ("dependencies_table", [("score", "parts_to_throw_insert = 1, x = 2", [], []), ("heartbeat", "", [], [])],
+         "inserts-held", "ALTER TABLE `qa`.`score` RESET SETTING parts_to_throw_insert, "),
+        ("dependencies_table", [("score", "", [], [])], "table-differs", "scorestream schema apply"),
+        ("HAVING n >", [("score", "202601", 1200)], "parts-many", "OPTIMIZE TABLE `qa`.`score` PARTITION ID '202601';"),
+        ("system.detached_parts", [("score", 2, "broken-on-start")], "parts-broken", "scorestream verify --repair"),
+        ("system.replicas", [("score", 1, 0, 0)], "replica-readonly", "SYSTEM RESTART REPLICA qa.score;"),
+        ("system.replicas", [("score", 0, 61, 0)], "replica-behind", "SYSTEM SYNC REPLICA qa.score;"),
+        ("system.replicas", [("score", 0, 0, 1)], "replica-behind", "start the servers"),
+    ],
+)  # fmt: skip
+def test_what_else_is_wrong_with_a_shard(part: str, rows: Sequence[Sequence[Any]], check: str, mend: str) -> None:
+    server = Server()
+    server.answers[part] = rows
+    (finding,) = found(server)
+    assert finding.id == check
+    assert mend in finding.mend
+
+
+def test_privileges_are_asked_for_what_the_command_needs() -> None:
+    server = Server()
+    server.answers["CHECK GRANT"] = [(0,)]
+    assert [each.mend for each in found(server)] == [
+        "GRANT SELECT ON `qa`.* TO writer;",
+        "GRANT INSERT ON `qa`.* TO writer;",
+    ]
+    assert "GRANT CREATE DATABASE ON *.* TO writer;" in [each.mend for each in found(server, "replay")]
+    assert "GRANT ALTER SETTINGS ON `qa`.* TO writer;" in [each.mend for each in found(server, "cutover")]
+
+
+def test_a_server_that_does_not_know_check_grant_is_not_asked_twice_over() -> None:
+    server = Server()
+    server.answers["CHECK GRANT"] = ClickHouseRefused("syntax error")
+    assert found(server) == []
+
+
+def test_a_cutover_needs_a_database_whose_tables_can_be_exchanged() -> None:
+    server = Server()
+    server.answers["system.databases"] = [("Ordinary",)]
+    assert [each.id for each in found(server, "cutover")] == ["database-engine"]
+    assert found(server) == []
+
+
+def test_the_highest_version_is_read_from_the_newest_parts() -> None:
+    asked = []
+
+    def ask(query: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        if "system.parts" in query:
+            return [("new", 15_000_000), ("older", 6_000_000), ("old", 1)] if values["table"] == "score" else []
+        asked.append(values["parts"])
+        return [(str(1 << 100),)]
+
+    assert clickhouse.highest_version(ask, "qa") == 1 << 100
+    assert asked == [["new", "older"]]

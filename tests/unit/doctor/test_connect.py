@@ -1,0 +1,112 @@
+"""Plugin, connector, tasks, config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from stream.connect.rest import Fault, Status, Task
+from stream.doctor import connect
+from stream.doctor.finding import Finding
+
+PLUGIN = "io.debezium.connector.postgresql.PostgresConnector"
+WANTED = {"connector.class": PLUGIN, "slot.name": "qa", "database.password": "${env:SCORESTREAM_CDC_PASSWORD}"}
+RUNNING = Status("qa", "RUNNING", "w1:8083", (Task(0, "RUNNING", "w1:8083"),))
+TRACE = "org.apache.kafka.connect.errors.ConnectException: outer\n\tat x\nCaused by: java.sql.SQLException: no slot"
+
+
+@dataclass
+class Client:
+    """A Connect cluster on which the connector runs."""
+
+    version: str = "3.6.3.Final"
+    status_: Status | None = RUNNING
+    held: dict[str, str] | None = field(default_factory=lambda: WANTED | {"name": "qa"})
+    faults: list[Fault] = field(default_factory=list)
+
+    def plugins(self) -> dict[str, str]:
+        return {PLUGIN: self.version} if self.version else {}
+
+    def config(self, name: str) -> dict[str, str] | None:
+        return self.held
+
+    def validate(self, config: Mapping[str, str], *, name: str) -> list[Fault]:
+        return self.faults
+
+    def status(self, name: str) -> Status | None:
+        return self.status_
+
+
+def found(client: Client) -> list[Finding]:
+    return list(connect.examine(client, "qa", WANTED))
+
+
+def test_a_connector_that_runs_by_the_settings_has_no_finding() -> None:
+    assert found(Client()) == []
+
+
+@pytest.mark.parametrize(
+    ("client", "check", "what", "mend"),
+    [
+        (Client(version=""), "connect-plugin", f"no plugin {PLUGIN}", "install Debezium"),
+        (Client(version="3.3.1.Final"), "connect-plugin", "Debezium is 3.3.1.Final", "install Debezium"),
+        (Client(status_=None, held=None), "connector-missing", "no connector qa", "scorestream connectors apply"),
+        (
+            Client(status_=replace(RUNNING, tasks=(Task(0, "FAILED", "w1", TRACE),))),
+            "connector-failed",
+            "task 0: java.sql.SQLException: no slot",
+            "scorestream connectors restart",
+        ),
+        (
+            Client(status_=replace(RUNNING, state="PAUSED", tasks=(Task(0, "PAUSED", "w1"),))),
+            "connector-paused",
+            "is PAUSED",
+            "scorestream connectors resume",
+        ),
+        (Client(status_=replace(RUNNING, state="STOPPED", tasks=())), "connector-paused", "is STOPPED", "resume"),
+        (Client(status_=replace(RUNNING, tasks=())), "connector-task", "there is no task", "scheduled.rebalance"),
+        (
+            Client(status_=replace(RUNNING, tasks=(Task(0, "UNASSIGNED", ""),))),
+            "connector-task",
+            "task 0 is UNASSIGNED",
+            "scheduled.rebalance.max.delay.ms=0",
+        ),
+        (
+            Client(held=WANTED | {"name": "qa", "slot.name": "other", "database.password": "hunter2"}),
+            "connector-config",
+            "2 keys differ: database.password: (hidden) -> ${env:SCORESTREAM_CDC_PASSWORD}; slot.name: other -> qa",
+            "scorestream connectors apply",
+        ),
+        (
+            Client(faults=[Fault("database.password", "${env:SCORESTREAM_CDC_PASSWORD}", ("no login",))]),
+            "connector-invalid",
+            "database.password = ${env:SCORESTREAM_CDC_PASSWORD}: no login",
+            "environment of every Connect worker",
+        ),
+        (
+            Client(faults=[Fault("exactly.once.support", "required", ("This worker does not have it",))]),
+            "connector-invalid",
+            "exactly.once.support",
+            "exactly.once.source.support=enabled",
+        ),
+        (
+            Client(faults=[Fault("snapshot.mode", "x", ("is invalid",))]),
+            "connector-invalid",
+            "snapshot.mode = x",
+            "correct snapshot.mode",
+        ),
+    ],
+)
+def test_a_fault_of_the_connector(client: Client, check: str, what: str, mend: str) -> None:
+    (finding,) = found(client)
+    assert finding.id == check
+    assert what in finding.what
+    assert mend in finding.mend
+
+
+def test_an_offset_tells_how_far_the_connector_has_read() -> None:
+    assert connect.lsn_of({}) is None
+    assert connect.lsn_of({"lsn": 12}) == 12
+    assert connect.lsn_of({"lsn": 12, "lsn_proc": 12, "lsn_commit": 30}) == 30

@@ -1,0 +1,97 @@
+"""Topics, replicas, permissions, and transactions that stay open."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from stream.doctor import kafka
+from stream.doctor.finding import Finding
+from stream.kafka.offsets import TP
+from stream.kafka.topics import Found, Topic
+from stream.topic_names import TopicNames
+
+ROWS = tuple(f"qa.app.{table}" for table in ("chats", "scorecards", "scores"))
+NAMES = TopicNames("qa", "app", "qa.dead-letters")
+TOPICS = [Found(Topic(name, 16, {}), "present", 16) for name in ROWS] + [
+    Found(Topic("qa.dead-letters", 1, {}), "present", 1)
+]
+
+
+@dataclass
+class Brokers:
+    """A cluster that denies nothing."""
+
+    denies: dict[str, list[str]] = field(default_factory=dict)
+    open: dict[TP, float] = field(default_factory=dict)
+
+    def denied(self, topics: Collection[str], operations: Collection[str]) -> dict[str, list[str]]:
+        return {name: [each for each in self.denies.get(name, []) if each in operations] for name in topics
+                if set(self.denies.get(name, [])) & set(operations)}  # fmt: skip
+
+    def open_since(self, topics: Collection[str]) -> dict[TP, float]:
+        return {tp: at for tp, at in self.open.items() if tp.topic in topics}
+
+
+def found(brokers: Brokers | None = None, *, topics: list[Found] = TOPICS) -> list[Finding]:
+    return list(kafka.examine(brokers or Brokers(), lambda: topics, NAMES, "k1:9092", now=1000.0))
+
+
+def test_topics_as_they_must_be_have_no_finding() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "check", "severity", "mend"),
+    [
+        ({"state": "missing", "partitions": None}, "topic-missing", "error", "scorestream topics apply"),
+        ({"partitions": 8}, "topic-partitions", "error", "SCORESTREAM_KAFKA_PARTITIONS"),
+        ({"leaderless": (3, 4)}, "partition-leaderless", "error", "--unavailable-partitions"),
+        ({"out_of_sync": (3,)}, "replicas-out-of-sync", "warning", "--under-replicated-partitions"),
+        (
+            {"options": {"cleanup.policy": ("delete", "compact")}},
+            "topic-cleanup",
+            "error",
+            "kafka-configs.sh --bootstrap-server k1:9092 --alter --entity-type topics --entity-name qa.app.chats "
+            "--add-config cleanup.policy=compact",
+        ),
+        (
+            {"options": {"max.message.bytes": ("1048576", "33554432")}},
+            "topic-option",
+            "warning",
+            "--add-config max.message.bytes=33554432",
+        ),
+        ({"warnings": ("replication factor 1 with 3 brokers",)}, "topic-replication", "warning", "kafka-reassign"),
+        ({"warnings": ("min.insync.replicas 1: ..",)}, "topic-replication", "warning", "min.insync.replicas=2"),
+    ],
+)
+def test_a_fault_of_a_topic(changed: dict[str, object], check: str, severity: str, mend: str) -> None:
+    first, *others = TOPICS
+    (finding,) = found(topics=[replace(first, **changed), *others])
+    assert (finding.id, finding.severity) == (check, severity)
+    assert "qa.app.chats" in finding.what
+    assert mend in finding.mend
+
+
+def test_the_dead_letters_may_have_another_cleanup_policy_with_a_warning() -> None:
+    *rows, letters = TOPICS
+    (finding,) = found(topics=[*rows, replace(letters, options={"cleanup.policy": ("compact", "delete")})])
+    assert finding.id == "topic-option"
+
+
+def test_what_the_brokers_deny_is_named_with_its_acl() -> None:
+    (finding,) = found(Brokers(denies={ROWS[1]: ["READ"]}))
+    assert finding.what == "this user may not READ topic qa.app.scorecards"
+    assert "--operation Read --topic qa.app.scorecards" in finding.mend
+    (finding,) = found(Brokers(denies={"qa.dead-letters": ["WRITE"]}))
+    assert "--operation Write --topic qa.dead-letters" in finding.mend
+    assert found(Brokers(denies={ROWS[1]: ["WRITE"]})) == []  # the workers only read there
+
+
+def test_a_transaction_is_told_when_it_is_older_than_its_timeout() -> None:
+    brokers = Brokers(open={TP(ROWS[2], 3): 1000.0 - 61, TP(ROWS[2], 4): 1000.0 - 14})
+    (finding,) = found(brokers)
+    assert finding.what == "a transaction is open in qa.app.scores-3 for 1 min 1 s"
+    assert finding.mend == "scorestream connectors restart --all"

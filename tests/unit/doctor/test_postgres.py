@@ -1,0 +1,143 @@
+"""The server, the slot, and what holds the slot back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from stream.config import PostgresSettings
+from stream.doctor import postgres
+from stream.doctor.finding import RECOVER, Finding, Purpose
+from tests.unit.doctor.catalogs import Catalogs, server, slot
+
+
+class Store:
+    """The store, whose sessions are the fake connection."""
+
+    def __init__(self, catalogs: Catalogs) -> None:
+        self._catalogs = catalogs
+
+    @contextmanager
+    def session(self) -> Iterator[Catalogs]:
+        yield self._catalogs
+
+
+def found(catalogs: Catalogs, *, standby: bool = False, purpose: Purpose | None = None) -> list[Finding]:
+    settings = PostgresSettings(standby=standby)
+    return list(postgres.examine(Store(catalogs), settings, transaction_s=600, purpose=purpose))  # type: ignore[arg-type]
+
+
+def test_a_server_that_lacks_nothing_has_no_finding() -> None:
+    assert found(Catalogs()) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "check", "severity", "mend"),
+    [
+        ({"version": 130010, "version_text": "13.10"}, "postgres-version", "warning", "upgrade"),
+        ({"wal_level": "replica"}, "wal-level", "error", "ALTER SYSTEM SET wal_level = 'logical';"),
+        ({"keep": "-1"}, "wal-unlimited", "warning", "ALTER SYSTEM SET max_slot_wal_keep_size = '100GB';"),
+        ({"in_recovery": True}, "postgres-standby", "error", "target_session_attrs=read-write"),
+    ],
+)
+def test_a_fault_of_the_server(changed: dict[str, Any], check: str, severity: str, mend: str) -> None:
+    catalogs = Catalogs()
+    catalogs.answers["'wal_level'"] = [server(**changed)]
+    (finding,) = found(catalogs)
+    assert (finding.id, finding.severity) == (check, severity)
+    assert mend in finding.mend
+
+
+def test_a_standby_that_is_meant_to_be_one_is_no_finding() -> None:
+    catalogs = Catalogs()
+    catalogs.answers["'wal_level'"] = [server(in_recovery=True)]
+    assert found(catalogs, standby=True) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "check", "mend"),
+    [
+        ({"plugin": "wal2json"}, "slot-strange", "SCORESTREAM_POSTGRES_SLOT"),
+        ({"database": "other"}, "slot-strange", "SCORESTREAM_POSTGRES_SLOT"),
+        ({"status": "lost", "active": False}, "slot-lost", RECOVER),
+        ({"invalid": "rows_removed", "active": False}, "slot-lost", RECOVER),
+        ({"status": "unreserved"}, "slot-wal", "max_slot_wal_keep_size"),
+        ({"safe": 1 << 20}, "slot-wal", "max_slot_wal_keep_size"),
+        ({"active": False}, "slot-inactive", "scorestream connectors status"),
+        ({"failover": False}, "slot-failover", "ALTER_REPLICATION_SLOT scorestream (FAILOVER true)"),
+    ],
+)
+def test_a_fault_of_the_slot(changed: dict[str, Any], check: str, mend: str) -> None:
+    catalogs = Catalogs()
+    catalogs.answers["s.safe_wal_size"] = [slot(**changed)]
+    (finding,) = found(catalogs)
+    assert finding.id == check
+    assert mend in finding.mend
+
+
+def test_a_slot_without_failover_is_a_hint_and_with_standbys_a_warning() -> None:
+    catalogs = Catalogs()
+    catalogs.answers["s.safe_wal_size"] = [slot(failover=False)]
+    assert [each.severity for each in found(catalogs)] == ["hint"]
+    catalogs.answers["'wal_level'"] = [server(standbys=2)]
+    assert [each.severity for each in found(catalogs)] == ["warning"]
+    catalogs.answers["'wal_level'"] = [server(version=160004, standbys=2)]
+    assert found(catalogs) == []
+
+
+def test_a_slot_that_is_missing_where_all_are_taken() -> None:
+    catalogs = Catalogs()
+    catalogs.answers["'wal_level'"] = [server(slots=16)]
+    catalogs.answers["s.safe_wal_size"] = []
+    exhausted, missing = found(catalogs)
+    assert exhausted.mend.startswith("ALTER SYSTEM SET max_replication_slots = 21;")
+    assert (missing.id, missing.mend) == ("slot-missing", "scorestream connectors apply")
+
+
+def test_a_slot_that_a_connector_has_lost_needs_more_than_another_start() -> None:
+    catalogs = Catalogs()
+    catalogs.answers["s.safe_wal_size"] = []
+    catalogs.answers['SELECT 1 FROM "app"."scorestream_heartbeat"'] = [(1,)]
+    (missing,) = found(catalogs)
+    assert (missing.id, missing.mend) == ("slot-missing", RECOVER)
+
+
+def test_an_inactive_slot_where_all_senders_are_taken() -> None:
+    catalogs = Catalogs()
+    catalogs.answers["'wal_level'"] = [server(senders=16)]
+    catalogs.answers["s.safe_wal_size"] = [slot(active=False)]
+    assert [each.id for each in found(catalogs)] == ["slot-inactive", "slots-exhausted"]
+
+
+def test_transactions_beyond_the_limit_are_named_with_the_statement_that_ends_them() -> None:
+    catalogs = Catalogs()
+    catalogs.answers["a.backend_xid IS NOT NULL"] = [
+        (41, "app", "qa", 7200.0),
+        (42, "app", "qa", 599.0),
+        (43, None, None, None),
+    ]
+    catalogs.answers["pg_prepared_xacts"] = [("o'x", "app", "qa", 7200.0), ("young", "app", "qa", 1.0)]
+    transaction, prepared = found(catalogs)
+    assert transaction.what == "a transaction of app in qa (pid 41) is open for 2 h 0 min"
+    assert transaction.mend == "SELECT pg_terminate_backend(41);"
+    assert prepared.mend.startswith("ROLLBACK PREPARED 'o''x';")
+
+
+@pytest.mark.parametrize(("purpose", "severity"), [(None, "warning"), ("cutover", "error"), ("backfill", "warning")])
+def test_a_pooler_is_known_by_the_process_id_that_it_makes_up(purpose: Purpose | None, severity: str) -> None:
+    catalogs = Catalogs()
+    catalogs.answers["SELECT pg_backend_pid()"] = [(8,)]
+    (finding,) = found(catalogs, purpose=purpose)
+    assert (finding.id, finding.severity, finding.what) == ("postgres-pooler", severity, "a pooler answers at db:5432")
+
+
+def test_before_the_connector_starts_the_slot_is_not_asked_for() -> None:
+    catalogs = Catalogs()
+    catalogs.answers["s.safe_wal_size"] = []
+    catalogs.answers["'wal_level'"] = [server(wal_level="replica")]
+    catalogs.answers["relrowsecurity"] = [("scorestream_cdc", ["scores"])]
+    told = postgres.before_connector(catalogs, PostgresSettings())  # type: ignore[arg-type]
+    assert [each.id for each in told] == ["wal-level", "row-security"]
