@@ -6,7 +6,7 @@ Enters: a connection as any role that may connect; the catalogs are open to all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from stream.doctor.finding import ERROR, WARNING, Checks, Finding
 from stream.pipeline.types import TYPES, carried
@@ -95,6 +95,7 @@ _READ = (
     (CHATS, Column("conversation_id", "uuid")),
     (CHATS, Column("started_at", "time")),
 )
+_UNREAD = {"score_id", "customer_id", "agent_user_id", "ended_at"}  # of connectors/source/0001_tables.sql
 _TRUNCATE = "scorestream_truncate"  # the trigger of connectors/source/0002_cdc.sql
 
 
@@ -213,14 +214,24 @@ def _not_carried(connection: Connection, settings: PostgresSettings) -> Iterator
     for table, column in dict.fromkeys(_READ):
         kind, is_enum = types.get((table, column.name), (None, False))
         if kind is None and table in present:
-            sql = f"ALTER TABLE {_name(settings, table)} RENAME COLUMN .. TO {quoted(column.name)};"
+            sql = (
+                f"ALTER TABLE {_name(settings, table)} RENAME COLUMN {_renamed(table, types)} TO {quoted(column.name)};"
+            )
             yield COLUMN.found(f"{settings.source_schema}.{table} has no column {column.name}", sql)
         if kind is None or carried(column, kind, is_enum=is_enum) is not None:
             continue
         may_be = list(TYPES[column.kind])
         what = f"{table}.{column.name} is of type {kind}, which is not carried ({', '.join(may_be)} are)"
-        sql = f"ALTER TABLE {_name(settings, table)} ALTER COLUMN {quoted(column.name)} TYPE {may_be[0]};"
+        own, to = quoted(column.name), may_be[0]
+        sql = f"ALTER TABLE {_name(settings, table)} ALTER COLUMN {own} TYPE {to} USING {own}::text::{to};"
         yield NOT_CARRIED.found(what, sql)
+
+
+def _renamed(table: str, there: Iterable[tuple[str, str]]) -> str:
+    """The one column of the table that nothing reads, or dots where there is none or a choice."""
+    read = {(of, column.name) for of, column in _READ}
+    strange = [name for of, name in there if of == table and (of, name) not in read and name not in _UNREAD]
+    return quoted(strange[0]) if len(strange) == 1 else ".."
 
 
 def _without_index(connection: Connection, settings: PostgresSettings, tables: list[str]) -> Iterator[Finding]:

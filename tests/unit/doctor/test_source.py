@@ -66,6 +66,12 @@ def test_a_source_that_lacks_nothing_has_no_finding() -> None:
             "column-missing",
             'ALTER TABLE "app"."scores" RENAME COLUMN .. TO "criterion_id";',
         ),
+        (
+            "FROM pg_attribute",
+            [*(row for key, row in COLUMNS.items() if key[1] != "criterion_id"), ("scores", "c2", "uuid", False)],
+            "column-missing",
+            'ALTER TABLE "app"."scores" RENAME COLUMN "c2" TO "criterion_id";',
+        ),
     ],
 )
 def test_a_fault_has_its_sql(part: str, rows: list[tuple[object, ...]], check: str, sql: str) -> None:
