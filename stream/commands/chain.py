@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from stream.connect.rest import Connect
 from stream.doctor import across, clickhouse, connect, kafka, postgres, processes, roles
 from stream.doctor import settings as own
 from stream.doctor.examine import Part, examine, in_order
-from stream.doctor.finding import Finding, Purpose, System
+from stream.doctor.finding import ERROR, HINT, Finding, Purpose, System
 from stream.errors import ConfigError, UsageError
 from stream.kafka import topics
 from stream.kafka.access import Access
@@ -24,7 +26,11 @@ from stream.monitor.findings import PARTS_LIMIT
 from stream.postgres.connection import LSN_NOW, Postgres
 from stream.web.asker import Asker
 
+log = logging.getLogger(__name__)
+
+_START_S = 30.0  # deadline of the look at a worker's start, which waits for nothing
 _ASK_S = 3.0  # limit of one answer of a process
+_CONNECTORS = {postgres.SLOT.id, postgres.INACTIVE.id}
 _RESTART_LSN = "SELECT (restart_lsn - '0/0'::pg_lsn)::bigint FROM pg_replication_slots WHERE slot_name = %s"
 
 
@@ -176,6 +182,24 @@ class Chain:
             theirs = client.cluster_id()
         with self._broker() as broker:
             yield from across.clusters(broker.cluster_id(), theirs)
+
+
+def look_at_start(settings: Settings) -> None:
+    """Log what a worker that starts now will meet. The look goes on beside it, and holds nothing up.
+
+    The connector and the other processes are left out: they may start a moment later.
+    """
+
+    def look() -> None:
+        chain = Chain(settings, transaction_s=3600, answer_s=_ASK_S)
+        found, _ = chain.examine(("postgres", "kafka", "clickhouse", "settings"), deadline_s=_START_S)
+        for each in found:
+            if each.severity != HINT and each.id not in _CONNECTORS:
+                level = logging.ERROR if each.severity == ERROR else logging.WARNING
+                told = {"check": each.id, "what": each.what, "if_it_stays": each.then, "way_out": each.mend}
+                log.log(level, "look at the start", extra=told)
+
+    threading.Thread(target=look, daemon=True, name="look-at-start").start()
 
 
 def _names_secrets(variable: str) -> bool:
