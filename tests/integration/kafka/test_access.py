@@ -10,8 +10,10 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream.kafka.access import Access
+from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
 from stream.sections import KafkaSettings
+from stream.topic_names import TopicNames
 from testbed.universe import wait_for
 
 
@@ -21,7 +23,8 @@ def test_a_transaction_is_open_from_its_first_message_until_it_ends(stack_env: d
     topic = f"access-{uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": servers})
     admin.create_topics([NewTopic(topic, num_partitions=2, replication_factor=1)])[topic].result()
-    access = Access(KafkaSettings(bootstrap_servers=servers))
+    broker = Broker(KafkaSettings(bootstrap_servers=servers), TopicNames("x", "app", "x.dead-letters"))
+    access = Access(broker)
     producer = Producer({"bootstrap.servers": servers, "transactional.id": topic})
     try:
         producer.init_transactions(10)
@@ -44,10 +47,5 @@ def test_a_transaction_is_open_from_its_first_message_until_it_ends(stack_env: d
         assert access.denied([topic], ["READ", "WRITE", "DESCRIBE"]) == {}
         assert access.open_since(["not-there"]) == {}
     finally:
+        broker.close()
         admin.delete_topics([topic])[topic].result()
-
-
-@pytest.mark.stack
-def test_the_cluster_has_one_id(stack_env: dict[str, str]) -> None:
-    settings = KafkaSettings(bootstrap_servers=stack_env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"])
-    assert Access(settings).cluster_id() == Access(settings).cluster_id() != ""
