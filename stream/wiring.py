@@ -17,15 +17,9 @@ from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.placement import Place
 from stream.pipeline.ports import Retrying
-from stream.pipeline.writes import Layout
 from stream.postgres.connection import Postgres
 from stream.postgres.places import PostgresSource
 from stream.retry import Retrier
-
-
-def layout(settings: Settings) -> Layout:
-    """How event times spread over the configured shards."""
-    return Layout(len(settings.clickhouse.shards), settings.clickhouse.shard_bucket_days)
 
 
 def broker(settings: Settings, *, timeout_s: float = 5) -> Broker:
@@ -51,10 +45,11 @@ class Clients:
         database: str | None = None,
         target: ClickHouseTarget | None = None,
     ) -> None:
-        self._settings = settings
-        self._shards = Shards(settings.clickhouse, database=database) if target is None else None
+        self._epochs = settings.epochs
+        self._shards = Shards(settings.clickhouse, database=database)  # opens nothing by itself
+        self._shares_target = target is not None
         self.source = PostgresSource(Postgres(settings.postgres))
-        self.target = target or ClickHouseTarget(self._shards or Shards(settings.clickhouse, database=database))
+        self.target = target or ClickHouseTarget(self._shards)
         self.dead_letters = DeadLetterProducer(broker(settings))
         self.retry = Retrier(
             settings.retry, stopping=stopping, on_retry=lambda error: metrics.RETRIES.labels(mode, error).inc()
@@ -75,8 +70,8 @@ class Clients:
             source=self.source,
             target=self.target,
             dead_letters=self.dead_letters,
-            layout=layout(self._settings),
-            epochs=self._settings.epochs,
+            layout=self._shards.layout,
+            epochs=self._epochs,
             retry=retry or self.retry,
             keep=keep,
             in_order=in_order,
@@ -85,7 +80,7 @@ class Clients:
 
     def close(self) -> None:
         self.source.close()
-        if self._shards is not None:
+        if not self._shares_target:
             self.target.close()
             self._shards.close()
         self.dead_letters.close()

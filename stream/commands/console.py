@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,9 +12,12 @@ import click
 from stream import logs
 
 if TYPE_CHECKING:
+    from stream.clickhouse.shards import Shards
     from stream.config import Settings
     from stream.kafka.broker import Broker
     from stream.postgres.connection import Postgres
+    from stream.reindex.now import ReindexNow
+    from stream.verify.stores import Stores
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DIFFERENCES = 0, 1, 2, 3
 
@@ -40,6 +44,37 @@ class App:
             level = self._log_level or self._settings.log_level
             logs.configure(level, self._log_format or self._settings.log_format)
         return self._settings
+
+    def shards(self, database: str | None = None, *, patient: bool = False) -> Shards:
+        """ClickHouse's shards, with another database than the settings' one if given. `with`-able."""
+        from stream.clickhouse.shards import Shards  # noqa: PLC0415  clickhouse-connect takes a while to import
+
+        return Shards(self.settings.clickhouse, database=database, patient=patient)
+
+    @contextmanager
+    def reindexing(self, postgres: Postgres, database: str | None = None) -> Iterator[ReindexNow]:
+        """Reindexes from Postgres into the shards, with clients of its own."""
+        from stream.reindex.now import ReindexNow  # noqa: PLC0415
+
+        settings = self.settings
+        with (
+            self.shards(database) as shards,
+            ReindexNow(postgres, shards, retry=settings.retry, epochs=settings.epochs) as reindex,
+        ):
+            yield reindex
+
+    @contextmanager
+    def stores(self, database: str | None = None, *, kafka: bool = True) -> Iterator[Stores]:
+        """Both sides of a comparison; without `kafka` nobody asks the brokers."""
+        from stream.verify.stores import Stores  # noqa: PLC0415
+
+        with ExitStack() as opened:
+            yield Stores(
+                opened.enter_context(self.postgres()),
+                opened.enter_context(self.shards(database, patient=True)),
+                opened.enter_context(self.broker()) if kafka else None,
+                self.settings.epochs,
+            )
 
     def broker(self) -> Broker:
         """Kafka; nothing is opened before it is asked. `with`-able."""

@@ -106,14 +106,14 @@ def redrive(app: App, /, dry_run: bool, execute: bool, as_json: bool, **choice: 
 
     if execute:
         click.echo("--execute is the default now; --dry-run only counts", err=True)
-    settings, broker = app.settings, app.broker()
+    broker = app.broker()
     chosen = (kept for kept, state in _letters(app, choice) if state == "open")
     if dry_run:
         done = reindexing.Redriven(matching=sum(1 for _ in chosen))
     else:
-        with app.postgres() as postgres:
+        with app.postgres() as postgres, app.reindexing(postgres) as reindex:
             done = reindexing.redrive(
-                settings, postgres, chosen, lambda letters: settled_letters.settle(broker, letters, "reindexed")
+                postgres, reindex, chosen, lambda letters: settled_letters.settle(broker, letters, "reindexed")
             )
     if as_json:
         print_json(

@@ -56,13 +56,10 @@ def command(
     from stream.reindex.job import canonical  # noqa: PLC0415
     from stream.verify.explain import explain  # noqa: PLC0415  imported when it runs
 
-    with app.postgres() as postgres:
+    with app.stores(database, kafka=kafka) as stores:
         found = explain(
-            app.settings,
-            postgres,
+            stores,
             canonical(scorecard_id),
-            database=database,
-            kafka=kafka,
             timeout_s=timeout_s,
             log_messages=log_messages if with_log else 0,
         )

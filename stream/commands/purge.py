@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -45,13 +46,14 @@ def appeals(
     """
     from stream.verify.purge import purge_appeals  # noqa: PLC0415  imported when it runs
 
-    with app.postgres() as postgres:
+    with ExitStack() as opened:
+        postgres = opened.enter_context(app.postgres())
         done = purge_appeals(
-            app.settings,
             postgres,
+            opened.enter_context(app.shards(database, patient=True)),
             scope_of(customers, start, end, kind=kind),
-            database=database,
-            dry_run=dry_run,
+            reindex=None if dry_run else opened.enter_context(app.reindexing(postgres, database)),
+            state_dir=app.settings.state_dir,
             restart=restart,
             on_found=(lambda _: None) if as_json else _show,
         )

@@ -63,11 +63,11 @@ def command(
         else:
             click.echo(f"{total:,} scorecards would be reindexed")
         return
-    with app.postgres() as postgres:
+    with app.postgres() as postgres, app.reindexing(postgres, database) as reindex:
         if windowed:
-            done = reindex_job.reindex_scope(settings, postgres, scope, database=database, restart=restart)
+            done = reindex_job.reindex_scope(postgres, reindex, scope, state_dir=settings.state_dir, restart=restart)
         else:
-            done = reindex_job.reindex_ids(settings, postgres, chosen, database=database)
+            done = reindex_job.reindex_ids(postgres, reindex, chosen, state_dir=settings.state_dir)
     if as_json:
         print_json(done.as_json())
         return

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,8 +24,9 @@ from stream.commands.console import (
 from stream.commands.options import database_option, scope_of, scope_options
 
 if TYPE_CHECKING:
-    from stream.postgres.connection import Postgres
+    from stream.scope import Scope
     from stream.verify.repair import Outcome
+    from stream.verify.stores import Stores
     from stream.verify.verified import Verified
 
 
@@ -101,8 +104,19 @@ def command(
     from stream.verify.watch import watch  # noqa: PLC0415  imported when it runs
 
     scope = scope_of(customers, start, end, kind=kind, table=table)
-    settings = app.settings
-    options = Options(scope, database=database, wait=wait, timeout_s=timeout_s, limit=limit, repair=repair)
+    options = Options(scope, timeout_s=timeout_s, limit=limit)
+
+    @contextmanager
+    def compared(*, show: bool) -> Iterator[tuple[Outcome, Stores]]:
+        with ExitStack() as opened:
+            stores = opened.enter_context(app.stores(database, kafka=wait))
+            reindex = opened.enter_context(app.reindexing(stores.postgres, database)) if repair else None
+            yield verify(stores, options, reindex=reindex, show=show), stores
+
+    def compare() -> Outcome:
+        with compared(show=False) as (outcome, _):
+            return outcome
+
     if every_s is not None:
         stopping = threading.Event()
 
@@ -113,11 +127,10 @@ def command(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
         tell = _tell_json if as_json else _tell_line
-        watch(settings, options, every_s=every_s, stopping=stopping, on_outcome=tell)
+        watch(app.settings.web, compare, every_s=every_s, stopping=stopping, on_outcome=tell)
         return
-    with app.postgres() as postgres:
-        outcome = verify(settings, postgres, options)
-        tables = _report(app, postgres, options.scope, outcome, database) if report else {}
+    with compared(show=True) as (outcome, stores):
+        tables = _report(stores, scope, outcome) if report else {}
     if as_json:
         print_json(outcome.as_json() | tables)
     else:
@@ -205,17 +218,16 @@ def _line(outcome: Outcome) -> str:
     )
 
 
-def _report(app: App, postgres: Postgres, scope: Any, outcome: Outcome, database: str | None) -> dict[str, Any]:
+def _report(stores: Stores, scope: Scope, outcome: Outcome) -> dict[str, Any]:
     from dataclasses import asdict  # noqa: PLC0415
 
-    from stream.clickhouse.shards import Shards  # noqa: PLC0415
     from stream.postgres.defining_query import source_of  # noqa: PLC0415
     from stream.verify import report as verify_report  # noqa: PLC0415
 
-    settings = app.settings
     last = outcome.verified
-    with Shards(settings.clickhouse, database=database, patient=True) as shards, postgres.asking() as connection:
-        templates = verify_report.templates(connection, source_of(connection, postgres.schema), shards, scope)
+    with stores.postgres.asking() as connection:
+        source = source_of(connection, stores.postgres.schema)
+        templates = verify_report.templates(connection, source, stores.shards, scope)
     return {
         "days": [asdict(day) for day in verify_report.days(last.postgres, last.shards)],
         "gaps": [

@@ -24,11 +24,13 @@ from stream.config import Settings
 from stream.cutover.follower import Follower, ShadowCaughtUp
 from stream.cutover.shadow_tables import ShadowTables
 from stream.errors import ScorestreamError, UsageError
+from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
 from stream.postgres.connection import Postgres
 from stream.postgres.lock import LockSpace
 from stream.replay.state import Replay, ReplayTopic
 from stream.scope import Scope
+from stream.verify.stores import Stores
 from stream.verify.verified import Verified
 from stream.verify.verifier import Verifier
 
@@ -200,13 +202,14 @@ def _catch_up(follower: Follower, cut: Cut) -> None:
 
 
 def _verify(settings: Settings, shadow: str, follower: Follower, *, wait: bool) -> Verified:
-    with Postgres(settings.postgres, statement_timeout_s=0) as postgres:
-        caught_up = ShadowCaughtUp(settings, postgres, follower, wait=wait)
-        verifier = Verifier(settings, postgres, database=shadow, caught_up=caught_up)
-        try:
-            return verifier.run(Scope())
-        finally:
-            verifier.close()
+    with (
+        Postgres(settings.postgres, statement_timeout_s=0) as postgres,
+        Shards(settings.clickhouse, database=shadow, patient=True) as shards,
+        Broker(settings.kafka, settings.topics) as broker,
+    ):
+        stores = Stores(postgres, shards, broker, settings.epochs)
+        caught_up = ShadowCaughtUp(broker, postgres, follower, wait=wait)
+        return Verifier(stores, caught_up=caught_up).run(Scope())
 
 
 def _refuse_differences(found: Verified, name: str, shadow: str) -> None:

@@ -158,8 +158,8 @@ class ShadowCaughtUp(CaughtUp):
             counts.
     """
 
-    def __init__(self, settings: Settings, postgres: Postgres, follower: Follower, *, wait: bool) -> None:
-        super().__init__(settings, postgres)
+    def __init__(self, broker: Broker, postgres: Postgres, follower: Follower, *, wait: bool) -> None:
+        super().__init__(broker, postgres)
         self._follower = follower
         self._wait = wait
 

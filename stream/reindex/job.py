@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stream.config import Settings
 from stream.errors import UsageError
 from stream.pipeline.placement import GONE, State
 from stream.pipeline.values import uuid_int, uuid_text
@@ -88,30 +87,30 @@ def canonical(text: str) -> str:
 
 
 def reindex_ids(
-    settings: Settings, postgres: Postgres, ids: Sequence[str], *, database: str | None = None, show: bool = True
+    postgres: Postgres, reindex: ReindexNow, ids: Sequence[str], *, state_dir: Path, show: bool = True
 ) -> Reindexing:
     """Reindex these scorecards. A list of more than a chunk is resumed where an earlier run of it ended."""
     digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
-    job = JobFile(settings.state_dir, "reindex", {"ids": digest, "database": _database(settings, database)})
+    job = JobFile(state_dir, "reindex", {"ids": digest, "database": reindex.database})
     state = job.load() or JobState(total=len(ids))
     left = list(ids[state.done :])
     chunks = (left[at : at + CHUNK] for at in range(0, len(left), CHUNK))
     pages_of = ((chunk, set[str]()) for chunk in chunks)
-    return _run(settings, postgres, job, state, pages_of, database=database, show=show)
+    return _run(postgres, reindex, job, state, pages_of, show=show)
 
 
 def reindex_scope(
-    settings: Settings,
     postgres: Postgres,
+    reindex: ReindexNow,
     scope: Scope,
     *,
-    database: str | None = None,
+    state_dir: Path,
     restart: bool = False,
     show: bool = True,
 ) -> Reindexing:
     """Reindex all scorecards that Postgres has in the scope, appeals too (they are retired)."""
-    about = {"scope": scope.as_json(), "database": _database(settings, database)}
-    job = JobFile(settings.state_dir, "reindex", about)
+    about = {"scope": scope.as_json(), "database": reindex.database}
+    job = JobFile(state_dir, "reindex", about)
     with postgres.asking() as connection:
         source = source_of(connection, postgres.schema)
         state = None if restart else job.load()
@@ -119,7 +118,7 @@ def reindex_scope(
         more, values = scope.postgres(customer=source.customer, time=source.time, process=source.process)
         found = pages(connection, source, more or ["TRUE"], values, after=state.after)
         chunks = (([row[0] for row in page], {row[1] for row in page}) for page in found)
-        return _run(settings, postgres, job, state, chunks, database=database, show=show)
+        return _run(postgres, reindex, job, state, chunks, show=show)
 
 
 def count(connection: Connection, source: Source, scope: Scope) -> int:
@@ -151,19 +150,17 @@ def faulty(connection: Connection, source: Source, ids: Sequence[str]) -> int:
 
 
 def _run(
-    settings: Settings,
     postgres: Postgres,
+    reindex: ReindexNow,
     job: JobFile,
     state: JobState,
     chunks: Iterator[tuple[list[str], set[str]]],
     *,
-    database: str | None,
     show: bool,
 ) -> Reindexing:
     result = Reindexing(total=state.total, reindexed=state.done, failed=state.failed, resumed_at=state.done)
     with (
         postgres.asking() as connection,
-        ReindexNow(settings, postgres, database=database) as reindex,
         Progress("reindex", total=state.total, unit="scorecards", show=show) as progress,
     ):
         source = source_of(connection, postgres.schema)
@@ -181,7 +178,3 @@ def _run(
             progress.add(len(ids), failed=failed)
     job.remove()
     return result
-
-
-def _database(settings: Settings, database: str | None) -> str:
-    return database or settings.clickhouse.database

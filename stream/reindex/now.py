@@ -28,7 +28,8 @@ from typing import Self
 from stream import metrics
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
-from stream.config import Settings
+from stream.clickhouse.versions import highest
+from stream.epochs import Epochs
 from stream.pipeline.ledger import Counts
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
 from stream.pipeline.placement import Place
@@ -40,8 +41,8 @@ from stream.postgres.connection import LSN_NOW, Postgres
 from stream.postgres.defining_query import Source, as_stored, source_of
 from stream.postgres.places import PostgresSource
 from stream.retry import Retrier
+from stream.sections import RetrySettings
 from stream.tables import TARGETS
-from stream.wiring import layout
 
 log = logging.getLogger(__name__)
 
@@ -58,27 +59,34 @@ class Reindexed:
 
 
 class ReindexNow:
-    """Owns its clients of the shards; `with`-able, for one thread.
+    """Reindexes between two stores, which the caller opened and closes. `with`-able, for one thread.
 
     Args:
-        database: another than the settings' ClickHouse database.
+        shards: with the database to write to.
+        retry: waits between the tries of a step.
+        epochs: the last of them is the epoch of a version that is made now.
     """
 
-    def __init__(self, settings: Settings, postgres: Postgres, *, database: str | None = None) -> None:
-        self._settings = settings
+    def __init__(self, postgres: Postgres, shards: Shards, *, retry: RetrySettings, epochs: Epochs) -> None:
         self._postgres = postgres
         self._source = PostgresSource(postgres)
-        self._shards = Shards(settings.clickhouse, database=database)
-        self._target = ClickHouseTarget(self._shards)
+        self._shards = shards
+        self._target = ClickHouseTarget(shards)
+        self._lowest = epochs.last << EPOCH_SHIFT
         self._retry = Retrier(
-            settings.retry,
+            retry,
             stopping=threading.Event(),
             on_retry=lambda error: metrics.RETRIES.labels("reindex", error).inc(),
         )
-        self._layout = layout(settings)
+        self._layout = shards.layout
         self._settler = Settler(source=self._source, target=self._target, layout=self._layout, retry=self._retry)
         self._schema: Source | None = None
         self._floor: int | None = None
+
+    @property
+    def database(self) -> str:
+        """ClickHouse database that is written to."""
+        return self._shards.database
 
     def __call__(self, ids: Sequence[str], customers: Iterable[str]) -> Reindexed:
         """Reindex scorecards, in chunks.
@@ -103,7 +111,7 @@ class ReindexNow:
         before = self._retry(lambda: self._source.places(ids))
         under = customers | {place.customer_id for place in before.values()}
         now = self._retry(self._version_now)
-        standing = self._retry(lambda: self._highest(ids, under))
+        standing = self._retry(lambda: self._versions(ids, under))
         floor = self._version_floor(now)
         versions = dict.fromkeys(ids, floor)
         for key, version in standing.items():
@@ -153,7 +161,7 @@ class ReindexNow:
         with self._postgres.asking() as connection:
             row = connection.execute(LSN_NOW).fetchone()
         lsn = int(row[0]) if row is not None else 0
-        return self._settings.epochs.last << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX
+        return self._lowest | lsn << LSN_BITS | LSN_MAX
 
     def _version_floor(self, now: int) -> int:
         """The highest version that ClickHouse holds, read once. Versions above `now` were made by hand."""
@@ -162,29 +170,16 @@ class ReindexNow:
             for table in TARGETS:
                 query = f"SELECT max(_version) FROM {{database}}.{table.target} WHERE _version <= toUInt128('{now}')"
                 found += [int(version) for _, version in self._shards.everywhere(query)]
-            self._floor = max(self._settings.epochs.last << EPOCH_SHIFT, *found)
+            self._floor = max(self._lowest, *found)
         return self._floor
 
-    def _highest(self, ids: Sequence[str], customers: set[str]) -> dict[Key, int]:
+    def _versions(self, ids: Sequence[str], customers: set[str]) -> dict[Key, int]:
         """The highest version of each sort key on each shard, delete markers included."""
-        found: dict[Key, int] = {}
-        if not customers - {""}:
-            return found
-        values = {"customers": tuple(customers - {""}), "ids": tuple(ids)}
-        for table in TARGETS:
-            query = (
-                f"SELECT toString(customer_id), scorecard_id, {table.id} AS row_id, "
-                f"toUnixTimestamp64Micro(event_time) AS time_us, max(_version) FROM {{database}}.{table.target} "
-                "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s "
-                "GROUP BY customer_id, scorecard_id, row_id, time_us"
-            )
-            for shard, customer, scorecard, row, time_us, version in self._shards.everywhere(query, values):
-                found[Key(shard, table.target, customer, scorecard.int, row.int, time_us)] = version
-        return found
+        found = highest(self._shards, ids, sorted(customers - {""}))
+        return {key: version for key, (version, _) in found.items()}
 
     def close(self) -> None:
         self._target.close()
-        self._shards.close()
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stream.config import Settings
 from stream.errors import Refused
 from stream.kafka.dead_letters import Kept
 from stream.pipeline.refusal import Refusal, refusal_of
@@ -58,8 +57,8 @@ class _Named:
 
 
 def redrive(
-    settings: Settings,
     postgres: Postgres,
+    reindex: ReindexNow,
     letters: Iterable[Kept],
     settle: Callable[[Sequence[tuple[int, int]]], None],
 ) -> Redriven:
@@ -74,8 +73,7 @@ def redrive(
             source = source_of(connection, postgres.schema)
             return faulty_of(ids, lambda some: faulty(connection, source, some) > 0)
 
-    with ReindexNow(settings, postgres) as reindex:
-        return apply(letters, PostgresSource(postgres), reindex, withheld, settle)
+    return apply(letters, PostgresSource(postgres), reindex, withheld, settle)
 
 
 def apply(

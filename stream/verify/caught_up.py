@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
@@ -21,12 +20,11 @@ _POLL_S = 0.2
 
 
 class CaughtUp:
-    """Waits until everything up to an LSN is indexed. `close` it."""
+    """Waits until everything up to an LSN is indexed."""
 
-    def __init__(self, settings: Settings, postgres: Postgres) -> None:
-        self._settings = settings
+    def __init__(self, broker: Broker, postgres: Postgres) -> None:
         self._postgres = postgres
-        self._lag = Broker(settings.kafka, settings.topics)
+        self._broker = broker
         self._passed = -1
         self.why = ""  # what it waits for, or waited for when the time was over
 
@@ -42,10 +40,10 @@ class CaughtUp:
         ends: dict[TP, int] | None = None
         while True:
             if ends is None and self._published(lsn):
-                tps = self._lag.source_partitions()
+                tps = self._broker.source_partitions()
                 if not tps:
                     raise UsageError("the topics are not there; run `scorestream connectors apply`")
-                ends = self._lag.ends(tps)
+                ends = self._broker.ends(tps)
             if ends is not None and self._indexed(ends):
                 self._passed = lsn
                 self.why = ""
@@ -78,19 +76,16 @@ class CaughtUp:
 
     def _indexed(self, ends: dict[TP, int]) -> bool:
         """The live group has committed all messages before `ends`; transaction markers at the end don't count."""
-        committed = self._lag.committed(self._settings.kafka.group, list(ends))
-        starts = self._lag.starts([tp for tp in ends if tp not in committed])
+        committed = self._broker.committed(self._broker.live_group, list(ends))
+        starts = self._broker.starts([tp for tp in ends if tp not in committed])
         behind = {
             tp: (committed.get(tp, starts.get(tp, 0)), end)
             for tp, end in ends.items()
             if committed.get(tp, starts.get(tp, 0)) < end
         }
-        waiting = [tp for tp, following in self._lag.next_messages(behind).items() if following.waiting]
+        waiting = [tp for tp, following in self._broker.next_messages(behind).items() if following.waiting]
         if not waiting:
             return True
         messages = sum(behind[tp][1] - behind[tp][0] for tp in waiting)
         self.why = f"the live workers are {messages:,} messages behind on {len(waiting)} partitions"
         return False
-
-    def close(self) -> None:
-        self._lag.close()

@@ -7,24 +7,22 @@ that differ, the scorecards in which they do. No row leaves its store for a cell
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from stream.clickhouse.shards import connect, shard_error
+from stream.clickhouse.shards import Shards
 from stream.pipeline.writes import Layout
 from stream.postgres.connection import Connection
 from stream.postgres.defining_query import MODULUS, Source
 from stream.scope import Scope
-from stream.sections import ClickHouseSettings
 from stream.tables import Table
 from stream.times import DAY_US
 from stream.verify.checksums import TARGET_DAY, target_hash
 
 POSTGRES = -1  # "shard" of what Postgres has
-_FINAL = {"do_not_merge_across_partitions_select_final": 1, "max_query_size": 16 << 20}
+_FINAL = {"do_not_merge_across_partitions_select_final": 1}
 
 
 class Cell(NamedTuple):
@@ -83,36 +81,30 @@ def postgres_cells(
     return found
 
 
-def clickhouse_cells(
-    settings: ClickHouseSettings, database: str, scope: Scope, on_table: Callable[[Table, int], None]
-) -> list[Cells]:
-    """The cells of each shard, all shards at the same time."""
+def clickhouse_cells(shards: Shards, scope: Scope, on_table: Callable[[Table, int], None]) -> list[Cells]:
+    """The cells of each shard, all shards at the same time.
+
+    Raises:
+        ClickHouseUnavailable, ClickHouseRefused: naming the shard.
+    """
 
     def of_shard(shard: int) -> Cells:
         found: Cells = {}
-        client = connect(settings, shard, database="")
-        try:
-            for table in scope.tables:
-                conditions, values = scope.clickhouse()
-                query = (
-                    f"SELECT toString(customer_id), {TARGET_DAY} AS day, is_process, count(), "
-                    f"sum({target_hash(table)}) FROM {database}.{table.target} FINAL {_where(conditions)} "
-                    "GROUP BY customer_id, day, is_process"
-                )
-                rows = 0
-                result = client.query(query, parameters=values, settings=_FINAL)
-                for customer, day, process, count, total in result.result_rows:
-                    found[Cell(table.target, customer, day, bool(process))] = Content(count, total)
-                    rows += count
-                on_table(table, rows)
-        except Exception as error:
-            raise shard_error(settings, shard, error) from error
-        finally:
-            client.close()
+        for table in scope.tables:
+            conditions, values = scope.clickhouse()
+            query = (
+                f"SELECT toString(customer_id), {TARGET_DAY} AS day, is_process, count(), "
+                f"sum({target_hash(table)}) FROM {{database}}.{table.target} FINAL {_where(conditions)} "
+                "GROUP BY customer_id, day, is_process"
+            )
+            rows = 0
+            for customer, day, process, count, total in shards.ask(shard, query, values, settings=_FINAL):
+                found[Cell(table.target, customer, day, bool(process))] = Content(count, total)
+                rows += count
+            on_table(table, rows)
         return found
 
-    with ThreadPoolExecutor(len(settings.shards)) as threads:
-        return list(threads.map(of_shard, range(len(settings.shards))))
+    return shards.each(of_shard)
 
 
 def differing(postgres: Cells, shards: list[Cells], layout: Layout) -> list[Different]:
@@ -138,11 +130,9 @@ class Suspect(NamedTuple):
 def suspects(
     connection: Connection,
     source: Source,
-    settings: ClickHouseSettings,
+    shards: Shards,
     *,
-    database: str,
     scope: Scope,
-    layout: Layout,
     cells: Iterable[Cell],
 ) -> Iterator[Suspect]:
     """The scorecards in which these cells differ, by id: both stores send count and checksum of each, sorted.
@@ -157,12 +147,11 @@ def suspects(
         if not chosen:
             continue
         with ExitStack() as stack:
-            streams = [_postgres_stream(connection, source, scope=scope, table=table, layout=layout, cells=chosen)]
-            for shard in range(len(settings.shards)):
-                client = connect(settings, shard, database="")
-                stack.callback(client.close)
-                streams.append(_shard_stream(client, settings, shard, database=database, table=table, cells=chosen))
-            yield from _disagreeing(streams)
+            wanted_here = _postgres_stream(
+                connection, source, scope=scope, table=table, layout=shards.layout, cells=chosen
+            )
+            held = (_shard_stream(shards, shard, table=table, cells=chosen) for shard in range(shards.count))
+            yield from _disagreeing([stack.enter_context(closing(stream)) for stream in (wanted_here, *held)])
 
 
 class _Part(NamedTuple):
@@ -174,7 +163,7 @@ class _Part(NamedTuple):
     content: Content
 
 
-def _disagreeing(streams: list[Iterator[_Part]]) -> Iterator[Suspect]:
+def _disagreeing(streams: Sequence[Iterator[_Part]]) -> Iterator[Suspect]:
     merged = heapq.merge(*streams, key=lambda part: part.scorecard)
     for scorecard, group in groupby(merged, key=lambda part: part.scorecard):
         wanted: dict[Any, Content] = {}
@@ -193,7 +182,7 @@ def _postgres_stream(
     table: Table,
     layout: Layout,
     cells: list[Cell],
-) -> Iterator[_Part]:
+) -> Generator[_Part]:
     conditions, values = _conditions(source, scope)
     customers, days, processes = _axes(cells)
     columns = f"({source.customer}, {source.day}, {source.process})"
@@ -214,9 +203,7 @@ def _postgres_stream(
             yield _Part(bytes(scorecard_id), POSTGRES, where, Content(rows, int(total) % MODULUS))
 
 
-def _shard_stream(
-    client: Any, settings: ClickHouseSettings, shard: int, *, database: str, table: Table, cells: list[Cell]
-) -> Iterator[_Part]:
+def _shard_stream(shards: Shards, shard: int, *, table: Table, cells: list[Cell]) -> Generator[_Part]:
     customers, days, processes = _axes(cells)
     values: Mapping[str, Any] = {
         "customers": tuple(set(customers)),
@@ -225,22 +212,16 @@ def _shard_stream(
     start, end = min(days) * DAY_US, (max(days) + 1) * DAY_US
     query = (
         f"SELECT UUIDToNum(scorecard_id) AS id, toString(customer_id), {TARGET_DAY} AS day, is_process, count(), "
-        f"sum({target_hash(table)}) FROM {database}.{table.target} FINAL "
+        f"sum({target_hash(table)}) FROM {{database}}.{table.target} FINAL "
         "WHERE customer_id IN %(customers)s "
         f"AND event_time >= fromUnixTimestamp64Micro({start}, 'UTC') "
         f"AND event_time < fromUnixTimestamp64Micro({end}, 'UTC') "
         f"AND (toString(customer_id), day, toUInt8(is_process)) IN %(cells)s "
         "GROUP BY id, customer_id, day, is_process ORDER BY id"
     )
-    try:
-        with client.query_row_block_stream(
-            query, parameters=values, settings=_FINAL, query_formats={"FixedString": "bytes"}
-        ) as stream:
-            for block in stream:
-                for scorecard, customer, day, process, rows, total in block:
-                    yield _Part(bytes(scorecard), shard, (customer, day, bool(process), shard), Content(rows, total))
-    except Exception as error:
-        raise shard_error(settings, shard, error) from error
+    for block in shards.blocks(shard, query, values, settings=_FINAL, formats={"FixedString": "bytes"}):
+        for scorecard, customer, day, process, rows, total in block:
+            yield _Part(bytes(scorecard), shard, (customer, day, bool(process), shard), Content(rows, total))
 
 
 def _conditions(source: Source, scope: Scope) -> tuple[list[str], list[Any]]:

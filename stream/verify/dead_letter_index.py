@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import Mapping
 
-from stream.config import Settings
 from stream.errors import KafkaUnavailable, Refused
 from stream.kafka import dead_letters as dead_letter_log
 from stream.kafka.broker import Broker
@@ -30,11 +29,12 @@ class DeadLetterIndex:
     """Reads the topic once, when first asked.
 
     Args:
-        settings: None = there is no Kafka, and no letter is known.
+        broker: None = there is no Kafka, and no letter is known.
     """
 
-    def __init__(self, settings: Settings | None) -> None:
-        self._settings = settings
+    def __init__(self, broker: Broker | None, *, epoch: int) -> None:
+        self._broker = broker
+        self._epoch = epoch
         self._by_row: dict[str, str] | None = None
         self._versions: dict[str, int | None] = {}
         self._applied: set[str] = set()
@@ -43,9 +43,9 @@ class DeadLetterIndex:
         """Id of a row -> `dead letter <topic>-<partition>@<offset> (<reason>: <error>)`, the latest of each."""
         if self._by_row is None:
             self._by_row = {}
-            if self._settings is not None:
+            if self._broker is not None:
                 try:
-                    self._read(self._settings)
+                    self._read(self._broker)
                 except KafkaUnavailable as error:
                     log.warning("dead letters not read cause=%r", str(error))
         return self._by_row
@@ -65,20 +65,20 @@ class DeadLetterIndex:
                 found.add(row_id)
         return found
 
-    def _read(self, settings: Settings) -> None:
+    def _read(self, broker: Broker) -> None:
         assert self._by_row is not None
-        for count, kept in enumerate(dead_letter_log.read(Broker(settings.kafka, settings.topics))):
+        for count, kept in enumerate(dead_letter_log.read(broker)):
             if count >= MOST:
                 log.warning("only the first %d dead letters were looked at", MOST)
                 return
             at = kept.letter.message
             told = (
-                f"dead letter {settings.topics.dead_letters}-{kept.partition}@{kept.offset} "
+                f"dead letter {broker.topics.dead_letters}-{kept.partition}@{kept.offset} "
                 f"(of {at.topic}-{at.partition}@{at.offset}; {kept.letter.reason}: {kept.letter.error[:200]})"
             )
             if (row_id := row_of_key(at.key)) is not None:
                 self._by_row[row_id] = told
-                self._versions[row_id] = version_of(at.value, epoch=settings.version_epoch)
+                self._versions[row_id] = version_of(at.value, epoch=self._epoch)
                 (self._applied.add if whole(kept.letter.applied) else self._applied.discard)(row_id)
 
 

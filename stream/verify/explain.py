@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream.config import Settings
+from stream.clickhouse.shards import Shards
+from stream.clickhouse.versions import highest
 from stream.errors import Retry, Stop
 from stream.kafka.broker import Broker
 from stream.pipeline.ordering import commit_lsn, lsn, lsn_text
 from stream.pipeline.placement import APPEALS, ORDINARY, State, month_of
 from stream.pipeline.values import uuid_text
-from stream.pipeline.writes import Layout
 from stream.postgres.connection import LSN_NOW, Postgres
 from stream.postgres.defining_query import source_of
 from stream.tables import SCORE, SCORECARD, TARGETS
@@ -26,8 +25,8 @@ from stream.verify.caught_up import CaughtUp
 from stream.verify.dead_letter_index import DeadLetterIndex
 from stream.verify.findings import APPEAL_NAMES, Finding, compare, not_shown
 from stream.verify.last_messages import LogEntry, last_messages
-from stream.verify.row_states import Card, InPostgres, Shards, in_postgres
-from stream.wiring import layout
+from stream.verify.row_states import Card, InPostgres, in_postgres, shown
+from stream.verify.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -121,13 +120,10 @@ class Explanation:
 
 
 def explain(
-    settings: Settings,
-    postgres: Postgres,
+    stores: Stores,
     scorecard_id: str,
     *,
-    database: str | None = None,
     customers: Iterable[str] = (),
-    kafka: bool = True,
     timeout_s: float = 12,
     log_messages: int = 0,
 ) -> Explanation:
@@ -136,33 +132,30 @@ def explain(
     Args:
         scorecard_id: a canonical UUID.
         customers: under which it may stand, too; a scorecard that is gone in Postgres is looked for under all.
-        kafka: False = neither lag nor dead letters nor the log.
+        stores: without a broker neither lag nor dead letters nor the log are looked at.
         timeout_s: limit of each wait for the pipeline, where something is wrong; the connector's heartbeat moves the
             slot every few seconds, so what is not passed after some of them is behind.
         log_messages: look through so many of the last messages of its partitions; 0 = don't.
     """
     out = Explanation(scorecard_id)
-    shards = Shards(settings.clickhouse, database or settings.clickhouse.database)
-    spread = layout(settings)
-    letters = DeadLetterIndex(settings if kafka else None)
-    with closing(shards), postgres.asking() as connection:
+    postgres, shards, broker = stores.postgres, stores.shards, stores.broker
+    letters = DeadLetterIndex(broker, epoch=stores.epochs.first)
+    with postgres.asking() as connection:
         source = source_of(connection, postgres.schema)
         for look in range(_LOOKS):  # the first without waiting; again when something is wrong, or moved meanwhile
             before = in_postgres(connection, source, [scorecard_id])
-            if look and kafka:
+            if look and broker is not None:
                 at = connection.execute(LSN_NOW).fetchone()
-                out.lag = _lag(settings, postgres, int(at[0]) if at is not None else 0, timeout_s)
+                out.lag = _lag(broker, postgres, int(at[0]) if at is not None else 0, timeout_s)
             out.stored = _stored(shards, scorecard_id)
             known = {each.customer_id for each in out.stored} | set(customers)
             known |= {card.place.customer_id for card in before.cards.values()}
-            _compare(out, before, shards, letters, sorted(known), spread)
+            _compare(out, before, shards, letters, sorted(known))
             if not out.findings or (look and in_postgres(connection, source, [scorecard_id]) == before):
                 break
         out.dead_letters = _letters(letters, before, out)
-        if kafka and log_messages:
-            out.log = last_messages(
-                Broker(settings.kafka, settings.topics), settings.epochs, scorecard_id, most=log_messages
-            )
+        if broker is not None and log_messages:
+            out.log = last_messages(broker, stores.epochs, scorecard_id, most=log_messages)
     out.verdict, out.sentence = verdict(out)
     return out
 
@@ -199,21 +192,20 @@ def _compare(
     shards: Shards,
     letters: DeadLetterIndex,
     customers: list[str],
-    spread: Layout,
 ) -> None:
     number = int(out.scorecard_id.replace("-", ""), 16)
     out.card = postgres_has.cards.get(number)
     out.scores = sum(table == SCORE.target for table, _ in postgres_has.rows)
     at = None if out.card is None else out.card.place.event_time_us
-    out.shard = None if at is None else spread.shard(at)
-    shown = shards.shown([out.scorecard_id], customers)
-    out.shown = {table.target: sum(row.key.table == table.target for row in shown) for table in TARGETS}
-    highest = shards.highest([out.scorecard_id], customers)
-    out.findings = compare(postgres_has, shown, spread, highest=highest, dead_letters={})
+    out.shard = None if at is None else shards.layout.shard(at)
+    there = shown(shards, [out.scorecard_id], customers)
+    out.shown = {table.target: sum(row.key.table == table.target for row in there) for table in TARGETS}
+    held = highest(shards, [out.scorecard_id], customers)
+    out.findings = compare(postgres_has, there, shards.layout, highest=held, dead_letters={})
     if any(finding.what != "extra" for finding in out.findings):
         known = letters.by_row()
-        settled = letters.settled(highest)
-        out.findings = compare(postgres_has, shown, spread, highest=highest, dead_letters=known, settled=settled)
+        settled = letters.settled(held)
+        out.findings = compare(postgres_has, there, shards.layout, highest=held, dead_letters=known, settled=settled)
 
 
 def _stored(shards: Shards, scorecard_id: str) -> list[Stored]:
@@ -244,16 +236,11 @@ def _letters(letters: DeadLetterIndex, postgres_has: InPostgres, out: Explanatio
     return list(dict.fromkeys(known[i] for i in ids if i in known))
 
 
-def _lag(settings: Settings, postgres: Postgres, at: int, timeout_s: float) -> str:
+def _lag(broker: Broker, postgres: Postgres, at: int, timeout_s: float) -> str:
     """Why the pipeline may not have indexed everything before this LSN yet; asked only when something is wrong."""
-    try:
-        caught_up = CaughtUp(settings, postgres)
-    except (Retry, Stop) as error:
-        return f"how far the pipeline is could not be told ({error})"
+    caught_up = CaughtUp(broker, postgres)
     try:
         return "" if caught_up.wait(at, timeout_s=timeout_s) else caught_up.why
     except (Retry, Stop) as error:
         log.warning("lag not known cause=%r", str(error))
         return ""
-    finally:
-        caught_up.close()

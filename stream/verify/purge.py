@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from stream.clickhouse.shards import Shards
-from stream.config import Settings
 from stream.postgres.connection import Postgres
 from stream.postgres.defining_query import source_of
 from stream.postgres.pages import appeal_ids
@@ -56,12 +56,12 @@ class Purged:
 
 
 def purge_appeals(
-    settings: Settings,
     postgres: Postgres,
+    shards: Shards,
     scope: Scope,
     *,
-    database: str | None = None,
-    dry_run: bool = False,
+    reindex: ReindexNow | None,
+    state_dir: Path,
     restart: bool = False,
     show: bool = True,
     on_found: Callable[[list[Appeals]], None] = lambda _: None,
@@ -71,22 +71,18 @@ def purge_appeals(
     Args:
         on_found: gets the counts before anything is written.
     """
-    name = database or settings.clickhouse.database
-    job = JobFile(settings.state_dir, "purge", {"scope": scope.as_json(), "database": name})
-    with Shards(settings.clickhouse, database=name, patient=True) as shards, postgres.asking() as connection:
+    job = JobFile(state_dir, "purge", {"scope": scope.as_json(), "database": shards.database})
+    with postgres.asking() as connection:
         source = source_of(connection, postgres.schema)
         before = appeals(connection, source, shards, scope, lasting=False)
         on_found(before)
         total = sum(sum(each.by_type.values()) for each in before)
-        result = Purged(total, before, dry_run=dry_run)
-        if dry_run:
+        result = Purged(total, before, dry_run=reindex is None)
+        if reindex is None:
             return result
         state = (None if restart else job.load()) or JobState(total=total)
         result.resumed_at = state.done
-        with (
-            ReindexNow(settings, postgres, database=database) as reindex,
-            Progress("purge", total=total, unit="appeals", show=show) as progress,
-        ):
+        with Progress("purge", total=total, unit="appeals", show=show) as progress:
             progress.start_at(state.done)
             for page in appeal_ids(connection, source, scope, after=state.after, size=PAGE):
                 customers = {customer for _, customer, _ in page}

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from stream.clickhouse.shards import connect, patient, shard_error
+from stream.clickhouse.shards import Shards
 from stream.pipeline.placement import Place, place_of
 from stream.pipeline.writes import Key
 from stream.postgres.connection import Connection
 from stream.postgres.defining_query import Source, _spellings
-from stream.sections import ClickHouseSettings
 from stream.tables import SCORECARD, TARGETS, Table
 from stream.verify.checksums import target_hashes
 
-_SETTINGS = {"do_not_merge_across_partitions_select_final": 1, "max_query_size": 16 << 20}
+_FINAL = {"do_not_merge_across_partitions_select_final": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,77 +101,24 @@ def in_postgres(connection: Connection, source: Source, ids: Sequence[str]) -> I
     return found
 
 
-class Shards:
-    """One client for each shard; `close` it."""
-
-    def __init__(self, settings: ClickHouseSettings, database: str) -> None:
-        self._settings = patient(settings)
-        self.database = database
-        self._clients: dict[int, Any] = {}
-
-    def ask(self, shard: int, query: str, values: dict[str, Any] | None = None) -> Sequence[Sequence[Any]]:
-        """Rows of a query; `{database}` in it is filled in.
-
-        Raises:
-            ClickHouseUnavailable, ClickHouseRefused: naming the shard.
-        """
-        try:
-            if shard not in self._clients:
-                self._clients[shard] = connect(self._settings, shard, database="")
-            text = query.replace("{database}", self.database)
-            rows: Sequence[Sequence[Any]] = (
-                self._clients[shard].query(text, parameters=values, settings=_SETTINGS).result_rows
-            )
-        except Exception as error:
-            raise shard_error(self._settings, shard, error) from error
-        return rows
-
-    def everywhere(self, query: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Rows of all shards, each with the shard's number before it."""
-        return [(shard, *row) for shard in range(len(self._settings.shards)) for row in self.ask(shard, query, values)]
-
-    def shown(self, ids: Sequence[str], customers: Sequence[str]) -> list[TargetRow]:
-        """The rows of these scorecards under these customers, on every shard and in every ClickHouse partition."""
-        found: list[TargetRow] = []
-        if not ids or not customers:
-            return found
-        for table in TARGETS:
-            query = (
-                f"SELECT toString(customer_id), scorecard_id, {table.id}, toUnixTimestamp64Micro(event_time), "
-                f"is_process, _version, {target_hashes(table)} FROM {{database}}.{table.target} FINAL "
-                "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s"
-            )
-            for shard, customer, scorecard, row, time_us, process, version, hashes in self.everywhere(
-                query, {"ids": tuple(ids), "customers": tuple(customers)}
-            ):
-                key = Key(shard, table.target, customer, scorecard.int, row.int, time_us)
-                found.append(TargetRow(key, time_us, bool(process), version, hashes))
+def shown(shards: Shards, ids: Sequence[str], customers: Sequence[str]) -> list[TargetRow]:
+    """The rows of these scorecards under these customers, on every shard and in every ClickHouse partition."""
+    found: list[TargetRow] = []
+    if not ids or not customers:
         return found
-
-    def highest(self, ids: Sequence[str], customers: Sequence[str]) -> dict[Key, tuple[int, bool]]:
-        """For each sort key on each shard the highest version, and whether a delete marker has it."""
-        found: dict[Key, tuple[int, bool]] = {}
-        if not ids or not customers:
-            return found
-        for table in TARGETS:
-            query = (
-                f"SELECT toString(customer_id), scorecard_id, {table.id} AS row_id, "
-                "toUnixTimestamp64Micro(event_time) AS time_us, max(_version), argMax(_deleted, _version) "
-                f"FROM {{database}}.{table.target} "
-                "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s "
-                "GROUP BY customer_id, scorecard_id, row_id, time_us"
-            )
-            for shard, customer, scorecard, row, time_us, version, deleted in self.everywhere(
-                query, {"ids": tuple(ids), "customers": tuple(customers)}
-            ):
-                key = Key(shard, table.target, customer, scorecard.int, row.int, time_us)
-                found[key] = (version, bool(deleted))
-        return found
-
-    def close(self) -> None:
-        for client in self._clients.values():
-            client.close()
-        self._clients.clear()
+    values = {"ids": tuple(ids), "customers": tuple(customers)}
+    for table in TARGETS:
+        query = (
+            f"SELECT toString(customer_id), scorecard_id, {table.id}, toUnixTimestamp64Micro(event_time), "
+            f"is_process, _version, {target_hashes(table)} FROM {{database}}.{table.target} FINAL "
+            "WHERE customer_id IN %(customers)s AND scorecard_id IN %(ids)s"
+        )
+        for shard, customer, scorecard, row, time_us, process, version, hashes in shards.everywhere(
+            query, values, settings=_FINAL
+        ):
+            key = Key(shard, table.target, customer, scorecard.int, row.int, time_us)
+            found.append(TargetRow(key, time_us, bool(process), version, hashes))
+    return found
 
 
 def columns_that_differ(table: Table, one: str, other: str) -> list[str]:

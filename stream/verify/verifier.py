@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from stream.clickhouse.shards import patient
-from stream.config import Settings
+from stream.clickhouse.versions import highest
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
 from stream.pipeline.values import uuid_text
 from stream.pipeline.writes import Key
-from stream.postgres.connection import LSN_NOW, Connection, Postgres
+from stream.postgres.connection import LSN_NOW, Connection
 from stream.postgres.defining_query import Source, source_of
 from stream.scope import Scope
 from stream.verify import cells
@@ -30,9 +29,9 @@ from stream.verify.cells import Suspect
 from stream.verify.dead_letter_index import DeadLetterIndex
 from stream.verify.findings import Finding, compare
 from stream.verify.progress import Stages
-from stream.verify.row_states import InPostgres, Shards, in_postgres
+from stream.verify.row_states import InPostgres, in_postgres, shown
+from stream.verify.stores import Stores
 from stream.verify.verified import Verified
-from stream.wiring import layout
 
 CHUNK = 1_000  # scorecards looked at together
 LOOKS = 5  # at a row that moves, before it is told as not comparable
@@ -45,33 +44,23 @@ OnChunk = Callable[[list[str], set[str]], None]
 
 
 class Verifier:
-    """Compares; owns its clients, `close` it.
+    """Compares.
 
     Args:
-        database: another than the settings' ClickHouse database.
-        wait: wait for the pipeline; without it (no Kafka) what differs is looked at again a few times only.
-        timeout_s: limit of that wait.
-        caught_up: waits for another than the live pipeline (a shadow's); closed with this.
+        stores: without a broker it does not wait for the pipeline, and only looks again at what differs, a few times.
+        timeout_s: limit of the wait for the pipeline.
+        caught_up: waits for another than the live pipeline (a shadow's).
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        postgres: Postgres,
-        *,
-        database: str | None = None,
-        wait: bool = True,
-        timeout_s: float = 60,
-        caught_up: CaughtUp | None = None,
-    ) -> None:
-        self._settings = settings
-        self._postgres = postgres
-        self._database = database or settings.clickhouse.database
+    def __init__(self, stores: Stores, *, timeout_s: float = 60, caught_up: CaughtUp | None = None) -> None:
+        self._postgres = stores.postgres
+        self._shards = stores.shards
         self._timeout_s = timeout_s
-        self._layout = layout(settings)
-        self._caught_up = caught_up or (CaughtUp(settings, postgres) if wait else None)
-        self._shards = Shards(settings.clickhouse, self._database)
-        self._letters = DeadLetterIndex(settings if wait else None)
+        self._layout = stores.shards.layout
+        self._epoch = stores.epochs.last
+        waits = None if stores.broker is None else CaughtUp(stores.broker, stores.postgres)
+        self._caught_up = caught_up or waits
+        self._letters = DeadLetterIndex(stores.broker, epoch=stores.epochs.first)
 
     def run(
         self, scope: Scope, *, limit: int | None = 1_000, on_chunk: OnChunk | None = None, stages: Stages | None = None
@@ -83,7 +72,7 @@ class Verifier:
             on_chunk: given the scorecards with findings, up to 1,000 at a time, and the customers they were seen under.
         """
         began = time.monotonic()
-        result = Verified(scope, self._database)
+        result = Verified(scope, self._shards.database)
         stages = stages or Stages(show=False)
         try:
             with (
@@ -123,7 +112,7 @@ class Verifier:
         for cell, content in wanted.items():
             result.rows[cell.table] = result.rows.get(cell.table, 0) + content.rows
         in_time = self._passed(result.lsn, self._timeout_s, stages)
-        held = cells.clickhouse_cells(patient(self._settings.clickhouse), self._database, scope, stages.clickhouse)
+        held = cells.clickhouse_cells(self._shards, scope, stages.clickhouse)
         result.postgres, result.shards = wanted, held
         result.cells = len(wanted.keys() | {cell for shard in held for cell in shard})
         result.different = cells.differing(wanted, held, self._layout)
@@ -135,10 +124,8 @@ class Verifier:
         found = cells.suspects(
             snapshot,
             source,
-            patient(self._settings.clickhouse),
-            database=self._database,
+            self._shards,
             scope=scope,
-            layout=self._layout,
             cells=sorted({each.cell for each in result.different}),
         )
         moving: dict[str, set[str]] = {}
@@ -218,17 +205,15 @@ class Verifier:
         customers = {customer for seen in ids.values() for customer in seen}
         customers |= {card.place.customer_id for card in postgres_has.cards.values()}
         under = sorted(customers - {""})
-        shown = self._shards.shown(list(ids), under)
+        there = shown(self._shards, list(ids), under)
         wanted = {table.target for table in scope.tables}
-        findings = compare(postgres_has, shown, self._layout, highest={}, dead_letters={})
-        highest = self._shards.highest(sorted({f.scorecard_id for f in findings}), under)
+        findings = compare(postgres_has, there, self._layout, highest={}, dead_letters={})
+        held = highest(self._shards, sorted({f.scorecard_id for f in findings}), under)
         if any(f.what != "extra" for f in findings):
             letters = self._letters.by_row()
-            settled = self._letters.settled(highest)
-            findings = compare(
-                postgres_has, shown, self._layout, highest=highest, dead_letters=letters, settled=settled
-            )
-        versions = {key: version for key, (version, _) in highest.items()}
+            settled = self._letters.settled(held)
+            findings = compare(postgres_has, there, self._layout, highest=held, dead_letters=letters, settled=settled)
+        versions = {key: version for key, (version, _) in held.items()}
         return [finding for finding in findings if finding.table in wanted], versions
 
     def _recent(self, versions: dict[Key, int], *, after: int, until: int) -> set[str]:
@@ -237,7 +222,7 @@ class Verifier:
         Postgres may look the same at both, when a row came and went in between. Later versions than `until` no change
         can have: such rows were made by hand, and are findings.
         """
-        low, high = (self._settings.epochs.last << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX for lsn in (after, until))
+        low, high = (self._epoch << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX for lsn in (after, until))
         return {uuid_text(key.scorecard_id) for key, version in versions.items() if low < version <= high}
 
     def _tell(
@@ -262,11 +247,6 @@ class Verifier:
             return True
         on_wait = stages.waiting if stages is not None else (lambda _: None)
         return self._caught_up.wait(lsn, timeout_s=timeout_s, on_wait=on_wait)
-
-    def close(self) -> None:
-        self._shards.close()
-        if self._caught_up is not None:
-            self._caught_up.close()
 
 
 def _lsn(connection: Connection) -> int:

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable
 
 from stream import metrics
-from stream.config import Settings
 from stream.errors import Retry
-from stream.postgres.connection import Postgres
-from stream.verify.repair import Options, Outcome, verify
+from stream.sections import WebSettings
+from stream.verify.repair import Outcome
 from stream.web.health import Check, Health
 from stream.web.server import serve
 
@@ -20,8 +19,8 @@ log = logging.getLogger(__name__)
 
 
 def watch(
-    settings: Settings,
-    options: Options,
+    web: WebSettings,
+    compare: Callable[[], Outcome],
     *,
     every_s: float,
     stopping: threading.Event,
@@ -29,16 +28,18 @@ def watch(
 ) -> None:
     """Compare every `every_s` seconds until `stopping` is set; /metrics and probes on SCORESTREAM_WEB_PORT.
 
+    Args:
+        compare: one verify, with stores that it opens and closes.
+
     A store that is away fails one comparison, not the service. A KeyboardInterrupt ends it within a comparison, too.
     """
     state = _Watched()
-    with contextlib.suppress(KeyboardInterrupt), serve(settings.web, health=state.health, role="verify") as server:
+    with contextlib.suppress(KeyboardInterrupt), serve(web, health=state.health, role="verify") as server:
         log.info("watching every_s=%d url=%s", every_s, server.url)
         while not stopping.is_set():
             began = time.monotonic()
             try:
-                with Postgres(settings.postgres, statement_timeout_s=0) as postgres:
-                    outcome = verify(settings, postgres, options, show=False)
+                outcome = compare()
             except Retry as error:
                 state.fault = str(error)
                 log.warning("comparison failed cause=%r", str(error))

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from stream.config import Settings
 from stream.kafka import dead_letters as dead_letter_log
+from stream.kafka.broker import Broker
 from stream.kafka.dead_letters import Kept
 from stream.pipeline.dead_letter import DeadLetter, Message
 from stream.pipeline.ordering import version
 from stream.pipeline.placement import place_of
 from stream.pipeline.writes import Key, Layout
+from stream.sections import KafkaSettings
 from stream.tables import SCORE
 from stream.times import DAY_US
+from stream.topic_names import TopicNames
 from stream.verify.dead_letter_index import DeadLetterIndex, row_of_key, version_of, whole
 from stream.verify.findings import compare
 from stream.verify.row_states import Card, InPostgres, SourceRow
@@ -36,7 +38,8 @@ def letter(*, applied: str = "", sequence: str | None = SEQUENCE) -> Kept:
 
 def index_of(monkeypatch: pytest.MonkeyPatch, *letters: Kept) -> DeadLetterIndex:
     monkeypatch.setattr(dead_letter_log, "read", lambda _: iter(letters))
-    index = DeadLetterIndex(Settings())
+    broker = Broker(KafkaSettings(), TopicNames("t", "app", "t.dead-letters"))
+    index = DeadLetterIndex(broker, epoch=0)
     index.by_row()
     return index
 
