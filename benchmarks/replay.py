@@ -62,7 +62,7 @@ def main() -> int:
 
 def bench(settings: Settings, env: dict[str, str], options: argparse.Namespace) -> int:
     """Exit code; prints and keeps the result."""
-    ensure_topics(settings)
+    ensure_topics(Broker(settings.kafka, settings.topics))
     loaded = _load(settings, env, options.scores)
     say(f"{loaded.messages:,} messages, loaded in {loaded.took_s:.0f} s")
     raw = _raw_drain(settings, loaded.messages)

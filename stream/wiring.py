@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -20,11 +21,40 @@ from stream.pipeline.ports import Retrying
 from stream.postgres.connection import Postgres
 from stream.postgres.places import PostgresSource
 from stream.retry import Retrier
+from stream.stores import Stores
 
 
 def broker(settings: Settings, *, timeout_s: float = 5) -> Broker:
     """The brokers of the settings, with the names of the topics; nothing is opened yet."""
     return Broker(settings.kafka, settings.topics, timeout_s=timeout_s)
+
+
+@contextmanager
+def open_stores(
+    settings: Settings, *, database: str | None = None, patient: bool = False, statement_timeout_s: float | None = None
+) -> Iterator[Stores]:
+    """All stores; each opens its connections when it is first asked, and is closed at the end.
+
+    Args:
+        database: another than the settings' ClickHouse database.
+        patient: for passes over whole tables: a call to a shard may take half an hour.
+        statement_timeout_s: limit of one statement in Postgres; 0 = none; default: the settings' limit.
+    """
+    with (
+        Postgres(settings.postgres, statement_timeout_s=statement_timeout_s) as postgres,
+        Shards(settings.clickhouse, database=database, patient=patient) as shards,
+        broker(settings) as kafka,
+    ):
+        yield Stores(postgres, shards, kafka, settings.epochs)
+
+
+def clients_of_replay(settings: Settings) -> Callable[[threading.Event, str | None], Clients]:
+    """Opens the clients of one thread of a replay, by the event that ends retries and the database (None: live)."""
+
+    def opened(stopping: threading.Event, database: str | None) -> Clients:
+        return Clients(settings, mode="replay", stopping=stopping, database=database)
+
+    return opened
 
 
 class Clients:

@@ -12,6 +12,7 @@ from unittest import mock
 from stream.config import Settings, load
 from stream.errors import UsageError
 from stream.replay import control as replay
+from stream.wiring import broker
 from testbed import oracle
 from testbed.universe import SCORESTREAM, Universe, wait_for
 
@@ -40,7 +41,8 @@ def settings_of(universe: Universe) -> Settings:
 
 def facts(universe: Universe, name: str) -> dict[str, Any]:
     """As `scorestream replay status NAME --json` prints it, without the seconds that a process takes to start."""
-    (found,) = replay.facts(settings_of(universe), name)
+    with broker(settings_of(universe)) as kafka:
+        (found,) = replay.facts(kafka, name)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stream.kafka.broker import Broker
     from stream.postgres.connection import Postgres
     from stream.reindex.now import ReindexNow
-    from stream.verify.stores import Stores
+    from stream.stores import Stores
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DIFFERENCES = 0, 1, 2, 3
 
@@ -64,17 +64,12 @@ class App:
             yield reindex
 
     @contextmanager
-    def stores(self, database: str | None = None, *, kafka: bool = True) -> Iterator[Stores]:
-        """Both sides of a comparison; without `kafka` nobody asks the brokers."""
-        from stream.verify.stores import Stores  # noqa: PLC0415
+    def stores(self, database: str | None = None) -> Iterator[Stores]:
+        """All stores, for a command that passes over whole tables."""
+        from stream.wiring import open_stores  # noqa: PLC0415
 
-        with ExitStack() as opened:
-            yield Stores(
-                opened.enter_context(self.postgres()),
-                opened.enter_context(self.shards(database, patient=True)),
-                opened.enter_context(self.broker()) if kafka else None,
-                self.settings.epochs,
-            )
+        with open_stores(self.settings, database=database, patient=True, statement_timeout_s=0) as stores:
+            yield stores
 
     def broker(self) -> Broker:
         """Kafka; nothing is opened before it is asked. `with`-able."""

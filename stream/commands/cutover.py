@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from stream.commands.console import App, json_option, pass_app, print_json
@@ -23,19 +25,26 @@ def command(app: App, name: str, back: bool, drop_old: bool, wait: bool, as_json
     --drop-old.
     """
     from stream.cutover import cutover  # noqa: PLC0415  Kafka's clients take a while to import
+    from stream.cutover.follower import Follower  # noqa: PLC0415
+    from stream.wiring import clients_of_replay, open_stores  # noqa: PLC0415
 
+    settings = app.settings
     if back and drop_old:
         raise UsageError("--back and --drop-old exclude each other")
     if drop_old:
-        database = cutover.drop_old(app.settings, name)
+        with open_stores(settings) as stores:
+            database = cutover.drop_old(stores, name)
         if as_json:
             print_json({"name": name, "dropped": database})
         else:
             click.echo(f"cutover {name}: the old tables, database {database}, are dropped")
         return
-    cut = cutover.cutover(
-        app.settings, name, back=back, wait=wait, say=lambda text: click.echo(f"cutover {name}: {text}", err=True)
-    )
+    with open_stores(settings, statement_timeout_s=0) as stores:
+        clients = clients_of_replay(settings)
+        follow = partial(Follower, stores, clients, live_lag_s=settings.replay.live_lag_s)
+        cut = cutover.cutover(
+            stores, follow, name, back=back, wait=wait, say=lambda text: click.echo(f"cutover {name}: {text}", err=True)
+        )
     if as_json:
         print_json(cut.as_json())
         return

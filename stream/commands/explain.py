@@ -56,10 +56,11 @@ def command(
     from stream.reindex.job import canonical  # noqa: PLC0415
     from stream.verify.explain import explain  # noqa: PLC0415  imported when it runs
 
-    with app.stores(database, kafka=kafka) as stores:
+    with app.stores(database) as stores:
         found = explain(
             stores,
             canonical(scorecard_id),
+            kafka=kafka,
             timeout_s=timeout_s,
             log_messages=log_messages if with_log else 0,
         )

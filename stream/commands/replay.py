@@ -66,12 +66,11 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
     Ctrl-C and SIGTERM finish the batches and commit. `replay resume NAME` goes on from there, also after kill -9.
     """
     from stream.commands import dry_run  # noqa: PLC0415
-    from stream.kafka.broker import Broker  # noqa: PLC0415
     from stream.replay import start as replay_start  # noqa: PLC0415  Kafka's clients take a while to import
     from stream.replay.plan import Filter  # noqa: PLC0415
     from stream.replay.state import ReplayTopic  # noqa: PLC0415
+    from stream.wiring import open_stores  # noqa: PLC0415
 
-    settings = app.settings
     _rename(options)
     wanted = Filter(
         customers=tuple(sorted(set(options["customers"]))),
@@ -93,17 +92,13 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
         into=options["into"],
         rate=options["rate"] or None,
     )
-    with ReplayTopic(settings) as topic:
+    with open_stores(app.settings) as stores, ReplayTopic(stores.broker) as topic:
         replay_start.check_name(topic, name)
-        lag = Broker(settings.kafka, settings.topics)
-        try:
-            made = replay_start.plan(settings, lag, request)
-        finally:
-            lag.close()
+        made = replay_start.plan(stores, request)
         if options["dry_run"]:
-            dry_run.show(made, replay_start.sample(settings, made), dry_run.measured(topic), as_json=options["as_json"])
+            dry_run.show(made, replay_start.sample(stores, made), dry_run.measured(topic), as_json=options["as_json"])
             return
-        replay_start.create(settings, topic, made)
+        replay_start.create(stores, topic, made)
     _run(ctx, app, name, processes=options["processes"], as_json=options["as_json"])
 
 
@@ -118,7 +113,8 @@ def resume(ctx: click.Context, app: App, name: str, processes: int, rate: int | 
     """Go on with a stopped, killed or paused replay."""
     from stream.replay import control as replay  # noqa: PLC0415
 
-    replay.reopen(app.settings, name, rate=rate)
+    with app.broker() as broker:
+        replay.reopen(broker, name, rate=rate)
     _run(ctx, app, name, processes=processes, as_json=as_json)
 
 
@@ -164,12 +160,13 @@ def cancel(app: App, name: str, dry_run: bool) -> None:
     from stream.replay import control as replay  # noqa: PLC0415
 
     if dry_run:
-        (facts,) = replay.facts(app.settings, name)
-        _show(facts)
+        _show(_facts(app, name))
         click.echo("dry run: nothing was cancelled")
         return
     _want(app, name, "cancelled")
-    if advice := replay.unconfirmed(app.settings, name):
+    with app.broker() as broker:
+        advice = replay.unconfirmed(broker, name)
+    if advice:
         click.echo(advice, err=True)
 
 
@@ -182,12 +179,12 @@ def delete(app: App, name: str, dry_run: bool) -> None:
     from stream.replay import control as replay  # noqa: PLC0415
 
     if dry_run:
-        (facts,) = replay.facts(app.settings, name)
-        _show(facts)
+        _show(_facts(app, name))
         click.echo("dry run: nothing was deleted")
         return
-    advice = replay.unconfirmed(app.settings, name)
-    replay.delete(app.settings, name)
+    with app.broker() as broker:
+        advice = replay.unconfirmed(broker, name)
+        replay.delete(broker, name)
     click.echo(f"replay {name}: deleted")
     if advice:
         click.echo(advice, err=True)
@@ -199,9 +196,8 @@ def delete(app: App, name: str, dry_run: bool) -> None:
 @pass_app
 def status(app: App, name: str, as_json: bool) -> None:
     """Show the progress of a replay, from any host."""
-    from stream.replay import control as replay  # noqa: PLC0415
 
-    (facts,) = replay.facts(app.settings, name)
+    facts = _facts(app, name)
     if as_json:
         print_json(facts)
         return
@@ -215,7 +211,8 @@ def list_(app: App, as_json: bool) -> None:
     """List all replays."""
     from stream.replay import control as replay  # noqa: PLC0415
 
-    found = replay.facts(app.settings)
+    with app.broker() as broker:
+        found = replay.facts(broker)
     if as_json:
         print_json(found)
         return
@@ -272,13 +269,11 @@ def _start_point(options: dict[str, Any]) -> StartPoint:
 
 
 def _run(ctx: click.Context, app: App, name: str, *, processes: int, as_json: bool) -> None:
-    from stream.replay import control as replay  # noqa: PLC0415
     from stream.replay import processes as family  # noqa: PLC0415
 
-    settings = app.settings
     level = ctx.find_root().params.get("log_level")
-    state = family.run(settings, name, processes=processes, log_level=level)
-    (facts,) = replay.facts(settings, name)
+    state = family.run(app.settings, name, processes=processes, log_level=level)
+    facts = _facts(app, name)
     if as_json:
         print_json(facts)
     else:
@@ -292,7 +287,16 @@ def _run(ctx: click.Context, app: App, name: str, *, processes: int, as_json: bo
 def _want(app: App, name: str, wanted: Any) -> None:
     from stream.replay import control as replay  # noqa: PLC0415
 
-    click.echo(f"replay {name}: {replay.want(app.settings, name, wanted)}")
+    with app.broker() as broker:
+        click.echo(f"replay {name}: {replay.want(broker, name, wanted)}")
+
+
+def _facts(app: App, name: str) -> dict[str, Any]:
+    from stream.replay import control as replay  # noqa: PLC0415
+
+    with app.broker() as broker:
+        (facts,) = replay.facts(broker, name)
+    return facts
 
 
 def _show(facts: dict[str, Any]) -> None:

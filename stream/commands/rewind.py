@@ -33,21 +33,17 @@ def command(app: App, /, **options: Any) -> None:
     Processing messages again changes no row, because each row has a version. Shows from, to and messages for each
     partition.
     """
-    from stream.kafka.broker import Broker  # noqa: PLC0415
     from stream.replay import rewind  # noqa: PLC0415  Kafka's clients take a while to import
 
     settings = app.settings
     if options["dry_run"] and options["execute"]:
         raise UsageError("--dry-run and --execute exclude each other: give one")
     point = _point(options)
-    lag = Broker(settings.kafka, settings.topics)
-    try:
-        moves = rewind.plan(settings, lag, point, tables=options["tables"] or TABLES)
+    with app.broker() as broker:
+        moves = rewind.plan(broker, point, tables=options["tables"] or TABLES)
         if options["execute"] and moves:
-            rewind.execute(settings, lag, moves)
-    finally:
-        lag.close()
-    undo = rewind.undo(settings, moves)
+            rewind.execute(broker, moves)
+    undo = rewind.undo(settings.topics, moves)
     if options["as_json"]:
         print_json(
             {

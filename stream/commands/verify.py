@@ -25,8 +25,8 @@ from stream.commands.options import database_option, scope_of, scope_options
 
 if TYPE_CHECKING:
     from stream.scope import Scope
+    from stream.stores import Stores
     from stream.verify.repair import Outcome
-    from stream.verify.stores import Stores
     from stream.verify.verified import Verified
 
 
@@ -104,12 +104,12 @@ def command(
     from stream.verify.watch import watch  # noqa: PLC0415  imported when it runs
 
     scope = scope_of(customers, start, end, kind=kind, table=table)
-    options = Options(scope, timeout_s=timeout_s, limit=limit)
+    options = Options(scope, wait=wait, timeout_s=timeout_s, limit=limit)
 
     @contextmanager
     def compared(*, show: bool) -> Iterator[tuple[Outcome, Stores]]:
         with ExitStack() as opened:
-            stores = opened.enter_context(app.stores(database, kafka=wait))
+            stores = opened.enter_context(app.stores(database))
             reindex = opened.enter_context(app.reindexing(stores.postgres, database)) if repair else None
             yield verify(stores, options, reindex=reindex, show=show), stores
 

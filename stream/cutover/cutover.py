@@ -16,21 +16,18 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stream.clickhouse.shards import Shards
-from stream.config import Settings
 from stream.cutover.follower import Follower, ShadowCaughtUp
 from stream.cutover.shadow_tables import ShadowTables
 from stream.errors import ScorestreamError, UsageError
-from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
-from stream.postgres.connection import Postgres
 from stream.postgres.lock import LockSpace
 from stream.replay.state import Replay, ReplayTopic
 from stream.scope import Scope
-from stream.verify.stores import Stores
+from stream.stores import Stores
 from stream.verify.verified import Verified
 from stream.verify.verifier import Verifier
 
@@ -44,6 +41,7 @@ _REST_S = 1.0  # the least rest before longer rounds are tried again
 _PATIENCE_S = 90.0
 _LET_GO_S = 60.0  # how long an unreachable shard is retried until it lets inserts through again
 Say = Callable[[str], None]
+Follow = Callable[..., Follower]  # of a plan; stream/cutover/follower.py has the options
 
 
 @dataclass(slots=True)
@@ -75,26 +73,34 @@ class Cut:
         }
 
 
-def cutover(settings: Settings, name: str, *, back: bool = False, wait: bool = True, say: Say = lambda _: None) -> Cut:
+def cutover(
+    stores: Stores,
+    follow: Follow,
+    name: str,
+    *,
+    back: bool = False,
+    wait: bool = True,
+    say: Say = lambda _: None,
+) -> Cut:
     """Exchange the live tables and the shadow's.
 
     Args:
+        stores: shards with the live database.
+        follow: makes a follower over these stores.
         back: exchange them back, without verify: the old tables catch up and take their place again.
         wait: wait for the connector before verify: Kafka must have all that Postgres had.
 
     Raises:
         UsageError: the exchange is impossible; the text says the way out. Nothing was exchanged.
     """
-    with ReplayTopic(settings) as topic, _alone(settings) as lock:
+    with ReplayTopic(stores.broker) as topic, _alone(stores) as lock:
         replay = topic.get(name)
-        shadow = check(settings, replay, back=back)
-        with (
-            _tables(settings, shadow) as tables,
-            Follower(settings, replay.plan, database=shadow) as follower,
-        ):
-            cut = Cut(name, settings.clickhouse.database, shadow, back)
+        shadow = check(replay, back=back)
+        tables = _tables(stores.shards, shadow)
+        with follow(replay.plan, database=shadow) as follower:
+            cut = Cut(name, stores.shards.database, shadow, back)
             tables.let_go(cut.database, shadow)  # offsets of a cutover that died
-            if _end_the_exchange(settings, tables, replay, cut, since=dict(follower.positions)):
+            if _end_the_exchange(follow, tables, replay, cut, since=dict(follower.positions)):
                 _keep(topic, cut)
                 return cut
             before = tables.uuids(cut.database)
@@ -103,24 +109,24 @@ def cutover(settings: Settings, name: str, *, back: bool = False, wait: bool = T
             _catch_up(follower, cut)
             if not back:
                 say("comparing the shadow with Postgres")
-                cut.verified = _verify(settings, shadow, follower, wait=wait)
+                cut.verified = _verify(stores, shadow, follower, wait=wait)
                 _refuse_differences(cut.verified, name, shadow)
                 _catch_up(follower, cut)
             say("exchanging the tables")
             reached = _exchange(tables, follower, cut, before, lock)
             _keep(topic, cut)
         say("applying what came meanwhile")
-        _tail(settings, replay, reached, cut)
+        _tail(follow, replay, reached, cut)
     return cut
 
 
-def drop_old(settings: Settings, name: str) -> str:
+def drop_old(stores: Stores, name: str) -> str:
     """Drop the tables that a cutover replaced; returns their database.
 
     Raises:
         UsageError: there was no cutover, or it was taken back: the shadow's name would not hold the old tables.
     """
-    with ReplayTopic(settings) as topic, _alone(settings):
+    with ReplayTopic(stores.broker) as topic, _alone(stores):
         replay = topic.get(name)
         state = _state(replay)
         if state != "done" or replay.plan.into is None:
@@ -128,13 +134,12 @@ def drop_old(settings: Settings, name: str) -> str:
                 f"replay {name} has no old tables to drop (cutover: {state}): they are there after `scorestream "
                 f"cutover {name}`"
             )
-        with _tables(settings, replay.plan.into) as tables:
-            tables.drop(replay.plan.into)
+        _tables(stores.shards, replay.plan.into).drop(replay.plan.into)
         topic.put({f"{name}/note/cutover": {"state": "dropped", "at_ms": int(time.time() * 1000)}})
         return replay.plan.into
 
 
-def check(settings: Settings, replay: Replay, *, back: bool) -> str:
+def check(replay: Replay, *, back: bool) -> str:
     """The shadow database, when an exchange makes sense.
 
     Raises:
@@ -201,15 +206,10 @@ def _catch_up(follower: Follower, cut: Cut) -> None:
         before_s = took_s
 
 
-def _verify(settings: Settings, shadow: str, follower: Follower, *, wait: bool) -> Verified:
-    with (
-        Postgres(settings.postgres, statement_timeout_s=0) as postgres,
-        Shards(settings.clickhouse, database=shadow, patient=True) as shards,
-        Broker(settings.kafka, settings.topics) as broker,
-    ):
-        stores = Stores(postgres, shards, broker, settings.epochs)
-        caught_up = ShadowCaughtUp(broker, postgres, follower, wait=wait)
-        return Verifier(stores, caught_up=caught_up).run(Scope())
+def _verify(stores: Stores, shadow: str, follower: Follower, *, wait: bool) -> Verified:
+    with Shards(stores.shards.settings, database=shadow, patient=True) as shards:
+        caught_up = ShadowCaughtUp(stores.broker, stores.postgres, follower, wait=wait)
+        return Verifier(replace(stores, shards=shards), caught_up=caught_up).run(Scope())
 
 
 def _refuse_differences(found: Verified, name: str, shadow: str) -> None:
@@ -256,15 +256,13 @@ def _exchange(
     return dict(follower.positions)
 
 
-def _tail(settings: Settings, replay: Replay, reached: dict[TP, int], cut: Cut) -> None:
+def _tail(follow: Follow, replay: Replay, reached: dict[TP, int], cut: Cut) -> None:
     """Apply deletes and changes of place that live processed across the exchange: it may have read the old tables."""
-    with Follower(settings, replay.plan, database=cut.database, kind="tail", since=reached) as tail:
+    with follow(replay.plan, database=cut.database, kind="tail", since=reached) as tail:
         cut.tail = tail.to(tail.ends())
 
 
-def _end_the_exchange(
-    settings: Settings, tables: ShadowTables, replay: Replay, cut: Cut, *, since: dict[TP, int]
-) -> bool:
+def _end_the_exchange(follow: Follow, tables: ShadowTables, replay: Replay, cut: Cut, *, since: dict[TP, int]) -> bool:
     """Complete a cutover that died between two shards: exchange the rest, then give the new tables all they may lack.
 
     Args:
@@ -282,25 +280,22 @@ def _end_the_exchange(
     tables.exchange(before)
     cut.exchange_s = time.monotonic() - began
     # The group's offsets are those of the replaced tables already, and stay. The new tables lack no more than those.
-    with Follower(settings, replay.plan, database=cut.database, since=since) as follower:
+    with follow(replay.plan, database=cut.database, since=since) as follower:
         cut.caught_up += follower.to(follower.ends())
     return True
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[LockSpace]:
+def _alone(stores: Stores) -> Iterator[LockSpace]:
     """Hold the lock of these live tables: cutovers of different replays would release each other's hold."""
-    name = f"scorestream cutover {settings.kafka.topic_prefix}/{settings.clickhouse.database}"
-    with LockSpace(Postgres(settings.postgres), name, what="lock of the cutover") as lock:
+    name = f"scorestream cutover {stores.broker.topics.prefix}/{stores.shards.database}"
+    with LockSpace(stores.postgres, name, what="lock of the cutover") as lock:
         if not lock.claim(_LIVE):
             raise UsageError(
-                f"a cutover of the live tables in {settings.clickhouse.database} is under way already; wait for its end"
+                f"a cutover of the live tables in {stores.shards.database} is under way already; wait for its end"
             )
         yield lock
 
 
-@contextmanager
-def _tables(settings: Settings, shadow: str) -> Iterator[ShadowTables]:
-    own = settings.clickhouse
-    with Shards(own) as shards:
-        yield ShadowTables(shards, live=own.database, shadow=shadow, cluster=own.cluster)
+def _tables(shards: Shards, shadow: str) -> ShadowTables:
+    return ShadowTables(shards, live=shards.database, shadow=shadow, cluster=shards.settings.cluster)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from stream.config import Settings
 from stream.kafka.broker import Broker
 from stream.kafka.log_reader import LogReader, Stretch
 from stream.kafka.offsets import TP
@@ -19,7 +18,9 @@ from stream.postgres.connection import Postgres
 from stream.replay.live_watch import Watch
 from stream.replay.plan import PassKind, Plan, table_of
 from stream.replay.state import check_kept
-from stream.replay.work import Work, Worked
+from stream.replay.tally import Worked
+from stream.replay.work import OpenClients, Work
+from stream.stores import Stores
 from stream.tables import SOURCES
 from stream.verify.caught_up import CaughtUp
 
@@ -33,6 +34,8 @@ class Follower:
     """Reads with the replay's group; `with`-able, for one thread.
 
     Args:
+        clients: opens the clients of one thread.
+        live_lag_s: lag of live above which the follower pauses.
         database: where the rows go.
         since: where to begin, instead of at the committed offsets; then it commits no offset either.
 
@@ -42,37 +45,39 @@ class Follower:
 
     def __init__(
         self,
-        settings: Settings,
+        stores: Stores,
+        clients: OpenClients,
         plan: Plan,
         *,
+        live_lag_s: float,
         database: str,
         kind: PassKind = "follow",
         since: Mapping[TP, int] | None = None,
     ) -> None:
-        self._settings = settings
+        self._broker = stores.broker
+        self._live_lag_s = live_lag_s
         self._kind: PassKind = kind
-        self._reader = LogReader(Broker(settings.kafka, settings.topics), group=plan.group, follows=True)
-        self._lag = Broker(settings.kafka, settings.topics)
+        self._reader = LogReader(stores.broker, group=plan.group, follows=True)
         # The next round, or live after the exchange, processes the messages behind the end.
         self._work = Work(
-            settings, plan, stopping=threading.Event(), database=database, in_order=kind == "follow" and since is None
+            lambda: clients(threading.Event(), database), plan, in_order=kind == "follow" and since is None
         )
-        self._watch = Watch(settings, database=database)
+        self._watch = Watch(stores.broker, stores.shards.of(database))
         self.rested_s = 0.0
         # One thread for each table, always the same: its clients are open after its first batch.
         self._threads = {table: ThreadPoolExecutor(1, thread_name_prefix="follow") for table in SOURCES}
         self._commits = since is None
-        self._tps = self._lag.source_partitions()
+        self._tps = self._broker.source_partitions()
         found = self._reader.committed(self._tps) if since is None else since
         if since is None:
             check_kept(plan, [span.tp for span in plan.ends], found)
         self.positions: dict[TP, int] = {tp: found.get(tp, 0) for tp in self._tps}
         self._committed = dict(self.positions)
-        self._lag.committed(settings.kafka.group, self._tps)  # connects now, and not while live is held back
+        self._broker.committed(self._broker.live_group, self._tps)  # connects now, and not while live is held back
 
     def ends(self) -> dict[TP, int]:
         """The ends of the log now."""
-        return self._lag.ends(self._tps)
+        return self._broker.ends(self._tps)
 
     def to(self, ends: Mapping[TP, int], *, at_once: bool = False) -> int:
         """Process everything up to these ends, and the messages that arrive by then; returns the number of messages.
@@ -117,24 +122,22 @@ class Follower:
         After an exchange the group follows the log into the tables that were live until then. Those have what live has
         committed, and not what this follower has processed.
         """
-        committed = self._lag.committed(self._settings.kafka.group, self._tps)
-        starts = self._lag.starts([tp for tp in self._tps if tp not in committed])
+        committed = self._broker.committed(self._broker.live_group, self._tps)
+        starts = self._broker.starts([tp for tp in self._tps if tp not in committed])
         self._reader.commit({tp: committed.get(tp, starts.get(tp, 0)) for tp in self._tps})
 
     def _rest(self) -> None:
         """Pause for a while, to let live catch up."""
         began = time.monotonic()
         until = began + _GENTLE_REST_S
-        while self._watch.look(0).live_lag_s > self._settings.replay.live_lag_s and time.monotonic() < until:
+        while self._watch.look(0).live_lag_s > self._live_lag_s and time.monotonic() < until:
             time.sleep(_LOOK_S)
         self.rested_s += time.monotonic() - began
 
     def close(self) -> None:
-        self._watch.close()
         for thread in self._threads.values():
             thread.shutdown()
         self._reader.close()
-        self._lag.close()
         self._work.close()
 
     def __enter__(self) -> Follower:

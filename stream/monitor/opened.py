@@ -54,7 +54,7 @@ def open_monitor(settings: Settings, *, idle_s: float = 0.0) -> Monitor:
         connector=lambda: connect.status(settings.connect.connector),
         shards=[ShardSource(shards, number) for number in range(shards.count)],
         processes=ProcessSource(own.processes),
-        replays=ReplaySource(settings),
+        replays=ReplaySource(Broker(settings.kafka, settings.topics)),
         interval_s=own.interval_s,
         idle_s=idle_s,
     )

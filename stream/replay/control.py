@@ -11,10 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import closing
 from typing import Any
 
-from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.replay.plan import Control, Wanted
@@ -24,26 +22,27 @@ from stream.replay.status import present_pass, summary
 log = logging.getLogger(__name__)
 
 
-def facts(settings: Settings, name: str | None = None) -> list[dict[str, Any]]:
+def facts(broker: Broker, name: str | None = None) -> list[dict[str, Any]]:
     """How all replays stand, or one.
 
     Raises:
         UsageError: there is none of this name.
     """
-    with ReplayTopic(settings) as topic, closing(Broker(settings.kafka, settings.topics)) as lag:
+    with ReplayTopic(broker) as topic:
         replays = [topic.get(name)] if name is not None else list(topic.refresh().values())
         return [
-            summary(each, lag.committed(each.plan.group, [s.tp for s in present_pass(each).spans])) for each in replays
+            summary(each, broker.committed(each.plan.group, [s.tp for s in present_pass(each).spans]))
+            for each in replays
         ]
 
 
-def want(settings: Settings, name: str, wanted: Wanted, *, timeout_s: float = 30) -> str:
+def want(broker: Broker, name: str, wanted: Wanted, *, timeout_s: float = 30) -> str:
     """Have a replay paused, cancelled or running again; waits until its processes have ended. Returns the state.
 
     Raises:
         UsageError: it has ended.
     """
-    with ReplayTopic(settings) as topic:
+    with ReplayTopic(broker) as topic:
         replay = topic.get(name)
         check_open(replay)
         topic.put({f"{name}/control": Control(wanted, int(time.time() * 1000), replay.control.rate)})
@@ -53,29 +52,28 @@ def want(settings: Settings, name: str, wanted: Wanted, *, timeout_s: float = 30
         return topic.get(name).state
 
 
-def reopen(settings: Settings, name: str, *, rate: int | None = None) -> None:
+def reopen(broker: Broker, name: str, *, rate: int | None = None) -> None:
     """Before processes are started again: a paused replay is wanted again, perhaps with another ceiling (0 = none).
 
     Raises:
         UsageError: it has ended, there is none, or its group's offsets have expired.
     """
-    with ReplayTopic(settings) as topic:
+    with ReplayTopic(broker) as topic:
         replay = topic.get(name)
         check_open(replay)
         tps = [span.tp for span in present_pass(replay).spans]
-        with closing(Broker(settings.kafka, settings.topics)) as lag:
-            check_kept(replay.plan, tps, lag.committed(replay.plan.group, tps))
+        check_kept(replay.plan, tps, broker.committed(replay.plan.group, tps))
         if replay.control.wanted != "running" or rate is not None:
             rate = replay.control.rate if rate is None else rate
             topic.put({f"{name}/control": Control("running", int(time.time() * 1000), rate)})
 
 
-def unconfirmed(settings: Settings, name: str) -> str:
+def unconfirmed(broker: Broker, name: str) -> str:
     """What to do after a replay into the live tables that had a killed process; empty where nothing is to be done.
 
     The tail pass looks after rows that a killed process wrote and did not confirm. A replay that ends before has none.
     """
-    with ReplayTopic(settings) as topic:
+    with ReplayTopic(broker) as topic:
         replay = topic.get(name)
     killed = replay.killed()
     if not killed or replay.plan.into is not None or (replay.result is not None and replay.result.state == "done"):
@@ -88,13 +86,13 @@ def unconfirmed(settings: Settings, name: str) -> str:
     )
 
 
-def delete(settings: Settings, name: str) -> None:
+def delete(broker: Broker, name: str) -> None:
     """Forget a replay and its group's offsets; rows that it wrote stay.
 
     Raises:
         UsageError: processes work on it.
     """
-    with ReplayTopic(settings) as topic:
+    with ReplayTopic(broker) as topic:
         replay = topic.get(name)
         if alive := replay.alive():
             raise UsageError(
@@ -102,5 +100,4 @@ def delete(settings: Settings, name: str) -> None:
                 f"`scorestream replay cancel {name}` first"
             )
         topic.forget(name)
-    with closing(Broker(settings.kafka, settings.topics)) as lag:
-        lag.delete_group(group_of(settings, name))
+    broker.delete_group(group_of(broker.topics, name))

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from stream.clickhouse.shards import connect
-from stream.config import Settings
+from stream.clickhouse.shards import Shards
 from stream.errors import ScorestreamError
 from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
 
 _LOOK_S = 0.5
 _PARTS_S = 5.0
+_MOST_PARTS = (
+    "SELECT max(n) FROM (SELECT count() AS n FROM system.parts "
+    "WHERE active AND database = %(database)s GROUP BY table, partition_id)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Looked:
 
 
 class Watch:
-    """Looks at the live group and at ClickHouse, at most twice a second; `close` it.
+    """Looks at the live group and at ClickHouse, at most twice a second.
 
     The lag is how long ago the end of some partition passed what live has committed: one request for the ends and one
     for the committed offsets, no message is read. Live commits four times a second, so that much is none.
@@ -37,13 +40,11 @@ class Watch:
 
     _COMMITS_S = 0.25
 
-    def __init__(self, settings: Settings, *, database: str | None = None) -> None:
-        self._settings = settings
-        self._database = database or settings.clickhouse.database
-        self._lag = Broker(settings.kafka, settings.topics)
+    def __init__(self, broker: Broker, shards: Shards) -> None:
+        self._broker = broker
+        self._shards = shards
         self._tps: list[TP] = []
         self._ends: deque[tuple[float, Mapping[TP, int]]] = deque()
-        self._clients: dict[int, Any] = {}
         self._looked_at = self._parts_at = self._members_at = float("-inf")
         self._live_runs = False
         self._live_lag_s = 0.0
@@ -74,22 +75,17 @@ class Watch:
             self._errors.popleft()
         return Looked(self._live_lag_s, self._parts, errors - self._errors[0][1], live=self._live_runs)
 
-    def close(self) -> None:
-        self._lag.close()
-        for client in self._clients.values():
-            client.close()
-
     def _look_at_live(self, now: float) -> float:
         if now - self._members_at >= _PARTS_S:
             self._members_at = now
-            self._live_runs = bool(self._lag.group(self._settings.kafka.group).members)
+            self._live_runs = bool(self._broker.group(self._broker.live_group).members)
         if not self._live_runs:  # it is behind for another reason than this replay
             self._ends.clear()
             return 0.0
         if not self._tps:
-            self._tps = self._lag.source_partitions()
-        ends = self._lag.ends(self._tps)
-        committed = self._lag.committed(self._settings.kafka.group, self._tps)
+            self._tps = self._broker.source_partitions()
+        ends = self._broker.ends(self._tps)
+        committed = self._broker.committed(self._broker.live_group, self._tps)
         self._ends.append((now, ends))
         while now - self._ends[0][0] > 120:
             self._ends.popleft()
@@ -97,23 +93,10 @@ class Watch:
 
     def _look_at_parts(self) -> int:
         found = 0
-        for shard in range(len(self._settings.clickhouse.shards)):
-            try:
-                if shard not in self._clients:
-                    self._clients[shard] = connect(self._settings.clickhouse, shard, database="")
-                rows = (
-                    self._clients[shard]
-                    .query(
-                        "SELECT max(n) FROM (SELECT count() AS n FROM system.parts "
-                        "WHERE active AND database = %(database)s GROUP BY table, partition_id)",
-                        parameters={"database": self._database},
-                    )
-                    .result_rows
-                )
-            except Exception:  # the same: its inserts will tell
-                self._clients.pop(shard, None)
-                continue
-            found = max(found, int(rows[0][0] or 0))
+        for shard in range(self._shards.count):
+            with suppress(ScorestreamError):  # its inserts will tell
+                rows = self._shards.ask(shard, _MOST_PARTS, {"database": self._shards.database})
+                found = max(found, int(rows[0][0] or 0))
         return found
 
 

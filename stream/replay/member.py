@@ -1,6 +1,6 @@
 """One process of a replay: claims lanes, reads them, has batches processed, commits, and starts the next pass.
 
-    Lanes (Postgres locks) -> LogReader -> batches for each table -> Work (threads) -> Offsets -> commit
+    Claims (Postgres locks) -> LogReader -> batches for each table -> Work (threads) -> Offsets -> commit
                                                                                 \\-> heartbeat to the replays' topic
 
 Reading, decoding, look-ups and writing overlap: librdkafka reads ahead, and `threads` batches are under way at a time.
@@ -16,90 +16,88 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from functools import partial
-from typing import TypeVar
 
 from stream import metrics
-from stream.config import Settings
-from stream.errors import PostgresUnavailable, Retry, ScorestreamError
-from stream.kafka.broker import Broker
+from stream.errors import Retry, ScorestreamError
 from stream.kafka.log_reader import LogReader, Stretch
 from stream.kafka.offsets import TP, Offsets
 from stream.pipeline.dead_letter import DeadLetterGuard
-from stream.postgres.connection import Postgres
 from stream.replay.batches import Batches
-from stream.replay.lanes import ADVANCE, Lanes
+from stream.replay.claims import WAIT_S, Claims
+from stream.replay.lanes import Lanes
 from stream.replay.live_watch import Watch
-from stream.replay.plan import Pass, Result, Span
-from stream.replay.state import Replay, ReplayTopic, check_kept
-from stream.replay.tally import Tally, now_ms
+from stream.replay.plan import Pass, Result
+from stream.replay.state import Replay, ReplayTopic
+from stream.replay.tally import Tally, Worked, now_ms
 from stream.replay.throttle import Limits, Throttle
-from stream.replay.work import Work, Worked
+from stream.replay.work import OpenClients, Work
 from stream.retry import Retrier
+from stream.sections import ReplaySettings, RetrySettings
+from stream.stores import Stores
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 HEARTBEAT_S = 1.0
 COMMIT_S = 0.5
-READ_AHEAD_LANES = 2  # lanes that are read at a time
 _POLL_S = 0.05
-_WAIT_S = 0.3  # between two tries to get a lane, when others have them all
 
 
 class Member:
     """One process's part in a replay.
 
     Args:
+        stores: opened and closed by the caller; shards with the live database.
+        clients: opens the clients of one thread.
+        guard: makes the guard of the dead letters of one thread.
         stopping: set to end after the batches under way.
         parent: pid of the process that started this one: when it is gone, this one ends.
     """
 
-    def __init__(self, settings: Settings, name: str, *, stopping: threading.Event, parent: int | None = None) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        stores: Stores,
+        clients: OpenClients,
+        name: str,
+        *,
+        own: ReplaySettings,
+        retry: RetrySettings,
+        guard: Callable[[], DeadLetterGuard],
+        stopping: threading.Event,
+        parent: int | None = None,
+    ) -> None:
+        self._broker = stores.broker
         self._name = name
+        self._own = own
         self._stopping = stopping
         self._parent = parent
         self._stack = contextlib.ExitStack()
-        self._topic = self._stack.enter_context(ReplayTopic(settings))
+        self._topic = self._stack.enter_context(ReplayTopic(stores.broker))
         self._replay: Replay = self._topic.get(name)
         plan = self._plan = self._replay.plan
         self._passing = len(self._replay.passes)
         self._pass: Pass = [plan.main, *self._replay.passes][-1]
-        self._reader = self._stack.enter_context(LogReader(Broker(settings.kafka, settings.topics), group=plan.group))
-        self._lanes = self._stack.enter_context(
-            Lanes(Postgres(settings.postgres), f"{settings.kafka.topic_prefix}/{name}")
-        )
-        self._lag = Broker(settings.kafka, settings.topics)
-        self._stack.callback(self._lag.close)
-        self._watch = Watch(settings, database=plan.into)
-        self._stack.callback(self._watch.close)
-        own = settings.replay
-        self._limits = Limits(own.live_lag_s, own.max_parts, own.errors_per_minute, own.least_per_s)
-        self._throttle = Throttle(self._limits, ceiling_per_s=plan.rate)
+        self._reader = self._stack.enter_context(LogReader(stores.broker, group=plan.group))
+        lanes = self._stack.enter_context(Lanes(stores.postgres, f"{stores.broker.topics.prefix}/{name}"))
+        self._watch = Watch(stores.broker, stores.shards.of(plan.into) if plan.into is not None else stores.shards)
+        limits = Limits(own.live_lag_s, own.max_parts, own.errors_per_minute, own.least_per_s)
+        self._throttle = Throttle(limits, ceiling_per_s=plan.rate)
         self._giving_up = threading.Event()  # ends retries of batches under way when this process fails
         self._retry = Retrier(
-            settings.retry,
+            retry,
             stopping=self._giving_up,
             on_retry=lambda error: metrics.RETRIES.labels("replay", error).inc(),
         )
-        batch = settings.batch
+        self._claims = Claims(plan, lanes, self._reader, self._retry)
         self._work = Work(
-            settings,
-            plan,
-            stopping=self._giving_up,
-            still_mine=self._still_mine,
-            guard=lambda: DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window),
+            lambda: clients(self._giving_up, plan.into), plan, still_mine=self._claims.still_mine, guard=guard
         )
         self._stack.callback(self._work.close)
         self._threads = ThreadPoolExecutor(own.threads, thread_name_prefix="replay")
         self._offsets = Offsets()
-        self._ends: dict[int, dict[TP, int]] = {}  # lane -> its partitions and their ends
-        self._done: set[int] = set()  # lanes of this pass that are known to be done
         self._batches = Batches()
         self._under_way: dict[Future[Worked], list[Stretch]] = {}
         self._stored: dict[TP, int] = {}
-        self._committed_at = self._beat_at = self._claimed_at = float("-inf")
+        self._committed_at = self._beat_at = float("-inf")
         self._tally = Tally()
 
     def run(self) -> str:
@@ -133,7 +131,7 @@ class Member:
 
     def _step(self) -> None:
         self._look_around()
-        self._claim()
+        self._claims.claim(self._pass)
         room = self._throttle.room(10_000)
         if room == 0 or (self._busy and self._batches.any_full(self._batch_messages)):
             self._collect(timeout_s=_POLL_S)
@@ -149,7 +147,7 @@ class Member:
             idle = True
         self._submit(everything=idle)
         self._collect(timeout_s=_POLL_S if idle else 0.0)
-        if idle and not self._under_way and not self._ends:
+        if idle and not self._under_way and not self._claims.lanes:
             self._next()
 
     def _gather(self, stretches: Sequence[Stretch]) -> None:
@@ -161,11 +159,11 @@ class Member:
 
     @property
     def _busy(self) -> bool:
-        return len(self._under_way) >= (1 if self._watch.live_runs else self._settings.replay.threads)
+        return len(self._under_way) >= (1 if self._watch.live_runs else self._own.threads)
 
     @property
     def _batch_messages(self) -> int:
-        return self._throttle.batch(self._settings.replay.batch_messages)
+        return self._throttle.batch(self._own.batch_messages)
 
     def _submit(self, *, everything: bool) -> None:
         if self._busy:
@@ -186,78 +184,37 @@ class Member:
                 for stretch in stretches:
                     assert stretch.last_offset is not None
                     self._offsets.done(stretch.tp, stretch.last_offset)
-        ended = [
-            lane
-            for lane, ends in self._ends.items()
-            if all((self._offsets.safe(tp) or 0) >= end for tp, end in ends.items())
-        ]
+        ended = self._claims.ended(self._offsets)
         if ended or time.monotonic() - self._committed_at >= COMMIT_S:
             self._commit()
         for lane in ended:
-            self._offsets.forget(self._ends.pop(lane))
-            self._done.add(lane)
-            self._release(lane)
+            self._offsets.forget(self._claims.finish(lane))
 
     def _commit(self) -> None:
         self._committed_at = time.monotonic()
         safe = {tp: offset for tp in self._offsets if (offset := self._offsets.safe(tp)) is not None}
         moved = {tp: offset for tp, offset in safe.items() if self._stored.get(tp) != offset}
         if moved:
-            self._again(lambda: self._reader.commit(moved))
+            self._retry(lambda: self._reader.commit(moved))
             self._stored |= moved
-
-    def _claim(self) -> None:
-        """Get another lane when few are left to read."""
-        lanes = {tp.partition for tp in self._reader.reading}
-        if len(lanes) >= READ_AHEAD_LANES or time.monotonic() - self._claimed_at < _WAIT_S:
-            return
-        for lane, spans in sorted(self._pass.lanes().items(), key=lambda item: -sum(s.messages for s in item[1])):
-            if lane in self._done or lane in self._ends or not self._again(partial(self._lanes.claim, lane)):
-                continue
-            if self._begin(lane, spans):
-                return
-            self._done.add(lane)
-            self._release(lane)
-        self._claimed_at = time.monotonic()  # none is free
-
-    def _begin(self, lane: int, spans: Sequence[Span]) -> bool:
-        """Read what is left of a lane; False when nothing is."""
-        committed = self._committed(spans)
-        left = Pass(self._pass.kind, tuple(spans)).undone(committed).get(lane)
-        if not left:
-            return False
-        self._ends[lane] = {span.tp: span.end for span in left}
-        self._reader.add({span.tp: (span.start, span.end) for span in left})
-        return True
-
-    def _committed(self, spans: Sequence[Span]) -> dict[TP, int]:
-        """How far the group has come; never without an offset that the group once had."""
-        tps = [span.tp for span in spans]
-        committed = self._again(lambda: self._reader.committed(tps))
-        check_kept(self._plan, tps, committed)
-        return committed
 
     def _next(self) -> None:
         """No lane is to be had: wait for the others, or start the next pass when all are done."""
-        spans = self._pass.spans
-        committed = self._committed(spans)
-        left = self._pass.undone(committed)
-        if left:
-            self._done -= left.keys()  # someone else's, who may have died
-            self._stopping.wait(_WAIT_S)
-            self._claimed_at = float("-inf")
+        if self._claims.left(self._pass):
+            self._stopping.wait(WAIT_S)
+            self._claims.at_once()
             return
-        if not self._again(lambda: self._lanes.claim(ADVANCE)):
-            self._stopping.wait(_WAIT_S)
-        else:
-            self._again(self._refresh)
-            if self._replay.result is None and self._passing == len(self._replay.passes):
-                self._again(self._advance)
-            self._release(ADVANCE)
-        self._again(self._refresh)
+        if not self._claims.alone(self._start_next_pass):
+            self._stopping.wait(WAIT_S)
+        self._retry(self._refresh)
+
+    def _start_next_pass(self) -> None:
+        self._retry(self._refresh)
+        if self._replay.result is None and self._passing == len(self._replay.passes):
+            self._retry(self._advance)
 
     def _advance(self) -> None:
-        ends = self._lag.ends(self._lag.source_partitions())
+        ends = self._broker.ends(self._broker.source_partitions())
         following = self._plan.next_pass([self._plan.main, *self._replay.passes], ends)
         if following is None:
             self._topic.put({f"{self._name}/result": Result("done", now_ms())})
@@ -270,8 +227,7 @@ class Member:
         if len(self._replay.passes) > self._passing:
             self._passing = len(self._replay.passes)
             self._pass = self._replay.passes[-1]
-            self._done.clear()
-            self._claimed_at = float("-inf")
+            self._claims.begin_pass()
 
     def _look_around(self) -> None:
         """How live is; and every second what the operator wants, whether our locks are still there, and how we are."""
@@ -284,26 +240,12 @@ class Member:
         self._beat_at = time.monotonic()
         try:
             self._refresh()
-            self._drop(self._lanes.check())
+            lost = self._claims.lost()  # batches of them that are under way are finished, and not committed
+            self._offsets.forget(lost)
+            self._batches.drop(lost)
             self._say()
         except Retry as error:
             log.warning("retry cause=%r", str(error))
-
-    def _release(self, lane: int) -> None:
-        with contextlib.suppress(PostgresUnavailable):  # then the connection is gone, and the lock with it
-            self._lanes.release(lane)
-
-    def _drop(self, lost: set[int]) -> None:
-        """Lanes that another process may have by now: what is under way of them is finished, and not committed."""
-        for lane in lost - {ADVANCE}:
-            log.warning("lost a lane lane=%d", lane)
-            tps = self._ends.pop(lane, {})
-            self._reader.drop(tps)
-            self._offsets.forget(tps)
-            self._batches.drop(tps)
-
-    def _still_mine(self, stretches: Sequence[Stretch]) -> bool:
-        return {stretch.partition for stretch in stretches} <= self._lanes.held
 
     def _count(self, topic: str, worked: Worked) -> None:
         self._tally.add(worked)
@@ -312,7 +254,7 @@ class Member:
     def _say(self, *, ended: bool = False) -> None:
         beat = self._tally.said(ended=ended)
         beat.passing = self._passing
-        beat.lanes = [] if ended else sorted(self._ends)
+        beat.lanes = [] if ended else self._claims.lanes
         beat.total = self._pass.messages
         beat.allowed_per_s = self._throttle.allowed_per_s
         beat.throttled_by = "" if ended else self._throttle.why
@@ -323,10 +265,6 @@ class Member:
         while self._under_way:
             self._collect(timeout_s=1.0)
         self._commit()
-
-    def _again(self, step: Callable[[], T]) -> T:
-        """Until it succeeds, as all steps of the pipeline are."""
-        return self._retry(step)
 
 
 def _retries() -> int:

@@ -13,6 +13,7 @@ from stream.clickhouse.shards import leave_pandas_out
 from stream.config import Settings
 from stream.errors import Retry, ScorestreamError
 from stream.kafka.broker import Broker
+from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.replay.display import Display
 from stream.replay.member import Member
 from stream.replay.state import ReplayTopic, check_open
@@ -20,6 +21,7 @@ from stream.replay.status import present_pass, summary
 from stream.supervise import Children, describe, own_command, stop_signals
 from stream.web.health import Check, Health
 from stream.web.server import serve
+from stream.wiring import broker, clients_of_replay, open_stores
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +38,21 @@ def run_member(settings: Settings, name: str) -> int:
         os.setpriority(os.PRIO_PROCESS, 0, max(settings.replay.nice, os.getpriority(os.PRIO_PROCESS, 0)))
     leave_pandas_out()
     interpreter.prepare()  # before the clients' threads take arenas of their own
-    member = Member(settings, name, stopping=stopping, parent=os.getppid())
+    batch = settings.batch
     web = settings.web.model_copy(update={"port": settings.replay.port})
     health = Health(live=(Check("process", ok=True, reason="answers"),))
     # Several processes of one host: the first has the port.
-    with serve(web, health=lambda: health, role="replay", any_port=True):
-        state = member.run()
+    with open_stores(settings) as stores, serve(web, health=lambda: health, role="replay", any_port=True):
+        state = Member(
+            stores,
+            clients_of_replay(settings),
+            name,
+            own=settings.replay,
+            retry=settings.retry,
+            guard=lambda: DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window),
+            stopping=stopping,
+            parent=os.getppid(),
+        ).run()
     log.info("member ended", extra={"replay": name, "state": state})
     return 0
 
@@ -54,8 +65,8 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
     """
     stopping = threading.Event()  # set at SIGTERM and SIGINT: the processes finish their batches and commit
     with (
-        ReplayTopic(settings) as topic,
-        contextlib.closing(Broker(settings.kafka, settings.topics)) as lag,
+        broker(settings) as kafka,
+        ReplayTopic(kafka) as topic,
         stop_signals(lambda _: stopping.set()),
     ):
         check_open(topic.get(name))
@@ -70,7 +81,7 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
                         family.stop()
                     family.look(stopping=stopping.is_set())
                     if show:
-                        _show(topic, lag, name, display)
+                        _show(topic, kafka, name, display)
         finally:
             family.stop()
             family.wait()
@@ -88,11 +99,11 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
         return replay.state
 
 
-def _show(topic: ReplayTopic, lag: Broker, name: str, display: Display) -> None:
+def _show(topic: ReplayTopic, broker: Broker, name: str, display: Display) -> None:
     try:
         replay = topic.get(name)
         tps = [span.tp for span in present_pass(replay).spans]
-        display.show(summary(replay, lag.committed(replay.plan.group, tps)))
+        display.show(summary(replay, broker.committed(replay.plan.group, tps)))
     except Retry as error:
         log.warning("retry cause=%r", str(error))
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.log_reader import LogReader
@@ -18,6 +17,7 @@ from stream.kafka.marks import after_rewind
 from stream.kafka.offsets import TP
 from stream.replay.start_points import StartPoint, bounds, check_offsets, resolve
 from stream.tables import SOURCES
+from stream.topic_names import TopicNames
 
 _WAIT_S = 5.0  # a worker that has just ended is still in the group for a moment
 
@@ -37,15 +37,15 @@ class Move:
         return (self.end if self.before is None else self.before) - self.after
 
 
-def plan(settings: Settings, lag: Broker, point: StartPoint, *, tables: Sequence[str] = SOURCES) -> list[Move]:
+def plan(broker: Broker, point: StartPoint, *, tables: Sequence[str] = SOURCES) -> list[Move]:
     """What would move, in the order of topic and partition.
 
     Raises:
         UsageError: the log no longer has what stood there.
     """
-    known = bounds(settings, lag, tables, group=settings.kafka.group)
-    check_offsets(settings, point, known)
-    chosen = resolve(settings, lag, point, known)
+    known = bounds(broker, tables, group=broker.live_group)
+    check_offsets(broker.topics, point, known)
+    chosen = resolve(broker, point, known)
     return [
         Move(tp, known.committed.get(tp), after, known.ends[tp])
         for tp, after in sorted(chosen.items())
@@ -53,25 +53,25 @@ def plan(settings: Settings, lag: Broker, point: StartPoint, *, tables: Sequence
     ]
 
 
-def execute(settings: Settings, lag: Broker, moves: Sequence[Move], *, wait_s: float = _WAIT_S) -> None:
+def execute(broker: Broker, moves: Sequence[Move], *, wait_s: float = _WAIT_S) -> None:
     """Commit the new offsets.
 
     Raises:
         UsageError: the group has members.
     """
-    check_idle(settings, lag, wait_s=wait_s)
-    with LogReader(Broker(settings.kafka, settings.topics), group=settings.kafka.group) as reader:
+    check_idle(broker, wait_s=wait_s)
+    with LogReader(broker, group=broker.live_group) as reader:
         marks = reader.marks([move.tp for move in moves if move.before is not None])
         # What a worker that died may have begun lies behind the old offset: the mark keeps it in doubt.
         kept = {tp: after_rewind(offset, metadata) for tp, (offset, metadata) in marks.items()}
         reader.commit({move.tp: move.after for move in moves}, metadata=kept)
 
 
-def check_idle(settings: Settings, lag: Broker, *, wait_s: float = 0.0) -> None:
+def check_idle(broker: Broker, *, wait_s: float = 0.0) -> None:
     """Raises UsageError while the live group has members, after waiting for them to leave."""
     deadline = time.monotonic() + wait_s
     while True:
-        group = lag.group(settings.kafka.group)
+        group = broker.group(broker.live_group)
         if not group.members:
             return
         if time.monotonic() >= deadline:
@@ -79,14 +79,14 @@ def check_idle(settings: Settings, lag: Broker, *, wait_s: float = 0.0) -> None:
         time.sleep(0.5)
     hosts = ", ".join(sorted({f"{member.client_id} on {member.host}" for member in group.members}))
     raise UsageError(
-        f"group {settings.kafka.group} has {len(group.members)} active members ({hosts}): stop the workers, then run "
-        f"this again (a worker that was killed stays a member for {settings.kafka.session_timeout_s:g} s)"
+        f"group {broker.live_group} has {len(group.members)} active members ({hosts}): stop the workers, then run "
+        f"this again (a worker that was killed stays a member for {broker.settings.session_timeout_s:g} s)"
     )
 
 
-def undo(settings: Settings, moves: Sequence[Move]) -> str:
+def undo(topics: TopicNames, moves: Sequence[Move]) -> str:
     """The command that moves back what was moved; empty where nothing was committed before."""
-    prefix = f"{settings.kafka.topic_prefix}.{settings.postgres.source_schema}."
+    prefix = topics.of("")
     parts = [
         f"{move.tp.topic.removeprefix(prefix)}:{move.tp.partition}={move.before}"
         for move in moves

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stream.clickhouse.schema.apply import prepare_shadow
-from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.log_reader import LogReader
@@ -23,6 +22,7 @@ from stream.replay.choose import by_filter, chooser
 from stream.replay.plan import Filter, Pass, Plan, Span, default_tables, order_of, table_of
 from stream.replay.start_points import LogBounds, StartPoint, bounds, check_offsets, resolve
 from stream.replay.state import ReplayTopic, group_of
+from stream.stores import Stores
 from stream.tables import SCORECARD, SOURCES, TEMPLATES
 from stream.times import time_text
 
@@ -53,7 +53,7 @@ class Sample:
     bytes_each: dict[str, float]  # by topic
 
 
-def plan(settings: Settings, lag: Broker, request: Request) -> Plan:
+def plan(stores: Stores, request: Request) -> Plan:
     """The plan of a request.
 
     Raises:
@@ -61,16 +61,17 @@ def plan(settings: Settings, lag: Broker, request: Request) -> Plan:
     """
     if not _NAME.fullmatch(request.name):
         raise UsageError(f"{request.name!r} cannot be a replay's name: letters, digits, dots, dashes, at most 100")
-    if request.into == settings.clickhouse.database:
+    if request.into == stores.shards.database:
         raise UsageError(f"--into {request.into} is the live database; without --into a replay writes there")
-    _check_customers(settings, request.filter.customers)
+    _check_customers(stores.postgres, request.filter.customers)
     tables = tuple(sorted(request.tables or default_tables(), key=order_of))
-    known = bounds(settings, lag, SOURCES, group=settings.kafka.group)
-    topics = {settings.topics.of(table) for table in tables}
+    broker = stores.broker
+    known = bounds(broker, SOURCES, group=broker.live_group)
+    topics = {broker.topics.of(table) for table in tables}
     chosen = LogBounds(*({tp: o for tp, o in held.items() if tp.topic in topics} for held in _each(known)))
-    check_offsets(settings, request.start, chosen)
-    starts = resolve(settings, lag, request.start, chosen)
-    ends = _ends(settings, request, chosen)
+    check_offsets(broker.topics, request.start, chosen)
+    starts = resolve(broker, request.start, chosen)
+    ends = _ends(broker, request, chosen)
     if request.until_ms is not None and request.start.at_ms is not None and request.start.at_ms >= request.until_ms:
         raise UsageError(
             f"the start {time_text(request.start.at_ms)} is not before the end {time_text(request.until_ms)}: "
@@ -88,7 +89,7 @@ def plan(settings: Settings, lag: Broker, request: Request) -> Plan:
     )
     return Plan(
         name=request.name,
-        group=group_of(settings, request.name),
+        group=group_of(broker.topics, request.name),
         created_ms=int(time.time() * 1000),
         tables=tables,
         main=Pass("main", spans),
@@ -101,7 +102,7 @@ def plan(settings: Settings, lag: Broker, request: Request) -> Plan:
     )
 
 
-def create(settings: Settings, topic: ReplayTopic, made: Plan) -> None:
+def create(stores: Stores, topic: ReplayTopic, made: Plan) -> None:
     """Keep the plan: from now on the replay exists, and any process may work on it.
 
     Raises:
@@ -109,10 +110,10 @@ def create(settings: Settings, topic: ReplayTopic, made: Plan) -> None:
     """
     check_name(topic, made.name)
     if made.into is not None:
-        prepare_shadow(settings, made.into)
+        prepare_shadow(stores.shards.settings, made.into)
     begun = {span.tp: span.end for span in made.ends}  # of what the main pass does not read
     begun |= {span.tp: span.start for span in made.main.spans}
-    with LogReader(Broker(settings.kafka, settings.topics), group=made.group) as reader:
+    with LogReader(stores.broker, group=made.group) as reader:
         reader.commit(begun)
     topic.put({f"{made.name}/plan": made})
 
@@ -128,15 +129,15 @@ def check_name(topic: ReplayTopic, name: str) -> None:
         )
 
 
-def sample(settings: Settings, made: Plan) -> Sample:
+def sample(stores: Stores, made: Plan) -> Sample:
     """Look at some messages of the main pass, from the middle of each partition: how large, how many match."""
-    source = PostgresSource(Postgres(settings.postgres))
+    source = PostgresSource(stores.postgres)
     choose = chooser(made.filter, source)
     spans = [span for span in made.main.spans if span.messages]
     each = max(20, _SAMPLE // max(1, len(spans)))
     seen = matched = 0
     sizes: dict[str, list[int]] = {}
-    with LogReader(Broker(settings.kafka, settings.topics), group=f"{made.group}-sample") as reader:
+    with LogReader(stores.broker, group=f"{made.group}-sample") as reader:
         reader.add({s.tp: (at := s.start + max(0, s.messages - each) // 2, min(s.end, at + each)) for s in spans})
         deadline = time.monotonic() + 10
         while reader.reading and time.monotonic() < deadline:
@@ -147,23 +148,21 @@ def sample(settings: Settings, made: Plan) -> Sample:
                     matched += len(stretch)
                 else:
                     matched += len(by_filter(table_of(stretch.topic), stretch.values, made.filter, choose))
-    source.close()
     return Sample(seen, matched, {topic: sum(found) / len(found) for topic, found in sizes.items() if found})
 
 
-def _ends(settings: Settings, request: Request, known: LogBounds) -> dict[TP, int]:
+def _ends(broker: Broker, request: Request, known: LogBounds) -> dict[TP, int]:
     if request.until_ms is None:
         return dict(known.ends)
-    found = Broker(settings.kafka, settings.topics).offsets_at(list(known.ends), request.until_ms)
+    found = broker.offsets_at(list(known.ends), request.until_ms)
     return {tp: min(end, found.get(tp, end)) for tp, end in known.ends.items()}
 
 
-def _check_customers(settings: Settings, customers: Sequence[str]) -> None:
+def _check_customers(postgres: Postgres, customers: Sequence[str]) -> None:
     """Customers without a template or a scorecard are misspelt."""
     if not customers:
         return
-    postgres = Postgres(settings.postgres)
-    with postgres, postgres.asking() as connection:
+    with postgres.asking() as connection:
         rows = connection.execute(f"SELECT DISTINCT customer_id::text FROM {postgres.table(TEMPLATES)}".encode())
         there = {row[0] for row in rows}
         for customer in customers:

@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
 from stream.tables import SOURCES
 from stream.times import time_text
+from stream.topic_names import TopicNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +52,21 @@ class LogBounds:
     committed: Mapping[TP, int]
 
 
-def bounds(settings: Settings, lag: Broker, tables: Sequence[str], *, group: str) -> LogBounds:
+def bounds(broker: Broker, tables: Sequence[str], *, group: str) -> LogBounds:
     """Bounds of the topics of these tables.
 
     Raises:
         UsageError: a topic is not there.
     """
-    topics = [settings.topics.of(table) for table in tables]
-    tps = lag.partitions(topics)
+    topics = [broker.topics.of(table) for table in tables]
+    tps = broker.partitions(topics)
     if missing := sorted(set(topics) - {tp.topic for tp in tps}):
         raise UsageError(f"there is no topic {', '.join(missing)}; run `scorestream topics apply`")
-    ends = lag.ends(tps)
-    return LogBounds(lag.starts(tps), ends, lag.committed(group, tps))
+    ends = broker.ends(tps)
+    return LogBounds(broker.starts(tps), ends, broker.committed(group, tps))
 
 
-def resolve(settings: Settings, lag: Broker, point: StartPoint, known: LogBounds) -> dict[TP, int]:
+def resolve(broker: Broker, point: StartPoint, known: LogBounds) -> dict[TP, int]:
     """The offset of each partition that a start point names.
 
     Raises:
@@ -77,14 +77,14 @@ def resolve(settings: Settings, lag: Broker, point: StartPoint, known: LogBounds
     if point.latest:
         return dict(known.ends)
     if point.at_ms is not None:
-        return _at(settings, lag, point.at_ms, known)
+        return _at(broker, point.at_ms, known)
     found: dict[TP, int] = {}
     for tp, end in known.ends.items():
         if point.shift_by is not None:
             base = known.committed.get(tp)
             found[tp] = known.starts[tp] if base is None else min(end, max(0, base + point.shift_by))
         else:
-            found[tp] = min(end, _chosen(settings, point, tp, default=known.committed.get(tp, end)))
+            found[tp] = min(end, _chosen(broker.topics, point, tp, default=known.committed.get(tp, end)))
     gone = [tp for tp, offset in sorted(found.items()) if offset < known.starts[tp]]
     if gone:
         tp = gone[0]
@@ -95,17 +95,17 @@ def resolve(settings: Settings, lag: Broker, point: StartPoint, known: LogBounds
     return found
 
 
-def check_offsets(settings: Settings, point: StartPoint, known: LogBounds) -> None:
+def check_offsets(topics: TopicNames, point: StartPoint, known: LogBounds) -> None:
     """Raises UsageError when an explicit offset names a partition that there is not, or lies beyond the log's end."""
     for table, partition, offset in point.offsets:
-        if table and TP(settings.topics.of(table), partition or 0) not in known.ends:
-            there = sum(tp.topic == settings.topics.of(table) for tp in known.ends)
+        if table and TP(topics.of(table), partition or 0) not in known.ends:
+            there = sum(tp.topic == topics.of(table) for tp in known.ends)
             has = f"{table} has 0 to {there - 1}" if there else f"--table leaves {table} out"
             raise UsageError(f"--to-offset {table}:{partition}: there is no such partition; {has}")
         beyond = [
             tp
             for tp, end in sorted(known.ends.items())
-            if offset > end and (not table or tp == TP(settings.topics.of(table), partition or 0))
+            if offset > end and (not table or tp == TP(topics.of(table), partition or 0))
         ]
         if beyond and (table or len(beyond) == len(known.ends)):
             raise UsageError(
@@ -135,9 +135,9 @@ _WAY_OUT = (
 )
 
 
-def _at(settings: Settings, lag: Broker, at_ms: int, known: LogBounds) -> dict[TP, int]:
+def _at(broker: Broker, at_ms: int, known: LogBounds) -> dict[TP, int]:
     cut = {tp: (start, known.ends[tp]) for tp, start in known.starts.items() if start > 0}
-    first = lag.next_messages(cut) if cut else {}
+    first = broker.next_messages(cut) if cut else {}
     gone = [tp for tp, following in sorted(first.items()) if following.at is not None and following.at * 1000 > at_ms]
     if gone:
         tp = gone[0]
@@ -146,14 +146,14 @@ def _at(settings: Settings, lag: Broker, at_ms: int, known: LogBounds) -> dict[T
             f"the log of {tp.topic}-{tp.partition} starts at {begins} (offset {known.starts[tp]:,}): what came between "
             f"{time_text(at_ms)} and then is gone by retention{_others(gone)}. {_WAY_OUT}"
         )
-    found = lag.offsets_at(list(known.ends), at_ms)
+    found = broker.offsets_at(list(known.ends), at_ms)
     return {tp: min(found.get(tp, end), end) for tp, end in known.ends.items()}
 
 
-def _chosen(settings: Settings, point: StartPoint, tp: TP, *, default: int) -> int:
+def _chosen(topics: TopicNames, point: StartPoint, tp: TP, *, default: int) -> int:
     chosen = default
     for table, partition, offset in point.offsets:
-        if not table or TP(settings.topics.of(table), partition or 0) == tp:
+        if not table or TP(topics.of(table), partition or 0) == tp:
             chosen = offset
     return chosen
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import msgspec
 
-from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
 from stream.kafka.state_topic import StateTopic
 from stream.replay.plan import Control, Heartbeat, Pass, Plan, Result
+from stream.topic_names import TopicNames
 
 ENDED = frozenset({"done", "failed", "cancelled"})
 
@@ -91,21 +91,16 @@ def check_kept(plan: Plan, tps: Iterable[TP], committed: Mapping[TP, int]) -> No
         )
 
 
-def topic_of(settings: Settings) -> str:
-    """The topic of all replays."""
-    return f"{settings.kafka.topic_prefix}.replays"
-
-
-def group_of(settings: Settings, name: str) -> str:
+def group_of(topics: TopicNames, name: str) -> str:
     """The consumer group of a replay."""
-    return f"{settings.kafka.topic_prefix}-replay-{name}"
+    return f"{topics.prefix}-replay-{name}"
 
 
 class ReplayTopic(StateTopic):
     """All replays. `with`-able, for one thread. Every method raises KafkaUnavailable when the brokers do not answer."""
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(Broker(settings.kafka, settings.topics), topic_of(settings))
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker, broker.topics.replays)
 
     def refresh(self) -> dict[str, Replay]:
         """All replays by name, as the topic has them now."""

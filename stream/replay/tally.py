@@ -12,12 +12,24 @@ import sys
 import time
 import uuid
 from collections import Counter, deque
+from dataclasses import dataclass, field
 from typing import Final
 
 from stream.replay.plan import Heartbeat
-from stream.replay.work import Worked
 
 WINDOW_S: Final = 5.0  # over which the rate is taken
+
+
+@dataclass(slots=True)
+class Worked:
+    """What became of a batch."""
+
+    messages: int
+    matched: int = 0
+    dead_letters: int = 0
+    rows: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)  # seconds
 
 
 class Tally:

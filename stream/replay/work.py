@@ -9,40 +9,46 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate, chain
+from typing import Protocol
 
 from stream import metrics
-from stream.config import Settings
 from stream.kafka.log_reader import Stretch
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.ledger import Outcome
 from stream.pipeline.pipeline import Pipeline
+from stream.pipeline.placement import Place
+from stream.pipeline.ports import Retrying
 from stream.pipeline.record import record
-from stream.replay.choose import by_filter, by_key, by_place, chooser
+from stream.replay.choose import Source, by_filter, by_key, by_place, chooser
 from stream.replay.plan import PassKind, Plan
+from stream.replay.tally import Worked
 from stream.tables import SCORE
-from stream.wiring import Clients
 
 
-@dataclass(slots=True)
-class Worked:
-    """What became of a batch."""
+class Clients(Protocol):
+    """Stores of one thread, as stream/wiring.py opens them."""
 
-    messages: int
-    matched: int = 0
-    dead_letters: int = 0
-    rows: int = 0
-    outcomes: dict[str, int] = field(default_factory=dict)
-    stages: dict[str, float] = field(default_factory=dict)  # seconds
+    @property
+    def source(self) -> Source: ...
+    @property
+    def retry(self) -> Retrying: ...
+    def pipeline(
+        self, table: str, *, keep: Callable[[Place], bool] | None, in_order: bool, guard: DeadLetterGuard | None
+    ) -> Pipeline: ...
+    def close(self) -> None: ...
+
+
+# Opens the clients of one thread. The event ends their retries; the database is another than the live one, or None.
+OpenClients = Callable[[threading.Event, str | None], Clients]
 
 
 class Work:
     """Processes batches, from several threads at once; `close` it when none is under way.
 
     Args:
-        database: where the rows go; None = the settings' database.
+        clients: opens the clients of one thread, which `close` closes.
         in_order: as in Pipeline.
         still_mine: asked at the end of each batch (see Pipeline.process).
         guard: makes a guard of the dead letters for each thread; it is asked before a batch's letters are produced.
@@ -50,20 +56,16 @@ class Work:
 
     def __init__(
         self,
-        settings: Settings,
+        clients: Callable[[], Clients],
         plan: Plan,
         *,
-        stopping: threading.Event,
         still_mine: Callable[[Sequence[Stretch]], bool] = lambda _: True,
-        database: str | None = None,
         in_order: bool = False,
         guard: Callable[[], DeadLetterGuard | None] = lambda: None,
     ) -> None:
-        self._settings = settings
+        self._open = clients
         self._plan = plan
-        self._stopping = stopping
         self._still_mine = still_mine
-        self._database = database if database is not None else plan.into
         self._in_order = in_order
         self._guard = guard
         self._own = threading.local()
@@ -128,7 +130,7 @@ class Work:
 
     def _clients(self) -> Clients:
         if not hasattr(self._own, "clients"):
-            self._own.clients = Clients(self._settings, mode="replay", stopping=self._stopping, database=self._database)
+            self._own.clients = self._open()
             self._own.pipelines = {}
             self._own.guard = self._guard()
             with self._lock:

@@ -19,6 +19,7 @@ from stream.pipeline.placement import APPEALS, ORDINARY, State, month_of
 from stream.pipeline.values import uuid_text
 from stream.postgres.connection import LSN_NOW, Postgres
 from stream.postgres.defining_query import source_of
+from stream.stores import Stores
 from stream.tables import SCORE, SCORECARD, TARGETS
 from stream.times import moment
 from stream.verify.caught_up import CaughtUp
@@ -26,7 +27,6 @@ from stream.verify.dead_letter_index import DeadLetterIndex
 from stream.verify.findings import APPEAL_NAMES, Finding, compare, not_shown
 from stream.verify.last_messages import LogEntry, last_messages
 from stream.verify.row_states import Card, InPostgres, in_postgres, shown
-from stream.verify.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +124,7 @@ def explain(
     scorecard_id: str,
     *,
     customers: Iterable[str] = (),
+    kafka: bool = True,
     timeout_s: float = 12,
     log_messages: int = 0,
 ) -> Explanation:
@@ -132,19 +133,19 @@ def explain(
     Args:
         scorecard_id: a canonical UUID.
         customers: under which it may stand, too; a scorecard that is gone in Postgres is looked for under all.
-        stores: without a broker neither lag nor dead letters nor the log are looked at.
+        kafka: False = neither lag nor dead letters nor the log.
         timeout_s: limit of each wait for the pipeline, where something is wrong; the connector's heartbeat moves the
             slot every few seconds, so what is not passed after some of them is behind.
         log_messages: look through so many of the last messages of its partitions; 0 = don't.
     """
     out = Explanation(scorecard_id)
     postgres, shards, broker = stores.postgres, stores.shards, stores.broker
-    letters = DeadLetterIndex(broker, epoch=stores.epochs.first)
+    letters = DeadLetterIndex(broker if kafka else None, epoch=stores.epochs.first)
     with postgres.asking() as connection:
         source = source_of(connection, postgres.schema)
         for look in range(_LOOKS):  # the first without waiting; again when something is wrong, or moved meanwhile
             before = in_postgres(connection, source, [scorecard_id])
-            if look and broker is not None:
+            if look and kafka:
                 at = connection.execute(LSN_NOW).fetchone()
                 out.lag = _lag(broker, postgres, int(at[0]) if at is not None else 0, timeout_s)
             out.stored = _stored(shards, scorecard_id)
@@ -154,7 +155,7 @@ def explain(
             if not out.findings or (look and in_postgres(connection, source, [scorecard_id]) == before):
                 break
         out.dead_letters = _letters(letters, before, out)
-        if broker is not None and log_messages:
+        if kafka and log_messages:
             out.log = last_messages(broker, stores.epochs, scorecard_id, most=log_messages)
     out.verdict, out.sentence = verdict(out)
     return out

@@ -10,9 +10,9 @@ from stream import metrics
 from stream.postgres.defining_query import source_of
 from stream.reindex.now import ReindexNow
 from stream.scope import Scope
+from stream.stores import Stores
 from stream.verify.appeals import Appeals, appeals
 from stream.verify.progress import Stages
-from stream.verify.stores import Stores
 from stream.verify.verified import Verified
 from stream.verify.verifier import Verifier
 
@@ -52,13 +52,14 @@ class Options:
     """How to compare; see commands/verify.py."""
 
     scope: Scope
+    wait: bool = True
     timeout_s: float = 60
     limit: int = 1_000
 
 
 def verify(stores: Stores, options: Options, *, reindex: ReindexNow | None = None, show: bool = True) -> Outcome:
     """One comparison; with `reindex`, comparisons and reindexes until nothing differs or `ROUNDS` are over."""
-    verifier = Verifier(stores, timeout_s=options.timeout_s)
+    verifier = Verifier(stores, wait=options.wait, timeout_s=options.timeout_s)
     if reindex is None:
         first = last = verifier.run(options.scope, limit=options.limit, stages=Stages(show=show))
         repaired = 0

@@ -23,6 +23,7 @@ from stream.pipeline.writes import Key
 from stream.postgres.connection import LSN_NOW, Connection
 from stream.postgres.defining_query import Source, source_of
 from stream.scope import Scope
+from stream.stores import Stores
 from stream.verify import cells
 from stream.verify.caught_up import CaughtUp
 from stream.verify.cells import Suspect
@@ -30,7 +31,6 @@ from stream.verify.dead_letter_index import DeadLetterIndex
 from stream.verify.findings import Finding, compare
 from stream.verify.progress import Stages
 from stream.verify.row_states import InPostgres, in_postgres, shown
-from stream.verify.stores import Stores
 from stream.verify.verified import Verified
 
 CHUNK = 1_000  # scorecards looked at together
@@ -47,20 +47,22 @@ class Verifier:
     """Compares.
 
     Args:
-        stores: without a broker it does not wait for the pipeline, and only looks again at what differs, a few times.
-        timeout_s: limit of the wait for the pipeline.
+        stores: with patient shards.
+        wait: wait for the pipeline; without it nobody asks Kafka, and what differs is only looked at again a few times.
+        timeout_s: limit of that wait.
         caught_up: waits for another than the live pipeline (a shadow's).
     """
 
-    def __init__(self, stores: Stores, *, timeout_s: float = 60, caught_up: CaughtUp | None = None) -> None:
+    def __init__(
+        self, stores: Stores, *, wait: bool = True, timeout_s: float = 60, caught_up: CaughtUp | None = None
+    ) -> None:
         self._postgres = stores.postgres
         self._shards = stores.shards
         self._timeout_s = timeout_s
         self._layout = stores.shards.layout
         self._epoch = stores.epochs.last
-        waits = None if stores.broker is None else CaughtUp(stores.broker, stores.postgres)
-        self._caught_up = caught_up or waits
-        self._letters = DeadLetterIndex(stores.broker, epoch=stores.epochs.first)
+        self._caught_up = caught_up or (CaughtUp(stores.broker, stores.postgres) if wait else None)
+        self._letters = DeadLetterIndex(stores.broker if wait else None, epoch=stores.epochs.first)
 
     def run(
         self, scope: Scope, *, limit: int | None = 1_000, on_chunk: OnChunk | None = None, stages: Stages | None = None

@@ -13,7 +13,6 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from stream.kafka.broker import Broker
-from stream.tables import SOURCES
 from testbed import oracle
 from testbed.replays import (
     Running,
@@ -51,11 +50,8 @@ def universe(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[U
 
 def live_offsets(universe: Universe) -> dict[Any, int]:
     settings = settings_of(universe)
-    source = Broker(settings.kafka, settings.topics)
-    try:
-        return source.committed(settings.kafka.group, source.partitions(map(settings.topics.of, SOURCES)))
-    finally:
-        source.close()
+    with Broker(settings.kafka, settings.topics) as broker:
+        return broker.committed(broker.live_group, broker.source_partitions())
 
 
 def balances(found: dict[str, Any]) -> bool:

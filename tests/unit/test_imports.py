@@ -24,7 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "kafka": {"pipeline"},
     "postgres": {"pipeline"},
     "clickhouse": {"pipeline"},
-    "wiring": {"pipeline", "connect", "kafka", "postgres", "clickhouse"},
+    "stores": {"pipeline", "kafka", "postgres", "clickhouse"},
+    "wiring": {"pipeline", "connect", "kafka", "postgres", "clickhouse", "stores"},
     "web": {"pipeline", "connect", "kafka", "postgres", "clickhouse"},
 }
 _BELOW = {*ALLOWED}

@@ -13,7 +13,6 @@ from importlib import resources
 from typing import Any
 
 from stream.clickhouse.shards import connect, shard_error
-from stream.config import Settings
 from stream.errors import UsageError
 from stream.sections import ClickHouseSettings
 from stream.tables import SCORE, TARGETS, Table
@@ -191,13 +190,13 @@ def _column_faults(shard: int, name: str, wanted: dict[str, str], held: dict[str
         yield Difference(shard, f"{name}.{column}", f"extra ({held[column]})")
 
 
-def prepare_shadow(settings: Settings, database: str) -> None:
+def prepare_shadow(settings: ClickHouseSettings, database: str) -> None:
     """Create the shadow's tables on every shard.
 
     Raises:
         UsageError: the shadow already has rows.
     """
-    for _ in apply(settings.clickhouse, database=database):
+    for _ in apply(settings, database=database):
         pass
     if rows := rows_in(settings, database):
         raise UsageError(
@@ -205,18 +204,18 @@ def prepare_shadow(settings: Settings, database: str) -> None:
         )
 
 
-def rows_in(settings: Settings, database: str) -> int:
+def rows_in(settings: ClickHouseSettings, database: str) -> int:
     """Stored rows of the target tables, all versions, on all shards."""
     tables = ", ".join(f"'{table.target}'" for table in TARGETS)
     total = 0
-    for shard in range(len(settings.clickhouse.shards)):
-        client = connect(settings.clickhouse, shard, database="")
+    for shard in range(len(settings.shards)):
+        client = connect(settings, shard, database="")
         try:
             total += client.query(
                 f"SELECT sum(rows) FROM system.parts WHERE active AND database = '{database}' AND table IN ({tables})"
             ).result_rows[0][0]
         except Exception as error:
-            raise shard_error(settings.clickhouse, shard, error) from error
+            raise shard_error(settings, shard, error) from error
         finally:
             client.close()
     return total

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 
-from stream.config import Settings
 from stream.kafka.broker import Broker
 from stream.monitor.readings import Replay
 from stream.replay import state as replay_state
@@ -18,9 +17,8 @@ SHOWN_S = 86_400.0  # how long a replay that ended is shown
 class ReplaySource:
     """For one thread; `close` it."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._lag = Broker(settings.kafka, settings.topics)
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
         self._topic: replay_state.ReplayTopic | None = None
         self._moved: dict[str, tuple[int, float]] = {}
 
@@ -32,9 +30,9 @@ class ReplaySource:
         """
         if self._topic is None:
             # ReplayTopic creates a missing topic, and a reader must not.
-            if not self._lag.partitions([replay_state.topic_of(self._settings)]):
+            if not self._broker.partitions([self._broker.topics.replays]):
                 return []
-            self._topic = replay_state.ReplayTopic(self._settings)
+            self._topic = replay_state.ReplayTopic(self._broker)
         now = time.time()
         found = []
         for replay in self._topic.refresh().values():
@@ -44,7 +42,7 @@ class ReplaySource:
         return sorted(found, key=lambda each: -each.created)
 
     def close(self) -> None:
-        self._lag.close()
+        self._broker.close()
         if self._topic is not None:
             self._topic.close()
 
@@ -55,7 +53,7 @@ class ReplaySource:
         done = total
         if not finished:
             tps = [span.tp for span in passing.spans]
-            done = passing.done(self._lag.committed(replay.plan.group, tps)) if tps else 0
+            done = passing.done(self._broker.committed(replay.plan.group, tps)) if tps else 0
         before = self._moved.get(replay.name)
         if before is None or before[0] != done:
             self._moved[replay.name] = (done, now)

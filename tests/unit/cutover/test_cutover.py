@@ -4,13 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from stream.config import Settings
 from stream.cutover.cutover import Cut, _catch_up, _exchange, check
 from stream.errors import ClickHouseUnavailable, ScorestreamError, UsageError
 from stream.replay.plan import Pass, Plan, Result
 from stream.replay.state import Replay
-
-SETTINGS = Settings()
 
 
 def replay(*, into="green", whole=True, state="done", note=None, back=False):
@@ -23,11 +20,11 @@ def replay(*, into="green", whole=True, state="done", note=None, back=False):
 
 
 def test_a_whole_finished_shadow_can_be_cut_over():
-    assert check(SETTINGS, replay(), back=False) == "green"
-    assert check(SETTINGS, replay(note="back"), back=False) == "green"
-    assert check(SETTINGS, replay(note="begun"), back=False) == "green"  # the one before died
-    assert check(SETTINGS, replay(note="done"), back=True) == "green"
-    assert check(SETTINGS, replay(note="begun", back=True), back=True) == "green"
+    assert check(replay(), back=False) == "green"
+    assert check(replay(note="back"), back=False) == "green"
+    assert check(replay(note="begun"), back=False) == "green"  # the one before died
+    assert check(replay(note="done"), back=True) == "green"
+    assert check(replay(note="begun", back=True), back=True) == "green"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +43,7 @@ def test_a_whole_finished_shadow_can_be_cut_over():
 )
 def test_what_is_refused_says_why(held, back, says):
     with pytest.raises(UsageError, match=says):
-        check(SETTINGS, held, back=back)
+        check(held, back=back)
 
 
 class Lock:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.log_reader import Stretch
 from stream.kafka.offsets import TP
+from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.replay import member as module
 from stream.replay.member import Member
 from stream.replay.plan import Control, Heartbeat, Pass, Plan, Result, Span
 from stream.replay.state import Replay
-from stream.replay.work import Worked
+from stream.replay.tally import Worked
+from stream.sections import ReplaySettings, RetrySettings
+from stream.topic_names import TopicNames
 
 SCORES = [Span("scorestream.app.scores", lane, 0, 5 + lane) for lane in range(3)]
 PLAN = Plan(name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", tuple(SCORES)), ends=tuple(SCORES))
@@ -127,6 +130,8 @@ class FakeLanes:
 
 
 class FakeBroker:
+    topics = TopicNames("s", "app", "s.dead-letters")
+
     def __init__(self, world: World) -> None:
         self._world = world
 
@@ -168,14 +173,23 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(module, "ReplayTopic", lambda *_, **__: FakeTopic(made))
     monkeypatch.setattr(module, "LogReader", lambda *_, **__: FakeReader(made))
     monkeypatch.setattr(module, "Lanes", lambda *_, **__: FakeLanes(made))
-    monkeypatch.setattr(module, "Broker", lambda *_, **__: FakeBroker(made))
     monkeypatch.setattr(module, "Watch", lambda *_, **__: FakeWatch())
     monkeypatch.setattr(module, "Work", lambda *_, **__: FakeWork(made))
     return made
 
 
-def _member(stopping: threading.Event | None = None) -> Member:
-    return Member(Settings(), "r", stopping=stopping or threading.Event())
+def _member(world: World, stopping: threading.Event | None = None) -> Member:
+    stores: Any = SimpleNamespace(broker=FakeBroker(world), postgres=None, shards=None)
+    clients: Any = None
+    return Member(
+        stores,
+        clients,
+        "r",
+        own=ReplaySettings(),
+        retry=RetrySettings(),
+        guard=lambda: DeadLetterGuard(share=0.5, window=1_000),
+        stopping=stopping or threading.Event(),
+    )
 
 
 def _messages(world: World, kind: str) -> int:
@@ -183,7 +197,7 @@ def _messages(world: World, kind: str) -> int:
 
 
 def test_a_process_alone_reads_all_lanes_and_ends_the_replay(world: World) -> None:
-    assert _member().run() == "done"
+    assert _member(world).run() == "done"
     assert _messages(world, "main") == 5 + 6 + 7
     assert world.committed == world.ends
     (beat,) = world.replay.members.values()
@@ -192,21 +206,21 @@ def test_a_process_alone_reads_all_lanes_and_ends_the_replay(world: World) -> No
 
 def test_what_came_meanwhile_is_the_tail(world: World) -> None:
     world.ends[SCORES[0].tp] = 9
-    assert _member().run() == "done"
+    assert _member(world).run() == "done"
     assert _messages(world, "tail") == 4
     assert world.committed == world.ends
 
 
 def test_a_process_goes_on_from_the_committed_offsets(world: World) -> None:
     world.committed |= {SCORES[0].tp: 5, SCORES[1].tp: 4}
-    _member().run()
+    _member(world).run()
     assert _messages(world, "main") == 2 + 7
 
 
 def test_lanes_of_others_are_left_to_them(world: World) -> None:
     world.taken = {0, 1}
     stopping = threading.Event()
-    member = _member(stopping)
+    member = _member(world, stopping)
     timer = threading.Timer(0.3, stopping.set)
     timer.start()
     member.run()
@@ -216,14 +230,14 @@ def test_lanes_of_others_are_left_to_them(world: World) -> None:
 
 def test_a_cancelled_replay_is_left_alone(world: World) -> None:
     world.replay.control = Control("cancelled")
-    assert _member().run() == "cancelled"
+    assert _member(world).run() == "cancelled"
     assert not world.worked
 
 
 def test_offsets_that_expired_end_the_process(world: World) -> None:
     del world.committed[SCORES[1].tp]
     with pytest.raises(UsageError, match="no longer has the offsets"):
-        _member().run()
+        _member(world).run()
     (beat,) = world.replay.members.values()
     assert beat.ended
     assert "no longer has the offsets" in beat.error
@@ -232,5 +246,5 @@ def test_offsets_that_expired_end_the_process(world: World) -> None:
 def test_a_batch_that_fails_is_not_committed(world: World) -> None:
     world.fault = UsageError("no")
     with pytest.raises(UsageError, match="no"):
-        _member().run()
+        _member(world).run()
     assert all(offset == 0 for offset in world.committed.values())

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.offsets import TP
 from stream.replay.rewind import Move, check_idle, undo
+from stream.sections import KafkaSettings
 from stream.times import parse_duration, parse_moment
+from stream.topic_names import TopicNames
 
 A, B = TP("scorestream.app.scores", 0), TP("scorestream.app.scores", 1)
 
@@ -39,13 +40,16 @@ def test_moments_are_not_in_the_future():
 def test_moves_count_and_undo():
     moves = [Move(A, 80, 50, 100), Move(B, None, 10, 50)]
     assert [move.messages for move in moves] == [30, 40]
-    assert undo(Settings(), moves) == "scorestream rewind --to-offset scores:0=80 --execute"
-    assert undo(Settings(), moves[1:]) == ""
+    assert undo(TopicNames("scorestream", "app", "dl"), moves) == "scorestream rewind --to-offset scores:0=80 --execute"
+    assert undo(TopicNames("scorestream", "app", "dl"), moves[1:]) == ""
 
 
 def test_members_are_named_when_it_is_refused():
     member = SimpleNamespace(client_id="faust", host="10.0.0.7")
-    lag = SimpleNamespace(group=lambda name: SimpleNamespace(members=(member, member)))
+    settings = KafkaSettings()
+    broker = SimpleNamespace(
+        live_group="live", settings=settings, group=lambda name: SimpleNamespace(members=(member, member))
+    )
     with pytest.raises(UsageError, match=r"2 active members \(faust on 10\.0\.0\.7\): stop the workers"):
-        check_idle(Settings(), lag)
-    check_idle(Settings(), SimpleNamespace(group=lambda name: SimpleNamespace(members=())))
+        check_idle(broker)
+    check_idle(SimpleNamespace(live_group="live", group=lambda name: SimpleNamespace(members=())))

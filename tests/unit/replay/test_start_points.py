@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.offsets import TP
 from stream.replay.start_points import LogBounds, StartPoint, check_offsets, parse_offsets, resolve
+from stream.topic_names import TopicNames
 
 A, B = TP("scorestream.app.scores", 0), TP("scorestream.app.scores", 1)
 
 
+TOPICS = TopicNames("scorestream", "app", "dl")
+BROKER = SimpleNamespace(topics=TOPICS)
 KNOWN = LogBounds(starts={A: 0, B: 10}, ends={A: 100, B: 50}, committed={A: 80})
 
 
 def at(point):
-    return resolve(Settings(), None, point, KNOWN)
+    return resolve(BROKER, point, KNOWN)
 
 
 def test_each_start_point_gives_an_offset_for_each_partition():
@@ -34,10 +38,10 @@ def test_what_retention_took_is_refused_with_the_way_out():
 
 def test_offsets_beyond_the_log_are_refused():
     with pytest.raises(UsageError, match="no such partition"):
-        check_offsets(Settings(), StartPoint(offsets=(("scores", 7, 1),)), KNOWN)
+        check_offsets(TOPICS, StartPoint(offsets=(("scores", 7, 1),)), KNOWN)
     with pytest.raises(UsageError, match="after the end"):
-        check_offsets(Settings(), StartPoint(offsets=(("scores", 1, 51),)), KNOWN)
-    check_offsets(Settings(), StartPoint(offsets=(("", None, 60),)), KNOWN)
+        check_offsets(TOPICS, StartPoint(offsets=(("scores", 1, 51),)), KNOWN)
+    check_offsets(TOPICS, StartPoint(offsets=(("", None, 60),)), KNOWN)
 
 
 def test_offsets_are_for_all_partitions_or_one():

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from stream.config import Settings
 from stream.kafka.log_reader import Stretch
 from stream.kafka.offsets import TP
 from stream.pipeline.dead_letter import DeadLetterGuard
@@ -39,9 +37,8 @@ class FakeClients:
 
 def test_each_thread_asks_a_guard_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeClients.made = []
-    monkeypatch.setattr(module, "Clients", FakeClients)
     monkeypatch.setattr(module, "record", lambda *_, **__: None)
-    work = Work(Settings(), PLAN, stopping=threading.Event(), guard=lambda: DeadLetterGuard(share=0.1, window=100))
+    work = Work(FakeClients, PLAN, guard=lambda: DeadLetterGuard(share=0.1, window=100))
     stretch = Stretch(TP("p.app.scores", 0), [SimpleNamespace()], start=0, end=1)
     for table in ("scores", "scores", "scorecards"):
         work(table, [stretch], "main")

@@ -1,4 +1,4 @@
-"""The stores that a comparison asks. Commands open and close them."""
+"""The stores of one call or one process, opened together at the edge and handed down."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from stream.postgres.connection import Postgres
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Both sides of a comparison, and the log between them.
+    """All systems that rows pass through. Whoever opens them closes them; nobody below does.
 
     Attributes:
-        shards: patient ones, with the database that is compared.
-        broker: None: nobody asks Kafka, neither for lag nor for dead letters.
+        shards: with the database that is written or compared.
         epochs: by them a change's commit time says the epoch of its version.
     """
 
     postgres: Postgres
     shards: Shards
-    broker: Broker | None
+    broker: Broker
     epochs: Epochs
