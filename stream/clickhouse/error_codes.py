@@ -1,13 +1,15 @@
 """ClickHouse's error codes, each sorted once: does it pass, is the installation at fault, or one row's content?
 
-The numbers are those of ClickHouse's src/Common/ErrorCodes.cpp (26.9). A code outside these tables counts as
-CONFIGURATION. Then the worker stops with the server's own words, because a retry that cannot succeed hides the cause.
+The numbers are those of ClickHouse's src/Common/ErrorCodes.cpp (26.9). A code that has a name there and stands in no
+table here counts as CONFIGURATION. Then the worker stops with the server's own words, because a retry that cannot succeed
+hides the cause. A code without a name there may pass: the writer tries again until its retries give up.
 """
 
 from __future__ import annotations
 
 import enum
 import re
+from typing import Final
 
 
 class Sort(enum.Enum):
@@ -146,7 +148,22 @@ _HINTS: dict[int, str] = {
     497: "grant what connectors/clickhouse/grants.sql lists for this role",
     516: "check SCORESTREAM_CLICKHOUSE_USER and _PASSWORD",
 }
+# Every code that has a name in 26.9. A code without one comes from a newer server or from something before it.
+_NAMED_RANGES: Final = (
+    "0-4 6-13 15-16 19-20 23-28 32-44 46-53 55-60 62-63 68-96 99-102 104 107-117 119-125 127-131 133-135 "
+    "137-139 141-142 145 152-153 156 158-162 164-170 172-174 179-184 186-187 190-196 198-199 201-204 "
+    "206-221 223-244 246 248 251-258 260-266 269-275 277 279-291 293-295 297-309 318-319 321 336 341-342 "
+    "344-347 349 352-355 358-364 366 369-378 380-404 406-408 410-413 415-425 427 429-461 463-469 471-484 "
+    "487 489-493 495-504 507-521 523-525 527-532 535-549 552-611 614-632 634-643 645 647-655 659-665 "
+    "667-679 690-731 733-784 800-801 900-906 999-1020 "
+)
 PASSING: dict[int, str] = {code: name for group in _PASSING.values() for code, name in group.items()}
+NAMED: Final = frozenset(
+    code
+    for each in _NAMED_RANGES.split()
+    for first, _, last in [each.partition("-")]
+    for code in range(int(first), int(last or first) + 1)
+)
 _PARTITIONS_OF_BLOCK = re.compile(r"Too many partitions for single INSERT block")
 _CODE = re.compile(r"\bCode:\s*(\d+)")
 
@@ -163,11 +180,12 @@ def code_of(error: Exception) -> int | None:
 def sort(code: int | None, text: str) -> Sort:
     """What an error means. An error without a code passes: the request or the answer was lost on its way.
 
+    A code that this list does not know passes, too: it is a newer server's, or a proxy's.
     Code 252 is two errors. Too many parts passes when merges catch up; too many months in one block never does.
     """
     if code == 252 and _PARTITIONS_OF_BLOCK.search(text):
         return Sort.CONFIGURATION
-    if code is None or code in PASSING:
+    if code is None or code in PASSING or code not in NAMED:
         return Sort.PASSING
     return Sort.DATA if code in _DATA else Sort.CONFIGURATION
 

@@ -21,6 +21,7 @@ from clickhouse_connect.driver.external import ExternalData
 
 from devstack.clickhouse import bodies
 from devstack.clickhouse.testing import Front
+from stream.clickhouse import error_codes
 
 USERS = "scorestream:s3cret:with"
 DDL = "CREATE TABLE {} (id UInt64, text String, at DateTime64(6, 'UTC')) ENGINE = MergeTree ORDER BY id"
@@ -394,3 +395,12 @@ def test_acknowledged_rows_survive_a_kill(tmp_path: Path) -> None:
     # then
     assert count(front, "scorestream.kept") == 20_000
     assert front.stop() == 0
+
+
+def test_the_engine_names_the_codes_that_are_sorted(front: Front) -> None:
+    # when the engine names each number
+    sql = "SELECT number, errorCodeToName(toUInt32(number)) FROM numbers(1100) FORMAT TabSeparated"
+    named = {int(code): name for code, _, name in (line.partition("\t") for line in front.sql(sql).splitlines())}
+    # then the list has exactly those with a name, and each table the engine's own name
+    assert {code for code, name in named.items() if name} == error_codes.NAMED
+    assert {code: named[code] for code in error_codes.PASSING} == error_codes.PASSING

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -13,7 +15,8 @@ import pytest
 
 from stream.web.runbooks import RUNBOOKS
 from testbed import oracle
-from testbed.universe import ROOT, SCORESTREAM, Universe
+from testbed.universe import ROOT, SCORESTREAM, Universe, _with_database
+from testbed.workload import Workload
 
 pytestmark = pytest.mark.stack
 
@@ -48,17 +51,27 @@ def typed(universe: Universe, commands: list[str]) -> str:
         "PATH": f"{SCORESTREAM.parent}:{os.environ['PATH']}",
         "DEVSTACK_POSTGRES_URL": universe.url,
     }
-    shell = subprocess.Popen(
-        ["bash", "-c", script], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
-    )
-    try:
-        printed, _ = shell.communicate(timeout=150)
-    except subprocess.TimeoutExpired:
-        os.killpg(shell.pid, signal.SIGKILL)
-        printed, _ = shell.communicate()
-        raise AssertionError(f"the guide did not end:\n{printed}") from None
+    seen = universe.folder / "typed.log"  # a pipe would stay open as long as anything in the background
+    with seen.open("w") as out:
+        shell = subprocess.Popen(["bash", "-c", script], env=env, stdout=out, stderr=out, start_new_session=True)
+        try:
+            shell.wait(timeout=240)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the guide did not end:\n{seen.read_text('utf-8')}") from None
+        finally:
+            end_session(shell)
+    printed = seen.read_text("utf-8")
     assert shell.returncode == 0, printed
     return printed
+
+
+def end_session(shell: subprocess.Popen[bytes]) -> None:
+    """Kill what the shell has left, also in the background."""
+    for pid in (int(each) for each in os.listdir("/proc") if each.isdecimal()):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == shell.pid:
+                os.kill(pid, signal.SIGKILL)
+    shell.wait(timeout=10)
 
 
 def shell_quoted(text: str) -> str:
@@ -93,6 +106,55 @@ def test_the_commands_of_a_guide_work_on_an_idle_system(universe: Universe, guid
     # then each was run
     assert [each for each in chosen if f"$ {each}" in printed] == chosen
     assert chosen
+
+
+def with_waits(commands: list[str], status: str) -> list[str]:
+    """The commands, with a wait behind each that goes on in the background: a person looks before typing on."""
+    found: list[str] = []
+    for each in commands:
+        found.append(each)
+        if each.endswith("&") and (name := re.search(r"(?:start --name|start|resume) (\w+)", each)):
+            seen = f'{status} {name[1]} --json 2>/dev/null | grep -q \'"state": "running"\''
+            found.append(f"for try in $(seq 100); do {seen} && break; sleep 0.2; done")
+    return found
+
+
+def test_the_replay_guide_goes_as_it_says(universe: Universe) -> None:
+    # given a log with changes of every kind, and a worker that has read it
+    universe.set_up()
+    with universe.postgres() as connection, universe.worker():
+        workload = Workload(connection, seed=41)
+        workload.add(150)
+        for _ in range(100):
+            workload.change()
+        universe.wait_until_equal()
+        # when the guide's commands are typed, up to the rewind, which needs a group without members
+        commands = [each.replace("acme", "propel") for each in lines("replay.md") if "rewind" not in each]
+        printed = typed(universe, with_waits(commands, "scorestream replay status"))
+        # then all went, the old tables are dropped, and what readers see is still right
+        assert [each for each in commands if f"$ {each}" not in printed] == []
+        assert universe.differences() == []
+
+    # and the live group's offsets are moved when its worker has ended
+    assert "--execute" in typed(universe, [each for each in lines("replay.md") if "rewind" in each])
+
+
+def test_the_backfill_guide_goes_as_it_says(universe: Universe) -> None:
+    # given rows that live has indexed
+    universe.env["SCORESTREAM_BACKFILL_DSN"] = _with_database(universe.env["SCORESTREAM_BACKFILL_DSN"], universe.name)
+    document = json.loads(universe.connector_file.read_text("utf-8"))
+    document["config"]["incremental.snapshot.chunk.size"] = "32"  # or a pause would find nothing left to pause
+    universe.connector_file.write_text(json.dumps(document), "utf-8")
+    universe.set_up()
+    with universe.postgres() as connection, universe.worker():
+        Workload(connection, seed=42).add(400)
+        universe.wait_until_equal()
+        # when the guide's commands are typed
+        commands = [*(each.replace("acme", "propel") for each in lines("backfill.md")), "wait"]
+        printed = typed(universe, with_waits(commands, "scorestream backfill status"))
+        # then all went, and reading again changed nothing
+        assert [each for each in commands if f"$ {each}" not in printed] == []
+        universe.wait_until_equal()
 
 
 def test_the_queries_of_the_runbooks_run(universe: Universe) -> None:

@@ -40,9 +40,14 @@ def test_too_many_parts_passes_and_too_many_months_in_one_block_does_not() -> No
     assert isinstance(shard_error(SETTINGS, 0, RuntimeError(MONTHS)), ClickHouseRefused)
 
 
-def test_a_refused_value_is_data_and_anything_unknown_is_configuration() -> None:
-    assert sort(469, "") is Sort.DATA
-    assert sort(99_999, "") is Sort.CONFIGURATION
+def test_a_refused_value_is_data_and_what_is_left_of_the_named_codes_is_configuration() -> None:
+    assert sort(53, "TYPE_MISMATCH") is Sort.DATA
+    assert sort(60, "UNKNOWN_TABLE") is Sort.CONFIGURATION
+
+
+@pytest.mark.parametrize("code", [335, 907, 1021, 5000])
+def test_a_code_that_no_list_has_is_tried_again(code: int) -> None:
+    assert sort(code, "of a newer server, or of a proxy") is Sort.PASSING
 
 
 def test_the_text_has_the_next_step() -> None:
