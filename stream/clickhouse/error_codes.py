@@ -1,8 +1,8 @@
 """ClickHouse's error codes, each sorted once: does it pass, is the installation at fault, or one row's content?
 
 The numbers are those of ClickHouse's src/Common/ErrorCodes.cpp (26.9). A code that has a name there and stands in no
-table here counts as CONFIGURATION. Then the worker stops with the server's own words, because a retry that cannot succeed
-hides the cause. A code without a name there may pass: the writer tries again until its retries give up.
+table here counts as CONFIGURATION. Then the worker stops with the server's own words: a retry that cannot succeed hides
+the cause. A code without a name there may pass: the writer tries again until its retries give up.
 """
 
 from __future__ import annotations
