@@ -97,6 +97,11 @@ class Prober:
         """Changes that are committed and not visible yet."""
         return len(self._pending) + len(self._shown) + len(self._arrived)
 
+    def waits_for(self, since: float, until: float) -> int:
+        """How many changes that were committed between two moments are not visible yet. For any thread."""
+        waiting = [*self._arrived, *self._pending, *(each.change for each in list(self._shown))]
+        return sum(since <= each.committed < until for each in waiting)
+
     def check(self) -> None:
         """Raise what ended the thread, if it ended by itself."""
         if self._fault is not None:

@@ -168,11 +168,11 @@ class Rig:
             return float(sum(each.memory_info().rss for each in family) / 1e6)
         return 0.0
 
-    def cpu_s(self) -> dict[str, float]:
-        """CPU seconds so far of each part, the worker, and this process."""
-        pids = {name: part.process.pid() for name, part in self.stack.parts.items()}
-        pids |= {"worker": self.worker.pid if self.worker else None, "this program": os.getpid()}
-        return {name: _cpu_s(pid) for name, pid in pids.items() if pid is not None}
+    def pids(self) -> dict[str, int]:
+        """The process of each part that runs, and of the worker."""
+        found = {name: part.process.pid() for name, part in self.stack.parts.items()}
+        found["worker"] = self.worker.pid if self.worker else None
+        return {name: pid for name, pid in found.items() if pid is not None}
 
     def check(self) -> None:
         """Raise when something died; cheap enough for every turn of a loop.
@@ -232,18 +232,6 @@ class Rig:
             self.say("stopping the stack")
             with contextlib.suppress(PartFailed):
                 self.stack.down()
-
-
-def _cpu_s(pid: int) -> float:
-    """Of a process and its children (Postgres has one for each connection)."""
-    total = 0.0
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        for each in (process, *process.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                times = each.cpu_times()
-                total += times.user + times.system
-    return total
 
 
 def tail(log: Path, lines: int = 25) -> str:

@@ -37,7 +37,7 @@ class LiveWriter:
 
     Args:
         url: libpq URL of a role that may write schema app.
-        rate: row changes a second, over all connections.
+        rate: row changes a second, over all connections; may be set while it writes.
         samples_per_s: how many of them are handed to `on_seen`.
         mix: the changes, as in demo/changes.py.
         recent: share of them that falls into the last days.
@@ -125,11 +125,15 @@ class LiveWriter:
             self._faults.append(error)
 
     def _follow_schedule(self, session: Session, share: _Share, number: int) -> None:
-        rate = self.rate / self.connections
-        every = self.rate / self.samples_per_s  # row changes for each sample
-        begun = self.started + number / self.connections / max(rate, 1)  # the connections take turns
+        rate = begun = every = 0.0
+        before = 0
         while True:
-            due = begun + share.changes / rate
+            if rate != self.rate:  # it may be set while changes are written: the schedule begins again
+                rate, before = self.rate, share.changes
+                every = rate / self.samples_per_s  # row changes for each sample
+                # the connections take turns
+                begun = max(self.started, time.perf_counter()) + number / self.connections / max(rate, 1)
+            due = begun + (share.changes - before) * self.connections / rate
             if self._stop.wait(max(0.0, due - time.perf_counter())):
                 return
             now = time.perf_counter()

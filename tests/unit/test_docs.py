@@ -102,6 +102,7 @@ def calls() -> Iterator[tuple[str, list[str]]]:
         for block in _BLOCK.findall(text):
             for line in re.findall(r"^ *\$ (.*scorestream .*)$", block, re.MULTILINE):
                 _, _, rest = line.partition("scorestream ")
+                rest = re.sub(r"\$\(date [^)]*\)", "2026-03-01T12:00", rest)
                 if "docker" not in line and "kubectl" not in line:
                     yield (
                         shown(document),
