@@ -114,7 +114,8 @@ def _run_batches(topic: str, messages: int) -> int:
     from stream.config import load  # noqa: PLC0415
     from stream.live.build import build_app  # noqa: PLC0415
 
-    live = build_app(load())
+    settings = load()
+    live = build_app(settings.kafka, settings.batch, settings.retry, state_dir=settings.state_dir)
     meter = _Meter(messages)
 
     async def nothing(batches: Any, _prepared: None) -> None:

@@ -229,10 +229,10 @@ of the default settings. `connectors/README.md` explains the choices.
 def connector_config() -> str:
     """Every key of the connector's config, and whether the settings determine it."""
     plain = Settings()
-    determined = connector.overrides(plain)
+    determined = connector.overrides(plain.kafka, plain.postgres, plain.topics)
     rows = [
         (f"`{key}`", f"`{_cell(value)}`", "settings" if key in determined else "")
-        for key, value in connector.config(plain).items()
+        for key, value in connector.config(plain.kafka, plain.postgres, plain.topics).items()
     ]
     return "\n".join([_CONNECTOR, _table(("key", "value", "from"), rows)])
 

@@ -9,9 +9,12 @@ from types import TracebackType
 from typing import Self
 
 from stream import metrics
+from stream.clickhouse.layout import layout_of
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
+from stream.connect import connector
+from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.dead_letters import DeadLetterProducer
 from stream.pipeline.dead_letter import DeadLetterGuard
@@ -22,6 +25,7 @@ from stream.postgres.connection import Postgres
 from stream.postgres.places import PostgresSource
 from stream.retry import Retrier
 from stream.stores import Stores
+from stream.tables import SIGNAL
 
 
 def broker(settings: Settings, *, timeout_s: float = 5) -> Broker:
@@ -46,6 +50,28 @@ def open_stores(
         broker(settings) as kafka,
     ):
         yield Stores(postgres, shards, kafka, settings.epochs)
+
+
+def connector_config(settings: Settings) -> dict[str, str]:
+    """The connector's config; raises as stream/connect/connector.py."""
+    return connector.config(settings.kafka, settings.postgres, settings.topics, path=settings.connect.config)
+
+
+def signals_postgres(settings: Settings) -> Postgres:
+    """Postgres as the role that may write signals to Debezium.
+
+    Raises:
+        UsageError: the settings name no such role.
+    """
+    backfill, variable = settings.backfill, "SCORESTREAM_BACKFILL_DSN"
+    if backfill.dsn is None:
+        raise UsageError(
+            f"{variable} is not set: a backfill writes signals, which the read-only role of SCORESTREAM_POSTGRES_DSN "
+            f"may not; name a role with INSERT on {settings.postgres.source_schema}.{SIGNAL} (scorestream_cdc has it), "
+            "and its SCORESTREAM_BACKFILL_PASSWORD"
+        )
+    own = settings.postgres.model_copy(update={"dsn": backfill.dsn, "password": backfill.password})
+    return Postgres(own, writes=True, variable=variable)
 
 
 def clients_of_replay(settings: Settings) -> Callable[[threading.Event, str | None], Clients]:
@@ -100,7 +126,7 @@ class Clients:
             source=self.source,
             target=self.target,
             dead_letters=self.dead_letters,
-            layout=self._shards.layout,
+            layout=layout_of(self._shards),
             epochs=self._epochs,
             retry=retry or self.retry,
             keep=keep,

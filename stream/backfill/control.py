@@ -1,6 +1,6 @@
 """`scorestream backfill`: history that the log never had, read from Postgres by Debezium's incremental snapshots.
 
-Enters: settings and what to read. Leaves: signals, windows one after another; the rows come through Kafka like every
+Enters: what to read. Leaves: signals, windows one after another; the rows come through Kafka like every
 other change. A read carries the order of the moment at which it was made, so what was committed later wins whatever
 comes first, and a read changes nothing that is newer (stream/pipeline/ordering.py). It removes nothing:
 `verify --repair` does.
@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,7 +22,6 @@ from stream.backfill.plan import Plan
 from stream.backfill.signals import Signals
 from stream.backfill.state import Backfill, BackfillTopic, Control
 from stream.backfill.status import Status, status_of
-from stream.config import Settings
 from stream.connect.rest import Connect
 from stream.errors import ConnectError, UsageError
 from stream.kafka.broker import Broker
@@ -31,6 +29,7 @@ from stream.kafka.topics import ensure_topics
 from stream.postgres.connection import Postgres
 from stream.postgres.defining_query import source_of
 from stream.progress import Progress
+from stream.sections import RetrySettings
 from stream.tables import SIGNAL
 from stream.times import DAY_US
 
@@ -49,7 +48,24 @@ class Request:
     tables: tuple[str, ...]
 
 
-def plan(settings: Settings, request: Request) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Systems:
+    """All that a backfill talks to, opened and closed by the command.
+
+    Attributes:
+        postgres: as the reader's role; a statement takes as long as it takes.
+        signals: as the role that may write signals.
+        retry: how long one of them may be away.
+    """
+
+    postgres: Postgres
+    signals: Signals
+    connect: Connect
+    broker: Broker
+    retry: RetrySettings
+
+
+def plan(systems: Systems, request: Request) -> Plan:
     """The windows and their rows, counted in Postgres now.
 
     Raises:
@@ -63,25 +79,23 @@ def plan(settings: Settings, request: Request) -> Plan:
     start_us, end_us = request.start_us, request.end_us
     if start_us is not None and end_us is not None and start_us >= end_us:
         raise UsageError("--from is not before --to: give an earlier --from or a later --to")
-    with Connect(settings.connect) as connect, Signals(settings) as signals, BackfillTopic(settings) as topic:
-        chunk = _check_connector(settings, connect)
-        signals.check()
+    with BackfillTopic(systems.broker) as topic:
+        chunk = _check_connector(systems)
+        systems.signals.check()
         _refuse_second(topic, name)  # before a long count; `start` asks again under the lock
-    # A count of everything takes as long as it takes.
-    with Postgres(settings.postgres, statement_timeout_s=0) as postgres:
-        counts = Counts(postgres)
-        counts.check_customers(request.customers)
-        if request.window_s is not None and (start_us is None or end_us is None):
-            span = counts.span(request.customers)
-            if span is not None:
-                start_us = span[0] // DAY_US * DAY_US if start_us is None else start_us
-                end_us = max(-(-span[1] // DAY_US) * DAY_US, start_us + 1) if end_us is None else end_us
-            else:
-                start_us = end_us = 0
-        # An empty span has no windows; everything else has at least one.
-        empty = start_us == end_us == 0
-        of = () if empty else backfill_plan.windows(start_us, end_us, size_s=request.window_s)
-        rows = counts.rows(request.tables, of, request.customers) if of else {}
+    counts = Counts(systems.postgres)
+    counts.check_customers(request.customers)
+    if request.window_s is not None and (start_us is None or end_us is None):
+        span = counts.span(request.customers)
+        if span is not None:
+            start_us = span[0] // DAY_US * DAY_US if start_us is None else start_us
+            end_us = max(-(-span[1] // DAY_US) * DAY_US, start_us + 1) if end_us is None else end_us
+        else:
+            start_us = end_us = 0
+    # An empty span has no windows; everything else has at least one.
+    empty = start_us == end_us == 0
+    of = () if empty else backfill_plan.windows(start_us, end_us, size_s=request.window_s)
+    rows = counts.rows(request.tables, of, request.customers) if of else {}
     return Plan(
         name=name,
         customers=request.customers,
@@ -93,140 +107,123 @@ def plan(settings: Settings, request: Request) -> Plan:
     )
 
 
-def start(settings: Settings, made: Plan, *, stopping: threading.Event, show: bool = True) -> Status:
+def start(systems: Systems, made: Plan, *, stopping: threading.Event, show: bool = True) -> Status:
     """Run a plan to its end, in this process.
 
     Raises:
         UsageError: another backfill is under way, the name is taken, signals cannot reach the connector.
         Stop, Retry: it could not go on; the text says how to.
     """
-    ensure_topics(Broker(settings.kafka, settings.topics))
-    with BackfillTopic(settings) as topic, Signals(settings) as signals, Connect(settings.connect) as connect:
-        signals.check()
-        _take(settings, signals, topic, connect, own="")
+    ensure_topics(systems.broker)
+    with BackfillTopic(systems.broker) as topic:
+        systems.signals.check()
+        _take(systems, topic, own="")
         _refuse_second(topic, made.name)
         backfill = Backfill(made)
         topic.put({f"{made.name}/plan": made, f"{made.name}/control": _order("run")})
-        return _drive(settings, backfill, topic=topic, signals=signals, connect=connect, stopping=stopping, show=show)
+        return _drive(systems, backfill, topic, stopping=stopping, show=show)
 
 
-def resume(settings: Settings, name: str | None, *, stopping: threading.Event, show: bool = True) -> Status | None:
+def resume(systems: Systems, name: str | None, *, stopping: threading.Event, show: bool = True) -> Status | None:
     """Go on with the first window that is not read; None when a process does already, which was told to go on.
 
     Raises:
         UsageError: there is none to go on with.
         Stop, Retry: as `start`.
     """
-    with BackfillTopic(settings) as topic, Signals(settings) as signals, Connect(settings.connect) as connect:
+    signals = systems.signals
+    with BackfillTopic(systems.broker) as topic:
         backfill = _chosen(topic, name)
         own = backfill.plan.name
         if backfill.result is not None:
             raise UsageError(f"backfill {own} is done; `scorestream backfill start` makes another")
-        _check_connector(settings, connect)
+        _check_connector(systems)
         signals.check()
         topic.put({f"{own}/control": _order("run")})
         if not signals.lock() and _wait_for_driver(topic, own):
             signals.send(f"{own}/resume/{time.time_ns()}", "resume-snapshot", '{"type": "incremental"}')
             return None
-        _take(settings, signals, topic, connect, own=own)
-        if _under_way(settings, connect, backfill):
+        _take(systems, topic, own=own)
+        if _under_way(systems.connect, backfill):
             signals.send(f"{own}/resume/{time.time_ns()}", "resume-snapshot", '{"type": "incremental"}')
-        return _drive(
-            settings, topic.get(own), topic=topic, signals=signals, connect=connect, stopping=stopping, show=show
-        )
+        return _drive(systems, topic.get(own), topic, stopping=stopping, show=show)
 
 
-def pause(settings: Settings, name: str | None) -> str:
+def pause(systems: Systems, name: str | None) -> str:
     """Stop reading for a while, after the chunk under way; returns the backfill's name."""
-    with BackfillTopic(settings) as topic, Signals(settings) as signals:
+    with BackfillTopic(systems.broker) as topic:
         backfill = _chosen(topic, name)
         own = backfill.plan.name
         if backfill.result is not None or backfill.control.wanted == "stop":
             raise UsageError(f"backfill {own} is over; there is nothing to pause")
         topic.put({f"{own}/control": _order("pause")})
-        signals.send(f"{own}/pause/{time.time_ns()}", "pause-snapshot", '{"type": "incremental"}')
+        systems.signals.send(f"{own}/pause/{time.time_ns()}", "pause-snapshot", '{"type": "incremental"}')
     return own
 
 
-def stop(settings: Settings, name: str | None) -> str:
+def stop(systems: Systems, name: str | None) -> str:
     """End it, after the chunk under way; what was read stays. Returns the backfill's name."""
-    with BackfillTopic(settings) as topic, Signals(settings) as signals, Connect(settings.connect) as connect:
+    signals = systems.signals
+    with BackfillTopic(systems.broker) as topic:
         backfill = _chosen(topic, name)
         own = backfill.plan.name
         if backfill.result is not None:
             raise UsageError(f"backfill {own} is done; there is nothing to stop")
         topic.put({f"{own}/control": _order("stop")})
-        if _under_way(settings, connect, backfill):
-            schema = settings.postgres.source_schema
-            data = backfill_plan.stop_snapshot(schema, backfill.plan.tables)
+        if _under_way(systems.connect, backfill):
+            data = backfill_plan.stop_snapshot(systems.postgres.schema, backfill.plan.tables)
             signals.send(f"{own}/stop/{time.time_ns()}", "stop-snapshot", data)
     return own
 
 
-def status(settings: Settings, name: str | None) -> Status | None:
+def status(broker: Broker, name: str | None) -> Status | None:
     """How far a backfill is; without a name the newest. None: there is none at all.
 
     Raises:
         UsageError: there is none of this name.
     """
-    with BackfillTopic(settings) as topic:
+    with BackfillTopic(broker) as topic:
         held = topic.refresh()
         if not held and name is None:
             return None
-        return _status(settings, topic.get(name) if name else list(held.values())[-1])
+        return _status(broker, topic.get(name) if name else list(held.values())[-1])
 
 
 def _drive(
-    settings: Settings,
-    backfill: Backfill,
-    *,
-    topic: BackfillTopic,
-    signals: Signals,
-    connect: Connect,
-    stopping: threading.Event,
-    show: bool,
+    systems: Systems, backfill: Backfill, topic: BackfillTopic, *, stopping: threading.Event, show: bool
 ) -> Status:
-    made = backfill.plan
-    with Postgres(settings.postgres) as postgres, postgres.asking() as connection:
-        source = source_of(connection, postgres.schema)
+    made, broker = backfill.plan, systems.broker
+    with systems.postgres.asking() as connection:
+        source = source_of(connection, systems.postgres.schema)
     offset = backfill.signal.offset if backfill.signal else 0
     with (
-        _notifications(settings, offset) as notifications,
+        Notifications(broker, offset=offset) as notifications,
         Progress(f"backfill {made.name}", total=made.rows, unit="rows", show=show) as progress,
     ):
         Drive(
-            settings,
             backfill,
+            retry=systems.retry,
             source=source,
             topic=topic,
-            signals=signals,
-            connect=connect,
+            signals=systems.signals,
+            connect=systems.connect,
             notifications=notifications,
             progress=progress,
             stopping=stopping,
         ).run()
-    return _status(settings, topic.get(made.name))
+    return _status(broker, topic.get(made.name))
 
 
-def _status(settings: Settings, backfill: Backfill) -> Status:
+def _status(broker: Broker, backfill: Backfill) -> Status:
     if backfill.signal is None:
         return status_of(backfill, [])
-    with _notifications(settings, backfill.signal.offset) as notifications:
+    with Notifications(broker, offset=backfill.signal.offset) as notifications:
         return status_of(backfill, notifications.all())
 
 
-@contextmanager
-def _notifications(settings: Settings, offset: int) -> Iterator[Notifications]:
-    found = Notifications(settings, offset=offset)
-    try:
-        yield found
-    finally:
-        found.close()
-
-
-def _check_connector(settings: Settings, connect: Connect) -> int:
+def _check_connector(systems: Systems) -> int:
     """Whether the connector runs and takes signals; returns the rows of one chunk."""
-    name, schema = settings.connect.connector, settings.postgres.source_schema
+    connect, name, schema = systems.connect, systems.connect.connector, systems.postgres.schema
     found, held = connect.status(name), connect.config(name)
     if found is None or held is None:
         raise UsageError(f"there is no connector {name}; `scorestream connectors apply` makes it")
@@ -236,7 +233,7 @@ def _check_connector(settings: Settings, connect: Connect) -> int:
         raise ConnectError(f"connector {name} does not run ({state}): `scorestream connectors {way}`, then again")
     wanted = {
         "signal.data.collection": f"{schema}.{SIGNAL}",
-        "notification.sink.topic.name": settings.topics.notifications,
+        "notification.sink.topic.name": systems.broker.topics.notifications,
     }
     wrong = [key for key, value in wanted.items() if held.get(key) != value]
     wrong += [
@@ -262,16 +259,16 @@ def _refuse_second(topic: BackfillTopic, name: str) -> None:
             )
 
 
-def _take(settings: Settings, signals: Signals, topic: BackfillTopic, connect: Connect, *, own: str) -> None:
+def _take(systems: Systems, topic: BackfillTopic, *, own: str) -> None:
     """Take the lock, and make sure that Debezium is not at somebody else's snapshot."""
-    if not signals.lock():
+    if not systems.signals.lock():
         driven = [f"{b.plan.name} (process {b.driver.pid} on {b.driver.host})" for b in topic.refresh().values()
                   if b.driven and b.driver is not None]  # fmt: skip
         raise UsageError(
             f"a backfill is under way: {', '.join(driven) or 'by another process'}; `scorestream backfill status` "
             "shows it, `scorestream backfill stop` ends it"
         )
-    running = connect.offsets(settings.connect.connector).get(CORRELATION)
+    running = systems.connect.offsets(systems.connect.connector).get(CORRELATION)
     if running is not None and not (own and str(running).startswith(own + "/")):
         raise UsageError(
             f"Debezium reads an incremental snapshot already, of signal {running}: wait for its end, or send "
@@ -279,9 +276,9 @@ def _take(settings: Settings, signals: Signals, topic: BackfillTopic, connect: C
         )
 
 
-def _under_way(settings: Settings, connect: Connect, backfill: Backfill) -> bool:
+def _under_way(connect: Connect, backfill: Backfill) -> bool:
     """Whether Debezium reads, or is about to read, a step of this backfill."""
-    running = connect.offsets(settings.connect.connector).get(CORRELATION)
+    running = connect.offsets(connect.connector).get(CORRELATION)
     if running is not None:
         return str(running).startswith(backfill.plan.name + "/")
     signal = backfill.signal

@@ -20,11 +20,11 @@ from stream.backfill.notifications import News, Notifications
 from stream.backfill.plan import Step, execute_snapshot, signal_id
 from stream.backfill.signals import Signals
 from stream.backfill.state import Backfill, BackfillTopic, Done, Driver, Result, Signal
-from stream.config import Settings
 from stream.connect.rest import Connect
 from stream.errors import Retry, Stop
 from stream.postgres.defining_query import Source
 from stream.progress import Progress
+from stream.sections import RetrySettings
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class Drive:
     """One backfill in this process.
 
     Args:
+        retry: how long a system may be away, and the waits between tries.
         source: types of Postgres' columns, for the signals' conditions.
         notifications: from the offset of the last signal on.
         stopping: set by a signal to this process.
@@ -51,9 +52,9 @@ class Drive:
 
     def __init__(
         self,
-        settings: Settings,
         backfill: Backfill,
         *,
+        retry: RetrySettings,
         source: Source,
         topic: BackfillTopic,
         signals: Signals,
@@ -63,7 +64,7 @@ class Drive:
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings
+        self._retry = retry
         self._backfill = backfill
         self._plan = backfill.plan
         self._source = source
@@ -170,7 +171,7 @@ class Drive:
 
     def _under_way(self, own: str, lsn: int, *, started: bool) -> bool:
         """Whether Debezium may still come to it. Only asked when nothing was heard of it."""
-        connector = self._settings.connect.connector
+        connector = self._connect.connector
         status = self._connect.status(connector)
         if status is None or not status.running:
             state = "gone" if status is None else "; ".join(status.failures) or status.state
@@ -185,7 +186,7 @@ class Drive:
             return True
         if not started:
             raise Stop(
-                f"the connector took no notice of signal {own}: are {self._settings.postgres.source_schema}'s tables "
+                f"the connector took no notice of signal {own}: are {self._source.schema}'s tables "
                 "and the signal table in the publication and in the connector's config? `scorestream connectors apply`"
             )
         return False
@@ -193,7 +194,7 @@ class Drive:
     def _wait_for_connector(self, why: str) -> None:
         now = self._clock()
         self._away_since = now if self._away_since is None else self._away_since
-        if now - self._away_since > self._settings.retry.give_up_s:
+        if now - self._away_since > self._retry.give_up_s:
             raise Stop(f"{why}: start it, then `scorestream backfill resume {self._plan.name}`")
         logger.warning("waiting for the connector", extra={"why": why})
         self._progress.set(self._progress.done, note=f"waiting: {why}")
@@ -201,7 +202,7 @@ class Drive:
     def _committed(self, own: str) -> None:
         """The notification may be ahead of the last rows' transaction; go on when that has ended."""
         deadline = self._clock() + _COMMITTED_S
-        connector = self._settings.connect.connector
+        connector = self._connect.connector
         while self._patiently(lambda: self._connect.offsets(connector)).get(CORRELATION) == own:
             if self._clock() > deadline:
                 logger.warning("the last rows are not committed yet", extra={"signal": own})
@@ -259,7 +260,7 @@ class Drive:
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:
         """Try again while Kafka, Postgres or Connect are away."""
-        retry, wait_s = self._settings.retry, self._settings.retry.initial_s
+        retry, wait_s = self._retry, self._retry.initial_s
         since = self._clock()
         while True:
             try:

@@ -7,10 +7,10 @@ read beyond that is read, and told, again. `total_rows_scanned` then counts from
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import msgspec
 
-from stream.config import Settings
 from stream.kafka.broker import Broker
 from stream.kafka.state_topic import Tail
 
@@ -99,8 +99,8 @@ class News:
 class Notifications:
     """Debezium's notifications of incremental snapshots, from an offset on."""
 
-    def __init__(self, settings: Settings, *, offset: int) -> None:
-        self._tail = Tail(Broker(settings.kafka, settings.topics), settings.topics.notifications, offset=offset)
+    def __init__(self, broker: Broker, *, offset: int) -> None:
+        self._tail = Tail(broker, broker.topics.notifications, offset=offset)
 
     def end(self) -> int:
         return self._tail.end()
@@ -113,3 +113,9 @@ class Notifications:
 
     def close(self) -> None:
         self._tail.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from stream.errors import UsageError
-from stream.postgres.defining_query import Source, link_as
+from stream.postgres.defining_query import Source, event_time, is_process, link_as
 from stream.tables import CHATS, SCORE, SCORECARD, SIGNAL, quoted
 from stream.times import moment
 
@@ -129,9 +129,8 @@ def condition_of(source: Source, table: str, window: Window, customers: Sequence
         return " AND ".join(_conditions(window, customers, customer="customer_id", time="started_at"))
     if table == SCORECARD.source:
         own = f"{source.table(table)}.{quoted('conversation_id')}"
-        process = f"({own} IS NULL OR {own}::text = '')"
         chat = f"(SELECT c.started_at FROM {source.table(CHATS)} c WHERE c.conversation_id = {_link(source, own)})"
-        time = f"(CASE WHEN {process} THEN scorecard_time ELSE {chat} END)"
+        time = event_time(is_process(own), "scorecard_time", chat)
         return " AND ".join(_conditions(window, customers, customer="customer_id", time=time))
     conditions = _conditions(window, customers, customer="s.customer_id", time=source.time)
     if not conditions:

@@ -14,7 +14,6 @@ from typing import Literal
 import msgspec
 
 from stream.backfill.plan import Plan
-from stream.config import Settings
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.state_topic import StateTopic
@@ -83,8 +82,8 @@ class Backfill:
 class BackfillTopic(StateTopic):
     """All backfills. `with`-able, for one thread. Methods raise KafkaUnavailable when the brokers do not answer."""
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(Broker(settings.kafka, settings.topics), settings.topics.backfills)
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker, broker.topics.backfills)
 
     def refresh(self) -> dict[str, Backfill]:
         """All backfills by name, the oldest first, as the topic has them now."""

@@ -22,7 +22,6 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from stream.clickhouse.error_codes import Sort, code_of, hint, sort
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable
-from stream.pipeline.writes import Layout
 from stream.sections import ClickHouseSettings
 
 T = TypeVar("T")
@@ -60,11 +59,6 @@ class Shards:
         self._idle: list[deque[Any]] = [deque() for _ in range(self.count)]
         self._threads: list[ThreadPoolExecutor] = []
         self._lock = threading.Lock()
-
-    @property
-    def layout(self) -> Layout:
-        """How event times spread over the shards."""
-        return Layout(self.count, self.settings.shard_bucket_days)
 
     def of(self, database: str) -> Shards:
         """The same clients, another database. Closing either closes both."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +13,7 @@ import click
 from stream.commands.console import App, json_option, pass_app, print_json, print_table
 
 if TYPE_CHECKING:
+    from stream.backfill.control import Systems
     from stream.backfill.plan import Plan
     from stream.backfill.status import Status
 
@@ -88,22 +91,21 @@ def start(
     from stream.backfill import control as backfill  # noqa: PLC0415
     from stream.times import parse_time  # noqa: PLC0415
 
-    settings = app.settings
-    made = backfill.plan(
-        settings,
-        backfill.Request(
-            name=name,
-            customers=tuple(dict.fromkeys(customers)),
-            start_us=None if begin is None else parse_time(begin),
-            end_us=None if end is None else parse_time(end, end=True),
-            window_s=window_s or None,
-            tables=backfill.known_tables(tables),
-        ),
+    request = backfill.Request(
+        name=name,
+        customers=tuple(dict.fromkeys(customers)),
+        start_us=None if begin is None else parse_time(begin),
+        end_us=None if end is None else parse_time(end, end=True),
+        window_s=window_s or None,
+        tables=backfill.known_tables(tables),
     )
-    if dry_run:
-        _show_plan(made, backfill.expected_s(made), as_json=as_json)
-        return
-    _show_end(backfill.start(settings, made, stopping=_stopping(), show=not as_json), as_json=as_json)
+    with _systems(app) as systems:
+        made = backfill.plan(systems, request)
+        if dry_run:
+            _show_plan(made, backfill.expected_s(made), as_json=as_json)
+            return
+        ended = backfill.start(systems, made, stopping=_stopping(), show=not as_json)
+    _show_end(ended, as_json=as_json)
 
 
 @command.command()
@@ -119,12 +121,12 @@ def resume(app: App, name: str | None, as_json: bool) -> None:
     """
     from stream.backfill import control as backfill  # noqa: PLC0415
 
-    ended = backfill.resume(app.settings, name, stopping=_stopping(), show=not as_json)
-    if ended is None:
-        found = backfill.status(app.settings, name)
-        assert found is not None
+    with _systems(app) as systems:
+        ended = backfill.resume(systems, name, stopping=_stopping(), show=not as_json)
+        found = backfill.status(systems.broker, name) if ended is None else None
+    if found is not None:
         _show(found, as_json=as_json)
-    else:
+    elif ended is not None:
         _show_end(ended, as_json=as_json)
 
 
@@ -136,7 +138,8 @@ def pause(app: App, name: str | None, as_json: bool) -> None:
     """Pause after the rows under way, some thousands."""
     from stream.backfill import control as backfill  # noqa: PLC0415
 
-    own = backfill.pause(app.settings, name)
+    with _systems(app) as systems:
+        own = backfill.pause(systems, name)
     _say("pause", own, as_json=as_json)
 
 
@@ -148,7 +151,8 @@ def stop(app: App, name: str | None, as_json: bool) -> None:
     """End the backfill after the rows under way. What was read stays; `resume` can still go on."""
     from stream.backfill import control as backfill  # noqa: PLC0415
 
-    own = backfill.stop(app.settings, name)
+    with _systems(app) as systems:
+        own = backfill.stop(systems, name)
     _say("stop", own, as_json=as_json)
 
 
@@ -160,13 +164,37 @@ def status(app: App, name: str | None, as_json: bool) -> None:
     """Show the progress of NAME, or of the newest backfill; from any host."""
     from stream.backfill import control as backfill  # noqa: PLC0415
 
-    found = backfill.status(app.settings, name)
+    with app.broker() as broker:
+        found = backfill.status(broker, name)
     if found is not None:
         _show(found, as_json=as_json)
     elif as_json:
         print_json(None)
     else:
         click.echo("no backfill was ever started")
+
+
+@contextmanager
+def _systems(app: App) -> Iterator[Systems]:
+    """All that a backfill talks to.
+
+    Raises:
+        UsageError: no role is named that may write signals.
+    """
+    from stream.backfill.control import Systems  # noqa: PLC0415
+    from stream.backfill.signals import Signals  # noqa: PLC0415
+    from stream.connect.rest import Connect  # noqa: PLC0415
+    from stream.wiring import signals_postgres  # noqa: PLC0415
+
+    settings = app.settings
+    with (
+        signals_postgres(settings) as writer,
+        Signals(writer, connector=settings.connect.connector, publication=settings.postgres.publication) as signals,
+        app.postgres() as postgres,
+        Connect(settings.connect) as connect,
+        app.broker() as broker,
+    ):
+        yield Systems(postgres, signals, connect, broker, settings.retry)
 
 
 def _stopping() -> threading.Event:

@@ -12,7 +12,6 @@ from pathlib import Path
 from stream.clickhouse.schema import apply as schema_apply
 from stream.clickhouse.shards import Shards
 from stream.config import PREFIX, Settings
-from stream.connect import connector
 from stream.connect.rest import Connect
 from stream.doctor import across, clickhouse, connect, kafka, postgres, processes, roles
 from stream.doctor import settings as own
@@ -25,6 +24,7 @@ from stream.kafka.broker import Broker
 from stream.monitor.findings import PARTS_LIMIT
 from stream.postgres.connection import LSN_NOW, Postgres
 from stream.web.asker import Asker
+from stream.wiring import connector_config
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Chain:
 
     def _connect(self) -> Iterator[Finding]:
         try:
-            wanted = connector.config(self._settings)
+            wanted = connector_config(self._settings)
         except (ConfigError, UsageError) as error:
             yield connect.INVALID.found(str(error), "correct the setting or the file that is named")
             return

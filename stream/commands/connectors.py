@@ -16,6 +16,7 @@ from stream.errors import PostgresRefused, PostgresUnavailable, UsageError
 from stream.kafka import topics as kafka_admin
 from stream.kafka.broker import Broker
 from stream.postgres.connection import Postgres
+from stream.wiring import connector_config
 
 wait_option = click.option(
     "--timeout", "timeout_s", type=float, default=60, show_default=True, metavar="SECONDS", help="Longest wait."
@@ -47,7 +48,7 @@ def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: fl
     """
     settings = app.settings
     name = settings.connect.connector
-    config = connector.config(settings)
+    config = connector_config(settings)
     if not _postgres_is_ready(settings):
         ctx.exit(EXIT_USAGE)
     with Connect(settings.connect) as connect:

@@ -11,9 +11,10 @@ import json
 import re
 from pathlib import Path
 
-from stream.config import Settings
 from stream.errors import ConfigError, UsageError
+from stream.sections import KafkaSettings, PostgresSettings
 from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES, quoted
+from stream.topic_names import TopicNames
 
 DEFAULT_FILE = Path(__file__).with_name("scorestream-source.json")
 
@@ -37,15 +38,20 @@ def shown(key: str, value: str | None) -> str:
     return "(hidden)" if is_secret(key) and not _REFERENCE.fullmatch(value) else value
 
 
-def config(settings: Settings) -> dict[str, str]:
+def config(
+    kafka: KafkaSettings, postgres: PostgresSettings, topics: TopicNames, *, path: Path | None = None
+) -> dict[str, str]:
     """The whole config for `PUT /connectors/<name>/config`.
+
+    Args:
+        path: connector JSON; None: the package's.
 
     Raises:
         ConfigError: the file is missing or not a connector's JSON.
         UsageError: a secret stands in it in the clear, and Connect would keep it in a topic that many can read. Or the
             schema's name cannot be part of a topic's name.
     """
-    path = settings.connect.config or DEFAULT_FILE
+    path = path or DEFAULT_FILE
     try:
         document = json.loads(path.read_text("utf-8"))
         base = {str(key): str(value) for key, value in document["config"].items()}
@@ -57,7 +63,7 @@ def config(settings: Settings) -> dict[str, str]:
         raise ConfigError(
             f'connector config {path}: not JSON of the form {{"name": .., "config": {{..}}}}: {error}'
         ) from error
-    merged = base | overrides(settings)
+    merged = base | overrides(kafka, postgres, topics)
     clear = [key for key, value in merged.items() if is_secret(key) and value and not _REFERENCE.search(value)]
     if clear:
         raise UsageError(
@@ -66,13 +72,12 @@ def config(settings: Settings) -> dict[str, str]:
     return merged
 
 
-def overrides(settings: Settings) -> dict[str, str]:
+def overrides(kafka: KafkaSettings, postgres: PostgresSettings, topics: TopicNames) -> dict[str, str]:
     """The keys that the settings determine.
 
     Raises:
         UsageError: the schema's name cannot be part of a topic's name.
     """
-    kafka, postgres = settings.kafka, settings.postgres
     schema = postgres.source_schema
     if not _SCHEMA.fullmatch(schema):
         raise UsageError(
@@ -92,7 +97,7 @@ def overrides(settings: Settings) -> dict[str, str]:
         # other.
         "message.key.columns": f"{re.escape(schema)}\\.{SCORE.source}:scorecard_id,{SCORE.id}",
         "signal.data.collection": f"{schema}.{SIGNAL}",
-        "notification.sink.topic.name": settings.topics.notifications,
+        "notification.sink.topic.name": topics.notifications,
         "heartbeat.action.query": _heartbeat(quoted(schema)),
         "transforms.byScorecard.partition.topic.num": str(kafka.partitions),
         "predicates.ofScorecard.pattern": f"{topic}({SCORECARD.source}|{SCORE.source})",

@@ -89,6 +89,7 @@ class Connect:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self.connector = settings.connector  # name of this pipeline's connector
         self._url = settings.url.rstrip("/")
         self._patience_s = patience_s
         self._clock = clock

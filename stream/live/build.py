@@ -1,23 +1,23 @@
 """Settings -> the Faust app of the live workers: brokers, credentials, and the options that differ from Faust's.
 
-Enters: the settings. Leaves: a LiveApp that has not started. It asks no broker.
+Enters: sections of the settings. Leaves: a LiveApp that has not started. It asks no broker.
 """
 
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import Any, Final
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.tables.manager import TableManager
 
-from stream.config import Settings
 from stream.live.app import LiveApp
 from stream.live.dead_members import client_id
 from stream.live.record_batch import BatchScheduler
 from stream.live.transport import SCHEME, register
-from stream.sections import KafkaSettings
+from stream.sections import BatchSettings, KafkaSettings, RetrySettings
 
 COMMIT_INTERVAL_S: Final = 0.25  # by these commits a replay sees how late live is, and slows down
 PARTITION_FETCH_BYTES: Final = 1 << 20
@@ -56,41 +56,45 @@ def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
     return context
 
 
-def build_app(settings: Settings) -> LiveApp:
-    """The Faust app of the live workers; the group id is its id. It starts in `LiveApp.run`."""
+def build_app(kafka: KafkaSettings, batch: BatchSettings, retry: RetrySettings, *, state_dir: Path) -> LiveApp:
+    """The Faust app of the live workers; the group id is its id. It starts in `LiveApp.run`.
+
+    Args:
+        state_dir: folder that Faust may write to.
+    """
     register()
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    state_dir.mkdir(parents=True, exist_ok=True)
     app = faust.App(
-        settings.kafka.group,
-        **faust_broker_options(settings.kafka),
+        kafka.group,
+        **faust_broker_options(kafka),
         broker_client_id=client_id(),  # so every lag tool shows which worker it is
         autodiscover=False,
-        datadir=str(settings.state_dir),
+        datadir=str(state_dir),
         store="memory://",
         web_enabled=False,  # stream/web serves the pages
         processing_guarantee="at_least_once",
         topic_disable_leader=True,
         topic_allow_declare=False,  # the connector owns the topics
-        topic_partitions=settings.kafka.partitions,
+        topic_partitions=kafka.partitions,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=PARTITION_FETCH_BYTES,
         consumer_metadata_max_age_ms=30_000,  # how soon Faust finds a topic that the connector creates later
-        broker_max_poll_records=settings.batch.max_messages,
+        broker_max_poll_records=batch.max_messages,
         # A worker that waits for Postgres gives up by itself before the group declares it dead.
-        broker_max_poll_interval=settings.retry.give_up_s + 300,
-        broker_session_timeout=settings.kafka.session_timeout_s,
-        broker_heartbeat_interval=settings.kafka.session_timeout_s / 6,
+        broker_max_poll_interval=retry.give_up_s + 300,
+        broker_session_timeout=kafka.session_timeout_s,
+        broker_heartbeat_interval=kafka.session_timeout_s / 6,
         broker_request_timeout=60.0,
         broker_commit_interval=COMMIT_INTERVAL_S,
         broker_check_crcs=True,
         stream_wait_empty=True,  # transport.py bounds the wait
         # Back-pressure is transport.py's, by records and bytes. The queue must only not be full before that.
-        stream_buffer_maxsize=8 * settings.batch.max_messages,
+        stream_buffer_maxsize=8 * batch.max_messages,
         stream_recovery_delay=0.0,
         ConsumerScheduler=BatchScheduler,
         TableManager=_NoTables,
     )
-    return LiveApp(app, max_messages=settings.batch.max_messages, max_age_s=settings.batch.max_age_s)
+    return LiveApp(app, max_messages=batch.max_messages, max_age_s=batch.max_age_s)
 
 
 class _NoTables(TableManager):  # type: ignore[misc]

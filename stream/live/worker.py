@@ -51,7 +51,7 @@ def run(settings: Settings) -> int:
     leave_pandas_out()
     interpreter.prepare()
     faulthandler.register(signal.SIGQUIT, all_threads=True)  # also when the interpreter itself hangs
-    live = build_app(settings)
+    live = build_app(settings.kafka, settings.batch, settings.retry, state_dir=settings.state_dir)
     summary = Summary()
     worker = LiveWorker(settings, live, summary)
     for table in SOURCES:

@@ -19,6 +19,7 @@ from stream.sections import PostgresSettings
 from stream.tables import quoted
 
 Connection = psycopg.Connection[Any]
+DSN = "SCORESTREAM_POSTGRES_DSN"
 
 # These pass by themselves: connection loss, restarts, timeouts, cancelled by a replica's recovery, out of connections.
 TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
@@ -61,10 +62,21 @@ class Postgres:
 
     Args:
         statement_timeout_s: limit of one statement on the shared connection; default: the settings' limit.
+        writes: connections may write; the role of the settings must be one that may.
+        variable: setting that names server and role, for errors.
     """
 
-    def __init__(self, settings: PostgresSettings, *, statement_timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        settings: PostgresSettings,
+        *,
+        statement_timeout_s: float | None = None,
+        writes: bool = False,
+        variable: str = DSN,
+    ) -> None:
         self._settings = settings
+        self._writes = writes
+        self._variable = variable
         self._timeout_s = settings.statement_timeout_s if statement_timeout_s is None else statement_timeout_s
         self._shared: Connection | None = None
 
@@ -103,7 +115,7 @@ class Postgres:
         try:
             with errors(what):
                 if self._shared is None or self._shared.closed:
-                    self._shared = connect(self._settings, statement_timeout_s=self._timeout_s)
+                    self._shared = self._connect(self._timeout_s)
                 yield self._shared
         except (PostgresUnavailable, PostgresRefused) as error:
             if isinstance(error.__cause__, psycopg.Error):  # the server's answer, and no error of the caller
@@ -118,7 +130,7 @@ class Postgres:
             statement_timeout_s: limit of one statement; 0: no limit; default: as the shared connection.
         """
         limit = self._timeout_s if statement_timeout_s is None else statement_timeout_s
-        with errors(what), connect(self._settings, statement_timeout_s=limit) as connection:
+        with errors(what), self._connect(limit) as connection:
             yield connection
 
     def holding(self) -> Connection:
@@ -127,9 +139,14 @@ class Postgres:
         Raises:
             PostgresUnavailable: no connection.
         """
-        connection = connect(self._settings, statement_timeout_s=self._timeout_s, **_KEEPALIVE)
+        connection = self._connect(self._timeout_s, **_KEEPALIVE)
         with errors():
             connection.execute(_KEEPALIVE_OF_SERVER)
+        return connection
+
+    def _connect(self, statement_timeout_s: float, **more: Any) -> Connection:
+        connection = connect(self._settings, statement_timeout_s=statement_timeout_s, variable=self._variable, **more)
+        connection.read_only = not self._writes
         return connection
 
     def close(self) -> None:
@@ -145,7 +162,9 @@ class Postgres:
         self.close()
 
 
-def connect(settings: PostgresSettings, *, statement_timeout_s: float | None = None, **more: Any) -> Connection:
+def connect(
+    settings: PostgresSettings, *, statement_timeout_s: float | None = None, variable: str = DSN, **more: Any
+) -> Connection:
     """A read-only connection in autocommit, UTC, that sees every row or is refused.
 
     Raises:
@@ -161,7 +180,7 @@ def connect(settings: PostgresSettings, *, statement_timeout_s: float | None = N
         raise PostgresUnavailable(f"cannot connect to Postgres: {_first_line(error)}") from error
     except psycopg.Error as error:
         # libpq prints a malformed DSN whole, and it may contain a password.
-        raise PostgresRefused("cannot connect to Postgres: SCORESTREAM_POSTGRES_DSN is no connection string") from error
+        raise PostgresRefused(f"cannot connect to Postgres: {variable} is no connection string") from error
     connection.read_only = True
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     limit = settings.statement_timeout_s if statement_timeout_s is None else statement_timeout_s

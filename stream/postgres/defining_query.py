@@ -35,12 +35,12 @@ class Source:
 
     @property
     def process(self) -> str:
-        return "(s.conversation_id IS NULL OR s.conversation_id::text = '')"
+        return is_process("s.conversation_id")
 
     @property
     def time(self) -> str:
         """The event time, as a timestamptz."""
-        return f"(CASE WHEN {self.process} THEN s.scorecard_time ELSE c.started_at END)"
+        return event_time(self.process, "s.scorecard_time", "c.started_at")
 
     @property
     def day(self) -> str:
@@ -138,6 +138,16 @@ class Source:
         if column.kind == "uuid" and kind != "uuid":
             return f"(CASE WHEN {name}::text <> '' THEN '\\x01'::bytea || ({plain}) ELSE '\\x00'::bytea END)"
         return f"coalesce('\\x01'::bytea || {plain}, '\\x00'::bytea)"
+
+
+def is_process(link: str) -> str:
+    """Condition: a scorecard with this conversation id is a process scorecard."""
+    return f"({link} IS NULL OR {link}::text = '')"
+
+
+def event_time(process: str, scorecard_time: str, started_at: str) -> str:
+    """The event time of a scorecard, by whether it is a process scorecard."""
+    return f"(CASE WHEN {process} THEN {scorecard_time} ELSE {started_at} END)"
 
 
 def float_of(name: str, kind: str) -> str:

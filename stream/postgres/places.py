@@ -18,7 +18,7 @@ from stream.pipeline.reindex import Snapshot
 from stream.pipeline.visibility import hidden
 from stream.postgres import row_versions
 from stream.postgres.connection import Connection, Postgres, is_readable
-from stream.postgres.defining_query import float_of, link_as, text_of
+from stream.postgres.defining_query import event_time, float_of, is_process, link_as, text_of
 from stream.postgres.row_versions import Seen
 from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table, quoted
 from stream.times import POSTGRES_EPOCH_US
@@ -208,12 +208,12 @@ class _Statements:
         if link_type != chat_type:  # cast the scorecard's side, so that the chats' index still serves
             link = link_as("s.conversation_id", chat_type)
         customer = text_of("s.customer_id", types[SCORECARD.source, "customer_id"])
-        process = "(s.conversation_id IS NULL OR s.conversation_id::text = '')"
+        process = is_process("s.conversation_id")
         files = row_versions.FILES.format(scorecards=_regclass(scorecards), chats=_regclass(chats))
         wanted = f"unnest(%s::{card_type}[]) WITH ORDINALITY AS w(id, n)"
-        time = f"CASE WHEN {process} THEN s.scorecard_time ELSE c.started_at END"
+        time = event_time(process, "s.scorecard_time", "c.started_at")
         self.places = f"""
-            SELECT w.n, {customer}, s.scorecard_type::bigint, {process}, ({time})::timestamptz,
+            SELECT w.n, {customer}, s.scorecard_type::bigint, {process}, {time}::timestamptz,
                 (SELECT {files}), {row_versions.COLUMNS}
             FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id
             LEFT JOIN {chats} c ON c.conversation_id = {link}"""

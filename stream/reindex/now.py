@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Self
 
 from stream import metrics
+from stream.clickhouse.layout import layout_of
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.clickhouse.versions import highest
@@ -78,7 +79,7 @@ class ReindexNow:
             stopping=threading.Event(),
             on_retry=lambda error: metrics.RETRIES.labels("reindex", error).inc(),
         )
-        self._layout = shards.layout
+        self._layout = layout_of(shards)
         self._settler = Settler(source=self._source, target=self._target, layout=self._layout, retry=self._retry)
         self._schema: Source | None = None
         self._floor: int | None = None

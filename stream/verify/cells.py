@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from stream.clickhouse.layout import layout_of
 from stream.clickhouse.shards import Shards
 from stream.pipeline.writes import Layout
 from stream.postgres.connection import Connection
@@ -148,7 +149,7 @@ def suspects(
             continue
         with ExitStack() as stack:
             wanted_here = _postgres_stream(
-                connection, source, scope=scope, table=table, layout=shards.layout, cells=chosen
+                connection, source, scope=scope, table=table, layout=layout_of(shards), cells=chosen
             )
             held = (_shard_stream(shards, shard, table=table, cells=chosen) for shard in range(shards.count))
             yield from _disagreeing([stack.enter_context(closing(stream)) for stream in (wanted_here, *held)])

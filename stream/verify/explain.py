@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from stream.clickhouse.layout import layout_of
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.versions import highest
 from stream.errors import Retry, Stop
@@ -198,15 +199,16 @@ def _compare(
     out.card = postgres_has.cards.get(number)
     out.scores = sum(table == SCORE.target for table, _ in postgres_has.rows)
     at = None if out.card is None else out.card.place.event_time_us
-    out.shard = None if at is None else shards.layout.shard(at)
+    spread = layout_of(shards)
+    out.shard = None if at is None else spread.shard(at)
     there = shown(shards, [out.scorecard_id], customers)
     out.shown = {table.target: sum(row.key.table == table.target for row in there) for table in TARGETS}
     held = highest(shards, [out.scorecard_id], customers)
-    out.findings = compare(postgres_has, there, shards.layout, highest=held, dead_letters={})
+    out.findings = compare(postgres_has, there, spread, highest=held, dead_letters={})
     if any(finding.what != "extra" for finding in out.findings):
         known = letters.by_row()
         settled = letters.settled(held)
-        out.findings = compare(postgres_has, there, shards.layout, highest=held, dead_letters=known, settled=settled)
+        out.findings = compare(postgres_has, there, spread, highest=held, dead_letters=known, settled=settled)
 
 
 def _stored(shards: Shards, scorecard_id: str) -> list[Stored]:

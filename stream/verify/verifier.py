@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from stream.clickhouse.layout import layout_of
 from stream.clickhouse.versions import highest
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
 from stream.pipeline.values import uuid_text
@@ -59,7 +60,7 @@ class Verifier:
         self._postgres = stores.postgres
         self._shards = stores.shards
         self._timeout_s = timeout_s
-        self._layout = stores.shards.layout
+        self._layout = layout_of(stores.shards)
         self._epoch = stores.epochs.last
         self._caught_up = caught_up or (CaughtUp(stores.broker, stores.postgres) if wait else None)
         self._letters = DeadLetterIndex(stores.broker if wait else None, epoch=stores.epochs.first)

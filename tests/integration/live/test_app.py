@@ -41,7 +41,8 @@ def work(journal_path: Path, *, delay_s: float, fail_at: int | None) -> int:
     from stream.logs import configure
 
     configure("warning")
-    live = build_app(load())
+    settings = load()
+    live = build_app(settings.kafka, settings.batch, settings.retry, state_dir=settings.state_dir)
     journal = journal_path.open("a", encoding="utf-8", buffering=1)
     seen = 0
 

@@ -13,7 +13,6 @@ from stream.backfill.drive import CORRELATION, Drive, Stopped
 from stream.backfill.notifications import Notification, parse
 from stream.backfill.plan import Plan, steps, windows
 from stream.backfill.state import Backfill, Control, Done, Signal
-from stream.config import Settings
 from stream.connect.rest import Status, Task
 from stream.errors import PostgresUnavailable, Stop
 from stream.postgres.defining_query import Source
@@ -21,6 +20,7 @@ from stream.progress import Progress
 from stream.sections import RetrySettings
 from stream.times import DAY_US
 
+RETRY = RetrySettings(initial_s=0.001, max_s=0.002)
 SOURCE = Source("app", {("scorecards", "conversation_id"): "text", ("chats", "conversation_id"): "text"})
 
 
@@ -85,6 +85,8 @@ class Debezium:
         return self.poll(0)
 
     # connect
+    connector = "scorestream"
+
     def status(self, name: str) -> Status:
         return Status(name, self.state, "w", (Task(0, self.state, "w"),))
 
@@ -92,10 +94,9 @@ class Debezium:
         return self.offset
 
     def run(self, stopping: threading.Event | None = None) -> int:
-        settings = Settings(retry=RetrySettings(initial_s=0.001, max_s=0.002))
         fake: Any = self
         return Drive(
-            settings, self.backfill, source=SOURCE, topic=fake, signals=fake, connect=fake, notifications=fake,
+            self.backfill, retry=RETRY, source=SOURCE, topic=fake, signals=fake, connect=fake, notifications=fake,
             progress=Progress("t", show=False), stopping=stopping or threading.Event(), clock=lambda: self.now,
         ).run()  # fmt: skip
 

@@ -8,10 +8,10 @@ import pytest
 
 from stream.commands import connectors
 from stream.config import Settings
-from stream.connect import connector
 from stream.connect.rest import Fault, Status, Task
 from stream.kafka import topics as kafka_admin
 from stream.kafka.topics import Found, wanted
+from stream.wiring import connector_config
 from tests.unit.commands.answers import found
 
 RUNNING = Status("scorestream", "RUNNING", "w:1", (Task(0, "RUNNING", "w:1"),))
@@ -79,7 +79,7 @@ def test_apply_creates_and_a_second_apply_does_nothing(run, connect):
 
 
 def test_apply_tells_what_it_changes(run, connect):
-    connect.held = connector.config(Settings()) | {"name": "scorestream", "poll.interval.ms": "50", "old.key": "1"}
+    connect.held = connector_config(Settings()) | {"name": "scorestream", "poll.interval.ms": "50", "old.key": "1"}
     code, out, _ = run("connectors", "apply", "--no-wait")
     assert code == 0
     assert "poll.interval.ms: 50 -> 60" in out
@@ -109,7 +109,7 @@ def test_apply_dry_run_changes_nothing_and_prints_the_config(run, connect, monke
     monkeypatch.setattr(kafka_admin, "ensure_topics", lambda _settings: pytest.fail("made topics"))
     code, out, err = run("connectors", "apply", "--dry-run")
     assert (code, connect.calls) == (0, [])
-    assert dict(line.split("=", 1) for line in out.splitlines()) == connector.config(Settings())
+    assert dict(line.split("=", 1) for line in out.splitlines()) == connector_config(Settings())
     assert "would be created" in err
 
 

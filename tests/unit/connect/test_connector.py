@@ -10,6 +10,7 @@ from stream.config import Settings
 from stream.connect import connector
 from stream.errors import ConfigError, UsageError
 from stream.tables import SOURCES
+from stream.wiring import connector_config
 
 DOCUMENT = json.loads(connector.DEFAULT_FILE.read_text("utf-8"))
 
@@ -20,7 +21,7 @@ def settings(**sections):
 
 def test_the_file_is_what_the_default_settings_make():
     assert DOCUMENT["name"] == Settings().connect.connector
-    assert DOCUMENT["config"] == connector.config(Settings())
+    assert DOCUMENT["config"] == connector_config(Settings())
 
 
 def test_every_value_is_text_as_connect_stores_it():
@@ -40,7 +41,7 @@ def test_settings_reach_every_key_that_names_what_they_rename():
         kafka={"topic_prefix": "eu.one", "partitions": 4, "replication_factor": 3, "min_compaction_lag_s": 60},
     )
 
-    config = connector.config(renamed)
+    config = connector_config(renamed)
 
     # Nothing of the defaults is left, in any value, but the names of tables and columns that are fixed.
     left = {key: value for key, value in config.items() if re.search(r"\bapp\b|scorestream(?!_)|\b16\b", value)}
@@ -61,7 +62,7 @@ def test_settings_reach_every_key_that_names_what_they_rename():
 def test_a_schema_that_sql_must_quote_is_quoted_in_sql_only(schema):
     renamed = settings(postgres={"source_schema": schema})
 
-    config = connector.config(renamed)
+    config = connector_config(renamed)
 
     query = config.pop("heartbeat.action.query")
     assert re.findall(r"INSERT INTO (\S+)", query) == [
@@ -81,7 +82,7 @@ def test_a_schema_that_sql_must_quote_is_quoted_in_sql_only(schema):
 @pytest.mark.parametrize("schema", ["of sales", "a.b", "größe", "a,b", ""])
 def test_a_schema_that_no_topic_can_be_named_after_is_refused(schema):
     with pytest.raises(UsageError, match="SCORESTREAM_POSTGRES_SOURCE_SCHEMA"):
-        connector.config(settings(postgres={"source_schema": schema}))
+        connector_config(settings(postgres={"source_schema": schema}))
 
 
 def test_a_password_in_the_clear_is_refused_and_not_repeated(tmp_path):
@@ -90,7 +91,7 @@ def test_a_password_in_the_clear_is_refused_and_not_repeated(tmp_path):
     path.write_text(json.dumps(document))
 
     with pytest.raises(UsageError, match=r"database\.password") as caught:
-        connector.config(settings(connect={"config": path}))
+        connector_config(settings(connect={"config": path}))
 
     assert "hunter2" not in str(caught.value)
 
@@ -100,12 +101,12 @@ def test_a_file_that_is_no_connector_is_a_config_error(tmp_path, text):
     path = tmp_path / "c.json"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"c\.json"):
-        connector.config(settings(connect={"config": path}))
+        connector_config(settings(connect={"config": path}))
 
 
 def test_a_missing_file_names_the_setting(tmp_path):
     with pytest.raises(ConfigError, match="SCORESTREAM_CONNECT_CONFIG"):
-        connector.config(settings(connect={"config": tmp_path / "none.json"}))
+        connector_config(settings(connect={"config": tmp_path / "none.json"}))
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from stream.config import Settings
-from stream.connect import connector
 from stream.kafka.topics import durability, wanted
 from stream.sections import KafkaSettings
+from stream.wiring import connector_config
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,5 @@ def test_the_wanted_topics_follow_the_settings():
         assert topics[f"p.app.{table}"].options["cleanup.policy"] == "compact"
         assert topics[f"p.app.{table}"].options["min.compaction.lag.ms"] == "5000"
     assert topics["dl"].options["retention.ms"] == "-1"
-    assert connector.config(settings)["notification.sink.topic.name"] in topics
+    assert connector_config(settings)["notification.sink.topic.name"] in topics
     assert len(topics) == 8
