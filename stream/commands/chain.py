@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from stream.clickhouse.schema import apply as schema_apply
 from stream.clickhouse.shards import Shards
@@ -21,6 +22,7 @@ from stream.errors import ConfigError, UsageError
 from stream.kafka import topics
 from stream.kafka.access import Access
 from stream.kafka.broker import Broker
+from stream.kafka.connect_workers import connect_workers
 from stream.monitor.findings import PARTS_LIMIT
 from stream.postgres.connection import LSN_NOW, Postgres
 from stream.web.asker import Asker
@@ -178,10 +180,15 @@ class Chain:
         yield from across.versions(max(found), epoch=settings.epochs.last, wal=wal and wal[0])
 
     def _clusters(self) -> Iterator[Finding]:
-        with Connect(self._settings.connect, timeout_s=self._answer_s, patience_s=0) as client:
-            theirs = client.cluster_id()
-        with self._broker() as broker:
-            yield from across.clusters(broker.cluster_id(), theirs)
+        settings = self._settings.connect
+        with Connect(settings, timeout_s=self._answer_s, patience_s=0) as client, self._broker() as broker:
+            yield from across.clusters(broker.cluster_id(), client.cluster_id())
+            status = client.status(settings.connector)
+            named = {f"task {task.id}": task.worker for task in status.tasks} if status is not None else {}
+            if status is not None:
+                named["connector"] = status.worker
+            living = connect_workers(broker, timeout_s=self._answer_s)
+        yield from across.connect_group(living, named, rest=urlsplit(settings.url).netloc)
 
 
 def look_at_start(settings: Settings) -> None:

@@ -7,10 +7,12 @@ the slot is asked before the offset, and everything before the WAL: a later figu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-from stream.doctor.finding import ERROR, RECOVER, Check, Checks, Finding
+from stream.doctor.finding import ERROR, RECOVER, WARNING, Check, Checks, Finding
+from stream.kafka.connect_workers import ConnectWorker
 from stream.pipeline.ordering import commit_lsn, epoch_of, lsn_text
+from stream.times import duration
 
 _CONNECT, _SETTINGS = Checks("connect"), Checks("settings")
 CLUSTER = _CONNECT.add(
@@ -19,6 +21,20 @@ CLUSTER = _CONNECT.add(
     "Kafka Connect works on another Kafka cluster than SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS names",
     "the connector writes to topics that no worker reads",
     "correct SCORESTREAM_CONNECT_URL or SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS",
+)
+DEAD = _CONNECT.add(
+    "connect-worker-dead",
+    ERROR,
+    "the worker that Connect names for the connector or its task is no member of Connect's group",
+    "no change reaches Kafka until the task moves: after scheduled.rebalance.max.delay.ms, 5 minutes by default",
+    "start that worker; set scheduled.rebalance.max.delay.ms=0 on every Connect worker, and restart them",
+)
+WAITS = _CONNECT.add(
+    "connect-rebalance",
+    WARNING,
+    "Connect waits for a worker that has left, before it moves that worker's tasks",
+    "a connector that ran there does not run meanwhile",
+    "start that worker; set scheduled.rebalance.max.delay.ms=0 on every Connect worker, and restart them",
 )
 BEHIND = _CONNECT.add(
     "offset-behind-slot",
@@ -79,3 +95,26 @@ def clusters(ours: str | None, connects: str | None) -> Iterator[Finding]:
     """Whether Connect and the workers use one Kafka cluster; None = not known."""
     if ours is not None and connects is not None and ours != connects:
         yield CLUSTER.found(f"Kafka Connect uses cluster {connects}, the workers use {ours}")
+
+
+def connect_group(living: Sequence[ConnectWorker], named: Mapping[str, str], *, rest: str) -> Iterator[Finding]:
+    """Whether the workers that Connect names are alive.
+
+    Args:
+        living: the workers of all Connect clusters on the brokers.
+        named: part of the connector (`connector`, `task 0`) -> worker that Connect names for it.
+        rest: host:port of the REST interface that was asked.
+    """
+    known = {rest, *named.values()}
+    groups = {each.group for each in living}
+    own = groups if len(groups) == 1 else {each.group for each in living if each.address in known}
+    workers = [each for each in living if each.group in own]
+    if not workers:  # another user's groups are hidden
+        return
+    addresses = {each.address for each in workers}
+    for worker in sorted(set(named.values()) - addresses):
+        parts = ", ".join(part for part, at in named.items() if at == worker)
+        there = ", ".join(sorted(addresses))
+        yield DEAD.found(f"Connect names worker {worker} for {parts}; only {there} lives")
+    if waits_s := max(each.waits_s for each in workers):
+        yield WAITS.found(f"Connect waits for {duration(waits_s)} before it moves the tasks of a worker that has left")

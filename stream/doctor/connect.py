@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from stream.connect.connector import shown
 from stream.connect.rest import Fault, Status
-from stream.doctor.finding import ERROR, WARNING, Checks, Finding
+from stream.doctor.finding import ERROR, RECOVER, WARNING, Checks, Finding
 
 CHECKS = Checks("connect")
 SILENT = CHECKS.add(
@@ -72,6 +72,17 @@ INVALID = CHECKS.add(
     "the connector fails at its next start",
 )
 
+# What a trace says -> the way out, where a restart alone would fail again. The cause is in the WAL or in Postgres.
+_CAUSES = (
+    (
+        "RecordTooLarge",
+        "raise producer.override.max.request.size in a copy of the JSON (SCORESTREAM_CONNECT_CONFIG) and "
+        "max.message.bytes of the topics above the size that is named, then `scorestream connectors apply`",
+    ),
+    (r"slot.*(does not exist|lost|invalidated)|snapshot mode when needed|offset.*no longer available", RECOVER),
+    (r"slot.*is active for PID", "SELECT pg_terminate_backend(..); -- the PID that is named, if it is no connector's"),
+    (r"permission denied|password authentication|publication.*does not exist", "scorestream doctor --only postgres"),
+)
 OLDEST = (3, 4)  # has offset.mismatch.strategy
 _RESTORED = (
     "a ${env:..} reference is read from the environment of every Connect worker; correct it there and restart them"
@@ -136,7 +147,9 @@ def _plugin(plugins: Mapping[str, str], wanted: str) -> Iterator[Finding]:
 
 def _state(status: Status) -> Iterator[Finding]:
     if status.failures:
-        yield FAILED.found(f"connector {status.name}: {'; '.join(status.failures)[:400]}")
+        told = "; ".join(status.failures)
+        way = next((way for cause, way in _CAUSES if re.search(cause, told)), "")
+        yield FAILED.found(f"connector {status.name}: {told[:400]}", way)
     elif status.state in ("PAUSED", "STOPPED"):
         yield PAUSED.found(f"connector {status.name} is {status.state}")
     elif not status.running:

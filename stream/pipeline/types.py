@@ -1,8 +1,8 @@
 """Which types a column of the source may have, and how each is carried: the one list of them.
 
 Enters: the kind of a column (stream/tables.py) and the name of its Postgres type. Leaves: how its values reach
-ClickHouse, or why they do not. docs/reference/types.md is written from it, and the preflight reads it. A change, a
-snapshot, a replay, a backfill and a reindex all store the same value, and verify compares with that value. Pure.
+ClickHouse, or why they do not. docs/reference/types.md is written from it, and stream/doctor/source.py reads it. A
+change, a snapshot, a replay, a backfill and a reindex all store the same value, and verify compares with it. Pure.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream.kafka.access import Access
 from stream.kafka.broker import Broker
+from stream.kafka.connect_workers import connect_workers
 from stream.kafka.offsets import TP
 from stream.sections import KafkaSettings
 from stream.topic_names import TopicNames
@@ -49,3 +50,12 @@ def test_a_transaction_is_open_from_its_first_message_until_it_ends(stack_env: d
     finally:
         broker.close()
         admin.delete_topics([topic])[topic].result()
+
+
+@pytest.mark.stack
+def test_the_worker_of_connect_is_a_member_with_its_address(stack_env: dict[str, str]) -> None:
+    settings = KafkaSettings(bootstrap_servers=stack_env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"])
+    with Broker(settings, TopicNames("x", "app", "x.dead-letters")) as broker:
+        (worker,) = connect_workers(broker)
+    assert f"http://{worker.address}" == stack_env["SCORESTREAM_CONNECT_URL"]
+    assert worker.waits_s == 0

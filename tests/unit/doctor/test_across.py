@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stream.doctor import across
+from stream.kafka.connect_workers import ConnectWorker
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS
 
 
@@ -45,3 +46,24 @@ def test_connect_works_on_the_cluster_of_the_workers() -> None:
     assert not list(across.clusters(None, "a"))
     (finding,) = across.clusters("a", "b")
     assert finding.what == "Kafka Connect uses cluster b, the workers use a"
+
+
+def worker(address: str, *, group: str = "connect", waits_s: float = 0) -> ConnectWorker:
+    return ConnectWorker(group, address, waits_s)
+
+
+@pytest.mark.parametrize(
+    ("living", "checks"),
+    [
+        ([worker("a:8083"), worker("b:8083")], []),
+        ([worker("b:8083")], ["connect-worker-dead"]),
+        ([worker("b:8083", waits_s=240)], ["connect-worker-dead", "connect-rebalance"]),
+        ([worker("a:8083"), worker("b:8083", waits_s=240)], ["connect-rebalance"]),
+        ([worker("b:8083"), worker("x:8083", group="other")], ["connect-worker-dead"]),
+        ([worker("x:8083", group="other"), worker("y:8083", group="third")], []),  # which is ours is not known
+        ([], []),
+    ],
+)
+def test_a_worker_that_connect_names_must_live(living: list[ConnectWorker], checks: list[str]) -> None:
+    named = {"connector": "b:8083", "task 0": "a:8083"}
+    assert [each.id for each in across.connect_group(living, named, rest="b:8083")] == checks

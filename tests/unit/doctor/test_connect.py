@@ -9,7 +9,7 @@ import pytest
 
 from stream.connect.rest import Fault, Status, Task
 from stream.doctor import connect
-from stream.doctor.finding import Finding
+from stream.doctor.finding import RECOVER, Finding
 
 PLUGIN = "io.debezium.connector.postgresql.PostgresConnector"
 WANTED = {"connector.class": PLUGIN, "slot.name": "qa", "database.password": "${env:SCORESTREAM_CDC_PASSWORD}"}
@@ -103,6 +103,23 @@ def test_a_fault_of_the_connector(client: Client, check: str, what: str, mend: s
     (finding,) = found(client)
     assert finding.id == check
     assert what in finding.what
+    assert mend in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("cause", "mend"),
+    [
+        ("RecordTooLargeException: The message is 41943189 bytes when serialized", "max.request.size"),
+        ("ConnectException: .. Reconfigure the connector to use a snapshot mode when needed", RECOVER),
+        ('PSQLException: ERROR: can no longer access replication slot "qa": it is lost', RECOVER),
+        ('PSQLException: ERROR: replication slot "qa" is active for PID 4711', "pg_terminate_backend"),
+        ("PSQLException: ERROR: permission denied for table scores", "scorestream doctor --only postgres"),
+        ("ConnectException: an exception occurred in the change event producer", "scorestream connectors restart"),
+    ],
+)
+def test_a_cause_that_a_restart_meets_again_has_its_own_way_out(cause: str, mend: str) -> None:
+    failed = replace(RUNNING, tasks=(Task(0, "FAILED", "w1", f"a.B: outer\nCaused by: {cause}"),))
+    (finding,) = found(Client(status_=failed))
     assert mend in finding.mend
 
 
