@@ -15,7 +15,7 @@ import pytest
 
 from stream.web.runbooks import RUNBOOKS
 from testbed import oracle
-from testbed.universe import ROOT, SCORESTREAM, Universe, _with_database
+from testbed.universe import ROOT, SCORESTREAM, Universe, _with_database, wait_for
 from testbed.workload import Workload
 
 pytestmark = pytest.mark.stack
@@ -90,7 +90,7 @@ def test_the_first_hour_goes_as_its_guide_says(universe: Universe) -> None:
 
 
 # What can run on a system without rows and without a person who waits.
-_RUNS = re.compile(r" (lag|list|status|verify|reindex)\b|--dry-run")
+_RUNS = re.compile(r" (doctor|lag|list|status|verify|reindex)\b|--dry-run")
 _NOT_HERE = re.compile(r"--watch|status (june|NAME)|kubectl|docker|backfill status")
 
 
@@ -99,6 +99,7 @@ def test_the_commands_of_a_guide_work_on_an_idle_system(universe: Universe, guid
     # given a system that is set up, with its worker
     universe.set_up()
     with universe.worker():
+        wait_for("the worker has joined", lambda: universe.call("doctor", "--only", "processes")[0] == 0)
         # when the guide's commands are typed
         chosen = [each for each in lines(guide) if _RUNS.search(each) and not _NOT_HERE.search(each)]
         printed = typed(universe, chosen)
