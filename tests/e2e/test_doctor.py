@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,14 @@ class Site:
         finally:
             client.close()
 
+    @cached_property
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.universe.env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]})
 
     def topic_option(self, topic: str, name: str, value: str) -> None:
         entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-        for future in self.admin().incremental_alter_configs([resource]).values():
+        for future in self.admin.incremental_alter_configs([resource]).values():
             future.result()
 
     def configure(self, name: str, value: str) -> None:
@@ -153,7 +155,7 @@ OTHERS: dict[str, tuple[str, str, Fault]] = {
     "a topic that is gone": (
         _KAFKA,
         "topic-missing",
-        lambda s: [f.result() for f in s.admin().delete_topics([f"{s.universe.name}.notifications"]).values()],
+        lambda s: [f.result() for f in s.admin.delete_topics([f"{s.universe.name}.notifications"]).values()],
     ),
     "a column that is gone": (_CH, "column-differs", lambda s: both(s, "ALTER TABLE {}.score DROP COLUMN comment")),
     "a column of another type": (
@@ -226,10 +228,13 @@ def test_row_level_security_is_found_for_both_roles(site: Site) -> None:
 
 
 def test_a_transaction_that_holds_the_slot_back_is_found_by_a_role_that_may_not_see_its_start(site: Site) -> None:
-    with site.universe.postgres() as holder:
+    holder = site.universe.postgres()
+    try:
         # given a transaction of another role, which has an id
         holder.execute("BEGIN; UPDATE app.chats SET customer_id = customer_id; SELECT pg_current_xact_id()")
         is_found_and_corrected(site, "postgres", "transaction-long", "--max-transaction", "2s")
+    finally:
+        holder.close()
 
 
 @contextmanager
