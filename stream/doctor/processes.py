@@ -36,6 +36,20 @@ UNHELD = CHECKS.add(
     "changes of a part of the scorecards do not reach ClickHouse",
     "restart the workers, one after another: another release or another topic prefix is in the group",
 )
+AHEAD = CHECKS.add(
+    "offset-ahead",
+    ERROR,
+    "the live group has committed an offset that lies behind the end of the log",
+    "the topic was created again, or the brokers lost its end: workers skip messages up to that offset",
+    "stop the workers; scorestream rewind --to-earliest --execute; start them; scorestream verify --repair",
+)
+TRIMMED = CHECKS.add(
+    "offset-trimmed",
+    ERROR,
+    "the live group has not read messages that the log no longer has",
+    "changes of these messages never reach ClickHouse by themselves",
+    "scorestream verify --repair",
+)
 IDLE = CHECKS.add(
     "worker-idle",
     HINT,
@@ -63,6 +77,9 @@ class Members(Protocol):
 
     def group(self, name: str) -> Group: ...
     def partitions(self, topics: Iterable[str]) -> list[TP]: ...
+    def committed(self, group: str, tps: Sequence[TP]) -> dict[TP, int]: ...
+    def ends(self, tps: Sequence[TP]) -> dict[TP, int]: ...
+    def starts(self, tps: Sequence[TP]) -> dict[TP, int]: ...
 
 
 def examine(
@@ -77,7 +94,9 @@ def examine(
     Raises:
         KafkaUnavailable: no broker answers.
     """
-    yield from _group(members.group(group), group, members.partitions(topics))
+    tps = members.partitions(topics)
+    yield from _group(members.group(group), group, tps)
+    yield from _offsets(members, group, tps)
     for url, must in urls.items():
         found = addresses([url])
         if must and not found:
@@ -93,13 +112,27 @@ def _group(found: Group, name: str, partitions: Sequence[TP]) -> Iterator[Findin
     if found.state != "STABLE":  # who holds what is being decided
         return
     held = found.holders()
-    if unheld := sorted(set(partitions) - held.keys()):
-        names = ", ".join(f"{tp.topic}-{tp.partition}" for tp in unheld[:5])
-        more = f" and {len(unheld) - 5} more" if len(unheld) > 5 else ""
-        yield UNHELD.found(f"no member of group {name} holds {names}{more}")
+    if unheld := set(partitions) - held.keys():
+        yield UNHELD.found(f"no member of group {name} holds {_names(unheld)}")
     for member in found.members:
         if not member.partitions:
             yield IDLE.found(f"worker {member.client_id} on {member.host} holds no partition")
+
+
+def _offsets(members: Members, group: str, tps: Sequence[TP]) -> Iterator[Finding]:
+    """The start is asked before the committed offset, and the end after it: both only grow while all is well."""
+    starts, committed, ends = members.starts(tps), members.committed(group, tps), members.ends(tps)
+    if ahead := {tp for tp, offset in committed.items() if offset > ends.get(tp, offset)}:
+        yield AHEAD.found(f"group {group} has committed offsets behind the end of {_names(ahead)}")
+    # A compacted topic begins where its first message is; only deletion by age or by hand moves its start.
+    if trimmed := {tp for tp, offset in committed.items() if offset < starts.get(tp, offset)}:
+        yield TRIMMED.found(f"group {group} has not read what was deleted from {_names(trimmed)}")
+
+
+def _names(tps: Iterable[TP]) -> str:
+    ordered = sorted(tps)
+    more = f" and {len(ordered) - 5} more" if len(ordered) > 5 else ""
+    return ", ".join(f"{tp.topic}-{tp.partition}" for tp in ordered[:5]) + more
 
 
 def _process(url: str, must: bool, get: Callable[[str], bytes]) -> Iterator[Finding]:

@@ -32,6 +32,12 @@ REPLICATION = CHECKS.add(
     "the connector's role has neither REPLICATION nor, on Amazon RDS, the role rds_replication",
     "the connector cannot open its slot and fails",
 )
+LOGIN = CHECKS.add(
+    "role-login",
+    ERROR,
+    "the connector's role may not log in, or its password has expired",
+    "the connector fails at its next connection",
+)
 TIMEOUT = CHECKS.add(
     "role-timeout",
     WARNING,
@@ -81,9 +87,9 @@ SELECT r.rolname, r.rolname = current_user, c.relname, has_schema_privilege(r.oi
 FROM pg_roles r, {_TABLES} AND r.oid IN ({_ROLES}) ORDER BY 1, 3
 """
 _ATTRIBUTES = f"""
-SELECT r.rolname FROM pg_roles r WHERE r.oid IN ({_ROLES}) AND r.rolname <> current_user
-AND NOT r.rolsuper AND NOT r.rolreplication AND NOT EXISTS (
+SELECT r.rolname, r.rolcanlogin AND coalesce(r.rolvaliduntil > now(), true), r.rolsuper OR r.rolreplication OR EXISTS (
     SELECT FROM pg_roles m WHERE m.rolname = 'rds_replication' AND pg_has_role(r.oid, m.oid, 'USAGE'))
+FROM pg_roles r WHERE r.oid IN ({_ROLES}) AND r.rolname <> current_user ORDER BY 1
 """
 # Of the three places the first wins: role in database, role, database.
 _TIMEOUTS = f"""
@@ -106,8 +112,12 @@ def examine(connection: Connection, settings: PostgresSettings) -> Iterator[Find
         what = f"row level security of {', '.join(hidden)} hides rows from {role}"
         yield HIDDEN.found(what, f"ALTER ROLE {quoted(role)} BYPASSRLS;")
     yield from _grants(connection, settings.source_schema, values)
-    for (role,) in connection.execute(_ATTRIBUTES, values).fetchall():
-        yield REPLICATION.found(f"role {role} may not replicate", f"ALTER ROLE {quoted(role)} REPLICATION;")
+    for role, may_login, may_replicate in connection.execute(_ATTRIBUTES, values).fetchall():
+        if not may_login:
+            sql = f"ALTER ROLE {quoted(role)} LOGIN VALID UNTIL 'infinity';"
+            yield LOGIN.found(f"role {role} may not log in, or its password has expired", sql)
+        if not may_replicate:
+            yield REPLICATION.found(f"role {role} may not replicate", f"ALTER ROLE {quoted(role)} REPLICATION;")
     yield from _timeouts(connection, values)
 
 

@@ -95,7 +95,7 @@ class Catalogs:
                 ("scorestream_reader" if reads else "scorestream_cdc", reads, table, True, EVERYTHING)
                 for table, reads in (*reader, *connector)
             ],
-            "NOT r.rolreplication": [],
+            "r.rolcanlogin": [("scorestream_cdc", True, True)],
             "pg_db_role_setting": [],
         }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+
+import pytest
 
 from stream.doctor import processes
 from stream.doctor.finding import Finding
@@ -15,8 +17,20 @@ WORKER = Member("m1", "w1", "10.0.0.1", TPS)
 
 
 class Members:
-    def __init__(self, group: Group) -> None:
+    """Brokers whose logs begin at 10 and end at 20."""
+
+    def __init__(self, group: Group, at: int = 15) -> None:
         self._group = group
+        self._at = at
+
+    def starts(self, tps: Sequence[TP]) -> dict[TP, int]:
+        return dict.fromkeys(tps, 10)
+
+    def ends(self, tps: Sequence[TP]) -> dict[TP, int]:
+        return dict.fromkeys(tps, 20)
+
+    def committed(self, group: str, tps: Sequence[TP]) -> dict[TP, int]:
+        return {TPS[0]: self._at}
 
     def group(self, name: str) -> Group:
         return self._group
@@ -29,6 +43,7 @@ def found(
     group: Group = Group("STABLE", (WORKER,)),  # noqa: B008  a frozen value
     urls: Mapping[str, bool] | None = None,
     answers: Mapping[str, str] | None = None,
+    at: int = 15,
 ) -> list[Finding]:
     def get(url: str) -> bytes:
         if error := (answers or {}).get(url, ""):
@@ -36,7 +51,7 @@ def found(
         return b"{}"
 
     topics = ["qa.app.scores"]
-    return list(processes.examine(Members(group), group="qa-live", topics=topics, urls=urls or {}, get=get))
+    return list(processes.examine(Members(group, at), group="qa-live", topics=topics, urls=urls or {}, get=get))
 
 
 def test_a_group_that_holds_all_partitions_has_no_finding() -> None:
@@ -75,3 +90,10 @@ def test_a_process_that_is_not_ready_is_an_error() -> None:
 def test_a_listed_host_without_an_address_is_a_warning() -> None:
     (finding,) = found(urls={"http://worker.invalid:6066": True})
     assert finding.id == "process-silent"
+
+
+@pytest.mark.parametrize(("at", "checks"), [(9, ["offset-trimmed"]), (10, []), (20, []), (21, ["offset-ahead"])])
+def test_the_committed_offset_lies_within_the_log(at: int, checks: list[str]) -> None:
+    told = found(at=at)
+    assert [each.id for each in told] == checks
+    assert all("qa.app.scores-0" in each.what for each in told)

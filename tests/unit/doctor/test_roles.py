@@ -46,11 +46,13 @@ def test_each_privilege_that_is_missing_has_its_grant() -> None:
     ]
 
 
-def test_a_connector_that_may_not_replicate_is_told() -> None:
+def test_a_connector_that_may_not_log_in_or_replicate_is_told() -> None:
     catalogs = Catalogs()
-    catalogs.answers["NOT r.rolreplication"] = [("scorestream_cdc",)]
-    (finding,) = found(catalogs)
-    assert (finding.id, finding.mend) == ("role-replication", 'ALTER ROLE "scorestream_cdc" REPLICATION;')
+    catalogs.answers["r.rolcanlogin"] = [("scorestream_cdc", False, False)]
+    assert [(each.id, each.mend) for each in found(catalogs)] == [
+        ("role-login", "ALTER ROLE \"scorestream_cdc\" LOGIN VALID UNTIL 'infinity';"),
+        ("role-replication", 'ALTER ROLE "scorestream_cdc" REPLICATION;'),
+    ]
 
 
 _ROLE = ("cdc", False, None, True)  # role, whether it is the workers', database, whether it is of the role alone
