@@ -16,6 +16,7 @@ from stream.config import PREFIX, Settings
 from stream.connect.rest import Connect
 from stream.doctor import across, clickhouse, connect, kafka, postgres, processes, roles
 from stream.doctor import settings as own
+from stream.doctor.causes import with_causes
 from stream.doctor.examine import Part, examine, in_order
 from stream.doctor.finding import ERROR, HINT, Finding, Purpose, System
 from stream.errors import ConfigError, UsageError
@@ -60,7 +61,7 @@ class Chain:
         silent = {part.silent.id for part in parts} & {each.id for each in found}
         pairs = [part for part in self._pairs() if {*systems} >= part[0] and not part[1] & silent]
         more, longer = examine([part for _, _, part in pairs], deadline_s=deadline_s)
-        return in_order([*found, *more]), took | longer
+        return with_causes(in_order([*found, *more])), took | longer
 
     def _parts(self, system: System) -> Iterator[Part]:
         if system == "clickhouse":

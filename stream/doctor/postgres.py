@@ -90,7 +90,7 @@ INACTIVE = CHECKS.add(
     ERROR,
     "no process reads the slot",
     "no change reaches Kafka, and Postgres keeps WAL for the slot",
-    "scorestream connectors status",
+    "scorestream connectors restart --all",
 )
 NEAR = CHECKS.add(
     "slot-wal",

@@ -66,7 +66,7 @@ def test_a_standby_that_is_meant_to_be_one_is_no_finding() -> None:
         ({"invalid": "rows_removed", "active": False}, "slot-lost", RECOVER),
         ({"status": "unreserved"}, "slot-wal", "max_slot_wal_keep_size"),
         ({"safe": 1 << 20}, "slot-wal", "max_slot_wal_keep_size"),
-        ({"active": False}, "slot-inactive", "scorestream connectors status"),
+        ({"active": False}, "slot-inactive", "scorestream connectors restart --all"),
         ({"failover": False}, "slot-failover", "ALTER_REPLICATION_SLOT scorestream (FAILOVER true)"),
     ],
 )
