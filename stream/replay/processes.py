@@ -14,6 +14,7 @@ from stream.config import Settings
 from stream.errors import Retry, ScorestreamError
 from stream.kafka.broker import Broker
 from stream.pipeline.dead_letter import DeadLetterGuard
+from stream.progress import Progress
 from stream.replay.display import Display
 from stream.replay.member import Member
 from stream.replay.state import ReplayTopic, check_open
@@ -74,7 +75,8 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
         try:
             for _ in range(processes):
                 family.spawn()
-            with Display(name) as display:
+            with Progress(f"replay {name}", unit="messages", show=show, last_line=False) as progress:
+                display = Display(progress)
                 while family.alive():
                     stopping.wait(_LOOK_S)
                     if stopping.is_set():

@@ -86,10 +86,9 @@ def summary(replay: Replay, committed: Mapping[TP, int]) -> dict[str, Any]:
     }
 
 
-def line(facts: Mapping[str, Any], per_s: float | None = None) -> str:
+def line(facts: Mapping[str, Any]) -> str:
     """`main 1,200,000/2,222,222 54% 101,000/s eta 0:00:10 matched .. dropped .. dead letters ..`."""
-    total, done = facts["total"], facts["done"]
-    per_s = facts["per_s"] if per_s is None else per_s
+    total, done, per_s = facts["total"], facts["done"], facts["per_s"]
     parts = [facts["pass"], f"{done:,}/{total:,}"]
     if total:
         parts.append(f"{100 * done // total}%")
@@ -97,7 +96,12 @@ def line(facts: Mapping[str, Any], per_s: float | None = None) -> str:
         parts.append(f"{per_s:,.0f}/s")
         if total > done:
             parts.append(f"eta {span((total - done) / per_s)}")
-    parts += [f"matched {facts['matched']:,}", f"dropped {facts['dropped']:,}"]
+    return " ".join([*parts, note(facts)])
+
+
+def note(facts: Mapping[str, Any]) -> str:
+    """`matched .. dropped .. dead letters .. throttled: ..`."""
+    parts = [f"matched {facts['matched']:,}", f"dropped {facts['dropped']:,}"]
     if facts["dead_letters"]:
         parts.append(f"dead letters {facts['dead_letters']:,}")
     if facts["throttled_by"]:

@@ -54,7 +54,7 @@ LIBRARIES: dict[str, set[str]] = {
     "confluent_kafka": {"kafka"},
     "urllib3": {"clickhouse", "connect", "web"},
     "click": {"commands", "cli"},
-    "rich": {"commands", "progress", "logs", "monitor", "replay", "backfill", "verify"},
+    "rich": {"progress", "monitor"},
     "pydantic": {"config", "sections"},
     "pydantic_settings": {"config", "sections"},
     "tenacity": {"retry"},
