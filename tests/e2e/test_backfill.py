@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from stream.backfill import control as backfill
 from stream.config import load
+from stream.wiring import broker
 from testbed import oracle
 from testbed.replays import done, refused
 from testbed.universe import SCORESTREAM, Universe, _with_database, wait_for
@@ -203,7 +204,7 @@ def _started(universe: Universe, *options: str) -> Iterator[subprocess.Popen[byt
     try:
         yield process
     except BaseException:
-        print((universe.folder / "backfill.log").read_text("utf-8", "replace"), backfill.status(load(), None))
+        print((universe.folder / "backfill.log").read_text("utf-8", "replace"), _status())
         raise
     finally:
         process.kill()
@@ -212,7 +213,8 @@ def _started(universe: Universe, *options: str) -> Iterator[subprocess.Popen[byt
 
 def _status() -> dict[str, Any]:
     """As `scorestream backfill status --json` prints it, without the second that a process takes to start."""
-    found = backfill.status(load(), None)
+    with broker(load()) as kafka:
+        found = backfill.status(kafka, None)
     return found.as_json() if found is not None else {"rows": 0, "state": ""}
 
 
