@@ -80,9 +80,9 @@ class Chain:
     def _pairs(self) -> Iterator[tuple[set[System], set[str], Part]]:
         """Systems that are compared, the findings that say that one does not answer, and what is asked."""
         pg, ch, co, ka = postgres.SILENT.id, clickhouse.SILENT.id, connect.SILENT.id, kafka.SILENT.id
-        yield {"postgres", "connect"}, {pg, co}, Part("slot and offset", across.AHEAD, self._offsets)
-        yield {"postgres", "clickhouse"}, {pg, ch}, Part("versions", across.EPOCH, self._versions)
-        yield {"kafka", "connect"}, {ka, co}, Part("cluster of Connect", across.CLUSTER, self._clusters)
+        yield {"postgres", "connect"}, {pg, co}, Part("slot and offset", across.UNKNOWN, self._offsets)
+        yield {"postgres", "clickhouse"}, {pg, ch}, Part("versions", across.UNKNOWN, self._versions)
+        yield {"kafka", "connect"}, {ka, co}, Part("cluster of Connect", across.UNKNOWN, self._clusters)
 
     def _postgres(self) -> Iterator[Finding]:
         settings = self._settings.postgres

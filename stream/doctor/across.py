@@ -22,6 +22,13 @@ CLUSTER = _CONNECT.add(
     "the connector writes to topics that no worker reads",
     "correct SCORESTREAM_CONNECT_URL or SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS",
 )
+UNKNOWN = _SETTINGS.add(
+    "not-compared",
+    WARNING,
+    "two systems answer, and what they must agree on could not be asked",
+    "a slot, an offset or a version of another server is not noticed here",
+    "scorestream doctor --timeout 30",
+)
 DEAD = _CONNECT.add(
     "connect-worker-dead",
     ERROR,

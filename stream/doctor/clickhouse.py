@@ -5,15 +5,15 @@ Enters: `Shard`, which asks one server. Leaves: findings. Reads only.
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from stream.clickhouse.schema.apply import Difference
-from stream.doctor.finding import ERROR, WARNING, Checks, Finding, Purpose
+from stream.doctor import tables
+from stream.doctor.finding import ERROR, HINT, WARNING, Checks, Finding, Purpose
 from stream.errors import ClickHouseRefused
 from stream.monitor.findings import PARTS_LIMIT
 from stream.tables import TARGETS
@@ -26,45 +26,6 @@ SILENT = CHECKS.add(
     "a shard does not answer at its URL in SCORESTREAM_CLICKHOUSE_SHARDS, or refuses the user",
     "every worker waits with its batch until the shard answers",
     "start the shard, or correct SCORESTREAM_CLICKHOUSE_SHARDS, _USER and _PASSWORD",
-)
-TABLE = CHECKS.add(
-    "table-differs",
-    ERROR,
-    "a table or view is missing, or its engine or keys are not those of the DDL",
-    "inserts are refused, or readers see old states",
-    "scorestream schema apply",
-)
-COLUMN = CHECKS.add(
-    "column-differs",
-    ERROR,
-    "a column is missing or has another type than the DDL gives it",
-    "inserts are refused, and the workers stand still",
-)
-EXTRA = CHECKS.add(
-    "column-extra",
-    WARNING,
-    "a table or view has a column that the DDL does not know",
-    "the workers fill it with its default, and a cutover loses it",
-)
-SHARD = CHECKS.add(
-    "shard-other",
-    ERROR,
-    "the tables say that they are another shard than SCORESTREAM_CLICKHOUSE_SHARDS makes them",
-    "changes are written to a shard where their earlier state does not lie, and rows are shown twice",
-    "give SCORESTREAM_CLICKHOUSE_SHARDS in the order and number that the tables say (docs/guides/upgrade.md)",
-)
-UNMARKED = CHECKS.add(
-    "shard-unmarked",
-    WARNING,
-    "the tables do not say which shard they are",
-    "a shard that is added or swapped in the settings is not noticed",
-    "scorestream schema apply",
-)
-POLICY = CHECKS.add(
-    "row-policy",
-    ERROR,
-    "a row policy hides rows of a table",
-    "a look-up misses what stands, and an appeal or a deleted row stays visible",
 )
 GRANT = CHECKS.add(
     "clickhouse-grant",
@@ -103,6 +64,12 @@ BEHIND = CHECKS.add(
     "a replica of a table is late, or away",
     "readers of that replica see old states",
 )
+BLIND = CHECKS.add(
+    "clickhouse-blind",
+    HINT,
+    "the user may not read a system table, so that a check was left out",
+    "broken parts or late replicas are not noticed here",
+)
 CLOCK = CHECKS.add(
     "clock-skew",
     WARNING,
@@ -125,6 +92,7 @@ ATOMIC = CHECKS.add(
     purposes=("cutover",),
 )
 
+_DENIED = "Code: 497"
 SKEW_S = 2.0
 BEHIND_S = 60
 _TARGETS = tuple(table.target for table in TARGETS)
@@ -155,11 +123,9 @@ _ROWS_READ = 20_000_000
 # What each of a command's steps needs, as GRANT spells it: connectors/clickhouse/grants.sql gives it.
 _ALWAYS = (("SELECT, INSERT", "{database}.*"),)
 _FOR: dict[Purpose, tuple[tuple[str, str], ...]] = {
-    "replay": (("CREATE DATABASE, CREATE TABLE, CREATE VIEW, SELECT, INSERT", "*.*"),),
-    "cutover": (
-        ("ALTER SETTINGS, CREATE TABLE, DROP TABLE, SELECT, INSERT", "{database}.*"),
-        ("DROP DATABASE, DROP TABLE", "*.*"),
-    ),
+    # A shadow's name begins with that of the live database.
+    "replay": (("CREATE DATABASE, CREATE TABLE, CREATE VIEW", "{database}*.*"),),
+    "cutover": (("ALTER SETTINGS, CREATE TABLE, DROP TABLE, DROP DATABASE", "{database}*.*"),),
     "backfill": (),
 }
 
@@ -201,9 +167,8 @@ def examine(
     """
     yield from _clock(shard, clock)
     for difference in shard.differences():
-        yield _differs(shard, difference)
-    tables = shard.ask(_TABLES, {"database": shard.database})
-    yield from _around(shard, tables)
+        yield tables.finding(difference, where=shard.where, database=shard.database, user=shard.user)
+    yield from _around(shard, shard.ask(_TABLES, _own(shard)))
     yield from _parts(shard, most_parts)
     yield from _replicas(shard)
     yield from _grants(shard, purpose)
@@ -227,34 +192,11 @@ def _clock(shard: Shard, clock: Callable[[], float]) -> Iterator[Finding]:
         yield CLOCK.found(f"{shard.where}: its clock is {duration(abs(ahead_s))} {direction} this host's")
 
 
-def _differs(shard: Shard, difference: Difference) -> Finding:
-    """A difference of `scorestream schema status`, with its way out."""
-    name, fault = difference.name, difference.fault
-    what = f"{shard.where}: {shard.database}.{name}: {fault}"
-    table, _, column = name.partition(".")
-    if fault.startswith("row policy"):
-        policy = fault.split()[2]
-        on = f"{shard.database}.{table}"
-        sql = f"ALTER ROW POLICY {policy} ON {on} TO ALL EXCEPT {shard.user};"
-        return POLICY.found(what, sql, severity=None if fault.endswith("this user") else WARNING)
-    if "comment" in fault and not column:
-        return (UNMARKED if "does not say" in fault else SHARD).found(what)
-    if not column or table.endswith("_current"):
-        upgrade = "docs/guides/upgrade.md: fill new tables with a replay, and cut over"
-        return TABLE.found(what, "" if fault == "missing" or column else upgrade)
-    whole = f"`{shard.database}`.`{table}`"
-    if fault.startswith("extra"):
-        return EXTRA.found(what, f"ALTER TABLE {whole} DROP COLUMN `{column}`;")
-    if found := re.fullmatch(r"missing \((.*)\)", fault):
-        return COLUMN.found(what, f"ALTER TABLE {whole} ADD COLUMN `{column}` {found[1]};")
-    return COLUMN.found(what, f"ALTER TABLE {whole} MODIFY COLUMN `{column}` {fault.rpartition(', not ')[2]};")
-
-
-def _around(shard: Shard, tables: Sequence[Sequence[Any]]) -> Iterator[Finding]:
-    names = [name for name, *_ in tables]
+def _around(shard: Shard, there: Sequence[Sequence[Any]]) -> Iterator[Finding]:
+    names = [name for name, *_ in there]
     if "heartbeat" not in names and names:
-        yield TABLE.found(f"{shard.where}: {shard.database}.heartbeat: missing", severity=WARNING)
-    for name, engine_full, databases, views in tables:
+        yield tables.TABLE.found(f"{shard.where}: {shard.database}.heartbeat: missing", severity=WARNING)
+    for name, engine_full, databases, views in there:
         if _HELD in engine_full:
             sql = f"ALTER TABLE `{shard.database}`.`{name}` RESET SETTING {_RESET};"
             yield HELD.found(f"{shard.where}: inserts into {shard.database}.{name} are held back", sql)
@@ -263,16 +205,29 @@ def _around(shard: Shard, tables: Sequence[Sequence[Any]]) -> Iterator[Finding]:
             yield VIEW.found(what, f"DROP VIEW `{database}`.`{view}`; -- and refresh one from {name}_current instead")
 
 
+def _seen(shard: Shard, table: str, query: str, **values: Any) -> Generator[Finding, None, Sequence[Sequence[Any]]]:
+    """The rows of a system table; none where the user may not read it."""
+    try:
+        return shard.ask(query, _own(shard) | values)
+    except ClickHouseRefused as error:
+        if _DENIED not in str(error):
+            raise
+        yield BLIND.found(
+            f"{shard.where}: user {shard.user} may not read {table}", f"GRANT SELECT ON {table} TO {shard.user};"
+        )
+        return ()
+
+
 def _parts(shard: Shard, most: int) -> Iterator[Finding]:
-    for table, partition, count in shard.ask(_PARTS, _own(shard) | {"most": most}):
+    for table, partition, count in (yield from _seen(shard, "system.parts", _PARTS, most=most)):
         sql = f"OPTIMIZE TABLE `{shard.database}`.`{table}` PARTITION ID '{partition}';"
         yield PARTS.found(f"{shard.where}: {shard.database}.{table} has {count:,} parts in partition {partition}", sql)
-    for table, count, reason in shard.ask(_BROKEN, _own(shard)):
+    for table, count, reason in (yield from _seen(shard, "system.detached_parts", _BROKEN)):
         yield BROKEN.found(f"{shard.where}: {count} parts of {shard.database}.{table} are set aside ({reason})")
 
 
 def _replicas(shard: Shard) -> Iterator[Finding]:
-    for table, readonly, late_s, away in shard.ask(_REPLICAS, _own(shard)):
+    for table, readonly, late_s, away in (yield from _seen(shard, "system.replicas", _REPLICAS)):
         name = f"{shard.database}.{table}"
         if readonly:
             yield REPLICA.found(f"{shard.where}: replica of {name} is read-only", f"SYSTEM RESTART REPLICA {name};")

@@ -12,7 +12,7 @@ import pytest
 from stream.commands import chain
 from stream.commands.chain import Chain
 from stream.config import MonitorSettings, Settings, WebSettings
-from stream.doctor import clickhouse, postgres
+from stream.doctor import postgres, tables
 from stream.doctor.examine import Part
 from stream.doctor.finding import SYSTEMS, Finding
 
@@ -62,7 +62,7 @@ def test_the_start_of_a_worker_logs_errors_and_warnings(
         postgres.FAILOVER.found("a hint"),
         postgres.INACTIVE.found("the connector may start a moment later"),
     ]
-    asked["ClickHouse shard 0"] = [clickhouse.TABLE.found("missing")]
+    asked["ClickHouse shard 0"] = [tables.TABLE.found("missing")]
     chain.look_at_start(Settings())
     for thread in threading.enumerate():
         if thread.name == "look-at-start":
