@@ -5,6 +5,7 @@ Enters: `Shard`, which asks one server. Leaves: findings. Reads only.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
@@ -70,6 +71,13 @@ BLIND = CHECKS.add(
     "the user may not read a system table, so that a check was left out",
     "broken parts or late replicas are not noticed here",
 )
+VERSION = CHECKS.add(
+    "clickhouse-version",
+    WARNING,
+    "ClickHouse is older than 24.12; the tables were tried on 26.9",
+    "settings of the tables may be unknown to it, and `scorestream schema apply` is refused",
+    "upgrade ClickHouse",
+)
 CLOCK = CHECKS.add(
     "clock-skew",
     WARNING,
@@ -92,6 +100,7 @@ ATOMIC = CHECKS.add(
     purposes=("cutover",),
 )
 
+_OLDEST = (24, 12)
 _DENIED = "Code: 497"
 SKEW_S = 2.0
 BEHIND_S = 60
@@ -165,7 +174,7 @@ def examine(
     Raises:
         ClickHouseUnavailable, ClickHouseRefused: the shard does not answer, or refuses a question.
     """
-    yield from _clock(shard, clock)
+    yield from _version_and_clock(shard, clock)
     for difference in shard.differences():
         yield tables.finding(difference, where=shard.where, database=shard.database, user=shard.user)
     yield from _around(shard, shard.ask(_TABLES, _own(shard)))
@@ -182,10 +191,12 @@ def _own(shard: Shard) -> dict[str, Any]:
     return {"database": shard.database}
 
 
-def _clock(shard: Shard, clock: Callable[[], float]) -> Iterator[Finding]:
+def _version_and_clock(shard: Shard, clock: Callable[[], float]) -> Iterator[Finding]:
     before = clock()
-    ((theirs,),) = shard.ask("SELECT toFloat64(now64(6))", {})
+    ((version, theirs),) = shard.ask("SELECT version(), toFloat64(now64(6))", {})
     after = clock()
+    if (numbers := re.match(r"(\d+)\.(\d+)", version)) and (int(numbers[1]), int(numbers[2])) < _OLDEST:
+        yield VERSION.found(f"{shard.where}: ClickHouse is {version}")
     ahead_s = theirs - after if theirs > after else min(0.0, theirs - before)
     if abs(ahead_s) > SKEW_S:
         direction = "ahead of" if ahead_s > 0 else "behind"

@@ -23,7 +23,7 @@ class Server:
         self.differences: list[Difference] = []
         self.asked: list[str] = []
         self.answers: dict[str, Sequence[Sequence[Any]] | Exception] = {
-            "now64": [(NOW,)],
+            "now64": [("26.9.2.1", NOW)],
             "dependencies_table": tables,
             "HAVING n >": [],
             "system.detached_parts": [],
@@ -62,7 +62,7 @@ def test_a_system_table_that_the_user_may_not_read_is_a_hint_and_the_rest_is_loo
     server = Server()
     part = {"system.parts": "HAVING n >"}.get(table, table)
     server.answers[part] = ClickHouseRefused("ClickHouse shard 1: Code: 497. DB::Exception: Not enough privileges")
-    server.answers["now64"] = [(NOW + 3,)]
+    server.answers["now64"] = [("26.9.2.1", NOW + 3)]
     told = {each.id: each for each in found(server)}
     assert told.keys() == {"clickhouse-blind", "clock-skew"}
     assert told["clickhouse-blind"].mend == f"GRANT SELECT ON {table} TO writer;"
@@ -71,8 +71,9 @@ def test_a_system_table_that_the_user_may_not_read_is_a_hint_and_the_rest_is_loo
 @pytest.mark.parametrize(
     ("part", "rows", "check", "mend"),
     [
-        ("now64", [(NOW + 3,)], "clock-skew", "timedatectl"),
-        ("now64", [(NOW - 3,)], "clock-skew", "timedatectl"),
+        ("now64", [("26.9.2.1", NOW + 3)], "clock-skew", "timedatectl"),
+        ("now64", [("24.8.1.1", NOW)], "clickhouse-version", "upgrade"),
+        ("now64", [("26.9.2.1", NOW - 3)], "clock-skew", "timedatectl"),
         ("dependencies_table", [("score", "..", ["qa"], ["mv"]), ("heartbeat", "", [], [])], "view-attached",
          "DROP VIEW `qa`.`mv`;"),
         ("dependencies_table", [("score", "parts_to_throw_insert = 1, x = 2", [], []), ("heartbeat", "", [], [])],
