@@ -104,6 +104,19 @@ FAILOVER = CHECKS.add(
     "the slot is not a failover slot (Postgres 17 and later)",
     "standbys have no copy of the slot: after a failover it is gone",
 )
+IDLE = CHECKS.add(
+    "slot-idle-timeout",
+    WARNING,
+    "idle_replication_slot_timeout is set (Postgres 18 and later)",
+    "Postgres invalidates the slot of a connector that is stopped for that long, and changes are lost",
+    "ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf();",
+)
+RUNS_AHEAD = CHECKS.add(
+    "slot-runs-ahead",
+    HINT,
+    "standbys follow by slots that synchronized_standby_slots does not name (Postgres 17 and later)",
+    "the connector sends changes that a standby has not yet; after a failover to it, ClickHouse has what Postgres lost",
+)
 TRANSACTION = CHECKS.add(
     "transaction-long",
     WARNING,
@@ -127,7 +140,10 @@ SELECT current_setting('server_version_num')::int, current_setting('server_versi
        current_setting('max_replication_slots')::int, (SELECT count(*) FROM pg_replication_slots),
        current_setting('max_wal_senders')::int, (SELECT count(*) FROM pg_stat_replication),
        (SELECT count(*) FROM pg_stat_replication r WHERE NOT EXISTS (
-            SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical'))
+            SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')),
+       coalesce(current_setting('idle_replication_slot_timeout', true), '0'),
+       current_setting('synchronized_standby_slots', true),
+       ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE slot_type = 'physical' AND active ORDER BY 1)
 """
 _SLOT = """
 SELECT s.active, s.plugin, s.database, s.wal_status, s.safe_wal_size,
@@ -190,6 +206,9 @@ class _Server:
     max_senders: int
     senders: int
     standbys: int
+    idle_timeout: str
+    waited_for: str | None  # synchronized_standby_slots; None before Postgres 17
+    standby_slots: list[str]
 
 
 def _row(connection: Connection) -> _Server:
@@ -205,6 +224,14 @@ def _of_server(server: _Server) -> Iterator[Finding]:
         yield WAL_LEVEL.found(f"wal_level is {server.wal_level}, not logical")
     if server.keep == "-1":
         yield WAL_UNLIMITED.found("max_slot_wal_keep_size is not set: a stopped connector fills the disk")
+    if server.idle_timeout != "0":
+        yield IDLE.found(f"idle_replication_slot_timeout is {server.idle_timeout}")
+    if server.waited_for is not None:
+        named = {each.strip() for each in server.waited_for.split(",")}
+        if missing := [each for each in server.standby_slots if each not in named]:
+            sql = f"ALTER SYSTEM SET synchronized_standby_slots = '{','.join(server.standby_slots)}'; "
+            told = f"synchronized_standby_slots does not name {', '.join(missing)}"
+            yield RUNS_AHEAD.found(told, sql + "SELECT pg_reload_conf();")
 
 
 def _server(connection: Connection, settings: PostgresSettings) -> Generator[Finding, None, bool]:

@@ -47,6 +47,9 @@ def server(**other: Any) -> tuple[Any, ...]:
         "max_senders": 16,
         "senders": 1,
         "standbys": 0,
+        "idle_timeout": "0",
+        "waited_for": "",
+        "standby_slots": [],
     }
     assert plain.keys() >= other.keys()
     return tuple((plain | other).values())

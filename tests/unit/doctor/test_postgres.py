@@ -40,6 +40,13 @@ def test_a_server_that_lacks_nothing_has_no_finding() -> None:
         ({"version": 130010, "version_text": "13.10"}, "postgres-version", "warning", "upgrade"),
         ({"wal_level": "replica"}, "wal-level", "error", "ALTER SYSTEM SET wal_level = 'logical';"),
         ({"keep": "-1"}, "wal-unlimited", "warning", "ALTER SYSTEM SET max_slot_wal_keep_size = '100GB';"),
+        ({"idle_timeout": "1h"}, "slot-idle-timeout", "warning", "idle_replication_slot_timeout = 0;"),
+        (
+            {"standby_slots": ["a", "b"], "waited_for": "a"},
+            "slot-runs-ahead",
+            "hint",
+            "ALTER SYSTEM SET synchronized_standby_slots = 'a,b'; SELECT pg_reload_conf();",
+        ),
         ({"in_recovery": True}, "postgres-standby", "error", "target_session_attrs=read-write"),
     ],
 )
@@ -49,6 +56,13 @@ def test_a_fault_of_the_server(changed: dict[str, Any], check: str, severity: st
     (finding,) = found(catalogs)
     assert (finding.id, finding.severity) == (check, severity)
     assert mend in finding.mend
+
+
+def test_standbys_that_are_waited_for_or_cannot_be_are_no_finding() -> None:
+    catalogs = Catalogs()
+    for waited_for in ("a, b", None):
+        catalogs.answers["'wal_level'"] = [server(standby_slots=["a", "b"], waited_for=waited_for)]
+        assert found(catalogs) == []
 
 
 def test_a_standby_that_is_meant_to_be_one_is_no_finding() -> None:
