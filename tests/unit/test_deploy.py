@@ -64,8 +64,24 @@ def test_commands_and_settings_exist(name, monkeypatch):
     for variable, value in one("ConfigMap", "scorestream")["data"].items():
         monkeypatch.setenv(variable, value)
     for each in container["env"]:
-        monkeypatch.setenv(each["name"], each["value"])
+        monkeypatch.setenv(each["name"], each.get("value", "from a secret"))
     config.load()
+
+
+def test_the_job_for_the_tables_runs_as_the_owner_and_all_others_as_the_writer():
+    users = {}
+    for name, pod in PODS.items():
+        (container,) = pod["containers"]
+        own = {each["name"]: each for each in container["env"]}
+        shared = one("ConfigMap", "scorestream")["data"]["SCORESTREAM_CLICKHOUSE_USER"]
+        users[name] = own.get("SCORESTREAM_CLICKHOUSE_USER", {"value": shared})["value"]
+        secret = own.get("SCORESTREAM_CLICKHOUSE_PASSWORD", {}).get("valueFrom", {}).get("secretKeyRef", {}).get("name")
+        assert (secret == "scorestream-owner") == (users[name] == "scorestream_owner")
+    assert users.pop("scorestream-schema") == "scorestream_owner"
+    assert set(users.values()) == {"scorestream_writer"}
+    grants = (DEPLOY.parent / "connectors/clickhouse/grants.sql").read_text("utf-8")
+    assert "scorestream_owner" in grants
+    assert "scorestream_writer" in grants
 
 
 def test_probes_have_time_and_ports_are_those_of_the_settings():
