@@ -19,9 +19,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stream.clickhouse.schema.look import check_marks
 from stream.clickhouse.shards import Shards
 from stream.cutover.follower import Follower, ShadowCaughtUp
-from stream.cutover.shadow_tables import ShadowTables
+from stream.cutover.shadow_tables import Chosen, ShadowTables
 from stream.errors import ScorestreamError, UsageError
 from stream.kafka.offsets import TP
 from stream.postgres.lock import LockSpace
@@ -99,12 +100,15 @@ def cutover(
         tables = _tables(stores.shards, shadow)
         with follow(replay.plan, database=shadow) as follower:
             cut = Cut(name, stores.shards.database, shadow, back)
-            tables.let_go(cut.database, shadow)  # offsets of a cutover that died
+            tables.remember(_chosen_before(topic))
+            tables.let_go(cut.database, shadow)  # tables of a cutover that died
             if _end_the_exchange(follow, tables, replay, cut, since=dict(follower.positions)):
                 _keep(topic, cut)
                 return cut
             before = tables.uuids(cut.database)
-            topic.put({f"{name}/note/cutover": {"state": "begun", "back": back, "before": before}})
+            chosen = tables.chosen(cut.database)
+            tables.remember(chosen)
+            topic.put({f"{name}/note/cutover": {"state": "begun", "back": back, "before": before, "chosen": chosen}})
             say("catching up to live")
             _catch_up(follower, cut)
             if not back:
@@ -166,6 +170,12 @@ def check(replay: Replay, *, back: bool) -> str:
             "all of it, from --to-earliest, without filter and --until, into another database"
         )
     return plan.into
+
+
+def _chosen_before(topic: ReplayTopic) -> Chosen:
+    """What operators had set before the holds of cutovers that died."""
+    notes = [replay.notes.get("cutover", {}) for replay in topic.refresh().values()]
+    return {uuid: chosen for note in notes for uuid, chosen in note.get("chosen", {}).items()}
 
 
 def _state(replay: Replay) -> str:
@@ -298,4 +308,6 @@ def _alone(stores: Stores) -> Iterator[LockSpace]:
 
 
 def _tables(shards: Shards, shadow: str) -> ShadowTables:
+    check_marks(shards)
+    check_marks(shards.of(shadow))
     return ShadowTables(shards, live=shards.database, shadow=shadow, cluster=shards.settings.cluster)
