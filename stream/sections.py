@@ -92,7 +92,8 @@ class ClickHouseSettings(_Section):
     shards: Annotated[list[str], NoDecode] = Field(
         ["http://127.0.0.1:8123"],
         min_length=1,
-        description="comma-separated http(s)://host:port, one for each shard; the order is the shard number",
+        description="comma-separated http(s)://host:port, one for each shard; the order is the shard number; replicas "
+        "of a shard are separated by |, and the first one that answers is used",
     )
     user: str = Field("default", description="ClickHouse user")
     password: SecretStr = Field(SecretStr(""), description="password of that user")
@@ -121,14 +122,18 @@ class ClickHouseSettings(_Section):
     @field_validator("shards")
     @classmethod
     def _urls(cls, value: list[str]) -> list[str]:
-        for url in value:
+        for url in (url for shard in value for url in shard.split("|")):
             if not url.startswith(("http://", "https://")):
-                raise ValueError("a shard is not an http:// or https:// URL")
+                raise ValueError("a shard is not an http:// or https:// URL, or several with | between them")
             if "@" in urlsplit(url).netloc:  # errors would show such a password, and no client would use it
                 raise ValueError(
                     "a shard's URL has a user or a password; set SCORESTREAM_CLICKHOUSE_USER and .._PASSWORD instead"
                 )
         return value
+
+    def replicas(self, shard: int) -> list[str]:
+        """URLs of the replicas of shard number `shard`, the preferred one first."""
+        return self.shards[shard].split("|")
 
 
 class ConnectSettings(_Section):

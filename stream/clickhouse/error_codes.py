@@ -164,6 +164,8 @@ NAMED: Final = frozenset(
     for first, _, last in [each.partition("-")]
     for code in range(int(first), int(last or first) + 1)
 )
+# NO_ZOOKEEPER, TABLE_IS_READ_ONLY, REPLICA_IS_NOT_IN_QUORUM; no code: the connection broke.
+_THIS_REPLICA_CANNOT = frozenset({None, 225, 242, 289})
 _PARTITIONS_OF_BLOCK = re.compile(r"Too many partitions for single INSERT block")
 _CODE = re.compile(r"\bCode:\s*(\d+)")
 
@@ -188,6 +190,11 @@ def sort(code: int | None, text: str) -> Sort:
     if code is None or code in PASSING or code not in NAMED:
         return Sort.PASSING
     return Sort.DATA if code in _DATA else Sort.CONFIGURATION
+
+
+def is_elsewhere(error: Exception) -> bool:
+    """Whether another replica may answer what this one does not."""
+    return code_of(error) in _THIS_REPLICA_CANNOT
 
 
 def hint(code: int | None, text: str) -> str:

@@ -6,12 +6,13 @@ decides which shard a row belongs to.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,10 +21,13 @@ import urllib3.exceptions
 from clickhouse_connect.driver import options as optional
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from stream.clickhouse.error_codes import Sort, code_of, hint, sort
+from stream.clickhouse.error_codes import Sort, code_of, hint, is_elsewhere, sort
+from stream.clickhouse.replicas import make_consistent
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable
 from stream.sections import ClickHouseSettings
+from stream.tables import SCORECARD
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 Rows = Sequence[Sequence[Any]]
 
@@ -56,7 +60,9 @@ class Shards:
         self.database = database or settings.database
         self.count = len(settings.shards)
         self.urls: tuple[str, ...] = tuple(settings.shards)
-        self._idle: list[deque[Any]] = [deque() for _ in range(self.count)]
+        self.replicas = [settings.replicas(shard) for shard in range(self.count)]
+        self._idle: list[deque[tuple[int, Any]]] = [deque() for _ in range(self.count)]  # (replica, client)
+        self._replica = [0] * self.count  # the one that is used: all calls of a process go to the same
         self._threads: list[ThreadPoolExecutor] = []
         self._lock = threading.Lock()
 
@@ -90,10 +96,10 @@ class Shards:
             ).result_rows
             return rows
 
-    def command(self, shard: int, sql: str) -> None:
+    def command(self, shard: int, sql: str, *, settings: Mapping[str, Any] | None = None) -> None:
         """Run a statement that returns no rows. `{database}` in it is filled in; raises as `ask`."""
         with self.client(shard) as client:
-            client.command(self._filled(sql))
+            client.command(self._filled(sql), settings=dict(settings or {}))
 
     def everywhere(
         self, query: str, values: Mapping[str, Any] | None = None, *, settings: Mapping[str, Any] | None = None
@@ -150,20 +156,66 @@ class Shards:
         Raises:
             ClickHouseUnavailable, ClickHouseRefused: the client's error, by the meaning of its code.
         """
-        idle = self._idle[shard]
-        client = None
+        replica, client = self._take(shard)
         try:
-            client = idle.pop() if idle else connect(self.settings, shard, database="")
             yield client
         except _FAILURES as error:
-            if client is not None:
-                client.close()
+            client.close()
+            if is_elsewhere(error):
+                self._go_on_from(shard, replica)
             raise shard_error(self.settings, shard, error) from error
         except BaseException:
-            if client is not None:
-                client.close()
+            client.close()
             raise
-        idle.append(client)
+        self._idle[shard].append((replica, client))
+
+    def on_replicas(self, shard: int, sql: str) -> None:
+        """Run a statement on every replica of a shard that answers; `{database}` in it is filled in.
+
+        Raises:
+            ClickHouseUnavailable: none answers.
+            ClickHouseRefused: one of them refuses.
+        """
+        away: list[ClickHouseUnavailable] = []
+        urls = self.replicas[shard]
+        for replica, url in enumerate(urls):
+            try:
+                with closing(connect(self.settings, shard, database="", replica=replica)) as client:
+                    client.command(self._filled(sql))
+            except _FAILURES as error:
+                raise shard_error(self.settings, shard, error) from error
+            except ClickHouseUnavailable as error:
+                away.append(error)
+                if len(away) == len(urls):
+                    raise
+                log.warning("replica does not answer", extra={"shard": shard, "replica": url, "cause": str(error)})
+
+    def _take(self, shard: int) -> tuple[int, Any]:
+        """A client of the replica in use, or of the next one that answers."""
+        idle = self._idle[shard]
+        while idle:
+            replica, client = idle.pop()
+            if replica == self._replica[shard]:
+                return replica, client
+            client.close()
+        first, count = self._replica[shard], len(self.replicas[shard])
+        for replica in [(first + n) % count for n in range(count)]:
+            try:
+                client = connect(self.settings, shard, database="", replica=replica)
+            except ClickHouseUnavailable as error:
+                if replica == (first - 1) % count:
+                    raise
+                told = {"shard": shard, "replica": self.replicas[shard][replica], "cause": str(error)}
+                log.warning("replica does not answer, trying the next", extra=told)
+            else:
+                self._replica[shard] = replica
+                return replica, client
+        raise AssertionError("a shard has at least one replica")
+
+    def _go_on_from(self, shard: int, replica: int) -> None:
+        """From the next call on another replica is tried first, unless one is in use that did not fail."""
+        if self._replica[shard] == replica:
+            self._replica[shard] = (replica + 1) % len(self.replicas[shard])
 
     def connect(self, shard: int) -> None:
         """Open a client beforehand, so that the next call does not wait for it. Raises as `client`."""
@@ -182,7 +234,7 @@ class Shards:
             pool.shutdown()
         for idle in self._idle:
             while idle:
-                idle.pop().close()
+                idle.pop()[1].close()
 
     def _filled(self, text: str) -> str:
         return text.replace("{database}", self.database)
@@ -204,20 +256,35 @@ def leave_pandas_out() -> None:
     vars(optional).setdefault("np", None)
 
 
-def connect(settings: ClickHouseSettings, shard: int, *, database: str | None = None) -> Any:
+def connect(
+    settings: ClickHouseSettings, shard: int, *, database: str | None = None, replica: int | None = None
+) -> Any:
     """A clickhouse-connect client of shard number `shard`; close it after use.
+
+    On Replicated tables it reads and writes by quorum (replicas.py).
 
     Args:
         shard: index into `settings.shards`.
         database: the session's database; default: that of the settings. With `""` it need not exist.
+        replica: index into the shard's replicas; default: the first that answers.
 
     Raises:
         ClickHouseUnavailable: the shard does not answer.
         ClickHouseRefused: the shard refuses, for example a wrong password.
     """
-    url = urlsplit(settings.shards[shard])
+    urls = settings.replicas(shard)
+    if replica is not None:
+        return _connect(settings, shard, urls[replica], database)
+    for url in urls[:-1]:
+        with suppress(ClickHouseUnavailable):
+            return _connect(settings, shard, url, database)
+    return _connect(settings, shard, urls[-1], database)
+
+
+def _connect(settings: ClickHouseSettings, shard: int, address: str, database: str | None) -> Any:
+    url = urlsplit(address)
     try:
-        return clickhouse_connect.get_client(
+        client = clickhouse_connect.get_client(
             host=url.hostname or "127.0.0.1",
             port=url.port or (8443 if url.scheme == "https" else 8123),
             interface=url.scheme,
@@ -231,8 +298,14 @@ def connect(settings: ClickHouseSettings, shard: int, *, database: str | None = 
             native_codec="rust",
             autogenerate_session_id=False,
         )
-    except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
+    except _FAILURES as error:
         raise shard_error(settings, shard, error) from error
+    try:
+        make_consistent(client, settings.database, SCORECARD.target)
+    except _FAILURES as error:
+        client.close()
+        raise shard_error(settings, shard, error) from error
+    return client
 
 
 def shard_error(

@@ -27,7 +27,7 @@ class Client:
             raise self.error
         return SimpleNamespace(result_rows=[(text,)])
 
-    def command(self, text: str) -> None:
+    def command(self, text: str, **_: Any) -> None:
         self.query(text)
 
     def close(self) -> None:
