@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from stream.clickhouse.schema.apply import sorting_key
+from stream.clickhouse.read_back import unreadable
+from stream.clickhouse.schema.look import TableLook
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.together import Together
-from stream.errors import ClickHouseRefused, ClickHouseUnavailable, WriteMismatch
+from stream.clickhouse.turn import in_turn
+from stream.errors import ClickHouseUnavailable, WriteMismatch
 from stream.pipeline.reindex import Standing
 from stream.pipeline.values import uuid_int
 from stream.pipeline.writes import Key, Writes
@@ -53,7 +55,8 @@ class ClickHouseTarget:
     def __init__(self, shards: Shards, *, callers: int = 1) -> None:
         self._shards = shards
         self._said_no_summary = False
-        self._known_layout: set[tuple[int, str]] = set()  # (shard, table) whose sort key was checked
+        self._look = TableLook(shards)
+        self._to_read_back: set[tuple[int, str]] = set()  # (shard, table) whose next insert is read again
         self._inserts: dict[tuple[int, str], Together[_Columns, None]] = {
             (shard, table.target): Together(partial(self._insert, shard, table))
             for shard in range(shards.count)
@@ -117,10 +120,12 @@ class ClickHouseTarget:
             "AND _version IN (SELECT toUInt128(arrayJoin(%(versions)s)))"
             for table in TARGETS
         )
+        self._look_at(shard)
         found = self._shards.ask(shard, query, {"versions": [str(version) for version in versions]})
         return [(scorecard_id, customer_id, version) for scorecard_id, customer_id, version in found]
 
     def _look_up(self, shard: int, asked: Sequence[_Asked]) -> list[list[Standing]]:
+        self._look_at(shard)
         if len(asked) == 1:
             return [self._standing_on(shard, *asked[0])]
         every = {scorecard_id for ids, _ in asked for scorecard_id in ids}
@@ -152,8 +157,7 @@ class ClickHouseTarget:
         ]
 
     def _insert(self, shard: int, table: Table, several: Sequence[_Columns]) -> list[None]:
-        if (shard, table.target) not in self._known_layout:
-            self._check_layout(shard, table)
+        self._look_at(shard)
         parts = [columns for columns in several if columns]
         if not parts:
             self._shards.connect(shard)
@@ -164,46 +168,46 @@ class ClickHouseTarget:
         rows = len(columns[0])
         began = time.perf_counter()
         try:
-            with self._shards.client(shard) as client:
-                summary = client.insert(
-                    table.target,
-                    columns,
-                    database=self._shards.database,
-                    column_names=table.insert_columns,
-                    column_type_names=table.insert_types,
-                    column_oriented=True,
-                    settings=INSERT_SETTINGS,
-                )
+            stored = in_turn(partial(self._send, shard, table, columns))
+            self._check(shard, table, rows, stored)
+            self._read_back(shard, table, columns)
         finally:
             # the client's InsertContext is a cycle, and would hold the columns until the collector runs
             columns.clear()
-        self._check(shard, table, rows, summary.summary.get("written_rows"))
         if self._shards.settings.log_inserts:
             took_ms = round((time.perf_counter() - began) * 1000, 1)
             log.info("insert", extra={"shard": shard, "table": table.target, "rows": rows, "took_ms": took_ms})
         return [None] * len(several)
 
-    def _check_layout(self, shard: int, table: Table) -> None:
-        """Refuse a table whose sort key lacks the exact event time: no marker would reach its old states.
+    def _send(self, shard: int, table: Table, columns: _Columns) -> str | None:
+        """One insert; returns how many rows ClickHouse says that it stored, where it says so."""
+        with self._shards.client(shard) as client:
+            summary: Mapping[str, str] = client.insert(
+                table.target,
+                columns,
+                database=self._shards.database,
+                column_names=table.insert_columns,
+                column_type_names=table.insert_types,
+                column_oriented=True,
+                settings=INSERT_SETTINGS,
+            ).summary
+        return summary.get("written_rows")
 
-        Raises:
-            ClickHouseRefused: the text has the way to tables of the present layout.
-        """
-        rows = self._shards.ask(
-            shard,
-            "SELECT sorting_key FROM system.tables WHERE database = %(database)s AND name = %(table)s",
-            {"database": self._shards.database, "table": table.target},
-        )
-        for (key,) in rows:  # no such table: the insert itself says so
-            if key != sorting_key(table):
-                raise ClickHouseRefused(
-                    f"{self._shards.where(shard)}: {self._shards.database}.{table.target} is sorted by ({key}), not by "
-                    f"({sorting_key(table)}): it was made by an earlier release, and readers of a span of time may see "
-                    "old states in it. Leave the workers of that release running, fill new tables with `scorestream "
-                    "replay start NAME --into DATABASE --to-earliest`, stop the workers, run `scorestream cutover "
-                    "NAME`, and start the workers of this release (docs/guides/upgrade.md)"
-                )
-            self._known_layout.add((shard, table.target))
+    def _look_at(self, shard: int) -> None:
+        """Before each call; it seldom asks."""
+        if self._look(shard):
+            self._to_read_back |= {(shard, table.target) for table in TARGETS}
+
+    def _read_back(self, shard: int, table: Table, columns: _Columns) -> None:
+        if (shard, table.target) not in self._to_read_back:
+            return
+        if missing := unreadable(self._shards, shard, table, columns):
+            # They may be in a table that was exchanged just now; to write them again does no harm.
+            name = f"{self._shards.database}.{table.target}"
+            raise ClickHouseUnavailable(
+                f"{self._shards.where(shard)} acknowledged rows for {name} of which {missing} cannot be read"
+            )
+        self._to_read_back.discard((shard, table.target))
 
     def _check(self, shard: int, table: Table, rows: int, stored: str | None) -> None:
         """Compare the number of stored rows that ClickHouse reports with the number sent.

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stream.clickhouse.schema.apply import prepare_shadow
+from stream.clickhouse.schema.look import check_tables
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.log_reader import LogReader
@@ -107,10 +108,12 @@ def create(stores: Stores, topic: ReplayTopic, made: Plan) -> None:
 
     Raises:
         UsageError: the name is taken, or the shadow database is not empty.
+        ConfigError, ClickHouseRefused: the tables are another shard's, or not as this release needs them.
     """
     check_name(topic, made.name)
     if made.into is not None:
         prepare_shadow(stores.shards.settings, made.into)
+    check_tables(stores.shards if made.into is None else stores.shards.of(made.into))
     begun = {span.tp: span.end for span in made.ends}  # of what the main pass does not read
     begun |= {span.tp: span.start for span in made.main.spans}
     with LogReader(stores.broker, group=made.group) as reader:

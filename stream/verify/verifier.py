@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Any
 
 from stream.clickhouse.layout import layout_of
+from stream.clickhouse.schema.look import check_tables
 from stream.clickhouse.versions import highest
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
 from stream.pipeline.values import uuid_text
@@ -73,8 +74,12 @@ class Verifier:
         Args:
             limit: findings that are kept; beyond it differing cells are counted, not opened. None = open them all.
             on_chunk: given the scorecards with findings, up to 1,000 at a time, and the customers they were seen under.
+
+        Raises:
+            ConfigError, ClickHouseRefused: the tables are another shard's, or not all their rows can be seen.
         """
         began = time.monotonic()
+        check_tables(self._shards)
         result = Verified(scope, self._shards.database)
         stages = stages or Stages(show=False)
         try:

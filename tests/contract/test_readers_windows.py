@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from stream import config
+from stream.clickhouse.schema.look import TableLook
 from stream.errors import ClickHouseRefused
 from stream.pipeline.placement import GONE, Place, State, month_of
 from stream.pipeline.reindex import Snapshot, Standing, plan_reindex
@@ -137,7 +138,7 @@ def test_with_the_month_in_the_sort_key_a_window_shows_what_is_gone(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given tables of the release before, written as that one did
-    monkeypatch.setattr(RealTarget, "_check_layout", lambda *_: None)
+    monkeypatch.setattr(TableLook, "_check_layout", lambda *_: None)
     with RealTarget(config.load().clickhouse, database, ddl=statements(OLD_DDL)) as old, pytest.raises(AssertionError):
         sequence(Readers(old, 0, by_month=True))
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from typing import Any
 
-from stream.clickhouse.shards import connect, shard_error
+from stream.clickhouse.schema.layout import PARTITION_KEY, PRIMARY_KEY, columns, sorting_key, view_of
+from stream.clickhouse.schema.policies import policies
+from stream.clickhouse.schema.shard_mark import mark_in, wanted_mark, with_mark
+from stream.clickhouse.shards import Rows, connect, shard_error
 from stream.errors import UsageError
 from stream.sections import ClickHouseSettings
-from stream.tables import SCORE, TARGETS, Table
+from stream.tables import TARGETS, Table
 
-PARTITION_KEY = "toYYYYMM(event_time)"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMENT = re.compile(r"--[^\n]*")
 
@@ -64,21 +68,38 @@ def target_shards(settings: ClickHouseSettings) -> list[int]:
 
 
 def apply(settings: ClickHouseSettings, *, database: str | None = None) -> Iterator[tuple[int, int]]:
-    """Run the DDL; yields (shard, statements run) as each shard is done.
+    """Run the DDL and write each shard's place into its tables; yields (shard, statements run) as each shard is done.
 
     Raises:
+        UsageError: tables that are there are another shard's; nothing was changed.
         ClickHouseUnavailable: a shard does not answer.
         ClickHouseRefused: a shard refused a statement.
     """
-    ddl = statements(database or settings.database, settings.cluster)
-    for shard in target_shards(settings):
-        client = connect(settings, shard, database="")
-        try:
-            for statement in ddl:
+    name = database or settings.database
+    ddl = statements(name, settings.cluster)
+    for shard, replica in servers(settings):
+        with _client(settings, shard, replica) as client:
+            _missing_marks(client, settings, shard, name)
+    for shard in range(len(settings.shards)):
+        own = ddl if shard in target_shards(settings) else []
+        with _client(settings, shard) as client:
+            for statement in own:
                 _run(client.command, settings, shard, statement)
-        finally:
-            client.close()
-        yield shard, len(ddl)
+        run = len(own)
+        # Each server's own, never ON CLUSTER: a comment is not replicated, and other shards have other numbers.
+        for _, replica in servers(settings, shard):
+            with _client(settings, shard, replica) as client:
+                for statement in _missing_marks(client, settings, shard, name):
+                    _run(client.command, settings, shard, statement)
+                    run += 1
+        yield shard, run
+
+
+def servers(settings: ClickHouseSettings, *shards: int) -> Iterator[tuple[int, int]]:
+    """(shard, replica) of every server in the list, or of those of these shards."""
+    for shard in shards or range(len(settings.shards)):
+        for replica in range(len(settings.replicas(shard))):
+            yield shard, replica
 
 
 def status(settings: ClickHouseSettings, *, database: str | None = None) -> list[Difference]:
@@ -91,28 +112,13 @@ def status(settings: ClickHouseSettings, *, database: str | None = None) -> list
 
 
 def status_of(settings: ClickHouseSettings, shard: int, *, database: str | None = None) -> list[Difference]:
-    """As `status`, of one shard."""
-    client = connect(settings, shard, database="")
-    try:
-        return _differences(client, settings, shard, database or settings.database)
-    finally:
-        client.close()
-
-
-def sorting_key(table: Table) -> str:
-    """The sort key of a target table, in ClickHouse's spelling."""
-    own = f", {table.id}" if table is SCORE else ""
-    return f"customer_id, scorecard_id{own}, event_time"
-
-
-def columns(table: Table) -> dict[str, str]:
-    """All columns of a target table -> their types."""
-    return dict(zip(table.insert_columns, table.insert_types, strict=True)) | {"_indexed_at": "DateTime64(3, 'UTC')"}
-
-
-def view_of(table: Table) -> str:
-    """Name of the view that readers query."""
-    return f"{table.target}_current"
+    """As `status`, of one shard with all its replicas."""
+    found: list[Difference] = []
+    for _, replica in servers(settings, shard):
+        with _client(settings, shard, replica) as client:
+            found += _differences(client, settings, shard, database or settings.database)
+            found += _hidden(client, settings, shard, database or settings.database)
+    return found
 
 
 def _files() -> list[str]:
@@ -128,6 +134,36 @@ def _tidy(statement: str) -> str:
     return "\n".join(line.rstrip() for line in statement.strip().splitlines() if line.strip())
 
 
+@contextmanager
+def _client(settings: ClickHouseSettings, shard: int, replica: int | None = None) -> Iterator[Any]:
+    with closing(connect(settings, shard, database="", replica=replica)) as client:
+        yield client
+
+
+def _missing_marks(client: Any, settings: ClickHouseSettings, shard: int, database: str) -> list[str]:
+    """Statements that write the shard's place into its tables that do not say it yet.
+
+    Raises:
+        UsageError: they say another one.
+    """
+    names = ", ".join(f"'{table.target}'" for table in TARGETS)
+    query = f"SELECT name, comment FROM system.tables WHERE database = '{database}' AND name IN ({names}) ORDER BY name"
+    wanted, found = wanted_mark(settings, shard), []
+    for name, comment in _run(client.query, settings, shard, query).result_rows:
+        mark = mark_in(comment)
+        if mark is None:
+            text = with_mark(comment, wanted).replace("\\", "\\\\").replace("'", "\\'")
+            found.append(f"ALTER TABLE `{database}`.`{name}` MODIFY COMMENT '{text}'")
+        elif mark != wanted:
+            raise UsageError(
+                f"ClickHouse shard {shard} ({settings.shards[shard]}): {database}.{name} says `{mark}`, but the "
+                f"settings make it `{wanted}`; nothing was changed. Give SCORESTREAM_CLICKHOUSE_SHARDS in the order "
+                "and number that the tables say; another number of shards takes a new database "
+                "(docs/guides/upgrade.md)"
+            )
+    return found
+
+
 def _run(call: Any, settings: ClickHouseSettings, shard: int, statement: str) -> Any:
     try:
         return call(statement)
@@ -141,7 +177,7 @@ def _differences(client: Any, settings: ClickHouseSettings, shard: int, database
         client.query,
         settings,
         shard,
-        "SELECT name, engine, engine_full, partition_key, primary_key, sorting_key FROM system.tables "
+        "SELECT name, engine, engine_full, partition_key, primary_key, sorting_key, comment FROM system.tables "
         f"WHERE database = '{database}'",
     ).result_rows
     present = {name: rest for name, *rest in rows}
@@ -155,7 +191,9 @@ def _differences(client: Any, settings: ClickHouseSettings, shard: int, database
         if name not in present:
             found.append(Difference(shard, name, "missing"))
         else:
-            found += [Difference(shard, name, fault) for fault in _table_faults(table, present[name])]
+            *described, comment = present[name]
+            found += [Difference(shard, name, fault) for fault in _table_faults(table, described)]
+            found += [Difference(shard, name, fault) for fault in _mark_faults(settings, shard, comment)]
             found += _column_faults(shard, name, columns(table), held.get(name, {}))
         view = view_of(table)
         if view not in present:
@@ -173,11 +211,29 @@ def _table_faults(table: Table, described: Sequence[str]) -> Iterator[str]:
         yield f"engine {engine_full.partition(' PARTITION BY')[0]}, not ReplacingMergeTree(_version, _deleted)"
     for what, has, wanted in (
         ("partition key", partition, PARTITION_KEY),
-        ("primary key", primary, "customer_id, scorecard_id"),
+        ("primary key", primary, PRIMARY_KEY),
         ("sort key", sorting, sorting_key(table)),
     ):
         if has != wanted:
             yield f"{what} {has or 'none'}, not {wanted}"
+
+
+def _hidden(client: Any, settings: ClickHouseSettings, shard: int, database: str) -> Iterator[Difference]:
+    def ask(query: str, values: dict[str, str]) -> Rows:
+        rows: Rows = _run(partial(client.query, parameters=values), settings, shard, query).result_rows
+        return rows
+
+    for policy in policies(ask, database) or ():
+        whose = "this user" if policy.own else "other users"
+        yield Difference(shard, policy.table or "*", f"row policy {policy.name} hides rows from {whose}")
+
+
+def _mark_faults(settings: ClickHouseSettings, shard: int, comment: str) -> Iterator[str]:
+    mark, wanted = mark_in(comment), wanted_mark(settings, shard)
+    if mark is None:
+        yield f"its comment does not say `{wanted}`"
+    elif mark != wanted:
+        yield f"its comment says `{mark}`, not `{wanted}`"
 
 
 def _column_faults(shard: int, name: str, wanted: dict[str, str], held: dict[str, str]) -> Iterator[Difference]:

@@ -4,35 +4,48 @@ import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from stream.clickhouse.schema.apply import sorting_key
+from stream.clickhouse.read_back import unreadable
+from stream.clickhouse.schema.layout import sorting_key
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable, WriteMismatch
 from stream.pipeline.writes import Writes
 from stream.sections import ClickHouseSettings
-from stream.tables import SCORE
+from stream.tables import SCORE, SCORECARD
 
 
 class Shard:
     """A clickhouse-connect client whose inserts acknowledge so many rows, one answer after the other."""
 
-    def __init__(self, *answers: int | None, key: str = sorting_key(SCORE)) -> None:
+    def __init__(self, *answers: int | None, key: str = sorting_key(SCORE), forgets: bool = False) -> None:
         self.answers = list(answers)
         self.key = key
+        self.mark = "scorestream shard 0 of 1, buckets of 1 days"
         self.looks = 0
         self.settings: dict[str, Any] = {}
+        self.forgets = forgets  # acknowledges, and stores nothing
+        self.read_back = 0
 
     def insert(self, *_: Any, settings: dict[str, Any], **__: Any) -> Any:
         self.settings = settings
         answer = self.answers.pop(0)
         return SimpleNamespace(summary={} if answer is None else {"written_rows": str(answer)})
 
-    def query(self, *_: Any, **__: Any) -> Any:
+    def query(self, text: str, **_: Any) -> Any:
+        if "max(_version)" in text:
+            self.read_back += 1
+            rows = [] if self.forgets else [("acme", UUID(int=1), UUID(int=score), 0, 1) for score in (1, 2)]
+            return SimpleNamespace(result_rows=rows)
+        if "system.tables" not in text:
+            return SimpleNamespace(result_rows=[])
         self.looks += 1
-        return SimpleNamespace(result_rows=[(self.key,)])
+        keys = {"score": self.key, "scorecard": sorting_key(SCORECARD)}
+        rows = [(name, "ReplacingMergeTree", key, self.mark) for name, key in keys.items()]
+        return SimpleNamespace(result_rows=rows)
 
     def close(self) -> None:
         pass
@@ -40,7 +53,7 @@ class Shard:
 
 def target_with(shard: Shard) -> ClickHouseTarget:
     shards = Shards(ClickHouseSettings(shards=("http://127.0.0.1:1",)))
-    shards._idle[0].append(shard)
+    shards._idle[0].append((0, shard))
     return ClickHouseTarget(shards)
 
 
@@ -73,6 +86,36 @@ def test_the_sort_key_is_looked_at_once_and_another_one_is_refused():
     assert old.answers == [2]
 
 
+def test_acknowledged_rows_that_cannot_be_read_are_written_again():
+    # given a server, or a front before it, that counts rows and stores none
+    shard = Shard(2, 2, 2, forgets=True)
+    target = target_with(shard)
+    for _ in range(2):
+        with pytest.raises(ClickHouseUnavailable, match=r"acknowledged rows .* of which 2 cannot be read"):
+            target.write(two_rows())
+        target._shards._idle[0].append((0, shard))
+    # when it stores them, they are not read again before the next look at the tables
+    shard.forgets = False
+    target.write(two_rows())
+    shard.answers = [2]
+    target.write(two_rows())
+    assert shard.read_back == 3
+
+
+def test_a_later_version_of_a_row_is_as_good_and_an_earlier_one_is_not():
+    writes = next(columns for _, _, columns in two_rows())
+
+    def stored(*versions: int) -> int:
+        rows = [("acme", UUID(int=1), UUID(int=n), 0, version) for n, version in enumerate(versions, 1)]
+        shards: Any = SimpleNamespace(ask=lambda *_: rows)
+        return unreadable(shards, 0, SCORE, writes)
+
+    assert stored(1, 1) == 0
+    assert stored(7, 1) == 0
+    assert stored(0, 1) == 1
+    assert stored(1) == 1
+
+
 def test_fewer_rows_stop_the_process():
     with pytest.raises(WriteMismatch, match=r"sent 2 rows .* stored 1"):
         target_with(Shard(1)).write(two_rows())
@@ -102,7 +145,9 @@ def test_clients_for_inserts_can_be_made_before_the_first(monkeypatch):
 
     def connect(_settings: Any, shard: int, **_: Any) -> Shard:
         made.append(shard)
-        return Shard(2, 2)
+        client = Shard(2, 2)
+        client.mark = f"scorestream shard {shard} of 2, buckets of 1 days"
+        return client
 
     monkeypatch.setattr("stream.clickhouse.shards.connect", connect)
     target = ClickHouseTarget(Shards(ClickHouseSettings(shards=("http://127.0.0.1:1", "http://127.0.0.1:2"))))

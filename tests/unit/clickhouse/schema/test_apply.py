@@ -60,6 +60,7 @@ def test_statements_are_whole_and_name_the_database_everywhere():
         "CREATE OR REPLACE VIEW",
         "CREATE OR REPLACE VIEW",
         "CREATE TABLE IF NOT EXISTS",
+        "CREATE TABLE IF NOT EXISTS",
     ]
     assert not [statement for statement in found if re.search(r"[{};]|--|ON CLUSTER|Replicated\w", statement)]
     assert all("`shadow_7`" in statement for statement in found)
@@ -82,8 +83,9 @@ def test_names_that_would_need_quoting_are_refused(name):
 class Server:
     """A shard: system tables, changed by a test before it looks."""
 
-    def __init__(self):
+    def __init__(self, shard=0):
         self.tables = {}
+        self.policies = []
         self.columns = {}
         for table in TARGETS:
             self.tables[table.target] = [
@@ -92,13 +94,19 @@ class Server:
                 "toYYYYMM(event_time)",
                 "customer_id, scorecard_id",
                 schema_apply.sorting_key(table),
+                f"scorestream shard {shard} of 2, buckets of 1 days",
             ]
             self.columns[table.target] = schema_apply.columns(table)
-            self.tables[f"{table.target}_current"] = ["View", "", "", "", ""]
+            self.tables[f"{table.target}_current"] = ["View", "", "", "", "", ""]
             self.columns[f"{table.target}_current"] = {c.name: c.clickhouse_type for c in table.all_columns}
         self.commands = []
 
-    def query(self, text):
+    def query(self, text, parameters=None):
+        if "system.row_policies" in text:
+            return SimpleNamespace(result_rows=self.policies)
+        if "SELECT name, comment" in text:
+            rows = [(name, self.tables[name][-1]) for name in ("score", "scorecard") if name in self.tables]
+            return SimpleNamespace(result_rows=rows)
         if "system.tables" in text:
             return SimpleNamespace(result_rows=[(name, *rest) for name, rest in self.tables.items()])
         return SimpleNamespace(
@@ -114,8 +122,8 @@ class Server:
 
 @pytest.fixture
 def servers(monkeypatch):
-    both = [Server(), Server()]
-    monkeypatch.setattr(schema_apply, "connect", lambda _settings, shard, *, database: both[shard])
+    both = [Server(0), Server(1)]
+    monkeypatch.setattr(schema_apply, "connect", lambda _settings, shard, **_: both[shard])
     return both
 
 
@@ -134,6 +142,8 @@ def test_status_names_shard_table_column_and_fault(servers):
     del held.tables["scorecard_current"]
     held.tables["score"][0:2] = ["MergeTree", "MergeTree PARTITION BY toYYYYMM(event_time)"]
     held.tables["score"][4] = "customer_id, scorecard_id, score_id"
+    held.tables["score"][5] = "scorestream shard 0 of 2, buckets of 1 days"
+    held.policies = [("tenants", "", "customer_id = 'a'", 1), ("all", "score", "1", 1)]
 
     found = schema_apply.status(SETTINGS)
 
@@ -143,6 +153,13 @@ def test_status_names_shard_table_column_and_fault(servers):
         (1, "scorecard.score", "type Float64, not Nullable(Float64)"),
         (1, "scorecard_current", "missing"),
         (1, "score", "engine MergeTree, not ReplacingMergeTree(_version, _deleted)"),
+        (
+            1,
+            "score",
+            "its comment says `scorestream shard 0 of 2, buckets of 1 days`, not `scorestream shard 1 of 2, "
+            "buckets of 1 days`",
+        ),
+        (1, "*", "row policy tenants hides rows from this user"),
         (1, "score", "sort key customer_id, scorecard_id, score_id, not " + schema_apply.sorting_key(SCORE)),
     }
 
@@ -151,6 +168,43 @@ def test_apply_runs_every_statement_on_every_shard(servers):
     done = list(schema_apply.apply(SETTINGS, database="shadow"))
     assert done == [(0, len(servers[0].commands)), (1, len(servers[1].commands))]
     assert servers[0].commands == servers[1].commands == schema_apply.statements("shadow")
+
+
+def test_tables_without_their_place_get_it_and_keep_the_operators_words(servers):
+    servers[0].tables["score"][-1] = "team O'Neil"
+    servers[1].tables["scorecard"][-1] = ""
+    done = list(schema_apply.apply(SETTINGS))
+    assert servers[0].commands[-1] == (
+        "ALTER TABLE `scorestream`.`score` MODIFY COMMENT 'team O\\'Neil; scorestream shard 0 of 2, buckets of 1 days'"
+    )
+    assert servers[1].commands[-1] == (
+        "ALTER TABLE `scorestream`.`scorecard` MODIFY COMMENT 'scorestream shard 1 of 2, buckets of 1 days'"
+    )
+    assert done == [(0, len(servers[0].commands)), (1, len(servers[1].commands))]
+
+
+def test_on_a_cluster_each_shard_gets_its_own_place_although_the_ddl_spreads(servers):
+    for server in servers:
+        server.tables["score"][-1] = ""
+    settings = SETTINGS.model_copy(update={"cluster": "main"})
+    list(schema_apply.apply(settings))
+    assert all("ON CLUSTER" in sql for sql in servers[0].commands[:-1])
+    assert servers[0].commands[-1].endswith("`score` MODIFY COMMENT 'scorestream shard 0 of 2, buckets of 1 days'")
+    assert servers[1].commands == [
+        "ALTER TABLE `scorestream`.`score` MODIFY COMMENT 'scorestream shard 1 of 2, buckets of 1 days'"
+    ]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"shards": ["http://b:2", "http://a:1"]}, {"shard_bucket_days": 7}], ids=["order", "bucket"]
+)
+def test_another_order_or_bucket_of_the_shards_is_refused_before_anything_runs(servers, monkeypatch, changed):
+    # given tables that say which shard they are
+    by_url = {"http://a:1": servers[0], "http://b:2": servers[1]}
+    monkeypatch.setattr(schema_apply, "connect", lambda own, shard, **_: by_url[own.shards[shard]])
+    with pytest.raises(UsageError, match=r"says `scorestream shard \d of 2, buckets of 1 days`.*nothing was changed"):
+        list(schema_apply.apply(SETTINGS.model_copy(update=changed)))
+    assert servers[0].commands == servers[1].commands == []
 
 
 def test_sort_keys_differ_by_the_score_only():
