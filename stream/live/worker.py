@@ -17,6 +17,7 @@ import faulthandler
 import logging
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -31,11 +32,13 @@ from stream.live.app import LiveApp
 from stream.live.build import build_app
 from stream.live.indexer import TableIndexer
 from stream.live.record_batch import RecordBatch
+from stream.live.source_watch import SourceWatch
 from stream.live.summary import Summary
 from stream.live.watchdog import Watchdog
 from stream.monitor.heartbeat import TIMEOUT_S, Heartbeats
 from stream.monitor.opened import open_monitor
 from stream.pipeline.dead_letter import DeadLetterGuard
+from stream.postgres.connection import Postgres
 from stream.tables import CHATS, HEARTBEAT, SOURCES
 from stream.web.health import Check, Health
 from stream.web.server import serve
@@ -51,6 +54,9 @@ def run(settings: Settings) -> int:
     leave_pandas_out()
     interpreter.prepare()
     faulthandler.register(signal.SIGQUIT, all_threads=True)  # also when the interpreter itself hangs
+    epoch = settings.epochs.of(int(time.time() * 1000))
+    watch = SourceWatch(Shards(settings.clickhouse), Postgres(settings.postgres), epoch=epoch)
+    watch.first_look()
     live = build_app(settings.kafka, settings.batch, settings.retry, state_dir=settings.state_dir)
     summary = Summary()
     worker = LiveWorker(settings, live, summary)
@@ -86,6 +92,8 @@ def run(settings: Settings) -> int:
             live.on_stopping(monitor.stop)
             opened.callback(monitor.close, within_s=0.5)
             monitor.start(also=server.own_url)
+        watch.start(live)
+        opened.callback(watch.close)
         watchdog.start()
         opened.callback(watchdog.close)
         return live.run()

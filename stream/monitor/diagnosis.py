@@ -10,12 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from stream.monitor.finding import NOTE, PAGE, TICKET, Finding
 from stream.monitor.findings import (
-    NOTE,
-    PAGE,
     STALE_S,
-    TICKET,
-    Finding,
     _canary,
     _connector,
     _group,
@@ -27,6 +24,7 @@ from stream.monitor.findings import (
     _shards,
     _slot,
 )
+from stream.monitor.hidden import hidden
 from stream.monitor.lag import PartitionLag
 from stream.monitor.readings import Readings, short
 from stream.times import duration
@@ -95,6 +93,7 @@ def findings(readings: Readings) -> list[Finding]:
         *_postgres(readings),
         *_connector(readings),
         *_slot(readings),
+        *hidden(readings),
         *_shards(readings),
         *_group(readings),
         *_processes(readings),

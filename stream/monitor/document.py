@@ -8,7 +8,7 @@ from typing import Any
 from stream.kafka.offsets import TP
 from stream.monitor.canary import state_of
 from stream.monitor.diagnosis import Freshness, Headline
-from stream.monitor.findings import Finding
+from stream.monitor.finding import Finding
 from stream.monitor.lag import SEVERITY, PartitionLag, Verdict
 from stream.monitor.readings import Readings, Source, short
 from stream.monitor.sources.processes import Process, by_label, newest, quantiles, rate, total

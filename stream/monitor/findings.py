@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from stream.kafka.offsets import TP
 from stream.monitor.canary import SILENT_S
+from stream.monitor.finding import NOTE, PAGE, TICKET, Finding
 from stream.monitor.lag import PartitionLag, Verdict
 from stream.monitor.readings import Kafka, Readings, short
 from stream.monitor.sources.processes import Process, by_label, total
 from stream.times import duration, size
 
-PAGE, TICKET, NOTE = "page", "ticket", "note"
 STALE_S = 15.0  # age at which a source's last answer becomes a finding
 PARTS_LIMIT = 1_000  # active parts of one ClickHouse partition, above which ClickHouse slows inserts down by default
 WAL_LEAST = 1 << 30  # bytes of WAL left before the slot is in danger
 SILENT_NOTE_S = 300.0  # how long a process that left in good order is mentioned
 REPLAY_STUCK_S = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A fault. `id` names its runbook, and `what` its object, such as a shard or a partition."""
-
-    id: str
-    level: str
-    title: str
-    sentence: str
-    since: float | None = None
-    what: str = ""
-    because: str | None = None
 
 
 def _kafka(readings: Readings) -> Iterator[Finding]:

@@ -97,6 +97,11 @@ class Postgres:
         return self._settings.slot
 
     @property
+    def publication(self) -> str:
+        """Name of the connector's publication."""
+        return self._settings.publication
+
+    @property
     def standby(self) -> bool:
         """Whether look-ups may go to a standby."""
         return self._settings.standby

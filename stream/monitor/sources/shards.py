@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from stream.clickhouse.schema.policies import Policy, policies
 from stream.clickhouse.shards import Shards
 from stream.errors import ClickHouseRefused
 from stream.monitor.canary import Seen
@@ -41,6 +43,7 @@ class Shard:
     parts: Mapping[str, Parts]
     beat: Seen | None
     has_heartbeat: bool
+    policies: tuple[Policy, ...] = ()
 
 
 class ShardSource:
@@ -50,6 +53,8 @@ class ShardSource:
         self._shards = shards
         self._shard = shard
         self._parts: dict[str, Parts] = {}
+        self._policies: tuple[Policy, ...] = ()
+        self._blind = False  # this user may not see policies
         self._calls = 0
 
     def read(self) -> Shard:
@@ -61,12 +66,19 @@ class ShardSource:
         if self._calls % 5 == 0:  # parts change slowly, and counting them costs more than a beat
             rows = self._shards.ask(self._shard, _PARTS, {"name": self._shards.database})
             self._parts = {table: Parts(total, most) for table, total, most in rows}
+            self._look_at_policies()
         beat, there = self._read_beat()
         self._calls += 1
-        return Shard(parts=self._parts, beat=beat, has_heartbeat=there)
+        return Shard(parts=self._parts, beat=beat, has_heartbeat=there, policies=self._policies)
 
     def close(self) -> None:
         self._shards.close()
+
+    def _look_at_policies(self) -> None:
+        if self._blind:
+            return
+        found = policies(partial(self._shards.ask, self._shard), self._shards.database)
+        self._blind, self._policies = found is None, tuple(found or ())
 
     def _read_beat(self) -> tuple[Seen | None, bool]:
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stream.monitor.canary import Seen
 from stream.postgres.connection import Connection, Postgres, is_readable
+from stream.postgres.publication import left_out
 from stream.tables import HEARTBEAT
 
 _SLOT = """
@@ -15,6 +16,7 @@ SELECT active, wal_status, safe_wal_size, pg_wal_lsn_diff(pg_current_wal_lsn(), 
        to_jsonb(s) ->> 'invalidation_reason'
 FROM pg_replication_slots s WHERE slot_name = %s
 """
+_SELDOM = 5  # a publication changes by hand only
 _BEAT = "SELECT beat, extract(epoch FROM at)::float8 FROM {} ORDER BY beat DESC LIMIT 1"
 
 
@@ -28,6 +30,7 @@ class Slot:
         safe_bytes: WAL that can still be written before the slot is in danger; None without max_slot_wal_keep_size.
         wal_status: reserved, extended, unreserved (in danger) or lost.
         inactive_since: Unix seconds; known since Postgres 17.
+        unpublished: source tables that the publication leaves out.
     """
 
     active: bool
@@ -37,6 +40,7 @@ class Slot:
     retained_bytes: int
     inactive_since: float | None
     invalid: str | None
+    unpublished: tuple[str, ...] = ()
 
 
 class SlotSource:
@@ -44,6 +48,8 @@ class SlotSource:
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
+        self._unpublished: tuple[str, ...] = ()
+        self._calls = 0
 
     def read(self) -> tuple[Slot | None, Seen | None]:
         """The slot (None: there is none) and the newest beat (None: no table, no row, no permission).
@@ -54,6 +60,10 @@ class SlotSource:
         with self._postgres.asking("Postgres does not tell about its slot") as connection:
             row = connection.execute(_SLOT, (self._postgres.slot,)).fetchone()
             beat = self._beat(connection)
+            if self._calls % _SELDOM == 0:
+                own = self._postgres
+                self._unpublished = left_out(connection, publication=own.publication, schema=own.schema)
+            self._calls += 1
         if row is None:
             return None, beat
         active, status, safe, lag, retained, inactive_since, invalid = row
@@ -65,6 +75,7 @@ class SlotSource:
             retained_bytes=max(0, retained or 0),
             inactive_since=None if active else inactive_since,
             invalid=invalid,
+            unpublished=self._unpublished,
         )
         return slot, beat
 

@@ -8,7 +8,7 @@ import pytest
 
 from stream.kafka.offsets import TP
 from stream.monitor.diagnosis import findings, freshness, headline
-from stream.monitor.findings import NOTE
+from stream.monitor.finding import NOTE
 from stream.monitor.lag import Limits, Look, Track
 from stream.monitor.readings import Source
 from tests.unit.monitor.situations import NOW, fresh, situations
