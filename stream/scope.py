@@ -1,9 +1,10 @@
-"""The scorecards that a verify, a reindex or a purge covers: customers, a window of event time, kind, tables."""
+"""Which scorecards a command covers: customers, a window of event time, kind. One type for all commands."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from stream.tables import TARGETS, Table
 from stream.times import moment
@@ -11,18 +12,35 @@ from stream.times import moment
 Kind = Literal["all", "process", "conversation"]
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which scorecards; an empty scope covers everything.
+class Scope(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which scorecards; an empty scope covers everything. Kafka keeps that of a replay as JSON.
 
-    Times are microseconds since 1970, and `end_us` is exclusive.
+    Times are microseconds since 1970, and `end_us` is exclusive. `tables` are names of target tables.
     """
 
     customers: tuple[str, ...] = ()
     start_us: int | None = None
     end_us: int | None = None
     kind: Kind = "all"
-    tables: tuple[Table, ...] = TARGETS
+    tables: tuple[str, ...] = tuple(table.target for table in TARGETS)
+
+    @property
+    def targets(self) -> tuple[Table, ...]:
+        """Target tables of the scope."""
+        return tuple(table for table in TARGETS if table.target in self.tables)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it covers everything."""
+        return self == Scope()
+
+    @property
+    def names_customers_only(self) -> bool:
+        return bool(self.customers) and self == self.of_customers()
+
+    def of_customers(self) -> Scope:
+        """The same without time and kind: a scorecard that left the window must leave its old place, too."""
+        return Scope(customers=self.customers)
 
     def postgres(self, *, customer: str, time: str, process: str) -> tuple[list[str], list[Any]]:
         """SQL conditions for Postgres over these expressions, and their parameters."""
@@ -59,5 +77,5 @@ class Scope:
             "from": None if self.start_us is None else moment(self.start_us).isoformat(),
             "to": None if self.end_us is None else moment(self.end_us).isoformat(),
             "kind": self.kind,
-            "tables": [table.target for table in self.tables],
+            "tables": list(self.tables),
         }

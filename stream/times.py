@@ -15,7 +15,8 @@ from stream.errors import UsageError
 DAY_US = 86_400_000_000
 POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01, the start of Postgres' own time scale
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+_PART = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile(rf"(?:{_PART}d)?(?:{_PART}h)?(?:{_PART}m)?(?:{_PART}s)?")
 _ISO_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 
 

@@ -29,6 +29,7 @@ from stream.kafka.topics import ensure_topics
 from stream.postgres.connection import Postgres
 from stream.postgres.defining_query import source_of
 from stream.progress import Progress
+from stream.scope import Scope
 from stream.sections import RetrySettings
 from stream.tables import SIGNAL
 from stream.times import DAY_US
@@ -41,9 +42,7 @@ class Request:
     """What to read. `window_s` None = one window."""
 
     name: str | None
-    customers: tuple[str, ...]
-    start_us: int | None
-    end_us: int | None
+    scope: Scope
     window_s: float | None
     tables: tuple[str, ...]
 
@@ -76,17 +75,15 @@ def plan(systems: Systems, request: Request) -> Plan:
     name = request.name or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     if not backfill_plan.NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name: up to 32 of a-z, 0-9, '.', '_', '-', a letter or digit first")
-    start_us, end_us = request.start_us, request.end_us
-    if start_us is not None and end_us is not None and start_us >= end_us:
-        raise UsageError("--from is not before --to: give an earlier --from or a later --to")
+    start_us, end_us = request.scope.start_us, request.scope.end_us
     with BackfillTopic(systems.broker) as topic:
         chunk = _check_connector(systems)
         systems.signals.check()
         _refuse_second(topic, name)  # before a long count; `start` asks again under the lock
     counts = Counts(systems.postgres)
-    counts.check_customers(request.customers)
+    counts.check_customers(request.scope.customers)
     if request.window_s is not None and (start_us is None or end_us is None):
-        span = counts.span(request.customers)
+        span = counts.span(request.scope.customers)
         if span is not None:
             start_us = span[0] // DAY_US * DAY_US if start_us is None else start_us
             end_us = max(-(-span[1] // DAY_US) * DAY_US, start_us + 1) if end_us is None else end_us
@@ -95,10 +92,10 @@ def plan(systems: Systems, request: Request) -> Plan:
     # An empty span has no windows; everything else has at least one.
     empty = start_us == end_us == 0
     of = () if empty else backfill_plan.windows(start_us, end_us, size_s=request.window_s)
-    rows = counts.rows(request.tables, of, request.customers) if of else {}
+    rows = counts.rows(request.tables, of, request.scope.customers) if of else {}
     return Plan(
         name=name,
-        customers=request.customers,
+        customers=request.scope.customers,
         tables=tuple(table for table in backfill_plan.TABLES if table in request.tables),
         windows=of,
         steps=backfill_plan.steps(of, request.tables, rows),

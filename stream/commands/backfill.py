@@ -6,34 +6,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from stream.commands.console import App, json_option, pass_app, print_json, print_table
+from stream.commands.options import Duration, scope_of
 
 if TYPE_CHECKING:
     from stream.backfill.control import Systems
     from stream.backfill.plan import Plan
     from stream.backfill.status import Status
-
-
-class Size(click.ParamType):
-    """`10d`, `12h`, `none` -> seconds, or None."""
-
-    name = "span"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        if value == "none":
-            return 0.0
-        unit = {"m": 60, "h": 3600, "d": 86_400}.get(str(value)[-1:], 0)
-        try:
-            seconds = float(str(value)[:-1]) * unit
-        except ValueError:
-            seconds = 0.0
-        if not 60 <= seconds < float("inf"):
-            self.fail(f"{value!r} is no span of time: 10d, 12h, 30m, or none", param, ctx)
-        return seconds
 
 
 _name = click.argument("name", required=False)
@@ -55,7 +38,7 @@ def command() -> None:
 @click.option(
     "--window",
     "window_s",
-    type=Size(),
+    type=Duration(least_s=60, none=True),
     default="10d",
     show_default=True,
     metavar="SPAN",
@@ -89,13 +72,10 @@ def start(
     the last event time in Postgres.
     """
     from stream.backfill import control as backfill  # noqa: PLC0415
-    from stream.times import parse_time  # noqa: PLC0415
 
     request = backfill.Request(
         name=name,
-        customers=tuple(dict.fromkeys(customers)),
-        start_us=None if begin is None else parse_time(begin),
-        end_us=None if end is None else parse_time(end, end=True),
+        scope=scope_of(tuple(dict.fromkeys(customers)), begin, end),
         window_s=window_s or None,
         tables=backfill.known_tables(tables),
     )

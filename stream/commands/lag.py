@@ -8,16 +8,16 @@ from typing import Any
 import click
 
 from stream.commands.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json
-from stream.commands.verify import Span
+from stream.commands.options import Duration
 
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
-@click.option("--every", "every_s", type=Span(), default="2s", show_default=True, help="Interval of --watch.")
+@click.option("--every", "every_s", type=Duration(), default="2s", show_default=True, help="Interval of --watch.")
 @click.option(
     "--max-lag",
     "max_lag_s",
-    type=Span(),
+    type=Duration(),
     help="Exit with 3 when a change waits longer, or when that is unknown: 30s, 5m.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show partitions without lag, too.")

@@ -13,6 +13,37 @@ if TYPE_CHECKING:
 _Command = Callable[..., Any]
 
 
+class Duration(click.ParamType):
+    """`90s`, `10m`, `2h30m`, `10d`, `PT10M` -> seconds; a plain number is seconds, too.
+
+    Args:
+        least_s: shortest duration that makes sense.
+        none: `none` is allowed, and is 0.
+    """
+
+    name = "span"
+
+    def __init__(self, *, least_s: float = 0, none: bool = False) -> None:
+        self._least_s = least_s
+        self._none = none
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from stream.errors import UsageError  # noqa: PLC0415  --help imports nothing of this
+        from stream.times import parse_duration  # noqa: PLC0415
+
+        if isinstance(value, float):
+            return value
+        if self._none and value == "none":
+            return 0.0
+        try:
+            seconds = float(value) if value.replace(".", "", 1).isdigit() else parse_duration(value)
+        except UsageError as error:
+            self.fail(str(error) + (", or none" if self._none else ""), param, ctx)
+        if seconds < self._least_s or seconds == 0:
+            self.fail(f"{value!r} is too short: {max(1, self._least_s):g} seconds at least", param, ctx)
+        return seconds
+
+
 def scope_options(command: _Command) -> _Command:
     """--customer, --from, --to, --kind."""
     for option in reversed(
@@ -50,7 +81,13 @@ written_database_option = click.option(
 
 
 def scope_of(
-    customers: tuple[str, ...], start: str | None, end: str | None, *, kind: str = "all", table: str = "all"
+    customers: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    *,
+    kind: str = "all",
+    table: str = "all",
+    names: tuple[str, str] = ("--from", "--to"),
 ) -> Scope:
     """The scope of these options.
 
@@ -65,11 +102,12 @@ def scope_of(
     start_us = None if start is None else parse_time(start)
     end_us = None if end is None else parse_time(end, end=True)
     if start_us is not None and end_us is not None and start_us >= end_us:
-        raise UsageError(f"--from {start} is not before --to {end}: give an earlier --from or a later --to")
+        begin, until = names
+        raise UsageError(f"{begin} {start} is not before {until} {end}: give an earlier {begin} or a later {until}")
     return Scope(
         customers=customers,
         start_us=start_us,
         end_us=end_us,
         kind=kind,  # type: ignore[arg-type]
-        tables=TARGETS if table == "all" else tuple(each for each in TARGETS if each.target == table),
+        tables=tuple(each.target for each in TARGETS if table in ("all", each.target)),
     )

@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
+from stream.commands.options import scope_of
 from stream.errors import UsageError
 from stream.replay.start_points import StartPoint, parse_offsets
-from stream.times import parse_moment, parse_time
+from stream.times import parse_moment
 
 processes_option = click.option(
     "--processes",
@@ -67,27 +68,22 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
     """
     from stream.commands import dry_run  # noqa: PLC0415
     from stream.replay import start as replay_start  # noqa: PLC0415  Kafka's clients take a while to import
-    from stream.replay.plan import Filter  # noqa: PLC0415
     from stream.replay.state import ReplayTopic  # noqa: PLC0415
     from stream.wiring import open_stores  # noqa: PLC0415
 
     _rename(options)
-    wanted = Filter(
-        customers=tuple(sorted(set(options["customers"]))),
-        start_us=None if options["event_from"] is None else parse_time(options["event_from"]),
-        end_us=None if options["event_to"] is None else parse_time(options["event_to"], end=True),
+    scope = scope_of(
+        tuple(sorted(set(options["customers"]))),
+        options["event_from"],
+        options["event_to"],
         kind=options["kind"],
+        names=("--event-from", "--event-to"),
     )
-    if wanted.start_us is not None and wanted.end_us is not None and wanted.start_us >= wanted.end_us:
-        raise UsageError(
-            f"--event-from {options['event_from']} is not before --event-to {options['event_to']}: give an earlier "
-            "--event-from or a later --event-to"
-        )
     request = replay_start.Request(
         name=name,
         start=_start_point(options),
         until_ms=None if options["until"] is None else parse_moment(options["until"]),
-        filter=wanted,
+        scope=scope,
         tables=options["tables"],
         into=options["into"],
         rate=options["rate"] or None,

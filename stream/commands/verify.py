@@ -21,31 +21,13 @@ from stream.commands.console import (
     print_json,
     print_table,
 )
-from stream.commands.options import database_option, scope_of, scope_options
+from stream.commands.options import Duration, database_option, scope_of, scope_options
 
 if TYPE_CHECKING:
     from stream.scope import Scope
     from stream.stores import Stores
     from stream.verify.repair import Outcome
     from stream.verify.verified import Verified
-
-
-class Span(click.ParamType):
-    """`90`, `90s`, `10m`, `2h` -> seconds."""
-
-    name = "span"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        unit = {"s": 1, "m": 60, "h": 3600}.get(str(value)[-1:], 0)
-        try:
-            seconds = float(str(value)[:-1]) * unit if unit else float(value)
-        except ValueError:
-            seconds = 0
-        if seconds <= 0:
-            self.fail(f"{value!r} is no span of time: 90s, 10m, 2h", param, ctx)
-        return seconds
 
 
 @click.command()
@@ -70,7 +52,7 @@ class Span(click.ParamType):
 @click.option(
     "--watch",
     "every_s",
-    type=Span(),
+    type=Duration(),
     metavar="SPAN",
     help="Repeat at this interval until SIGTERM, as 10m; /metrics on the web port.",
 )

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import msgspec
 
 from stream.pipeline.moves import may_move
-from stream.pipeline.placement import GONE, Place
+from stream.pipeline.placement import GONE, Place, State
 from stream.pipeline.values import are_uuids
-from stream.replay.plan import Filter
+from stream.scope import Scope
 from stream.tables import CHATS, SCORE
 
 Chooser = Callable[[Sequence[str]], set[str]]  # scorecard ids -> those of them that are wanted
@@ -28,16 +28,41 @@ class Source(Protocol):
     def owners(self, ids: Sequence[str]) -> Mapping[str, str]: ...
 
 
-def chooser(wanted: Filter, source: Source) -> Chooser | None:
-    """Which scorecards a filter wants, by one look-up; those that are gone, too. None: all."""
-    keep = wanted.keep()
-    if keep is None:
+def keep(scope: Scope) -> Callable[[Place], bool] | None:
+    """Whether changes of a scorecard in this place are wanted; None when all are.
+
+    One that is gone from Postgres is wanted: nothing of it is written, and its delete retires what stands.
+    """
+    if scope.is_empty:
+        return None
+    customers = frozenset(scope.customers)
+    start, end, kind = scope.start_us, scope.end_us, scope.kind
+
+    def wanted(place: Place) -> bool:
+        if place.state is State.GONE:
+            return True
+        if customers and place.customer_id not in customers:
+            return False
+        if kind != "all" and place.is_process != (kind == "process"):
+            return False
+        at = place.event_time_us
+        if start is None and end is None:
+            return True
+        return at is not None and (start is None or at >= start) and (end is None or at < end)
+
+    return wanted
+
+
+def chooser(wanted: Scope, source: Source) -> Chooser | None:
+    """Which scorecards a scope wants, by one look-up; those that are gone, too. None: all."""
+    kept = keep(wanted)
+    if kept is None:
         return None
     if not wanted.names_customers_only:
 
         def in_place(ids: Sequence[str]) -> set[str]:
             known = source.places(ids)
-            return {scorecard_id for scorecard_id in ids if keep(known.get(scorecard_id, GONE))}
+            return {scorecard_id for scorecard_id in ids if kept(known.get(scorecard_id, GONE))}
 
         return in_place
     customers = frozenset(wanted.customers)
@@ -107,7 +132,7 @@ def by_key(keys: Sequence[bytes | None], choose: Chooser) -> list[int] | None:
     return [index for index, raw in enumerate(own) if raw in kept]
 
 
-def by_filter(table: str, values: Sequence[bytes | None], wanted: Filter, choose: Chooser) -> list[int]:
+def by_filter(table: str, values: Sequence[bytes | None], wanted: Scope, choose: Chooser) -> list[int]:
     """Indexes of the messages whose scorecard is wanted, and of those that cannot be decoded.
 
     Args:

@@ -79,7 +79,7 @@ def unconfirmed(broker: Broker, name: str) -> str:
     if not killed or replay.plan.into is not None or (replay.result is not None and replay.result.state == "done"):
         return ""
     of = ", ".join(f"{beat.host} pid {beat.pid}" for beat in killed)
-    only = "".join(f" --customer {customer}" for customer in replay.plan.filter.customers)
+    only = "".join(f" --customer {customer}" for customer in replay.plan.scope.customers)
     return (
         f"a process of it was killed ({of}), and its last batches may not be confirmed: run "
         f"`scorestream verify{only} --repair`"

@@ -1,4 +1,4 @@
-"""What a replay is to do: its plan, its passes, its filter. Values that are kept in Kafka as JSON. Pure.
+"""What a replay is to do: its plan and its passes. Values that are kept in Kafka as JSON. Pure.
 
 main    all changes of the chosen tables from the start to the end that was captured (or is given)
 tail    deletes and changes of place from there to the end as it is when the main pass is done: the replay may have
@@ -8,14 +8,13 @@ follow  into a shadow instead: all changes of all tables, since nobody else writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
 
 from stream.kafka.offsets import TP
-from stream.pipeline.placement import Place, State
-from stream.scope import Kind
+from stream.scope import Scope
 from stream.tables import CHATS, SCORE, SCORECARD, SOURCES
 
 PassKind = Literal["main", "tail", "follow"]
@@ -38,51 +37,6 @@ class Span(msgspec.Struct, frozen=True):
     def messages(self) -> int:
         """At most: transaction markers and compacted gaps count, too."""
         return max(0, self.end - self.start)
-
-
-class Filter(msgspec.Struct, frozen=True):
-    """Which scorecards are replayed; nothing given = all. Times are microseconds of event time, `end_us` exclusive."""
-
-    customers: tuple[str, ...] = ()
-    start_us: int | None = None
-    end_us: int | None = None
-    kind: Kind = "all"
-
-    @property
-    def is_empty(self) -> bool:
-        return self == Filter()
-
-    @property
-    def names_customers_only(self) -> bool:
-        return bool(self.customers) and self == self.of_customers()
-
-    def keep(self) -> Callable[[Place], bool] | None:
-        """Whether changes of a scorecard in this place are wanted; None when all are.
-
-        One that is gone from Postgres is wanted: nothing of it is written, and its delete retires what stands.
-        """
-        if self.is_empty:
-            return None
-        customers = frozenset(self.customers)
-        start, end, kind = self.start_us, self.end_us, self.kind
-
-        def wanted(place: Place) -> bool:
-            if place.state is State.GONE:
-                return True
-            if customers and place.customer_id not in customers:
-                return False
-            if kind != "all" and place.is_process != (kind == "process"):
-                return False
-            at = place.event_time_us
-            if start is None and end is None:
-                return True
-            return at is not None and (start is None or at >= start) and (end is None or at < end)
-
-        return wanted
-
-    def of_customers(self) -> Filter:
-        """The same without time and kind: a scorecard that left the window must leave its old place, too."""
-        return Filter(customers=self.customers)
 
 
 class Pass(msgspec.Struct, frozen=True):
@@ -135,7 +89,7 @@ class Plan(msgspec.Struct, frozen=True):
     tables: tuple[str, ...]
     main: Pass
     ends: tuple[Span, ...]  # of each partition [0, end)
-    filter: Filter = Filter()
+    scope: Scope = msgspec.field(default=Scope(), name="filter")  # the name that plans in Kafka have
     into: str | None = None
     rate: int | None = None
     start: str = "to-earliest"

@@ -20,9 +20,10 @@ from stream.kafka.offsets import TP
 from stream.postgres.connection import Postgres
 from stream.postgres.places import PostgresSource
 from stream.replay.choose import by_filter, chooser
-from stream.replay.plan import Filter, Pass, Plan, Span, default_tables, order_of, table_of
+from stream.replay.plan import Pass, Plan, Span, default_tables, order_of, table_of
 from stream.replay.start_points import LogBounds, StartPoint, bounds, check_offsets, resolve
 from stream.replay.state import ReplayTopic, group_of
+from stream.scope import Scope
 from stream.stores import Stores
 from stream.tables import SCORECARD, SOURCES, TEMPLATES
 from stream.times import time_text
@@ -39,7 +40,7 @@ class Request:
     name: str
     start: StartPoint
     until_ms: int | None = None
-    filter: Filter = field(default_factory=Filter)
+    scope: Scope = field(default_factory=Scope)
     tables: tuple[str, ...] = ()
     into: str | None = None
     rate: int | None = None
@@ -64,7 +65,7 @@ def plan(stores: Stores, request: Request) -> Plan:
         raise UsageError(f"{request.name!r} cannot be a replay's name: letters, digits, dots, dashes, at most 100")
     if request.into == stores.shards.database:
         raise UsageError(f"--into {request.into} is the live database; without --into a replay writes there")
-    _check_customers(stores.postgres, request.filter.customers)
+    _check_customers(stores.postgres, request.scope.customers)
     tables = tuple(sorted(request.tables or default_tables(), key=order_of))
     broker = stores.broker
     known = bounds(broker, SOURCES, group=broker.live_group)
@@ -85,7 +86,7 @@ def plan(stores: Stores, request: Request) -> Plan:
         request.start.earliest
         and not any(chosen.starts.values())
         and request.until_ms is None
-        and request.filter.is_empty
+        and request.scope.is_empty
         and set(tables) >= set(default_tables())
     )
     return Plan(
@@ -95,7 +96,7 @@ def plan(stores: Stores, request: Request) -> Plan:
         tables=tables,
         main=Pass("main", spans),
         ends=tuple(Span(*tp, 0, end) for tp, end in sorted(known.ends.items())),
-        filter=request.filter,
+        scope=request.scope,
         into=request.into,
         rate=request.rate,
         start=request.start.text,
@@ -135,7 +136,7 @@ def check_name(topic: ReplayTopic, name: str) -> None:
 def sample(stores: Stores, made: Plan) -> Sample:
     """Look at some messages of the main pass, from the middle of each partition: how large, how many match."""
     source = PostgresSource(stores.postgres)
-    choose = chooser(made.filter, source)
+    choose = chooser(made.scope, source)
     spans = [span for span in made.main.spans if span.messages]
     each = max(20, _SAMPLE // max(1, len(spans)))
     seen = matched = 0
@@ -150,7 +151,7 @@ def sample(stores: Stores, made: Plan) -> Sample:
                 if choose is None:
                     matched += len(stretch)
                 else:
-                    matched += len(by_filter(table_of(stretch.topic), stretch.values, made.filter, choose))
+                    matched += len(by_filter(table_of(stretch.topic), stretch.values, made.scope, choose))
     return Sample(seen, matched, {topic: sum(found) / len(found) for topic, found in sizes.items() if found})
 
 

@@ -57,7 +57,7 @@ def summary(replay: Replay, committed: Mapping[TP, int]) -> dict[str, Any]:
         "throttled_by": "; ".join(sorted({beat.throttled_by for beat in alive if beat.throttled_by})),
         "into": replay.plan.into,
         "start": replay.plan.start,
-        "customers": list(replay.plan.filter.customers),
+        "customers": list(replay.plan.scope.customers),
         "tables": list(replay.plan.tables),
         "group": replay.plan.group,
         "created_at": time_text(replay.plan.created_ms),

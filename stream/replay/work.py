@@ -21,9 +21,10 @@ from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.placement import Place
 from stream.pipeline.ports import Retrying
 from stream.pipeline.record import record
-from stream.replay.choose import Source, by_filter, by_key, by_place, chooser
+from stream.replay.choose import Source, by_filter, by_key, by_place, chooser, keep
 from stream.replay.plan import PassKind, Plan
 from stream.replay.tally import Worked
+from stream.scope import Scope
 from stream.tables import SCORE
 
 
@@ -99,7 +100,7 @@ class Work:
             clients.close()
 
     def _select(self, clients: Clients, table: str, stretches: Sequence[Stretch], kind: PassKind) -> Sequence[Stretch]:
-        wanted = self._plan.filter
+        wanted = self._plan.scope
         if kind == "tail":
             values = list(chain.from_iterable(stretch.values for stretch in stretches))
             return subset(stretches, by_place(table, values, wanted.customers))
@@ -120,12 +121,12 @@ class Work:
         pipelines: dict[tuple[str, bool], Pipeline] = self._own.pipelines
         key = table, kind == "tail"
         if key not in pipelines:
-            wanted = self._plan.filter
+            wanted = self._plan.scope
             if kind == "tail":
                 # Scorecards and chats name their customer, and were selected by it: one that left the filter must
                 # leave its old place, too. Scores do not name it.
-                wanted = wanted.of_customers() if table == SCORE.source else type(wanted)()
-            pipelines[key] = clients.pipeline(table, keep=wanted.keep(), in_order=self._in_order, guard=self._own.guard)
+                wanted = wanted.of_customers() if table == SCORE.source else Scope()
+            pipelines[key] = clients.pipeline(table, keep=keep(wanted), in_order=self._in_order, guard=self._own.guard)
         return pipelines[key]
 
     def _clients(self) -> Clients:

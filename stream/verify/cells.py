@@ -64,7 +64,7 @@ def postgres_cells(
         on_table: told the rows of each table when it is done.
     """
     found: Cells = {}
-    for table in scope.tables:
+    for table in scope.targets:
         conditions, values = _conditions(source, scope)
         # One pass with hash joins and hash aggregation in parallel: the planner cannot know how few cells there are,
         # and would sort millions of rows, or look millions of scorecards up one by one.
@@ -91,7 +91,7 @@ def clickhouse_cells(shards: Shards, scope: Scope, on_table: Callable[[Table, in
 
     def of_shard(shard: int) -> Cells:
         found: Cells = {}
-        for table in scope.tables:
+        for table in scope.targets:
             conditions, values = scope.clickhouse()
             query = (
                 f"SELECT toString(customer_id), {TARGET_DAY} AS day, is_process, count(), "
@@ -143,7 +143,7 @@ def suspects(
     wanted: dict[str, list[Cell]] = {}
     for cell in cells:
         wanted.setdefault(cell.table, []).append(cell)
-    for table in scope.tables:
+    for table in scope.targets:
         chosen = wanted.get(table.target)
         if not chosen:
             continue

@@ -40,7 +40,7 @@ class Stages:
 
     def plan(self, connection: Connection, source: Source, scope: Scope) -> None:
         """Estimate the rows of all passes: each table once in Postgres, once in ClickHouse."""
-        for table in scope.tables:
+        for table in scope.targets:
             row = connection.execute(
                 "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = %s::regclass",
                 (source.table(table.source),),
@@ -48,7 +48,7 @@ class Stages:
             self._sizes[table.target] = row[0] if row is not None else 0
         with self._lock:
             self._total = 2 * sum(self._sizes.values())
-            self._begin(self._sizes[scope.tables[0].target], f"Postgres {scope.tables[0].source}")
+            self._begin(self._sizes[scope.targets[0].target], f"Postgres {scope.targets[0].source}")
 
     def postgres(self, table: Table, rows: int) -> None:
         """A pass over a table of Postgres is over."""

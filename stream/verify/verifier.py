@@ -214,7 +214,7 @@ class Verifier:
         customers |= {card.place.customer_id for card in postgres_has.cards.values()}
         under = sorted(customers - {""})
         there = shown(self._shards, list(ids), under)
-        wanted = {table.target for table in scope.tables}
+        wanted = {table.target for table in scope.targets}
         findings = compare(postgres_has, there, self._layout, highest={}, dead_letters={})
         held = highest(self._shards, sorted({f.scorecard_id for f in findings}), under)
         if any(f.what != "extra" for f in findings):

@@ -154,7 +154,9 @@ def test_refusals(universe: Universe) -> None:
     with universe.postgres() as connection:
         Workload(connection, seed=12).add(5)
         assert "no customer 'nobody'" in no("start", "--customer", "nobody")
-        assert "--from is not before --to" in no("start", "--from", "2026-02-01", "--to", "2026-01-01")
+        assert "--from 2026-02-01 is not before --to 2026-01-01" in no(
+            "start", "--from", "2026-02-01", "--to", "2026-01-01"
+        )
         assert "neither a date" in no("start", "--from", "yesterday")
         assert "is no name" in no("start", "--name", "A b")
         assert "SCORESTREAM_BACKFILL_DSN" in no("start", SCORESTREAM_BACKFILL_DSN=None)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.scope import Scope
-from stream.tables import SCORE, TARGETS
+from stream.tables import TARGETS
 from stream.times import moment, parse_time
 
 JANUARY = parse_time("2026-01-01")
@@ -18,7 +18,8 @@ FEBRUARY = parse_time("2026-02-01")
 def test_nothing_given_is_everything() -> None:
     assert Scope().postgres(customer="c", time="t", process="p") == ([], [])
     assert Scope().clickhouse() == ([], {})
-    assert Scope().tables == TARGETS
+    assert Scope().targets == TARGETS
+    assert Scope().is_empty
 
 
 def test_both_stores_get_the_same_conditions() -> None:
@@ -43,7 +44,7 @@ def test_conversations_are_those_that_are_no_process() -> None:
 
 
 def test_the_document_of_a_scope_has_its_times_in_words() -> None:
-    assert Scope(start_us=JANUARY, tables=(SCORE,)).as_json() == {
+    assert Scope(start_us=JANUARY, tables=("score",)).as_json() == {
         "customers": [],
         "from": "2026-01-01T00:00:00+00:00",
         "to": None,

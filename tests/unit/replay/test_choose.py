@@ -5,10 +5,10 @@ import json
 import pytest
 
 from stream.replay.choose import by_filter, by_key, by_place, chooser
-from stream.replay.plan import Filter
+from stream.scope import Scope
 from tests.fakes import FakePostgres
 
-ACME = Filter(customers=("acme",))
+ACME = Scope(customers=("acme",))
 
 
 def message(op, after=None, before=None, snapshot="false"):
@@ -61,11 +61,11 @@ def test_a_filter_by_customers_asks_for_owners_and_any_other_for_places():
     postgres.insert("scorecards", "5c2", customer_id="acme", scorecard_time=50)
     ids = ["5c0", "5c1", "5c2", "gone"]  # of one that is gone nobody knows
     assert chooser(ACME, postgres)(ids) == {"5c0", "5c2", "gone"}
-    assert chooser(Filter(customers=("acme",), end_us=10), postgres)(ids) == {"5c0", "gone"}
-    assert chooser(Filter(kind="conversation"), postgres)(ids) == {"gone"}
-    assert chooser(Filter(), postgres) is None
-    assert not Filter().names_customers_only
-    assert [Filter(("acme",)).names_customers_only, Filter(("acme",), kind="process").names_customers_only] == [
+    assert chooser(Scope(customers=("acme",), end_us=10), postgres)(ids) == {"5c0", "gone"}
+    assert chooser(Scope(kind="conversation"), postgres)(ids) == {"gone"}
+    assert chooser(Scope(), postgres) is None
+    assert not Scope().names_customers_only
+    assert [Scope(("acme",)).names_customers_only, Scope(("acme",), kind="process").names_customers_only] == [
         True,
         False,
     ]

@@ -5,7 +5,9 @@ import pytest
 
 from stream.kafka.offsets import TP
 from stream.pipeline.placement import GONE, Place, State
-from stream.replay.plan import Filter, Pass, Plan, Span
+from stream.replay.choose import keep
+from stream.replay.plan import Pass, Plan, Span
+from stream.scope import Scope
 
 CARDS, SCORES, CHATS = "p.app.scorecards", "p.app.scores", "p.app.chats"
 
@@ -54,30 +56,38 @@ def test_nothing_follows_when_nothing_came():
 
 
 def test_a_plan_survives_the_topic():
-    made = plan(filter=Filter(customers=("acme",), kind="process"), rate=5)
-    assert msgspec.json.decode(msgspec.json.encode(made), type=Plan) == made
+    made = plan(scope=Scope(customers=("acme",), kind="process"), rate=5)
+    kept = msgspec.json.encode(made)
+    assert msgspec.json.decode(kept, type=Plan) == made
+    assert msgspec.json.decode(kept)["filter"] == {"customers": ["acme"], "kind": "process"}
+
+
+def test_a_plan_of_an_older_release_is_read():
+    held = msgspec.json.decode(msgspec.json.encode(plan()))
+    held["filter"] = {"customers": ["acme"], "start_us": None, "end_us": 5, "kind": "all"}
+    assert msgspec.json.decode(msgspec.json.encode(held), type=Plan).scope == Scope(customers=("acme",), end_us=5)
 
 
 @pytest.mark.parametrize(
     ("wanted", "kept"),
     [
-        (Filter(customers=("acme",)), True),
-        (Filter(customers=("other",)), False),
-        (Filter(kind="process"), True),
-        (Filter(kind="conversation"), False),
-        (Filter(start_us=100), True),
-        (Filter(start_us=101), False),
-        (Filter(end_us=100), False),
-        (Filter(end_us=101), True),
+        (Scope(customers=("acme",)), True),
+        (Scope(customers=("other",)), False),
+        (Scope(kind="process"), True),
+        (Scope(kind="conversation"), False),
+        (Scope(start_us=100), True),
+        (Scope(start_us=101), False),
+        (Scope(end_us=100), False),
+        (Scope(end_us=101), True),
     ],
 )
 def test_the_filter_goes_by_place(wanted, kept):
-    keep = wanted.keep()
-    assert keep is not None
-    assert keep(Place(State.VISIBLE, "acme", 100, True)) is kept
-    assert keep(GONE)  # its delete must be applied
+    wants = keep(wanted)
+    assert wants is not None
+    assert wants(Place(State.VISIBLE, "acme", 100, True)) is kept
+    assert wants(GONE)  # its delete must be applied
 
 
 def test_no_filter_keeps_all():
-    assert Filter().keep() is None
-    assert Filter(customers=("a",), start_us=1).of_customers() == Filter(customers=("a",))
+    assert keep(Scope()) is None
+    assert Scope(customers=("a",), start_us=1).of_customers() == Scope(customers=("a",))
