@@ -1,4 +1,4 @@
-"""Retries with exponential backoff and jitter, for errors that pass by themselves.
+"""Retries with exponential backoff and jitter, for errors that pass by themselves; and polling with a deadline.
 
 All other errors are raised at once.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -27,11 +28,15 @@ class Retrier:
     Args:
         stopping: an event that ends the present wait and raises the step's error. So a worker that gets SIGTERM during
             an outage ends, and commits nothing.
-        on_retry: called with the name of the error before each wait, for a metric.
+        on_retry: called with the error before each wait, for a metric or a display.
     """
 
     def __init__(
-        self, settings: RetrySettings, *, stopping: threading.Event, on_retry: Callable[[str], None] = lambda _: None
+        self,
+        settings: RetrySettings,
+        *,
+        stopping: threading.Event,
+        on_retry: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
         self._on_retry = on_retry
         self._retrying = Retrying(
@@ -52,14 +57,37 @@ class Retrier:
         try:
             return step()
         except Retry as error:  # tenacity's loop costs more than the call, so the first try goes without it
-            self._on_retry(type(error).__name__)
+            self._on_retry(error)
             log.warning("retry", extra={"cause": str(error)})
         return self._retrying.copy()(step)
 
     def _before_sleep(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
-        self._on_retry(type(error).__name__)
+        if error is not None:
+            self._on_retry(error)
         wait_s = state.next_action.sleep if state.next_action is not None else 0.0
         log.warning(
             "retry", extra={"attempt": state.attempt_number + 1, "wait_s": round(wait_s, 2), "cause": str(error)}
         )
+
+
+def poll(
+    ask: Callable[[], T],
+    ready: Callable[[T], bool] = bool,
+    *,
+    timeout_s: float,
+    every_s: float,
+    stopping: threading.Event | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> T:
+    """Ask until the answer is ready, or the time is over; returns the last answer. It asks once at least.
+
+    Args:
+        stopping: an event that ends the wait early.
+        clock: seconds; for tests.
+    """
+    pause = stopping or threading.Event()
+    deadline = clock() + timeout_s
+    while not ready(answer := ask()) and clock() < deadline and not pause.wait(every_s):
+        pass
+    return answer

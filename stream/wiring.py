@@ -108,7 +108,9 @@ class Clients:
         self.target = target or ClickHouseTarget(self._shards)
         self.dead_letters = DeadLetterProducer(broker(settings))
         self.retry = Retrier(
-            settings.retry, stopping=stopping, on_retry=lambda error: metrics.RETRIES.labels(mode, error).inc()
+            settings.retry,
+            stopping=stopping,
+            on_retry=lambda error: metrics.RETRIES.labels(mode, type(error).__name__).inc(),
         )
 
     def pipeline(

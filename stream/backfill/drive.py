@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 from stream.backfill.notifications import News, Notifications
 from stream.backfill.plan import Step, execute_snapshot, signal_id
@@ -24,9 +24,11 @@ from stream.connect.rest import Connect
 from stream.errors import Retry, Stop
 from stream.postgres.defining_query import Source
 from stream.progress import Progress
+from stream.retry import Retrier, poll
 from stream.sections import RetrySettings
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 CORRELATION = "incremental_snapshot_correlation_id"  # in the connector's offsets while a snapshot is under way
 _BEAT_S = 2.0
@@ -64,7 +66,8 @@ class Drive:
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._retry = retry
+        self._give_up_s = retry.give_up_s
+        self._retry = Retrier(retry, stopping=stopping, on_retry=self._waits)
         self._backfill = backfill
         self._plan = backfill.plan
         self._source = source
@@ -194,22 +197,20 @@ class Drive:
     def _wait_for_connector(self, why: str) -> None:
         now = self._clock()
         self._away_since = now if self._away_since is None else self._away_since
-        if now - self._away_since > self._retry.give_up_s:
+        if now - self._away_since > self._give_up_s:
             raise Stop(f"{why}: start it, then `scorestream backfill resume {self._plan.name}`")
         logger.warning("waiting for the connector", extra={"why": why})
         self._progress.set(self._progress.done, note=f"waiting: {why}")
 
     def _committed(self, own: str) -> None:
         """The notification may be ahead of the last rows' transaction; go on when that has ended."""
-        deadline = self._clock() + _COMMITTED_S
         connector = self._connect.connector
-        while self._patiently(lambda: self._connect.offsets(connector)).get(CORRELATION) == own:
-            if self._clock() > deadline:
-                logger.warning("the last rows are not committed yet", extra={"signal": own})
-                return
-            self._stopping.wait(0.1)
-            if self._stopping.is_set():
-                return
+
+        def ended() -> bool:
+            return bool(self._patiently(lambda: self._connect.offsets(connector)).get(CORRELATION) != own)
+
+        if not poll(ended, timeout_s=_COMMITTED_S, every_s=0.1, stopping=self._stopping, clock=self._clock):
+            logger.warning("the last rows are not committed yet", extra={"signal": own})
 
     def _catch_up(self) -> None:
         for note in self._notifications.all():
@@ -258,22 +259,17 @@ class Drive:
         own = f"{self._plan.name}/pause/{_now_ms()}"
         self._patiently(lambda: self._signals.send(own, "pause-snapshot", '{"type": "incremental"}'))
 
-    def _patiently(self, ask: Callable[[], Any]) -> Any:
+    def _patiently(self, ask: Callable[[], T]) -> T:
         """Try again while Kafka, Postgres or Connect are away."""
-        retry, wait_s = self._retry, self._retry.initial_s
-        since = self._clock()
-        while True:
-            try:
-                return ask()
-            except Retry as error:
-                if self._clock() - since > retry.give_up_s:
-                    raise
-                if self._stopping.is_set():
-                    raise Stopped(f"interrupted; `scorestream backfill resume {self._plan.name}` goes on") from error
-                logger.warning("retry", extra={"error": str(error), "wait_s": round(wait_s, 1)})
-                self._progress.set(self._progress.done, note=f"waiting: {error}")
-            self._stopping.wait(wait_s)
-            wait_s = min(retry.max_s, wait_s * 2)
+        try:
+            return self._retry(ask)
+        except Retry as error:
+            if self._stopping.is_set():
+                raise Stopped(f"interrupted; `scorestream backfill resume {self._plan.name}` goes on") from error
+            raise
+
+    def _waits(self, error: BaseException) -> None:
+        self._progress.set(self._progress.done, note=f"waiting: {error}")
 
     def _leave(self) -> None:
         try:

@@ -77,7 +77,7 @@ class ReindexNow:
         self._retry = Retrier(
             retry,
             stopping=threading.Event(),
-            on_retry=lambda error: metrics.RETRIES.labels("reindex", error).inc(),
+            on_retry=lambda error: metrics.RETRIES.labels("reindex", type(error).__name__).inc(),
         )
         self._layout = layout_of(shards)
         self._settler = Settler(source=self._source, target=self._target, layout=self._layout, retry=self._retry)

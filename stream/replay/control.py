@@ -9,7 +9,6 @@ Whoever starts processes may die at any time: others go on, and `resume` goes on
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from typing import Any
 
@@ -18,6 +17,7 @@ from stream.kafka.broker import Broker
 from stream.replay.plan import Control, Wanted
 from stream.replay.state import ReplayTopic, check_kept, check_open, group_of
 from stream.replay.status import present_pass, summary
+from stream.retry import poll
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,13 @@ def want(broker: Broker, name: str, wanted: Wanted, *, timeout_s: float = 30) ->
         replay = topic.get(name)
         check_open(replay)
         topic.put({f"{name}/control": Control(wanted, int(time.time() * 1000), replay.control.rate)})
-        deadline = time.monotonic() + timeout_s
-        while wanted != "running" and topic.get(name).alive() and time.monotonic() < deadline:
-            threading.Event().wait(0.2)
-        return topic.get(name).state
+        ended = poll(
+            lambda: topic.get(name),
+            lambda found: wanted == "running" or not found.alive(),
+            timeout_s=timeout_s,
+            every_s=0.2,
+        )
+        return ended.state
 
 
 def reopen(broker: Broker, name: str, *, rate: int | None = None) -> None:

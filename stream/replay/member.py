@@ -85,7 +85,7 @@ class Member:
         self._retry = Retrier(
             retry,
             stopping=self._giving_up,
-            on_retry=lambda error: metrics.RETRIES.labels("replay", error).inc(),
+            on_retry=lambda error: metrics.RETRIES.labels("replay", type(error).__name__).inc(),
         )
         self._claims = Claims(plan, lanes, self._reader, self._retry)
         self._work = Work(

@@ -19,6 +19,7 @@ from stream.replay.display import Display
 from stream.replay.member import Member
 from stream.replay.state import ReplayTopic, check_open
 from stream.replay.status import present_pass, summary
+from stream.retry import poll
 from stream.supervise import Children, describe, own_command, stop_signals
 from stream.web.health import Check, Health
 from stream.web.server import serve
@@ -92,13 +93,13 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
                 f"a process of replay {name} ended with exit code {family.failed}; what it had not finished is not "
                 f"committed. Mend the cause above, then `scorestream replay resume {name}`"
             )
-        replay = topic.get(name)
-        for _ in range(10):  # the last heartbeats
-            if replay.result is not None or not replay.alive():
-                break
-            threading.Event().wait(0.1)
-            replay = topic.get(name)
-        return replay.state
+        last = poll(  # the last heartbeats
+            lambda: topic.get(name),
+            lambda found: found.result is not None or not found.alive(),
+            timeout_s=1,
+            every_s=0.1,
+        )
+        return last.state
 
 
 def _show(topic: ReplayTopic, broker: Broker, name: str, display: Display) -> None:

@@ -6,7 +6,6 @@ Only while no worker is a member of the group: a member would overwrite them wit
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from stream.kafka.log_reader import LogReader
 from stream.kafka.marks import after_rewind
 from stream.kafka.offsets import TP
 from stream.replay.start_points import StartPoint, bounds, check_offsets, resolve
+from stream.retry import poll
 from stream.tables import SOURCES
 from stream.topic_names import TopicNames
 
@@ -69,14 +69,11 @@ def execute(broker: Broker, moves: Sequence[Move], *, wait_s: float = _WAIT_S) -
 
 def check_idle(broker: Broker, *, wait_s: float = 0.0) -> None:
     """Raises UsageError while the live group has members, after waiting for them to leave."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        group = broker.group(broker.live_group)
-        if not group.members:
-            return
-        if time.monotonic() >= deadline:
-            break
-        time.sleep(0.5)
+    group = poll(
+        lambda: broker.group(broker.live_group), lambda found: not found.members, timeout_s=wait_s, every_s=0.5
+    )
+    if not group.members:
+        return
     hosts = ", ".join(sorted({f"{member.client_id} on {member.host}" for member in group.members}))
     raise UsageError(
         f"group {broker.live_group} has {len(group.members)} active members ({hosts}): stop the workers, then run "

@@ -7,14 +7,13 @@ The connector's heartbeat moves the slot every few seconds, also when nothing ha
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
 from stream.postgres.connection import Postgres
+from stream.retry import poll
 
 _POLL_S = 0.2
 
@@ -36,22 +35,25 @@ class CaughtUp:
         """
         if lsn <= self._passed:
             return True
-        deadline = time.monotonic() + timeout_s
         ends: dict[TP, int] | None = None
-        while True:
+
+        def passed() -> bool:
+            nonlocal ends
             if ends is None and self._published(lsn):
                 tps = self._broker.source_partitions()
                 if not tps:
                     raise UsageError("the topics are not there; run `scorestream connectors apply`")
                 ends = self._broker.ends(tps)
             if ends is not None and self._indexed(ends):
-                self._passed = lsn
-                self.why = ""
                 return True
             on_wait(self.why)
-            if time.monotonic() > deadline:
-                return False
-            threading.Event().wait(_POLL_S)
+            return False
+
+        if not poll(passed, timeout_s=timeout_s, every_s=_POLL_S):
+            return False
+        self._passed = lsn
+        self.why = ""
+        return True
 
     def _published(self, lsn: int) -> bool:
         """Debezium has everything before `lsn` in Kafka."""

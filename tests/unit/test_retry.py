@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from stream.errors import KafkaUnavailable, PostgresUnavailable, Refused, Retry, UsageError
-from stream.retry import Retrier
+from stream.retry import Retrier, poll
 from stream.sections import RetrySettings
 
 SHORT = RetrySettings(initial_s=0.001, max_s=0.002, give_up_s=0.05)
@@ -31,7 +31,7 @@ class Step:
 def test_a_transient_error_is_tried_again_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     # given a step that fails twice
     step, seen = Step(PostgresUnavailable("away"), KafkaUnavailable("away, too")), list[str]()
-    retrier = Retrier(SHORT, stopping=threading.Event(), on_retry=seen.append)
+    retrier = Retrier(SHORT, stopping=threading.Event(), on_retry=lambda error: seen.append(type(error).__name__))
 
     # when it is called
     with caplog.at_level(logging.WARNING, logger="stream.retry"):
@@ -68,3 +68,37 @@ def test_a_stop_ends_the_wait() -> None:
     with pytest.raises(Retry):
         Retrier(long, stopping=stopping, on_retry=lambda _: stopping.set())(step)
     assert step.calls == 2
+
+
+class Clock:
+    """Goes on by a second at each look."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def test_polling_returns_the_first_answer_that_is_ready() -> None:
+    answers = iter([0, 0, 7, 8])
+    assert poll(lambda: next(answers), timeout_s=60, every_s=0.0) == 7
+
+
+def test_polling_ends_with_the_last_answer_when_the_time_is_over() -> None:
+    asked: list[int] = []
+
+    def ask() -> int:
+        asked.append(len(asked))
+        return asked[-1]
+
+    last = poll(ask, lambda answer: answer > 100, timeout_s=3, every_s=0.0, clock=Clock())
+    assert (last, len(asked)) == (2, 3)
+    assert poll(ask, lambda _: False, timeout_s=0, every_s=60) == 3  # asked once, and not waited for
+
+
+def test_a_stop_ends_polling() -> None:
+    stopping = threading.Event()
+    stopping.set()
+    assert poll(lambda: 1, lambda _: False, timeout_s=60, every_s=60, stopping=stopping) == 1
