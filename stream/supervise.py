@@ -170,3 +170,11 @@ def stop_signals(stop: Callable[[int], object]) -> Iterator[None]:
     finally:
         for number, held in before.items():
             signal.signal(number, held)
+
+
+@contextmanager
+def stop_event() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set. Outside the main thread nothing sets it."""
+    stopping = threading.Event()
+    with stop_signals(lambda _: stopping.set()):
+        yield stopping

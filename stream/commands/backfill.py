@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -72,6 +70,7 @@ def start(
     the last event time in Postgres.
     """
     from stream.backfill import control as backfill  # noqa: PLC0415
+    from stream.supervise import stop_event  # noqa: PLC0415
 
     request = backfill.Request(
         name=name,
@@ -84,7 +83,8 @@ def start(
         if dry_run:
             _show_plan(made, backfill.expected_s(made), as_json=as_json)
             return
-        ended = backfill.start(systems, made, stopping=_stopping(), show=not as_json)
+        with stop_event() as stopping:
+            ended = backfill.start(systems, made, stopping=stopping, show=not as_json)
     _show_end(ended, as_json=as_json)
 
 
@@ -100,9 +100,10 @@ def resume(app: App, name: str | None, as_json: bool) -> None:
     Ends a pause, too; a process that still works on the backfill goes on.
     """
     from stream.backfill import control as backfill  # noqa: PLC0415
+    from stream.supervise import stop_event  # noqa: PLC0415
 
-    with _systems(app) as systems:
-        ended = backfill.resume(systems, name, stopping=_stopping(), show=not as_json)
+    with _systems(app) as systems, stop_event() as stopping:
+        ended = backfill.resume(systems, name, stopping=stopping, show=not as_json)
         found = backfill.status(systems.broker, name) if ended is None else None
     if found is not None:
         _show(found, as_json=as_json)
@@ -175,13 +176,6 @@ def _systems(app: App) -> Iterator[Systems]:
         app.broker() as broker,
     ):
         yield Systems(postgres, signals, connect, broker, settings.retry)
-
-
-def _stopping() -> threading.Event:
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    return stopping
 
 
 def _say(order: str, name: str, *, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -82,6 +81,7 @@ def command(
     code 3 when something differs. Exit code 1 when nothing can be said yet: the pipeline is behind, or rows change all
     the time.
     """
+    from stream.supervise import stop_signals  # noqa: PLC0415
     from stream.verify.repair import Options, verify  # noqa: PLC0415  imported when it runs
     from stream.verify.watch import watch  # noqa: PLC0415  imported when it runs
 
@@ -106,10 +106,9 @@ def command(
             stopping.set()
             raise KeyboardInterrupt
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
         tell = _tell_json if as_json else _tell_line
-        watch(app.settings.web, compare, every_s=every_s, stopping=stopping, on_outcome=tell)
+        with stop_signals(stop):
+            watch(app.settings.web, compare, every_s=every_s, stopping=stopping, on_outcome=tell)
         return
     with compared(show=True) as (outcome, stores):
         tables = _report(stores, scope, outcome) if report else {}

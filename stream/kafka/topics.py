@@ -15,14 +15,14 @@ from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
+from stream.kafka.client import MESSAGE_MAX_BYTES
 from stream.sections import KafkaSettings
 from stream.tables import HEARTBEAT, SIGNAL
 from stream.topic_names import TopicNames
 
 _DAY_MS = 86_400_000
 # An update carries a comment of some megabytes twice, before and after. The dead letter adds headers to the message.
-_MAX_MESSAGE = 32 << 20
-_MAX_DEAD_LETTER = 33 << 20
+_MAX_DEAD_LETTER = MESSAGE_MAX_BYTES + (1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def wanted(settings: KafkaSettings, names: TopicNames) -> tuple[Topic, ...]:
     rows = compacted | {
         # A consumer that is behind by less than this (a stopped worker, a rewind) still sees every single change.
         "min.compaction.lag.ms": str(settings.min_compaction_lag_s * 1000),
-        "max.message.bytes": str(_MAX_MESSAGE),
+        "max.message.bytes": str(MESSAGE_MAX_BYTES),
     }
     kept = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(_MAX_DEAD_LETTER)}
     passing = {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}

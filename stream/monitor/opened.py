@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 
 from stream.clickhouse.shards import Shards
 from stream.config import Settings
 from stream.connect.rest import Connect
-from stream.errors import ConfigError
 from stream.kafka.broker import Broker
 from stream.monitor.lag import Limits
 from stream.monitor.looker import Looker
@@ -22,6 +19,7 @@ from stream.monitor.sources.replays import ReplaySource
 from stream.monitor.sources.shards import ANSWER_S, ShardSource
 from stream.monitor.sources.slot import SlotSource
 from stream.postgres.connection import Postgres
+from stream.supervise import stop_event
 from stream.web.server import serve
 
 log = logging.getLogger(__name__)
@@ -92,14 +90,10 @@ def open_looker(settings: Settings, *, ask_monitor: bool, steady: bool) -> Looke
 
 def run(settings: Settings, *, port: int | None = None) -> int:
     """Serve the monitor until SIGTERM or SIGINT; returns the exit code."""
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    if settings.monitor.interval_s <= 0:
-        raise ConfigError("SCORESTREAM_MONITOR_INTERVAL_S must be above 0")
     web = settings.web.model_copy(update={"port": settings.monitor.port if port is None else port})
     monitor = open_monitor(settings)
     with (
+        stop_event() as stopping,
         monitor,
         serve(
             web,

@@ -20,7 +20,7 @@ from stream.replay.member import Member
 from stream.replay.state import ReplayTopic, check_open
 from stream.replay.status import present_pass, summary
 from stream.retry import poll
-from stream.supervise import Children, describe, own_command, stop_signals
+from stream.supervise import Children, describe, own_command, stop_event
 from stream.web.health import Check, Health
 from stream.web.server import serve
 from stream.wiring import broker, clients_of_replay, open_stores
@@ -33,9 +33,13 @@ _RESPAWNS = 20  # of processes that were killed
 
 def run_member(settings: Settings, name: str) -> int:
     """One process's work, here and now, until SIGTERM or the end; returns the exit code."""
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    with stop_event() as stopping:
+        state = _work(settings, name, stopping)
+    log.info("member ended", extra={"replay": name, "state": state})
+    return 0
+
+
+def _work(settings: Settings, name: str, stopping: threading.Event) -> str:
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, max(settings.replay.nice, os.getpriority(os.PRIO_PROCESS, 0)))
     leave_pandas_out()
@@ -45,7 +49,7 @@ def run_member(settings: Settings, name: str) -> int:
     health = Health(live=(Check("process", ok=True, reason="answers"),))
     # Several processes of one host: the first has the port.
     with open_stores(settings) as stores, serve(web, health=lambda: health, role="replay", any_port=True):
-        state = Member(
+        return Member(
             stores,
             clients_of_replay(settings),
             name,
@@ -55,8 +59,6 @@ def run_member(settings: Settings, name: str) -> int:
             stopping=stopping,
             parent=os.getppid(),
         ).run()
-    log.info("member ended", extra={"replay": name, "state": state})
-    return 0
 
 
 def run(settings: Settings, name: str, *, processes: int, log_level: str | None = None, show: bool = True) -> str:
@@ -65,11 +67,10 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
     Raises:
         ScorestreamError: the processes failed.
     """
-    stopping = threading.Event()  # set at SIGTERM and SIGINT: the processes finish their batches and commit
     with (
         broker(settings) as kafka,
         ReplayTopic(kafka) as topic,
-        stop_signals(lambda _: stopping.set()),
+        stop_event() as stopping,  # the processes then finish their batches and commit
     ):
         check_open(topic.get(name))
         family = _Family(name, log_level, nice=settings.replay.nice)

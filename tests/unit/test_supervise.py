@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.supervise import Children, Supervisor, describe, next_wait_s
+from stream.supervise import Children, Supervisor, describe, next_wait_s, stop_event
 from testbed.universe import wait_for
 
 # Ends with the codes of the file, one after the other: a line for each start.
@@ -101,3 +101,12 @@ def test_children_are_counted_apart_and_end_together() -> None:
 def _runs(pid: int) -> bool:
     with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
         return stat.read().split()[2] != "Z"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_both_signals_set_the_event_and_the_handlers_before_come_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stop_event() as stopping:
+        signal.raise_signal(number)
+        assert stopping.wait(5)
+    assert signal.getsignal(number) is before
