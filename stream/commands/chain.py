@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from stream.clickhouse.schema import apply as schema_apply
 from stream.clickhouse.shards import Shards
+from stream.clickhouse.source_record import SourceRecord
 from stream.config import PREFIX, Settings
 from stream.connect.rest import Connect
 from stream.doctor import across, clickhouse, connect, kafka, postgres, processes, roles
@@ -24,7 +25,9 @@ from stream.kafka import topics
 from stream.kafka.access import Access
 from stream.kafka.broker import Broker
 from stream.kafka.connect_workers import connect_workers
+from stream.live.source_check import refuse
 from stream.monitor.findings import PARTS_LIMIT
+from stream.postgres.cluster import cluster
 from stream.postgres.connection import LSN_NOW, Postgres
 from stream.web.asker import Asker
 from stream.wiring import connector_config
@@ -173,12 +176,23 @@ class Chain:
         )
 
     def _versions(self) -> Iterator[Finding]:
+        """As a worker looks before it starts, and the versions of the newest rows."""
         settings = self._settings
-        with Shards(settings.clickhouse, timeout_s=self._answer_s) as shards:
-            found = shards.each(lambda n: clickhouse.highest_version(partial(shards.ask, n), shards.database))
-        with Postgres(settings.postgres, statement_timeout_s=self._answer_s).session() as connection:
-            wal = connection.execute(LSN_NOW).fetchone()
-        yield from across.versions(max(found), epoch=settings.epochs.last, wal=wal and wal[0])
+        with (
+            Shards(settings.clickhouse, timeout_s=self._answer_s) as shards,
+            Postgres(settings.postgres, statement_timeout_s=self._answer_s) as store,
+            store.session() as connection,
+        ):
+            stored = SourceRecord(shards).read()
+            highest = max(shards.each(lambda n: clickhouse.highest_version(partial(shards.ask, n), shards.database)))
+            now = cluster(connection)
+        try:
+            refuse(now, stored, epoch=settings.epochs.last, highest=lambda: highest)
+        except ConfigError as error:
+            yield across.EPOCH.found(str(error))
+        else:
+            wal = None if now.is_standby else now.lsn
+            yield from across.versions(highest, epoch=settings.epochs.last, wal=wal)
 
     def _clusters(self) -> Iterator[Finding]:
         settings = self._settings.connect

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 # Without the second setting the first holds for tables with small parts only.
 _HOLD = {"parts_to_throw_insert": "1", "max_avg_part_size_for_too_many_parts": "9000000000000000000"}
 _HELD = ", ".join(f"{name} = {value}" for name, value in _HOLD.items())
-_IS_HELD = "parts_to_throw_insert = 1($|[^0-9])"  # in system.tables, however the settings are ordered there
+IS_HELD = "parts_to_throw_insert = 1($|[^0-9])"  # in system.tables, however the settings are ordered there
 _QUEUED = {"distributed_ddl_task_timeout": 0}  # the other replicas are not waited for: one of them may be dead
 # A dead one delays for so long; without the mode it would fail the statement that all others have done.
 _BRIEFLY = {"distributed_ddl_task_timeout": 5, "distributed_ddl_output_mode": "null_status_on_timeout"}
@@ -73,7 +73,7 @@ class ShadowTables:
         rows = self._shards.everywhere(
             f"SELECT toString(uuid), engine_full FROM system.tables WHERE database = '{database}'"
         )
-        found = {uuid: _of_hold(engine) for _, uuid, engine in rows if not re.search(_IS_HELD, engine)}
+        found = {uuid: _of_hold(engine) for _, uuid, engine in rows if not re.search(IS_HELD, engine)}
         return {uuid: settings for uuid, settings in found.items() if settings}
 
     def remember(self, chosen: Mapping[str, Mapping[str, str]]) -> None:
@@ -182,7 +182,7 @@ class ShadowTables:
                 for table, uuid in self._shards.ask(
                     shard,
                     f"SELECT name, toString(uuid) FROM system.tables WHERE database = '{database}' "
-                    f"AND match(engine_full, '{_IS_HELD}')",
+                    f"AND match(engine_full, '{IS_HELD}')",
                 ):
                     self._restore(shard, f"`{database}`.`{table}`", self._chosen.get(uuid, {}))
         except (ClickHouseUnavailable, ClickHouseRefused) as error:

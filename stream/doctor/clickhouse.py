@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream.clickhouse.schema.apply import Difference
+from stream.cutover.shadow_tables import IS_HELD
 from stream.doctor import tables
 from stream.doctor.finding import ERROR, HINT, WARNING, Checks, Finding, Purpose
 from stream.errors import ClickHouseRefused
@@ -106,7 +107,6 @@ SKEW_S = 2.0
 BEHIND_S = 60
 _TARGETS = tuple(table.target for table in TARGETS)
 _NAMES = ", ".join(f"'{name}'" for name in (*_TARGETS, "heartbeat"))
-_HELD = "parts_to_throw_insert = 1,"  # stream/cutover/shadow_tables.py sets it
 _RESET = "parts_to_throw_insert, max_avg_part_size_for_too_many_parts"
 _TABLES = f"""
 SELECT name, engine_full, dependencies_database, dependencies_table FROM system.tables
@@ -208,7 +208,7 @@ def _around(shard: Shard, there: Sequence[Sequence[Any]]) -> Iterator[Finding]:
     if "heartbeat" not in names and names:
         yield tables.TABLE.found(f"{shard.where}: {shard.database}.heartbeat: missing", severity=WARNING)
     for name, engine_full, databases, views in there:
-        if _HELD in engine_full:
+        if re.search(IS_HELD, engine_full):
             sql = f"ALTER TABLE `{shard.database}`.`{name}` RESET SETTING {_RESET};"
             yield HELD.found(f"{shard.where}: inserts into {shard.database}.{name} are held back", sql)
         for database, view in zip(databases, views, strict=True):

@@ -267,6 +267,13 @@ def test_a_setting_that_leads_elsewhere_is_found(site: Site, env: dict[str, str]
     assert "wrong" not in json.dumps([each["what"] for each in told])
 
 
+def test_shards_in_another_order_are_found(site: Site) -> None:
+    swapped = ",".join(reversed(site.universe.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(",")))
+    with told_with(site, SCORESTREAM_CLICKHOUSE_SHARDS=swapped):
+        told = found(site, "shard-other", "--only", "clickhouse")
+    assert len(told) == 4  # two tables on each of two shards
+
+
 def test_a_secret_that_others_can_read_is_found(site: Site) -> None:
     secret = site.universe.folder / "password"
     secret.write_text(site.universe.env["SCORESTREAM_POSTGRES_PASSWORD"])

@@ -39,7 +39,7 @@ ALLOWED |= {
     "cutover": {*_BELOW, "reindex", "replay", "backfill", "verify"},
     "monitor": {*_BELOW, "reindex", "replay", "backfill", "verify"},
 }
-ALLOWED["doctor"] = {*_BELOW, "monitor"}
+ALLOWED["doctor"] = {*_BELOW, "cutover", "monitor"}
 ALLOWED["live"] = {*ALLOWED} - {"cutover"}
 ALLOWED["commands"] = {*ALLOWED}
 ALLOWED["cli"] = {"commands"}
