@@ -10,6 +10,9 @@ CREATE ROLE IF NOT EXISTS scorestream_writer_role;
 GRANT SELECT, INSERT ON scorestream.* TO scorestream_writer_role;
 -- Number and size of the tables' parts, for monitoring; system.tables and system.columns need no grant.
 GRANT SELECT ON system.parts TO scorestream_writer_role;
+-- `scorestream doctor`: broken parts, and replicas that are late or read-only.
+GRANT SELECT ON system.detached_parts TO scorestream_writer_role;
+GRANT SELECT ON system.replicas TO scorestream_writer_role;
 -- A row policy that hides rows from the writer leaves appeals visible. Without this grant nobody notices one.
 GRANT SHOW ROW POLICIES ON *.* TO scorestream_writer_role;
 
