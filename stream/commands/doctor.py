@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.commands.console import EXIT_FAILED, EXIT_OK, App, pass_app, print_json
+from stream.commands.options import Duration
 from stream.doctor.finding import ERROR, PURPOSES, SYSTEMS, WARNING
 from stream.errors import UsageError
-from stream.times import parse_duration
 
 if TYPE_CHECKING:
     from stream.doctor.finding import Finding, Purpose, System
@@ -27,9 +27,10 @@ _SHOWN = {"error": "ERROR", "warning": "warning", "hint": "hint"}
 @click.option("--for", "purpose", type=click.Choice(PURPOSES), help="Also look at what this command needs.")
 @click.option(
     "--max-transaction",
+    "transaction_s",
+    type=Duration(),
     default="10m",
     show_default=True,
-    metavar="TIME",
     help="Age of a Postgres transaction from which on it is named.",
 )
 @click.option(
@@ -49,7 +50,7 @@ def command(
     app: App,
     only: tuple[System, ...],
     purpose: Purpose | None,
-    max_transaction: str,
+    transaction_s: float,
     deadline_s: float,
     as_json: bool,
 ) -> None:
@@ -63,7 +64,6 @@ def command(
     """
     from stream.commands.chain import Chain  # noqa: PLC0415  the libraries of all systems; --help needs none
 
-    transaction_s = parse_duration(max_transaction)
     if deadline_s <= 0:
         raise UsageError("--timeout must be above 0")
     systems = only or SYSTEMS
