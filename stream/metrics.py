@@ -54,6 +54,12 @@ MOVED = Counter(
     ["mode", "topic"],
     registry=REGISTRY,
 )
+LATE = Counter(
+    "scorestream_messages_late",
+    "Messages older than one before them in their partition: copies. Their scorecards were reindexed instead.",
+    ["mode", "topic"],
+    registry=REGISTRY,
+)
 BATCH_MESSAGES = Histogram(
     "scorestream_batch_messages",
     "Messages in a batch.",

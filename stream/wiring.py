@@ -18,6 +18,7 @@ from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.dead_letters import DeadLetterProducer
 from stream.pipeline.dead_letter import DeadLetterGuard
+from stream.pipeline.late import Newest
 from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.placement import Place
 from stream.pipeline.ports import Retrying
@@ -121,6 +122,7 @@ class Clients:
         retry: Retrying | None = None,
         in_order: bool = False,
         guard: DeadLetterGuard | None = None,
+        newest: Newest | None = None,
     ) -> Pipeline:
         """A pipeline for one source table over these clients."""
         return Pipeline(
@@ -134,6 +136,7 @@ class Clients:
             keep=keep,
             in_order=in_order,
             guard=guard,
+            newest=newest,
         )
 
     def close(self) -> None:

@@ -24,8 +24,9 @@ import faust
 
 from stream.kafka.offsets import TP, Progress
 from stream.live.gather import ack, take_batches
-from stream.live.record_batch import RecordBatch
-from stream.live.transport import BatchConsumer, BatchSchema
+from stream.live.record_batch import BatchSchema, RecordBatch
+from stream.live.transport import BatchConsumer
+from stream.pipeline.late import Newest
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ class LiveApp:
     Args:
         max_messages: a list of batches closes at this many messages.
         max_age_s: or when its first message has waited this long, seconds.
+
+    Attributes:
+        newest: versions that the partitions have reached; who processes their messages notes them there.
     """
 
     def __init__(self, app: Any, *, max_messages: int, max_age_s: float) -> None:
@@ -60,6 +64,7 @@ class LiveApp:
         BatchConsumer.uncommitted_messages = 4 * most
         BatchConsumer.commit_messages = most
         BatchConsumer.doubt_messages = 5 * most
+        self.newest = BatchConsumer.newest = Newest()
         self.on_assigned(self._has_joined)
 
     def add_agent(self, topic: str, index: Index, *, prepare: Prepare | None = None, patience: float = 1.0) -> None:

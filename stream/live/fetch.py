@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
@@ -19,10 +20,10 @@ from aiokafka.errors import CommitFailedError, ConsumerStoppedError, CorruptReco
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
-from stream.kafka.marks import CLEAN, begun
+from stream.kafka.marks import Mark
 from stream.kafka.offsets import TP
 from stream.live.dead_members import make_the_dead_leave
-from stream.live.doubt import Begun
+from stream.live.doubt import Taken
 from stream.live.record_batch import RecordBatch
 
 # Most bytes that are fetched, or taken from the fetched ones, at once. A larger message arrives all the same (KIP-74).
@@ -127,14 +128,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """aiokafka's consumer in its own thread and event loop, which also keeps the heartbeat.
 
     Attributes:
-        mark: the metadata for a commit of this offset.
+        mark: what goes into the metadata of a commit of this offset.
     """
 
-    mark: Callable[[TP, int], str]
+    mark: Callable[[TP, int], Mark]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.mark = lambda _tp, _offset: ""
+        self.mark = lambda _tp, _offset: Mark()
         self._open: dict[TP, _Open] = {}
         self._began: dict[TP, tuple[Any, int]] = {}  # the assignment, and where its first records were taken
 
@@ -184,7 +185,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _commit_clean(self, offsets: dict[TP, int]) -> None:
         consumer = self._ensure_consumer()
         assigned = {TP(tp.topic, tp.partition): tp for tp in consumer.assignment()}
-        marked = {assigned[tp]: OffsetAndMetadata(at, CLEAN) for tp, at in offsets.items() if tp in assigned}
+        marked = {
+            assigned[tp]: OffsetAndMetadata(at, str(replace(self.mark(tp, at), clean=True)))
+            for tp, at in offsets.items()
+            if tp in assigned
+        }
         if marked:
             with contextlib.suppress(KafkaError):
                 await consumer.commit(marked)
@@ -194,7 +199,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = self._ensure_consumer()
         assigned = self.assignment()
         marked = {
-            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(at, self.mark(TP(*tp), at))
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(at, str(self.mark(TP(*tp), at)))
             for tp, at in offsets.items()
             if tp in assigned
         }
@@ -210,33 +215,36 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return False
         return True
 
-    async def take_over(self) -> dict[TP, Begun]:
-        """Which messages a dead predecessor may have processed and not committed, up to the log's present end.
+    async def take_over(self) -> dict[TP, Taken]:
+        """What the predecessors left in the marks at the committed offsets of the partitions that are ours.
 
-        Only for partitions in doubt: one that was given up in order has `CLEAN` at its committed offset. This call
-        takes that mark away before any message of the partition is fetched, and commits an offset where there is none.
-        From now on this worker is the one that may die.
+        A partition that was given up in order is marked as clean. That word is taken away here, before anything of the
+        partition is fetched, and an offset is committed where none is: from now on this worker is the one that may die.
+        What one that died may have processed and not committed lies before the log's present end.
         """
-        found: dict[TP, Begun] = await self.call_thread(self._take_over)
+        found: dict[TP, Taken] = await self.call_thread(self._take_over)
         return found
 
-    async def _take_over(self) -> dict[TP, Begun]:
+    async def _take_over(self) -> dict[TP, Taken]:
         consumer = self._ensure_consumer()
         assigned = list(consumer.assignment())
         committed = await consumer._coordinator.fetch_committed_offsets(assigned)
         at = {tp: known for tp in assigned if (known := committed.get(tp)) is not None and known.offset >= 0}
         new = [tp for tp in assigned if tp not in at]
-        opened = {tp: OffsetAndMetadata(known.offset, "") for tp, known in at.items() if known.metadata == CLEAN}
+        marks = {tp: Mark.of(known.metadata) for tp, known in at.items()}
+        opened = {
+            tp: OffsetAndMetadata(at[tp].offset, str(replace(mark, clean=False)))
+            for tp, mark in marks.items()
+            if mark.clean
+        }
         if new:
             opened |= {tp: OffsetAndMetadata(o, "") for tp, o in (await consumer.beginning_offsets(new)).items()}
         if opened:
             with contextlib.suppress(CommitFailedError):  # not ours any more: Faust asks again after the rebalance
                 await consumer.commit(opened)
-        left = {tp: (known.offset, *begun(known.metadata or "")) for tp, known in at.items() if tp not in opened}
-        ends = await consumer.end_offsets(list(left)) if left else {}
-        return {
-            TP(tp.topic, tp.partition): Begun(places, ends[tp]) for tp, places in left.items() if ends[tp] > places[0]
-        }
+        doubtful = [tp for tp, mark in marks.items() if not mark.clean]
+        ends = await consumer.end_offsets(doubtful) if doubtful else {}
+        return {TP(tp.topic, tp.partition): Taken(at[tp].offset, mark, ends.get(tp)) for tp, mark in marks.items()}
 
     def highwater(self, tp: TP) -> int:
         """The end of the readable log. Open transactions lie behind it."""

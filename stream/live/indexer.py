@@ -16,7 +16,7 @@ from stream.live.record_batch import RecordBatch
 from stream.live.stalls import Tries
 from stream.live.summary import Summary
 from stream.pipeline.dead_letter import DeadLetterGuard
-from stream.pipeline.pipeline import Prepared
+from stream.pipeline.prepare import Prepared
 from stream.pipeline.record import record
 from stream.tables import TARGETS
 from stream.wiring import Clients
@@ -52,6 +52,7 @@ class TableIndexer:
             retry=self.tries.watch(self._clients.retry),
             in_order=True,
             guard=guard,
+            newest=live.newest,
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"index-{table}")
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix=f"ahead-{table}")

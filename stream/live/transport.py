@@ -26,18 +26,20 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
-import faust
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP as FaustTP
 from faust.types import ConsumerMessage
 
+from stream.kafka.marks import Mark
 from stream.kafka.offsets import TP, Offsets, Progress
 from stream.live.doubt import Doubts, Uncommitted
 from stream.live.fetch import BatchConsumerThread
 from stream.live.record_batch import RecordBatch
+from stream.pipeline.late import Newest
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +49,6 @@ HEARD: Final = 0.75  # share of the session's timeout after a heartbeat within w
 FULL_POLL_S: Final = 0.01  # how often the other topics are read while one is full
 
 
-class BatchSchema(faust.Schema):  # type: ignore[misc]
-    """Hands the batch over as it is: no serializer sees it."""
-
-    def compile(self, app: Any, **_options: Any) -> Any:
-        async def decode(message: Any, *, propagate: bool = False) -> Any:
-            return app.create_event(None, message.value, None, message)
-
-        return decode
-
-
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer: which messages are delivered, which may be committed, when fetching stops."""
 
@@ -64,11 +56,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     hold_messages: int = 20_000  # fetching of a topic stops when this many of its messages are under way
     # Fetching of a topic stops when this many of its messages are delivered and not committed: commits may stall.
     uncommitted_messages: int = 40_000
-    commit_messages: int = (
-        10_000  # a commit is due when this many of a topic are acknowledged: else commits set the pace
-    )
+    # a commit is due when this many of a topic are acknowledged: else commits set the pace
+    commit_messages: int = 10_000
     # the most messages of one partition that a worker has begun: the limit, and one fetch beyond it
     doubt_messages: int = 50_000
+    newest: Newest = Newest()  # versions that the partitions have reached, told by who processes them
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._doubts = Doubts()  # the thread that Faust's own start makes asks the brokers
@@ -84,8 +76,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         thread = BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
-        thread.mark = self._doubts.mark
+        thread.mark = self._mark
         return thread
+
+    def _mark(self, tp: TP, offset: int) -> Mark:
+        return replace(self._doubts.mark(tp, offset), newest=self.newest.before(tp, offset))
 
     # Delivery
 
@@ -188,6 +183,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self.offsets.forget([tp])
         self._uncommitted.forget([tp])
         self._doubts.forget([tp])
+        self.newest.start(tp, 0, 0)
 
     def _look_for_lost(self, wanted: set[TP]) -> None:
         """After a fetch without records, look for lost ones: aiokafka's records are either delivered or lost."""
@@ -286,9 +282,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         await super().perform_seek()
         taken = await self._thread.take_over()
-        self._doubts.take_over(taken, most=self.doubt_messages)
-        if taken:
-            log.info("taken over from a worker that died", extra={"partitions": len(taken)})
+        for tp, found in taken.items():
+            self.newest.start(tp, found.offset, found.mark.newest)
+        begun = {tp: found.begun for tp, found in taken.items() if found.begun is not None}
+        self._doubts.take_over(begun, most=self.doubt_messages)
+        if left := sum(bool(each.places) for each in begun.values()):
+            log.info("taken over from a worker that died", extra={"partitions": left})
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)  # waits for batches under way, and commits

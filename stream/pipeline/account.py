@@ -14,9 +14,9 @@ from itertools import chain
 from stream.errors import Refused
 from stream.pipeline.dead_letter import DeadLetter
 from stream.pipeline.envelope import Envelope
+from stream.pipeline.fetched import Fetched
 from stream.pipeline.ledger import Done, Outcome
 from stream.pipeline.plan import Plan
-from stream.pipeline.ports import Fetched
 from stream.pipeline.refusal import Refusal, applied
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ class Outcome(StrEnum):
 
     WRITTEN = "written"  # its row, or the reindexed scorecard, is in ClickHouse
     DROPPED = "dropped"  # its scorecard is an appeal
-    SUPERSEDED = "superseded"  # the batch has a newer change of the row, or the scorecard is gone from Postgres
+    SUPERSEDED = "superseded"  # a newer change of the row is known, or the scorecard is gone from Postgres
     WAITING = "waiting"  # no event time yet; the conversation's own message will index it
     RETIRED = "retired"  # a delete, or a change into an appeal: delete markers are written
     TOMBSTONE = "tombstone"  # Kafka's own delete marker; the delete came before it
@@ -68,6 +68,7 @@ class Done(Counts):
     """What became of a batch."""
 
     ledger: Ledger
+    late: int = 0  # messages that are older than one before them; their scorecards were reindexed
     refused: dict[str, int] = field(default_factory=dict)  # dead letters by reason
     commit_ms: list[int] = field(default_factory=list)  # commit times in Postgres of the changes
     stages: dict[str, float] = field(default_factory=dict)  # seconds

@@ -79,6 +79,15 @@ def lacks_commit(sequence: str, snapshot: str | bool | None) -> bool:
     return "null" in sequence and (not snapshot or snapshot in _STREAMED)
 
 
+def of_marker(version_: int) -> int:
+    """The version of a delete marker: above a row of this version, and below every later change.
+
+    Of equal versions ClickHouse shows the row that was inserted last. An insert that times out may be executed after
+    its retry was confirmed, and after the marker. LSNs are multiples of 8, so the lowest bits of a change's are free.
+    """
+    return version_ | 1
+
+
 def epoch_of(version_: int) -> int:
     """The epoch in a version."""
     return version_ >> EPOCH_SHIFT

@@ -15,24 +15,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from stream.epochs import ONE_EPOCH, Epochs
-from stream.errors import Refused
 from stream.pipeline.account import account, log_letters, refusal_of_change
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.decisions import plan_scorecards, plan_scores
-from stream.pipeline.decoder import Decoder
-from stream.pipeline.envelope import DELETE, STARTED_AT, Decoded, Envelope, Upserts
+from stream.pipeline.envelope import DELETE, STARTED_AT, Envelope, Upserts
+from stream.pipeline.fetched import Fetched
+from stream.pipeline.late import Newest
 from stream.pipeline.ledger import Done, Ledger, Outcome
 from stream.pipeline.moves import moved_conversations
 from stream.pipeline.placement import GONE, Place, own_row_changed
 from stream.pipeline.plan import Plan, plan_upserts, scorecard_ids
-from stream.pipeline.ports import DeadLetters, Fetched, Retrying, Source, Target, no_retry
-from stream.pipeline.refusal import Refusal, refusal_of
+from stream.pipeline.ports import DeadLetters, Retrying, Source, Target, no_retry
+from stream.pipeline.prepare import BatchDecoder, Prepared
+from stream.pipeline.refusal import Refusal
 from stream.pipeline.settle import Settler
-from stream.pipeline.upserts import UpsertDecoder
 from stream.pipeline.values import Bad, convert
 from stream.pipeline.visibility import RECENT_MS, transactions
 from stream.pipeline.wanted import plan_wanted
@@ -40,16 +39,6 @@ from stream.pipeline.writes import Layout
 from stream.tables import CHATS, SCORE, SCORECARD
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A decoded batch. Decoding needs no outside system, so another thread may do it ahead."""
-
-    upserts: Upserts | None  # the whole batch, when no message needs a decision of its own: nearly always
-    messages: list[Decoded]  # the changes otherwise
-    refusals: dict[int, Refusal]  # index of the message -> what a refused one still names
-    seconds: float
 
 
 class Pipeline:
@@ -60,6 +49,7 @@ class Pipeline:
         in_order: the caller processes the batches of a partition one after another, in the order of the log. Then a
             later message settles a change of a scorecard's own row that happens during a batch of scorecards.
         guard: asked before dead letters are produced.
+        newest: what the partitions have reached, to know late messages by; shared by all that process them.
     """
 
     def __init__(
@@ -75,12 +65,12 @@ class Pipeline:
         keep: Callable[[Place], bool] | None = None,
         in_order: bool = False,
         guard: DeadLetterGuard | None = None,
+        newest: Newest | None = None,
     ) -> None:
         self.table = table
-        self._epochs = epochs
+        self._newest = Newest() if newest is None else newest
         self._guard = guard
-        self._decoder = Decoder(table, epochs=epochs)
-        self._upserts_of = UpsertDecoder(table, epochs=epochs).decode if table != CHATS else None
+        self._batches = BatchDecoder(table, epochs=epochs)
         self._source = source
         self._target = target
         self._dead_letters = dead_letters
@@ -92,17 +82,7 @@ class Pipeline:
 
     def prepare(self, fetched: Sequence[Fetched]) -> Prepared:
         """Decode messages of this pipeline's table. For any thread."""
-        began = time.perf_counter()
-        upserts = self._upserts(fetched)
-        messages: list[Decoded] = []
-        refusals: dict[int, Refusal] = {}
-        for part in fetched if upserts is None else ():
-            for index, item in enumerate(self._decode(part)):
-                if isinstance(item, Refused):
-                    key, value = part.keys[index], part.values[index]
-                    refusals[len(messages)] = refusal_of(self.table, key, value, item, epochs=self._epochs)
-                messages.append(item)
-        return Prepared(upserts, messages, refusals, time.perf_counter() - began)
+        return self._batches.prepare(fetched)
 
     def process(
         self,
@@ -123,10 +103,11 @@ class Pipeline:
         """
         prepared = prepared or self.prepare(fetched)
         clock = _Stages(decode=prepared.seconds)
+        late, reached = self._batches.find_late(fetched, prepared, self._newest)
         upserts, messages = prepared.upserts, prepared.messages
         at = [index for index, item in enumerate(messages) if isinstance(item, Envelope)]
         changes: list[Envelope] = [messages[index] for index in at]  # type: ignore[misc]
-        done = Done(ledger=Ledger(fetched[0].topic if fetched else self.table))
+        done = Done(ledger=Ledger(fetched[0].topic if fetched else self.table), late=len(late))
         done.commit_ms = [change.source.ts_ms for change in changes] if upserts is None else upserts.commit_ms
         refusals = prepared.refusals
         named = list(refusals.values())
@@ -140,28 +121,17 @@ class Pipeline:
             outcomes = [Outcome.TOMBSTONE if item is None else None for item in messages]
             for position, outcome in zip(at, plan.outcomes, strict=True):
                 outcomes[position] = outcome
+            for index in late:
+                if outcomes[index] in {Outcome.WRITTEN, Outcome.RETIRED}:
+                    outcomes[index] = Outcome.SUPERSEDED
             for position, why in plan.refused.items():
                 refusals[at[position]] = refusal_of_change(changes[position], why)
         self._close(fetched, outcomes, refusals, plan, done)
+        for part in fetched:
+            self._newest.note((part.topic, part.partition), part.end, reached[part.topic, part.partition])
         clock.mark("close")
         done.stages = clock.seconds
         return done
-
-    def _upserts(self, fetched: Sequence[Fetched]) -> Upserts | None:
-        """Decode a batch as columns when no message needs a decision of its own: nearly every batch of scores."""
-        if self._upserts_of is None or any(None in part.keys for part in fetched):
-            return None
-        return self._upserts_of([value for part in fetched for value in part.values])
-
-    def _decode(self, part: Fetched) -> list[Decoded]:
-        """Decode, and refuse messages without key: Debezium keys each one by primary key, so it did not write them."""
-        out = self._decoder.decode(part.values)
-        keys = part.keys
-        if None in keys:
-            for index, key in enumerate(keys):
-                if key is None and out[index] is not None:
-                    out[index] = Refused("null_key", "the message has no key")
-        return out
 
     def _index(
         self,
@@ -188,8 +158,7 @@ class Pipeline:
         clock.mark("plan")
         plan.used = used = {i: places.get(i, GONE) for i in ids}
         if plan.reindex:
-            self._raise_versions(plan)
-            used |= self._settler.reindex(plan.reindex, plan.customers, done, beside=plan.writes)
+            used |= self._reindex(plan, done)
         elif plan.writes:
             self._retry(partial(self._target.write, plan.writes))
             done.rows += plan.writes.rows
@@ -227,8 +196,24 @@ class Pipeline:
 
         return plan(changes) if self._keep is None else plan_wanted(plan, changes, wanted)
 
+    def _reindex(self, plan: Plan, done: Done) -> dict[str, Place]:
+        """Reindex what the plan names; returns the places used.
+
+        Where a message does not tell the order or the customer, ClickHouse is asked what stands. It is asked again
+        afterwards: another batch may have written meanwhile, from an older look at Postgres and at a higher version.
+        """
+        self._raise_versions(plan)
+        used = self._settler.reindex(plan.reindex, plan.customers, done, beside=plan.writes)
+        while plan.unordered:
+            before = dict(plan.reindex)
+            self._raise_versions(plan)
+            higher = {i: version for i, version in plan.reindex.items() if version > before[i]}
+            if not higher:
+                break
+            used |= self._settler.reindex(higher, plan.customers, done)
+        return used
+
     def _raise_versions(self, plan: Plan) -> None:
-        """Ask ClickHouse which versions stand, where a message does not tell the order or the customer."""
         if plan.unordered or plan.anywhere:
             self._settler.raise_to_standing(plan.reindex, plan.unordered, plan.customers, anywhere=plan.anywhere)
 
@@ -266,8 +251,7 @@ class Pipeline:
             elif row.conversation_id in indexed:
                 plan.outcomes[index] = Outcome.RETIRED if change.op == DELETE else Outcome.WRITTEN
         if plan.reindex:
-            self._raise_versions(plan)
-            plan.used = self._settler.reindex(plan.reindex, plan.customers, done)
+            plan.used = self._reindex(plan, done)
             plan.customers |= {place.customer_id for place in plan.used.values()}
             clock.mark("write")
             self._settler.confirm(plan.used, plan.reindex, plan.customers, done)

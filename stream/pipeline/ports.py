@@ -8,27 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from stream.pipeline.dead_letter import DeadLetter, Message
+from stream.pipeline.dead_letter import DeadLetter
 from stream.pipeline.placement import Place
 from stream.pipeline.reindex import Snapshot, Standing
 from stream.pipeline.writes import Writes
 
 T = TypeVar("T")
-
-
-class Fetched(Protocol):
-    """Messages of one partition, as a caller fetched them."""
-
-    topic: str
-    partition: int
-
-    @property
-    def values(self) -> Sequence[bytes | None]: ...
-    @property
-    def keys(self) -> Sequence[bytes | None]: ...
-    def message(self, index: int) -> Message:
-        """The whole message, for a dead letter."""
-        ...
 
 
 class Source(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from stream.pipeline.ordering import of_marker
 from stream.pipeline.placement import Place, shard_of
 from stream.tables import TARGETS, Column, Table
 
@@ -104,9 +105,9 @@ class Writes:
             self.add(table, shard, [*picked, [0] * len(chosen)])
 
     def add_marker(self, table: Table, shard: int, values: dict[str, Any], *, version: int) -> None:
-        """Add a delete marker: `values` has the columns of the sort key."""
+        """A delete marker of a change's version: `values` has the columns of the sort key."""
         row = [[values.get(c.name, _blank(c))] for c in table.all_columns]
-        self.add(table, shard, [*row, [version], [1]])
+        self.add(table, shard, [*row, [of_marker(version)], [1]])
 
 
 def _known(event_time_us: int | None) -> int:

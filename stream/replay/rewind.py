@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.log_reader import LogReader
-from stream.kafka.marks import after_rewind
+from stream.kafka.marks import Mark, after_rewind
 from stream.kafka.offsets import TP
 from stream.replay.start_points import StartPoint, bounds, check_offsets, resolve
 from stream.retry import poll
@@ -63,8 +63,9 @@ def execute(broker: Broker, moves: Sequence[Move], *, wait_s: float = _WAIT_S) -
     with LogReader(broker, group=broker.live_group) as reader:
         marks = reader.marks([move.tp for move in moves if move.before is not None])
         # What a worker that died may have begun lies behind the old offset: the mark keeps it in doubt.
-        kept = {tp: after_rewind(offset, metadata) for tp, (offset, metadata) in marks.items()}
-        reader.commit({move.tp: move.after for move in moves}, metadata=kept)
+        after = {move.tp: move.after for move in moves}
+        kept = {tp: str(after_rewind(offset, Mark.of(text), to=after[tp])) for tp, (offset, text) in marks.items()}
+        reader.commit(after, metadata=kept)
 
 
 def check_idle(broker: Broker, *, wait_s: float = 0.0) -> None:

@@ -16,6 +16,7 @@ from typing import Protocol
 from stream import metrics
 from stream.kafka.log_reader import Stretch
 from stream.pipeline.dead_letter import DeadLetterGuard
+from stream.pipeline.late import Newest
 from stream.pipeline.ledger import Outcome
 from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.placement import Place
@@ -36,7 +37,13 @@ class Clients(Protocol):
     @property
     def retry(self) -> Retrying: ...
     def pipeline(
-        self, table: str, *, keep: Callable[[Place], bool] | None, in_order: bool, guard: DeadLetterGuard | None
+        self,
+        table: str,
+        *,
+        keep: Callable[[Place], bool] | None,
+        in_order: bool,
+        guard: DeadLetterGuard | None,
+        newest: Newest,
     ) -> Pipeline: ...
     def close(self) -> None: ...
 
@@ -69,6 +76,7 @@ class Work:
         self._still_mine = still_mine
         self._in_order = in_order
         self._guard = guard
+        self._newest = Newest()  # of all threads
         self._own = threading.local()
         self._all: list[Clients] = []
         self._lock = threading.Lock()
@@ -126,7 +134,9 @@ class Work:
                 # Scorecards and chats name their customer, and were selected by it: one that left the filter must
                 # leave its old place, too. Scores do not name it.
                 wanted = wanted.of_customers() if table == SCORE.source else Scope()
-            pipelines[key] = clients.pipeline(table, keep=keep(wanted), in_order=self._in_order, guard=self._own.guard)
+            pipelines[key] = clients.pipeline(
+                table, keep=keep(wanted), in_order=self._in_order, guard=self._own.guard, newest=self._newest
+            )
         return pipelines[key]
 
     def _clients(self) -> Clients:

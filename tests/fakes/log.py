@@ -49,6 +49,14 @@ class FakeFetched:
         return self.messages[0].topic if self.messages else self.table
 
     @property
+    def start(self) -> int:
+        return self.messages[0].offset if self.messages else 0
+
+    @property
+    def end(self) -> int:
+        return self.messages[-1].offset + 1 if self.messages else 0
+
+    @property
     def values(self) -> list[bytes | None]:
         return [message.value for message in self.messages]
 

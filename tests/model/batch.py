@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from stream.pipeline.dead_letter import Message
-from stream.pipeline.pipeline import Done
+from stream.pipeline.ledger import Done
 from tests.fakes import (
     FakeFetched,
 )

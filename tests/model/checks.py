@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections import Counter
 from typing import Any
 from uuid import UUID
 
 from stream.pipeline.dead_letter import Message
-from stream.pipeline.envelope import Envelope
 from stream.tables import CHATS, TARGETS, Table
 from tests.fakes import (
     APPEAL_TYPES,
@@ -58,12 +58,12 @@ class Checks:
                 raise Violation(f"C3: {count} rows are visible of {row_id}")
 
     def _scorecards_in(self, table: str, message: Message) -> set[str]:
-        (change,) = self._decoders[table].decode([message.value])
-        if not isinstance(change, Envelope):
+        if message.value is None:
             return set()
         if table == CHATS:
             return {"*"}
-        return {row.scorecard_id for row in (change.before, change.after) if row is not None}
+        change = json.loads(message.value)  # a refused one has not been processed either
+        return {row["scorecard_id"] for row in (change["before"], change["after"]) if row is not None}
 
     @staticmethod
     def _touched(table: str, image: dict[str, Any]) -> set[tuple[str, str]]:

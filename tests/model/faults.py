@@ -43,7 +43,7 @@ class Faults:
     replay: bool = True
     incremental: bool = True
     resend: bool = True  # the last transactions come again
-    late: bool = False  # and any earlier one without those after it; the create of a deleted score revives it today
+    late: bool = True  # and any earlier one without those after it: a copied message
     toast: bool = True
     initial: bool = True  # some rows are there before the connector starts
     hidden: bool = True  # commits that the connector sees before look-ups do

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from stream.pipeline.late import Newest
 from stream.pipeline.moves import may_move
 from tests.fakes import (
     FakeFetched,
@@ -24,6 +25,7 @@ class Replay:
     again: set[tuple[str, int, int]] = field(default_factory=set)  # were in a batch that crashed
     tail: bool = False
     finished: bool = False
+    newest: Newest = field(default_factory=Newest)
 
 
 class Replays:
@@ -66,7 +68,7 @@ class Replays:
         ]
         again = any(where in replay.again for where in taken)
         self._say(f"replay fetches {[described(m) for part in parts for m in part.messages]} {again=}")
-        replay.batches.append((self._batch(table, parts, again=again), taken))
+        replay.batches.append((self._batch(table, parts, newest=replay.newest, again=again), taken))
 
     def _all_messages(self) -> list[tuple[str, int, int]]:
         return [(table, number, at) for (table, number), log in self.log.partitions.items() for at in range(len(log))]

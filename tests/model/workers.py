@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream.errors import ClickHouseUnavailable, PostgresUnavailable, Retry
-from stream.pipeline.pipeline import Done, Pipeline
+from stream.pipeline.late import Newest
+from stream.pipeline.ledger import Done
+from stream.pipeline.pipeline import Pipeline
 from stream.tables import CHATS, SOURCES
 from tests.fakes import (
     FakeFetched,
@@ -26,6 +28,7 @@ class Worker:
     name: int
     units: set[tuple[str, int]] = field(default_factory=set)
     batches: dict[str, Batch] = field(default_factory=dict)
+    newest: Newest = field(default_factory=Newest)
 
 
 def unit_of(table: str, partition: int) -> tuple[str, int]:
@@ -64,15 +67,20 @@ class Workers:
             parts.append(self.log.batch(table, number, start, start + 1 + self._below(MAX_BATCH)))
         again = any(part.messages[0].offset < self.careful_until[table, part.partition] for part in parts)
         self._say(f"worker {worker.name} fetches {[described(m) for part in parts for m in part.messages]} {again=}")
-        worker.batches[table] = self._batch(table, parts, again=again, in_order=True)
+        worker.batches[table] = self._batch(table, parts, newest=worker.newest, again=again, in_order=True)
 
-    def _batch(self, table: str, parts: list[FakeFetched], *, again: bool, in_order: bool = False) -> Batch:
-        batch = Batch(table, parts, lambda batch: self._process(batch, again=again, in_order=in_order))
+    def _batch(
+        self, table: str, parts: list[FakeFetched], *, newest: Newest, again: bool, in_order: bool = False
+    ) -> Batch:
+        def work(batch: Batch) -> Done:
+            return self._process(batch, newest=newest, again=again, in_order=in_order)
+
+        batch = Batch(table, parts, work)
         if self._chance(0.5):  # uniform choices alone would seldom let much happen between two steps of a batch
             batch.stall = (1 + self._one_of([0, 1, 1, 1, 2, 3, 5, 6, 8]), 5 + self._below(40))
         return batch
 
-    def _process(self, batch: Batch, *, again: bool, in_order: bool) -> Done:
+    def _process(self, batch: Batch, *, newest: Newest, again: bool, in_order: bool) -> Done:
         pipeline = Pipeline(
             batch.table,
             source=self.postgres,
@@ -81,6 +89,7 @@ class Workers:
             layout=self.layout,
             retry=self._retry,
             in_order=in_order,
+            newest=newest,
         )
 
         def still_mine() -> bool:
@@ -146,11 +155,12 @@ class Workers:
         if self.replay is not None and any(batch is held for held, _ in self.replay.batches):
             self.replay.batches = [(held, taken) for held, taken in self.replay.batches if held is not batch]
             return
-        for worker in self.workers:
-            if worker.batches.get(batch.table) is batch:
-                del worker.batches[batch.table]
+        (worker,) = [each for each in self.workers if each.batches.get(batch.table) is batch]
+        del worker.batches[batch.table]
         for part in batch.parts:
-            self.committed[batch.table, part.partition] = part.messages[-1].offset + 1
+            at = batch.table, part.partition
+            self.committed[at] = part.end
+            self.reached[at] = worker.newest.before((part.topic, part.partition), part.end)
 
     def _crash(self) -> None:
         self._crash_of(self._one_of(self.workers))
@@ -190,7 +200,9 @@ class Workers:
             worker.units.add(unit)
             for table, number in self.log.partitions:
                 if unit_of(table, number) == unit:
-                    self.careful_until[table, number] = self.committed[table, number] + MAX_BATCH
+                    at = self.committed[table, number]
+                    self.careful_until[table, number] = at + MAX_BATCH
+                    worker.newest.start((self.log.prefix + table, number), at, self.reached[table, number])
 
     def _on_call(self, name: str) -> None:
         batch = self.running

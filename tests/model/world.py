@@ -17,9 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from stream.pipeline.decoder import Decoder
 from stream.pipeline.writes import Layout
-from stream.tables import SOURCES
 from tests.fakes import (
     FakeClickHouse,
     FakeDeadLetters,
@@ -75,6 +73,7 @@ class World(Choices, Writers, Workers, Replays, Checks):
         self.flushed: list[Transaction] = []  # their commits are in the WAL, and not visible yet
         self.workers = [Worker(n) for n in range(faults.workers)]
         self.committed = dict.fromkeys(self.log.partitions, 0)
+        self.reached = dict.fromkeys(self.log.partitions, 0)  # the newest version before it, in the commit's metadata
         self.owner: dict[tuple[str, int], Worker] = {}
         self.careful_until = dict.fromkeys(self.log.partitions, 0)
         self.sleepers: list[Batch] = []  # batches of a worker that has lost their partitions
@@ -83,7 +82,6 @@ class World(Choices, Writers, Workers, Replays, Checks):
         self.counter = 0
         self.consumed: Counter[str] = Counter()
         self.ledger: Counter[str] = Counter()
-        self._decoders = {table: Decoder(table) for table in SOURCES}
         self._assign(list(self.workers))
 
     def run(self) -> None:

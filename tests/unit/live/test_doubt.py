@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stream.kafka.marks import Mark
 from stream.kafka.offsets import TP
 from stream.live.doubt import Begun, Doubts, Uncommitted
 from tests.unit.live.batches import SCORES, batch_of
@@ -35,13 +36,13 @@ def test_commits_keep_the_place_until_they_have_passed_it() -> None:
     # given a place that lies ahead
     found = doubts(100, 500)
     # then every commit before it names it, so that another death loses nothing
-    assert found.mark(SCORES, 120) == "begun@500"
+    assert found.mark(SCORES, 120) == Mark(begun=(500,))
     assert found.at(SCORES, 120)
     # and no commit behind it
-    assert found.mark(SCORES, 501) == ""
+    assert found.mark(SCORES, 501) == Mark()
     # nor any of a log that began again
     found.forget([SCORES])
-    assert (found.mark(SCORES, 120), found.at(SCORES, 120)) == ("", False)
+    assert (found.mark(SCORES, 120), found.at(SCORES, 120)) == (Mark(), False)
 
 
 def test_a_message_counts_until_the_brokers_have_its_offset() -> None:
@@ -57,3 +58,10 @@ def test_a_message_counts_until_the_brokers_have_its_offset() -> None:
     counted.forget([other])
     counted.committed(SCORES, 30)
     assert counted.of("scores") == 0
+
+
+def test_commits_say_how_far_the_group_once_was_until_they_have_passed_it() -> None:
+    found = Doubts()
+    found.take_over({SCORES: Begun((), end=0, rewound=500)}, most=20)
+    assert found.mark(SCORES, 120).rewound == 500
+    assert found.mark(SCORES, 500).rewound == 0

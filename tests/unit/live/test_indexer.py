@@ -12,6 +12,7 @@ from stream.config import Settings
 from stream.live.indexer import TableIndexer
 from stream.live.summary import Summary
 from stream.pipeline.dead_letter import DeadLetterGuard
+from stream.pipeline.late import Newest
 from stream.tables import CHATS, SCORE, SCORECARD, Table
 from stream.wiring import Clients
 
@@ -21,7 +22,7 @@ def test_it_connects_before_there_is_a_batch(table: str, inserts: list[Table], m
     connected: list[Any] = []
     source = SimpleNamespace(connect=lambda: connected.append("postgres"), close=lambda: None)
     target: Any = SimpleNamespace(connect=connected.append)
-    live: Any = SimpleNamespace()
+    live: Any = SimpleNamespace(newest=Newest())
     monkeypatch.setattr("stream.wiring.PostgresSource", lambda _: source)
     indexer = TableIndexer(
         table,

@@ -31,6 +31,11 @@ class Part:
     keys: list[bytes | None]
     topic: str = "p.app.scores"
     partition: int = 3
+    start: int = 100
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.values)
 
     def message(self, index: int) -> Message:
         return Message(

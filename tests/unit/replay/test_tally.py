@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.replay.tally import Tally
-from stream.replay.work import Worked
+from stream.replay.tally import Tally, Worked
 
 
 def test_counts_are_sums_of_batches() -> None:
