@@ -146,6 +146,11 @@ VERIFY_APPEALS = Gauge(
     "Scorecards and scores of appeals that ClickHouse showed at the last comparison. Must be 0.",
     registry=REGISTRY,
 )
+OUTAGE_SINCE = Gauge(
+    "scorestream_outage_since_timestamp_seconds",
+    "Time of the oldest message that waited for longer than the compaction lag (Unix time); 0 when all is repaired.",
+    registry=REGISTRY,
+)
 VERIFY_LAST_RUN = Gauge(
     "scorestream_verify_last_run_timestamp_seconds",
     "When the last comparison ended (Unix time).",

@@ -51,6 +51,11 @@ class TopicNames:
         return f"{self.prefix}.replays"
 
     @property
+    def outages(self) -> str:
+        """Topic that notes outages longer than the compaction lag."""
+        return f"{self.prefix}.outages"
+
+    @property
     def backfills(self) -> str:
         """Topic that holds the state of all backfills."""
         return f"{self.prefix}.backfills"

@@ -16,15 +16,21 @@ from stream.kafka.next_messages import Next
 from stream.kafka.offsets import TP
 
 
-def outrun(broker: Broker, group: str, topics: Sequence[str]) -> dict[TP, float]:
+def outrun(
+    broker: Broker, group: str, topics: Sequence[str], *, reached: Mapping[TP, int] | None = None
+) -> dict[TP, float]:
     """The partitions whose next message is older than the compaction lag, with that message's age in seconds.
+
+    Args:
+        reached: offsets that the group had committed before a rewind: it has read the messages up to there.
 
     Raises:
         KafkaUnavailable: no broker answers.
     """
     tps = broker.partitions(topics)
     ends, committed = broker.ends(tps), broker.committed(group, tps)
-    waiting = {tp: (offset, ends[tp]) for tp, offset in committed.items() if offset < ends[tp]}
+    first = {tp: max(offset, (reached or {}).get(tp, 0)) for tp, offset in committed.items()}
+    waiting = {tp: (offset, ends[tp]) for tp, offset in first.items() if offset < ends[tp]}
     return too_old(broker.next_messages(waiting), broker.retention(topics), now=time.time())
 
 

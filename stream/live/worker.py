@@ -39,10 +39,15 @@ from stream.monitor.heartbeat import TIMEOUT_S, Heartbeats
 from stream.monitor.opened import open_monitor
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.postgres.connection import Postgres
+from stream.postgres.lock import LockSpace
+from stream.reindex.now import ReindexNow
+from stream.scope import Scope
 from stream.tables import CHATS, HEARTBEAT, SOURCES
+from stream.verify.outage import PATIENCE_S, OutageRepair, Outages
+from stream.verify.repair import Options, Outcome, verify
 from stream.web.health import Check, Health
 from stream.web.server import serve
-from stream.wiring import Clients
+from stream.wiring import Clients, open_stores
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +79,7 @@ def run(settings: Settings) -> int:
         limit_s=settings.watchdog.stall_s,
         tries=worker.tries,
     )
+    outage = _outage_repair(settings)
     with ExitStack() as opened:
         opened.enter_context(summary)
         opened.callback(worker.close)
@@ -94,9 +100,29 @@ def run(settings: Settings) -> int:
             monitor.start(also=server.own_url)
         watch.start(live)
         opened.callback(watch.close)
+        outage.look()
+        live.on_stopping(outage.close)
         watchdog.start()
         opened.callback(watchdog.close)
         return live.run()
+
+
+def _outage_repair(settings: Settings) -> OutageRepair:
+    """Looks for an outage and repairs, with stores of its own."""
+
+    def compare() -> Outcome:
+        with (
+            open_stores(settings, patient=True, statement_timeout_s=0) as stores,
+            Shards(settings.clickhouse) as shards,
+            ReindexNow(stores.postgres, shards, retry=settings.retry, epochs=settings.epochs) as reindex,
+        ):
+            options = Options(Scope(), timeout_s=PATIENCE_S)
+            return verify(stores, options, reindex=reindex, show=False)
+
+    group = settings.kafka.group
+    name = f"{settings.topics.prefix}/outage/{group}"
+    locks = LockSpace(Postgres(settings.postgres), name, what="lock of the repair")
+    return OutageRepair(Outages(Broker(settings.kafka, settings.topics), group), locks, compare)
 
 
 class LiveWorker:

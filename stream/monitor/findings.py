@@ -9,7 +9,7 @@ from stream.monitor.canary import SILENT_S
 from stream.monitor.finding import NOTE, PAGE, TICKET, Finding
 from stream.monitor.lag import PartitionLag, Verdict
 from stream.monitor.readings import Kafka, Readings, short
-from stream.monitor.sources.processes import Process, by_label, total
+from stream.monitor.sources.processes import Process, by_label, newest, total
 from stream.times import duration, size
 
 STALE_S = 15.0  # age at which a source's last answer becomes a finding
@@ -236,6 +236,10 @@ def _rest(readings: Readings) -> Iterator[Finding]:
         text = f"{letters.last_hour:,} messages were refused in the last hour{f' ({why})' if why else ''}; "
         text += f"{letters.total:,} are kept. `scorestream dead-letters list` shows them."
         yield Finding("dead-letters", TICKET, "New dead letters", text, letters.newest_at)
+    if since := newest(readings.processes, "scorestream_outage_since_timestamp_seconds"):
+        text = f"Messages of {duration(readings.now - since)} ago waited longer than compaction keeps every change. "
+        text += "A worker compares the tables with Postgres and repairs them once the backlog is gone."
+        yield Finding("retention", TICKET, "The outage was longer than the compaction lag", text, since, "outage")
     different = by_label(readings.processes, "scorestream_verify_cells", "result").get("different", 0)
     appeals = total(readings.processes, "scorestream_verify_visible_appeals")
     if different or appeals:

@@ -214,7 +214,8 @@ RUNBOOKS = (
         "removed changes of place.",
         "Perhaps in Kafka, never in Postgres: the repair finds every difference.",
         "Look at the share of the retention by partition, and at the time to drain.",
-        "Raise the topics' min.compaction.lag.ms now, then correct what stalls. Once the lag is gone, repair.",
+        "Raise the topics' min.compaction.lag.ms now, then correct what stalls. Once the lag is "
+        "gone, a worker that was started behind it repairs by itself; its log says `outage`. Else repair.",
         "The drain time, then the repair.",
         "The Kafka team, for the topics' configuration.",
         look_at=("scorestream lag --all",), run=("scorestream verify --repair",)),

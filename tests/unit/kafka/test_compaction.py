@@ -52,3 +52,9 @@ def test_only_partitions_with_something_waiting_are_looked_at() -> None:
     found = outrun(FakeLag(), "live", [TOPIC])  # type: ignore[arg-type]
     assert found.keys() == {FIRST}
     assert found[FIRST] > 604_800
+
+
+def test_what_was_read_before_a_rewind_is_not_late() -> None:
+    broker = FakeLag()
+    broker.next_messages = lambda wanted: {} if not wanted else {SECOND: Next(waiting=True, at=1.0)}  # type: ignore[method-assign, assignment]
+    assert outrun(broker, "live", [TOPIC], reached={FIRST: 10}) == {}  # type: ignore[arg-type]

@@ -1,0 +1,132 @@
+"""What a worker does after an outage longer than the compaction lag: says so, repairs once, goes on after a kill."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stream import metrics
+from stream.errors import KafkaUnavailable
+from stream.kafka.offsets import TP
+from stream.verify.outage import Outage, OutageRepair, found
+
+SINCE = Outage(since=1_000.0, found_at=9_000.0)
+
+
+class FakeOutages:
+    """The note, as the topic has it."""
+
+    group = "live"
+
+    def __init__(self, noted: Outage | None = SINCE) -> None:
+        self.noted = noted
+        self.away = False
+
+    def find(self, *, now: float) -> Outage | None:
+        if self.away:
+            raise KafkaUnavailable("no broker")
+        return self.noted
+
+    def open(self) -> Outage | None:
+        return self.noted
+
+    def close(self, outage: Outage, *, now: float) -> None:
+        self.noted = None
+
+
+class FakeLocks:
+    """An advisory lock that this worker may get, and may lose."""
+
+    def __init__(self, *, free: bool = True, lost: bool = False) -> None:
+        self.free, self.lost = free, lost
+
+    def claim(self, number: int) -> bool:
+        return self.free
+
+    def check(self) -> set[int]:
+        return {0} if self.lost else set()
+
+    def __enter__(self) -> FakeLocks:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Comparisons:
+    """What each `verify --repair` finds."""
+
+    def __init__(self, *, lagging: str = "", wrong: int = 0) -> None:
+        self.count = 0
+        self._found: Any = SimpleNamespace(
+            verified=SimpleNamespace(lagging=lagging, wrong=wrong), repaired=3, clean=not lagging and not wrong
+        )
+
+    def __call__(self) -> Any:
+        self.count += 1
+        return self._found
+
+
+def repair(outages: FakeOutages, locks: FakeLocks, compare: Comparisons) -> OutageRepair:
+    return OutageRepair(outages, locks, compare)  # type: ignore[arg-type]
+
+
+def test_the_one_that_has_the_lock_repairs_and_closes_the_note() -> None:
+    outages, compare = FakeOutages(), Comparisons()
+    assert repair(outages, FakeLocks(), compare).step()
+    assert (compare.count, outages.noted) == (1, None)
+    # and the next one that starts finds nothing to do
+    assert repair(outages, FakeLocks(), compare).step()
+    assert compare.count == 1
+
+
+def test_others_wait_until_it_is_done_or_dead() -> None:
+    # given another worker that has the lock
+    outages, locks, compare = FakeOutages(), FakeLocks(free=False), Comparisons()
+    waiting = repair(outages, locks, compare)
+    assert not waiting.step()
+    assert compare.count == 0
+    # when that one is killed, its note is still there and its lock is free
+    locks.free = True
+    assert waiting.step()
+    assert (compare.count, outages.noted) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("locks", "compare"),
+    [(FakeLocks(lost=True), Comparisons()), (FakeLocks(), Comparisons(lagging="the pipeline is behind"))],
+    ids=["the lock was lost", "the backlog is not gone"],
+)
+def test_the_note_stays_while_nothing_is_sure(locks: FakeLocks, compare: Comparisons) -> None:
+    outages = FakeOutages()
+    assert not repair(outages, locks, compare).step()
+    assert outages.noted == SINCE
+
+
+def test_what_cannot_be_repaired_does_not_repeat_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    outages = FakeOutages()
+    assert repair(outages, FakeLocks(), Comparisons(wrong=2)).step()
+    assert outages.noted is None
+    assert "left differences" in caplog.text
+
+
+def test_a_worker_says_what_it_finds_at_its_start(caplog: pytest.LogCaptureFixture) -> None:
+    worker = repair(FakeOutages(), FakeLocks(free=False), Comparisons())
+    worker.look()
+    assert "outage longer than the compaction lag" in caplog.text
+    assert metrics.OUTAGE_SINCE._value.get() == SINCE.since
+    worker.close()
+    metrics.OUTAGE_SINCE.set(0)
+
+
+def test_a_broker_that_is_away_does_not_end_the_worker(caplog: pytest.LogCaptureFixture) -> None:
+    outages = FakeOutages()
+    outages.away = True
+    repair(outages, FakeLocks(), Comparisons()).look()
+    assert "could not look for an outage" in caplog.text
+
+
+def test_an_outage_begins_with_the_oldest_message_that_waited() -> None:
+    late = {TP("scores", 0): 500.0, TP("scores", 1): 8_000.0}
+    assert found(late, now=9_000.0) == SINCE
