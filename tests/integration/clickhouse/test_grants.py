@@ -118,6 +118,10 @@ def test_each_command_sends_what_its_role_may(
     check(recorder, "writer", universe, "schema status", least="SHOW ROW POLICIES")
     with universe.postgres() as connection, universe.worker():
         Workload(connection, seed=3).add(20)
+        connection.execute(
+            "UPDATE app.scorecards SET scorecard_type = 1 WHERE scorecard_id = "
+            "(SELECT scorecard_id FROM app.scorecards WHERE coalesce(scorecard_type, 0) = 0 LIMIT 1)"
+        )
         universe.wait_until_equal()
     with monkeypatch.context() as patched:
         for name in ("SCORESTREAM_CLICKHOUSE_SHARDS", "SCORESTREAM_CLICKHOUSE_DATABASE"):
