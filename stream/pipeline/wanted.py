@@ -41,5 +41,5 @@ def wanted_part(change: Envelope, wanted: set[str]) -> Envelope | None:
     if before.scorecard_id not in wanted:
         return None
     return type(change)(
-        op=DELETE, source=change.source, before=before, version=change.version, unordered=change.unordered
+        op=DELETE, source=change.source, before=before, after=None, version=change.version, unordered=change.unordered
     )
