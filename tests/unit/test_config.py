@@ -73,7 +73,7 @@ def test_the_variables_that_kubernetes_sets_for_services_are_left_out(monkeypatc
             "PORT_6067_TCP_ADDR": "10.0.0.1",
         }.items():
             monkeypatch.setenv(f"{service}_{name}", value)
-    # then the settings are the defaults, and a port that somebody sets is still one
+    # then the settings are the defaults, and a port that an operator sets is still one
     assert load().monitor.port == 6067
     monkeypatch.setenv("SCORESTREAM_MONITOR_PORT", "7000")
     assert load().monitor.port == 7000

@@ -70,7 +70,7 @@ def test_sigterm_is_passed_on() -> None:
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
-        # when the supervisor is told to end
+        # when a signal asks the supervisor to end
         process.send_signal(signal.SIGTERM)
         # then so does the child, and the code is the child's
         assert process.wait(timeout=20) == 0
@@ -87,7 +87,7 @@ def test_children_are_counted_apart_and_end_together() -> None:
     os.kill(first, signal.SIGKILL)
     wait_for("it is gone", lambda: not _runs(first), deadline_s=5)
     (gone,) = children.ended()
-    # then that one is told once, with its signal
+    # then that one is reported once, with its signal
     assert (gone.pid, gone.code) == (first, -9)
     assert children.ended() == []
     assert children.alive()

@@ -1,4 +1,4 @@
-"""The driver against a Debezium that is made up: order, restarts, orders of the operator, a snapshot that is lost."""
+"""The driver against a made-up Debezium: order, restarts, orders of the operator, a snapshot that is lost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def note(signal: str, kind: str, **data: str) -> Notification:
 
 
 class Debezium:
-    """Topic, signals, notifications and Connect in one: answers every signal as `answer` says.
+    """Debezium: topic, signals, notifications and Connect in one: it answers every signal as `answer` says.
 
     Its clock goes on by a second with each look at the notifications.
     """

@@ -19,7 +19,7 @@ from stream.tables import SCORE, SCORECARD
 
 
 class Shard:
-    """A clickhouse-connect client whose inserts acknowledge so many rows, one answer after the other."""
+    """A clickhouse-connect client whose inserts acknowledge these numbers of rows, one after the other."""
 
     def __init__(self, *answers: int | None, key: str = sorting_key(SCORE), forgets: bool = False) -> None:
         self.answers = list(answers)

@@ -57,7 +57,7 @@ class Lock:
 
 
 class Steps:
-    """Tables and follower in one, which write down what is asked of them."""
+    """Tables and follower in one, which record the calls."""
 
     def __init__(self, *, fails_at=""):
         self.done = []
@@ -106,7 +106,7 @@ def test_a_cutover_that_lost_its_lock_exchanges_nothing_and_lets_live_go():
 
 
 class Rounds:
-    """A follower whose rounds take so long, by a clock of its own; the last one again and again."""
+    """A follower whose rounds take these times, by a clock of its own; the last one again and again."""
 
     def __init__(self, monkeypatch, *took_s, rests_s=0.0):
         self._left, self.now = list(took_s), 0.0

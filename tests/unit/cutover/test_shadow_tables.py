@@ -209,7 +209,7 @@ def test_listed_replicas_are_told_by_themselves_and_the_cluster_is_not_waited_fo
     shards = FakeShards(replicas=2)
     tables = made(shards, cluster="main")
     tables.hold("live")
-    # then each server is told directly, and what is sent to the cluster waits for nobody
+    # then each server gets its own statement, and the statement for the cluster waits for no server
     assert len(shards.held) == 4
     assert {str(waits) for waits in shards.waits.values()} == {"{'distributed_ddl_task_timeout': 0}"}
 

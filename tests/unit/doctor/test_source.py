@@ -1,4 +1,4 @@
-"""What is told for what the catalogs answer; the queries themselves are tried in tests/integration and tests/e2e."""
+"""The findings for made-up answers of the catalogs; tests/integration and tests/e2e try the queries themselves."""
 
 from __future__ import annotations
 

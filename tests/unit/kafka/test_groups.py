@@ -34,7 +34,7 @@ def test_other_bytes_are_no_error(data: bytes) -> None:
 
 @dataclass
 class _Told:
-    """As confluent_kafka's GroupMetadata and GroupMember are."""
+    """The attributes of confluent_kafka's GroupMetadata and GroupMember."""
 
     id: str
     state: str = ""
@@ -60,7 +60,7 @@ def test_a_group_is_told_with_its_members_and_a_group_that_is_not_there_is_dead(
         _Told("m2", client_id="c2", client_host="/10.0.0.2"),
     ]
     admin: Any = _Admin(_Told("live", "PreparingRebalance", members))
-    # then both are told
+    # then both are named
     assert describe(admin, "live", timeout_s=1) == Group(
         "PREPARING_REBALANCING",
         (Member("m1", "c1", "10.0.0.1", (TP("t", 0), TP("t", 2))), Member("m2", "c2", "10.0.0.2", ())),

@@ -44,7 +44,7 @@ def test_the_commit_passes_control_records() -> None:
     offsets.fetched(SCORES, start=112, end=115, last=None)
     # when the messages are done
     offsets.done(SCORES, last)
-    # then the commit is at the end of it all
+    # then the commit is at the end of all stretches
     assert offsets.safe(SCORES) == 115
 
 

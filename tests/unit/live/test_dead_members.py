@@ -55,7 +55,7 @@ def test_where_nothing_can_be_told_nobody_is_dead(gone: int, monkeypatch: pytest
 
 
 class Coordinator:
-    """aiokafka's, with a group of these client ids."""
+    """aiokafka's coordinator, with a group of these client ids."""
 
     group_id = "live"
 

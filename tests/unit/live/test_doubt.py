@@ -17,7 +17,7 @@ def doubts(*places: int, end: int = 1_000, most: int = 20) -> Doubts:
 def test_doubt_ends_with_what_a_worker_can_have_under_way() -> None:
     # given a partition whose owner died, up to offset 1,000 at most and with 20 messages at most
     found = doubts(100)
-    # then this many are in doubt, whatever their offsets are, and nothing of other partitions
+    # then this number of messages is in doubt, at any offsets, and none of other partitions
     assert [found.meets(SCORES, batch_of(15, start=start)) for start in (100, 500, 900)] == [True, True, False]
     assert not found.meets(TP("other", 0), batch_of(15))
     # and nothing behind the end

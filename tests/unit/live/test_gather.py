@@ -14,7 +14,7 @@ from tests.unit.live.batches import batch_of
 
 
 class Stream:
-    """As much of Faust's stream as `take_batches` needs: a queue, values, and the event of the last value."""
+    """The part of Faust's stream that `take_batches` needs: a queue, values, and the event of the last value."""
 
     def __init__(self) -> None:
         self.channel = SimpleNamespace(queue=asyncio.Queue())

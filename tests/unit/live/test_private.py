@@ -1,4 +1,4 @@
-"""What live/ uses of aiokafka and Faust that is not public: named here, so that an upgrade that moves it is noticed."""
+"""The private attributes of aiokafka and Faust that live/ uses: an upgrade that moves one fails here."""
 
 from __future__ import annotations
 

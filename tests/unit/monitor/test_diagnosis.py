@@ -59,7 +59,7 @@ def test_an_age_grows_between_looks_only_where_the_same_message_waits() -> None:
         return freshness(fresh(now=at, kafka=Source("kafka", kafka, looks[-1].at))).seconds
 
     first = Look(NOW, 0, 100, 50, True, NOW - 0.3, "w")
-    # given messages that flow; then their age at the last look is told until the next look
+    # given messages that flow; then their age at the last look is shown until the next look
     flow = Look(NOW + 2, 0, 120, 90, True, NOW + 1.5, "w")
     assert told(first, flow, at=NOW + 3.9) == pytest.approx(0.5)
     # and given the same message twice, then its age grows

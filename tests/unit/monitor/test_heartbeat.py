@@ -1,4 +1,4 @@
-"""Heartbeats on their way to the shards: what fails is counted and told once, and holds nobody up."""
+"""Heartbeats on their way to the shards: a failure is counted and logged once, and delays no other shard."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the real connector wrote (tests/data/, made by tests/capture.py), and whether the fake one writes the same.
+"""The real connector's messages (tests/data/, made by tests/capture.py), and whether the fake one writes the same.
 
-The model's histories are worth as much as tests/fakes/ is true: so both play the same scenario, and of every row the
-same messages must come, in the same order, with the same fields and images, and in the same order of versions.
+The model's histories are worth as much as tests/fakes/ is true. So both play the same scenario. Of every row the same
+messages must come, in the same order, with the same fields and images, and in the same order of versions.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def by_row(messages: Messages) -> dict[tuple[str, str], Messages]:
 
 
 def told(message: dict[str, Any]) -> tuple[Any, ...]:
-    """What a message says of its row: operation, kind of snapshot, both images."""
+    """The facts that a message tells of its row: operation, kind of snapshot, both images."""
     value = message["value"]
     return value["op"], value["source"]["snapshot"], value["before"], value["after"]
 
@@ -144,7 +144,7 @@ def test_versions_are_in_the_same_order(captured: Messages, faked: Messages) -> 
 
 
 def test_tombstones_follow_the_same_deletes_in_whatever_partition(captured: Messages, faked: Messages) -> None:
-    # The connector cannot tell where a message without a value belongs: the reason why it is told to send none.
+    # The connector cannot tell where a message without a value belongs. So it is configured to send none.
     real, fake = (sorted(row_of(m) for m in messages if m["value"] is None) for messages in (captured, faked))
     assert real == fake
     assert real

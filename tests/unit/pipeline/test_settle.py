@@ -104,7 +104,7 @@ def test_what_was_written_at_a_conversations_version_is_found_by_it() -> None:
     bench.reindex(7)
     bench.postgres.delete("scores", SCORE)
     bench.postgres.delete("scorecards", CARD)
-    # when nobody knows the scorecard but the version
+    # when only the version is known, and not the scorecard
     bench.settler.undo_left({7}, set(), bench.counts)
     # then its rows are retired; a scorecard that is known already is left alone
     assert bench.target.visible_keys() == []

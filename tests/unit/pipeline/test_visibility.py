@@ -21,7 +21,7 @@ JANUARY = 1_767_225_600_000_000
 
 
 class Late(FakePostgres):
-    """A Postgres whose look-ups see a commit only once somebody has waited for it."""
+    """A Postgres whose look-ups see a commit only after a caller has waited for it."""
 
     def __init__(self) -> None:
         super().__init__()

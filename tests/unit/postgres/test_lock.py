@@ -1,4 +1,4 @@
-"""Advisory locks: claimed, released, lost with their connection, and taken back when nobody else has them."""
+"""Advisory locks: claimed, released, lost with their connection, and taken back when no other process has them."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_a_filter_by_customers_asks_for_owners_and_any_other_for_places():
     postgres.insert("scorecards", "5c0", customer_id="acme", scorecard_time=5)
     postgres.insert("scorecards", "5c1", customer_id="other", scorecard_time=5)
     postgres.insert("scorecards", "5c2", customer_id="acme", scorecard_time=50)
-    ids = ["5c0", "5c1", "5c2", "gone"]  # of one that is gone nobody knows
+    ids = ["5c0", "5c1", "5c2", "gone"]  # a scorecard that is gone has no known customer
     assert chooser(ACME, postgres)(ids) == {"5c0", "5c2", "gone"}
     assert chooser(Scope(customers=("acme",), end_us=10), postgres)(ids) == {"5c0", "gone"}
     assert chooser(Scope(kind="conversation"), postgres)(ids) == {"gone"}
@@ -140,7 +140,7 @@ def test_scores_are_chosen_by_their_keys_alone():
         return set(ids) - {OTHERS}
 
     keys = [key(A), key(OTHERS), key(A), key(GONE_ONE), key(OTHERS)]
-    assert by_key(keys, choose) == [0, 2, 3]  # of one that is gone nobody knows
+    assert by_key(keys, choose) == [0, 2, 3]  # a scorecard that is gone has no known customer
     assert asked == [A, OTHERS, GONE_ONE]  # each once
 
 

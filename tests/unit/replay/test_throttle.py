@@ -70,7 +70,7 @@ def test_beside_a_live_worker_it_begins_slowly_and_grows():
     for _ in range(20):
         throttle.look(Looked(), present_per_s=60_000)
     assert throttle.allowed_per_s is None
-    # from then on it comes back by and by only
+    # from then on it speeds up step by step
     throttle.look(Looked(live_lag_s=9), present_per_s=60_000)
     throttle.look(Looked(), present_per_s=30_000)
     assert throttle.allowed_per_s == pytest.approx(44_000)
@@ -98,4 +98,4 @@ def test_lag_is_the_age_of_the_oldest_end_that_is_not_committed():
     assert lag_s(looks, {a: 9, b: 4}, 12.5) == 0.0
     assert lag_s(looks, {a: 5, b: 4}, 12.5) == 1.5
     assert lag_s(looks, {a: 9, b: 0}, 12.5) == 0.5
-    assert lag_s(looks, {b: 4}, 12.5) == 0.0  # nobody's partition
+    assert lag_s(looks, {b: 4}, 12.5) == 0.0  # a partition without a committed offset

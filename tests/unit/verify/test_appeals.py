@@ -1,4 +1,4 @@
-"""Appeals and what ClickHouse shows of them: how many queries that takes, and what counts."""
+"""Appeals and the rows that ClickHouse shows of them: how many queries that takes, and which appeals count."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_while_nobody_looks_it_is_asked_seldom_and_at_once_when_somebody_does(mo
     with polling(lambda: calls.append(time.monotonic()), pace=pace) as poller:
         wait_for("the first look", lambda: calls, deadline_s=5)
         assert pace.of(0.2) == 60
-        # when somebody looks
+        # when a viewer looks
         assert pace.looked()
         poller.wake()
         poller.wait(5)

@@ -1,0 +1,67 @@
+"""The replication slot and the heartbeat row, from the answers of Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from stream.monitor.canary import Seen
+from stream.monitor.sources import slot as module
+from stream.monitor.sources.slot import SlotSource
+
+
+class FakePostgres:
+    """Answers for the slot and for the heartbeat."""
+
+    slot = "scorestream"
+
+    def __init__(self, row: tuple[Any, ...] | None, beat: tuple[Any, ...] | None) -> None:
+        self.row = row
+        self.beat = beat
+
+    def table(self, name: str) -> str:
+        return name
+
+    @contextmanager
+    def asking(self, _what: str) -> Iterator[Any]:
+        yield self
+
+    def execute(self, query: str, values: Any = None) -> Any:
+        self.answer = self.row if "pg_replication_slots" in query else self.beat
+        return self
+
+    def fetchone(self) -> Any:
+        return self.answer
+
+
+@pytest.fixture(autouse=True)
+def readable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "is_readable", lambda *_: True)
+
+
+def read(row: tuple[Any, ...] | None, beat: tuple[Any, ...] | None = None) -> Any:
+    postgres: Any = FakePostgres(row, beat)
+    return SlotSource(postgres).read()
+
+
+def test_an_active_slot_is_inactive_since_never() -> None:
+    slot, beat = read((True, "reserved", None, 2_000, 3_000, 99.0, None), (7, 100.5))
+    assert (slot.lag_bytes, slot.retained_bytes, slot.safe_bytes, slot.inactive_since) == (2_000, 3_000, None, None)
+    assert beat == Seen(beat=7, at=100.5)
+
+
+def test_a_slot_without_positions_lags_by_nothing() -> None:
+    slot, _ = read((False, "lost", 5, None, -8, 99.0, "wal_removed"))
+    assert (slot.lag_bytes, slot.retained_bytes, slot.inactive_since, slot.invalid) == (0, 0, 99.0, "wal_removed")
+
+
+def test_a_missing_slot_and_a_missing_beat_are_none() -> None:
+    assert read(None) == (None, None)
+
+
+def test_a_table_that_cannot_be_read_has_no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "is_readable", lambda *_: False)
+    assert read(None, (7, 100.5)) == (None, None)

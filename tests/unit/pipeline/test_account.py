@@ -1,0 +1,67 @@
+"""The account of a batch: every message has one outcome, and each refused one a dead letter."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from stream.errors import Refused
+from stream.pipeline.account import account, log_letters, refusal_of_change
+from stream.pipeline.dead_letter import DeadLetter, Message
+from stream.pipeline.decoder import Decoder
+from stream.pipeline.ledger import Done, Ledger, Outcome
+from stream.pipeline.placement import Place, State
+from stream.pipeline.plan import Plan
+from stream.pipeline.refusal import Refusal
+from tests.fakes import FakeFetched, envelope
+from tests.fakes.rows import row_of
+
+TOPIC = "t.app.scores"
+SCORE_ID, OLD, NEW = (f"00000000-0000-4000-8000-00000000000{n}" for n in "abc")
+
+
+def fetched(*partitions: int) -> list[FakeFetched]:
+    """Two messages of each partition."""
+    return [
+        FakeFetched([Message(TOPIC, partition, offset, 0, b"k", b"secret") for offset in range(2)], "scores", partition)
+        for partition in partitions
+    ]
+
+
+def test_a_refused_message_is_counted_in_its_own_partition_and_kept_whole() -> None:
+    # given two messages of two partitions each, of which the third is refused and its scorecard was reindexed
+    parts = fetched(0, 1)
+    done = Done(ledger=Ledger(TOPIC))
+    place = Place(State.VISIBLE, "acme", 5, True)
+    plan = Plan(outcomes=[], used={"card": place})
+    refusals = {2: Refusal(Refused("bad_uuid", "not a UUID"), ids=["card"])}
+    # when the batch is accounted for
+    letters = account(parts, [Outcome.WRITTEN, Outcome.DROPPED, None, Outcome.WRITTEN], refusals, plan, done)
+    # then the ledger balances, and the letter has the message and what was done in its place
+    done.ledger.check()
+    assert done.ledger.totals() == {Outcome.WRITTEN: 2, Outcome.DROPPED: 1, Outcome.DEAD_LETTER: 1}
+    (letter,) = letters
+    assert (letter.message.partition, letter.message.offset, letter.message.value) == (1, 0, b"secret")
+    assert (letter.reason, letter.applied) == ("bad_uuid", "reindexed=1 retired=0 withheld=0")
+    assert done.refused == {"bad_uuid": 1}
+
+
+def test_a_change_whose_content_cannot_be_written_names_its_scorecard() -> None:
+    # given a score that moves, decoded
+    before = row_of("scores", SCORE_ID, scorecard_id=OLD)
+    (change,) = Decoder("scores").decode([envelope("scores", "u", before, before | {"scorecard_id": NEW})])
+    # when its content is refused, then the scorecard that it leaves is reindexed
+    assert refusal_of_change(change, Refused("bad_time", "x")).ids == [OLD]
+
+
+def test_the_log_names_the_place_of_a_letter_and_never_its_error(caplog: pytest.LogCaptureFixture) -> None:
+    # given a letter whose error quotes the value
+    letter = DeadLetter.of(Message(TOPIC, 3, 7, 0, b"k", b"v"), Refused("bad_time", "secret"), now_ms=1)
+    # when it is logged
+    with caplog.at_level(logging.WARNING):
+        log_letters([letter])
+    # then the line has topic, partition, offset and reason, and no word of the value
+    (record,) = caplog.records
+    assert (record.__dict__["topic"], record.__dict__["partition"], record.__dict__["offset"]) == (TOPIC, 3, 7)
+    assert "secret" not in str(record.__dict__)
