@@ -1,12 +1,16 @@
-"""Live catch-up: a worker that was away comes back to 500,000 messages. Beside it, what Faust itself moves.
+"""Live catch-up: a worker that was away comes back to 500,000 messages. Beside it, Faust's own rate.
 
     python -m benchmarks.catchup [--messages 500000]
 
-1. rows are loaded and indexed, the worker stops;
-2. inserts and updates pile up in the topics until there are so many messages;
-3. the worker starts again: messages/s from the moment the group has its partitions to the last row's own time of
-   storage in ClickHouse, read once all offsets are committed. Nothing of that is the worker's own account;
-4. a Faust agent that does nothing reads the same topic, by record batches and by single messages.
+1. Rows are loaded and indexed, and the worker stops.
+
+2. Inserts and updates pile up in the topics until they have that many messages.
+
+3. The worker starts again. The rate counts from the moment the group has its partitions to the last row's time of
+storage
+   in ClickHouse. That time is read once all offsets are committed. No figure is the worker's own account.
+
+4. A Faust agent that does nothing reads the same topic, by record batches and by single messages.
 
 Last line: one line of JSON. Exit 1 when the two stores differ afterwards.
 """
@@ -17,35 +21,26 @@ import argparse
 import secrets
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from benchmarks.common import Group, Offsets, last_stored, publish, say
+from benchmarks.common import Group, Offsets, arguments, last_stored, publish, run
 from benchmarks.faust_rates import faust_rates
 from demo import counts, workload
 from demo.customers import IDS
-from demo.rig import Died, Rig
+from demo.rig import Rig
 from demo.run import index, settle
 from demo.screen import Screen
-from devstack.process import PartFailed
 from stream.tables import SCORE
 
 CHUNK = 20_000  # rows of one bulk update
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--messages", type=int, default=500_000, help="that gather (default: 500000)")
-    parser.add_argument("--scale", type=float, default=1, help="of the rows loaded before (default: 1)")
-    parser.add_argument("--dir", type=Path, default=Path(".devstack"), help="folder of the stack (default: .devstack)")
-    options = parser.parse_args()
-    try:
-        return bench(options)
-    except (Died, PartFailed) as error:
-        say(f"catchup: {error}")
-        return 1
+    return run("catchup", bench, parser.parse_args())
 
 
 def bench(options: argparse.Namespace) -> int:
@@ -69,7 +64,7 @@ def bench(options: argparse.Namespace) -> int:
         raw = faust_rates(
             rig.settings.kafka.bootstrap_servers,
             rig.settings.topics.of(SCORE.source),
-            # what gathered there, and the initial rows before it
+            # the gathered messages, and the initial rows before them
             batches=min(500_000, caught_up["scores_in_topic"]),
             single=min(40_000, caught_up["scores_in_topic"]),
         )
@@ -140,7 +135,7 @@ def _only(offsets: Offsets, topic: str) -> Offsets:
 
 
 def _gather(connection: psycopg.Connection[Any], messages: int, *, scale: float, seed: int) -> int:
-    """Commit so many row changes: a fifth are inserts, the rest updates, nine of scores for each of a scorecard."""
+    """Commit row changes: a fifth are inserts, the rest updates, nine of scores for each of a scorecard."""
     work = workload.load(connection, seed=seed, scale=max(0.01, 0.2 * messages / 262_000))
     done = sum(count for table, count in work.rows.items() if table != "scorecard_templates")
     while done < messages:

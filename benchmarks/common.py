@@ -1,12 +1,14 @@
-"""What the benchmarks share: what a result is kept with (versions, machine), and where a consumer group stands."""
+"""Shared by the benchmarks: the surroundings of a result (versions, machine), and the position of a consumer group."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +18,8 @@ import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from demo.rig import Rig
+from demo.rig import Died, Rig
+from devstack.process import PartFailed
 from stream import __version__
 from stream.clickhouse.shards import connect
 from stream.config import Settings
@@ -37,12 +40,29 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def arguments(doc: str | None) -> argparse.ArgumentParser:
+    """The arguments of every benchmark on the demo's rows: --scale and --dir."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=1, help="of the rows loaded before (default: 1)")
+    parser.add_argument("--dir", type=Path, default=Path(".devstack"), help="folder of the stack (default: .devstack)")
+    return parser
+
+
+def run(name: str, bench: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """The benchmark's exit code; 1 with a line on stderr when a part of the stack failed."""
+    try:
+        return bench(options)
+    except (Died, PartFailed) as error:
+        say(f"{name}: {error}")
+        return 1
+
+
 def publish(result: dict[str, Any], *, detail: dict[str, Any], rig: Rig) -> None:
     """Print the line of JSON, and keep it under benchmarks/results/ with the detail, the versions and the machine.
 
     Args:
         result: the line itself; `bench` in it names the file.
-        detail: what is worth keeping beside it.
+        detail: figures worth keeping beside it.
     """
     RESULTS.mkdir(exist_ok=True)
     kept = result | {
@@ -56,7 +76,7 @@ def publish(result: dict[str, Any], *, detail: dict[str, Any], rig: Rig) -> None
 
 
 def machine() -> dict[str, Any]:
-    """What a reader needs to judge a figure; no names. `load_average` tells whether something else was running."""
+    """The machine's facts that a reader needs to judge a figure; no names. `load_average` shows other load."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -108,7 +128,7 @@ def last_stored(settings: ClickHouseSettings, since: float) -> float:
 
 
 class Group:
-    """Where the live group stands in the topics of the source tables; a member of no group itself."""
+    """The live group's position in the topics of the source tables. It is not a member of any group."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -146,11 +166,11 @@ class Group:
         return group.state == "STABLE" and len(group.holders()) >= len(self._partitions)
 
     def read(self, start: Offsets, end: Offsets) -> tuple[int, int, Offsets]:
-        """Read (as any consumer could) what is between two positions.
+        """Read, as any consumer could, the messages between two positions.
 
         Returns:
-            Messages, their bytes (keys and values), and for each partition the offset after its last message: what a
-            group that has processed everything has committed.
+            Messages, their bytes (keys and values), and for each partition the offset after its last message. A group
+            that has processed everything has committed that offset.
         """
         wanted = {tp for tp in end if end[tp] > start.get(tp, 0)}
         after = dict(start)

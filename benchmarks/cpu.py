@@ -1,7 +1,7 @@
-"""CPU time of each part between two moments: what one change costs, whatever else the machine does meanwhile.
+"""CPU time of each part between two moments: the cost of one change, regardless of the machine's other work.
 
-The counters of a part's own processes enter; microseconds for each change leave. A program that measures or writes is
-told apart and is not part of the cost. The kernel's threads (file system, network) are a part of their own.
+Enters: the counters of a part's own processes. Leaves: microseconds for each change. A program that measures or writes
+is counted apart and is not part of the cost. The kernel's threads (file system, network) are a part of their own.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m benchmarks.faust_rates --bootstrap 127.0.0.1:9092 --topic scorestream.app.scores
 
-Each runs in a process and a consumer group of its own, from the start of the topic, and stops after so many messages.
-The clock runs from the first message that the agent sees to the last.
+Each way runs in a process and a consumer group of its own, from the start of the topic. It stops after a number of
+messages. The clock runs from the first message that the agent sees to the last.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def faust_rates(
 ) -> dict[str, Any]:
     """Messages per second of both ways, and the memory of both processes, over an existing topic.
 
-    The topic needs to hold as many messages as are asked for.
+    The topic must hold at least that many messages.
 
     Raises:
         RuntimeError: a run failed or did not end in time; the text holds the end of its output.
@@ -96,7 +96,7 @@ class _Meter:
         self._since = 0.0
 
     def add(self, messages: int) -> bool:
-        """True once, when as many as wanted were seen."""
+        """True once, when the wanted number of messages was seen."""
         before, self._seen = self._seen, self._seen + messages
         if not before:
             self._since, self._first = time.perf_counter(), messages

@@ -1,10 +1,10 @@
-"""The peer: ClickHouse's own Kafka engine and a materialized view, over the same topic. Run as a process of its own.
+"""The peer: ClickHouse's own Kafka engine and a materialized view, over the same topic, in a process of its own.
 
     python -m benchmarks.kafka_engine <bootstrap servers> <topic> <messages> <folder> [plain]
 
-No look-up, no filter, no order of changes: decode and insert only, into our own table of scores (what a look-up would
-give is constant there), by one consumer for each CPU; `plain`: as the engine comes, with one. Prints the messages/s
-from the first row to the last.
+It has no look-up, no filter and no order of changes: it only decodes and inserts, into our own table of scores.
+Constants stand for the results of a look-up. It runs one consumer for each CPU; `plain`: one, the engine's default. It
+prints the messages/s from the first row to the last.
 """
 
 from __future__ import annotations

@@ -2,15 +2,15 @@
 
     python -m benchmarks.lag_cost [--partitions 22] [--seconds 30] [--messages 100000] [--rounds 8]
 
-On a stack of its own that is removed afterwards. Each of the three topics has `--partitions`; 22 make 66. One worker
-runs. CPU time is the kernel's, of the monitor's process: sampling, diagnosis, history and scrapes together.
+It runs on a stack of its own that is removed afterwards. Each of the three topics has `--partitions`; 22 make 66. One
+worker runs. The kernel gives the CPU time of the monitor's process: sampling, diagnosis, history and scrapes together.
 
-Then what it takes from a worker's throughput: `--messages` are indexed again and again after a rewind, with and without
-a monitor that is scraped, in turn; seconds from the moment the group has its partitions to the last row's storage in
-ClickHouse, by its clock. `throughput_loss` compares the medians.
+Then it measures the effect on a worker's throughput. `--messages` are indexed again and again after a rewind, in turn
+with and without a monitor that is scraped. Seconds count from the moment the group has its partitions to the last row's
+storage in ClickHouse, by its clock. `throughput_loss` compares the medians.
 
-Last line: one line of JSON. Exit 1 when a share is above 1 % of a core, or the loss above 2 % and above what rounds of
-one kind differ by.
+Last line: one line of JSON. Exit 1 when a share is above 1 % of a core. Exit 1 also when the loss is above 2 % and
+above the spread of rounds of one kind.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def monitor(universe: Universe) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def catch_up(universe: Universe, *, messages: int, rounds: int) -> dict[str, Any]:
-    """Messages/s of a worker that comes back to so many, without and with a monitor that is scraped."""
+    """Messages/s of a worker that comes back to a backlog, without and with a monitor that is scraped."""
     with universe.postgres() as connection:
         connection.execute(ROWS, {"scorecards": messages // 5})
     say(f"{messages:,} messages are loaded; the worker indexes them for the first time")
@@ -133,11 +133,11 @@ def catch_up(universe: Universe, *, messages: int, rounds: int) -> dict[str, Any
     try:
         end = group.ends()
         total, _, done = group.read(dict.fromkeys(end, 0), end)
-        round_s(universe, group, settings, done)  # warms up what is cold
+        round_s(universe, group, settings, done)  # warms up the caches
         took: dict[str, list[float]] = {"without": [], "with": []}
         cpu_s = 0.0
         for number in range(rounds):
-            # In turn, so that what drifts weighs on both alike.
+            # In turn, so that a drift weighs on both alike.
             for kind in ("without", "with") if number % 2 == 0 else ("with", "without"):
                 with monitor(universe) if kind == "with" else nullcontext() as process, scraped(bool(process)):
                     if process is not None:
@@ -160,7 +160,7 @@ def catch_up(universe: Universe, *, messages: int, rounds: int) -> dict[str, Any
 
 
 def cpu_of(process: subprocess.Popen[bytes] | None) -> float:
-    """CPU seconds that it has taken; 0 for none."""
+    """CPU seconds of a process so far; 0 for none."""
     if process is None:
         return 0.0
     times = psutil.Process(process.pid).cpu_times()

@@ -3,8 +3,8 @@
     python -m benchmarks.live [--rate 1000] [--seconds 60] [--mix everything --recent 0]
 
 The changes are a working day's (demo/changes.py: ORDINARY), measured as a reader sees them (demo/prober.py). With
-`--mix everything --recent 0` every fifth transaction changes a place, and all fall anywhere in two months: the worst
-case for ClickHouse, which gets a part for each month. A warm-up at the same rate comes first and does not count.
+`--mix everything --recent 0` every fifth transaction changes a place, and all fall anywhere in two months. That is the
+worst case for ClickHouse, which gets a part for each month. A warm-up at the same rate comes first and does not count.
 Afterwards the rate rises until p99 passes a second: the knee (benchmarks/knee.py).
 
 Last line: one line of JSON. Exit 1 when a sampled change was never seen, or when the two stores differ afterwards.

@@ -2,9 +2,9 @@
 
     python -m benchmarks.replay [--scores 2000000] [--growth 500000,2000000,8000000]
 
-Everything on the one machine, in one run, on a stack of its own that is removed afterwards. Rows are in Postgres, the
-envelopes of their snapshot in Kafka (benchmarks/replay_load.py). Each replay goes into an empty shadow database, with
-look-ups, confirm and commits; what the first ones wrote is compared with Postgres, row for row.
+Everything runs on the one machine, in one run, on a stack of its own that is removed afterwards. Rows are in Postgres,
+the envelopes of their snapshot in Kafka (benchmarks/replay_load.py). Each replay goes into an empty shadow database,
+with look-ups, confirm and commits. The rows of the first ones are compared with Postgres, row for row.
 
 Last line: one line of JSON. Exit 1 when ClickHouse is not equal to Postgres afterwards.
 """
@@ -66,13 +66,14 @@ def bench(settings: Settings, env: dict[str, str], options: argparse.Namespace) 
     loaded = _load(settings, env, options.scores)
     say(f"{loaded.messages:,} messages, loaded in {loaded.took_s:.0f} s")
     raw = _raw_drain(settings, loaded.messages)
-    # With a full queue librdkafka waits a second, and how often that happens is luck: the usual figure and the best.
+    # With a full queue librdkafka waits a second, and how often that happens is luck. So both the usual figure and the
+    # best count.
     eager = _raw_drain(settings, loaded.messages, **{"fetch.queue.backoff.ms": 10})
     say(f"raw drain, one librdkafka consumer in Python: {raw:,.0f}/s; {eager:,.0f}/s when it never waits for its queue")
     engine = _kafka_engine(settings, loaded.scores)
     plain = _kafka_engine(settings, loaded.scores, "plain")
     say(f"ClickHouse's Kafka engine: {engine:,.0f}/s with two consumers, {plain:,.0f}/s as it comes")
-    own = uuid.uuid4().hex[:6]  # with --keep there may be what a run before has left
+    own = uuid.uuid4().hex[:6]  # with --keep an earlier run may have left some
     runs: dict[str, dict[str, Any]] = {}
     for name, choices in (
         ("1p", ["--processes", "1"]),
@@ -188,7 +189,7 @@ def _kafka_engine(settings: Settings, messages: int, *choices: str) -> float:
 def _replay(
     env: dict[str, str], name: str, database: str, choices: list[str], *, filled: bool = False
 ) -> dict[str, Any]:
-    """Run a replay into a shadow (or, when that has rows, with it as the live database); what `--json` says of it."""
+    """Run a replay into a shadow (or, when that has rows, with it as the live database); returns its `--json`."""
     into = [] if filled else ["--into", database]
     own = env | {"SCORESTREAM_CLICKHOUSE_DATABASE": database} if filled else env
     began = time.monotonic()
@@ -221,7 +222,7 @@ def _verify(env: dict[str, str], database: str) -> bool:
 
 
 def _fill(settings: Settings, database: str, rows: int) -> None:
-    """Rows of other scorecards, spread over the same customers and months; merged as far as they would be by then."""
+    """Rows of other scorecards, spread over the same customers and months, and merged as far as in daily use."""
     shards = len(settings.clickhouse.shards)
     for shard in range(shards):
         client = connect(settings.clickhouse, shard, database="")
@@ -238,7 +239,7 @@ def _fill(settings: Settings, database: str, rows: int) -> None:
 
 
 def _wait_for_merges(settings: Settings) -> None:
-    """Else those of what was stored before would be measured, not those of the replay."""
+    """Wait for merges. Otherwise the replay would be measured together with those of older rows."""
     for shard in range(len(settings.clickhouse.shards)):
         client = connect(settings.clickhouse, shard, database="")
         deadline = time.monotonic() + 120

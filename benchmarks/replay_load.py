@@ -1,8 +1,8 @@
-"""What the replay benchmark runs on: rows in Postgres, and the envelopes of their initial snapshot in Kafka.
+"""The base of the replay benchmark: rows in Postgres, and the envelopes of their initial snapshot in Kafka.
 
-The rows are copied into Postgres and the envelopes are produced straight to the topics, in the shape in which Debezium
-writes a snapshot read (byte for byte but for the values): the snapshot itself is another benchmark's matter. Ten
-customers of equal size; every tenth scorecard is a process scorecard, every hundredth an appeal.
+The rows are copied into Postgres and the envelopes are produced straight to the topics. Their shape is that of
+Debezium's snapshot reads (byte for byte but for the values), because the snapshot itself is another benchmark's matter.
+Ten customers have equal size. Every tenth scorecard is a process scorecard, every hundredth an appeal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CHUNK = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was loaded; messages of the scorecards and scores topics."""
+    """The loaded rows; messages of the scorecards and scores topics."""
 
     scorecards: int
     scores: int
@@ -39,7 +39,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A scorecard and what hangs on it; times as text in Debezium's form."""
+    """A scorecard with its conversation and scores; times as text in Debezium's form."""
 
     scorecard_id: str
     customer_id: str

@@ -2,9 +2,10 @@
 
     python -m benchmarks.verify [--scores 5000000] [--runs 3]
 
-On a stack of its own that is removed afterwards. Both stores are loaded in bulk, past the pipeline: rows are made in
-Postgres, and what its defining query shows is copied to the shards. The connector runs, so the wait for the pipeline is
-in the figures. Afterwards one row is deleted and one altered in ClickHouse, and both must be found.
+It runs on a stack of its own that is removed afterwards. Both stores are loaded in bulk, past the pipeline. Rows are
+made in Postgres, and the rows of its defining query are copied to the shards. The connector runs, so the figures
+include the wait for the pipeline. Afterwards one row is deleted and one altered in ClickHouse, and verify must find
+both.
 
 Last line: one line of JSON. Exit 1 when verify found a difference, or not exactly those two.
 """
@@ -32,7 +33,7 @@ SCORES_EACH = 9
 DAYS = 60
 SCORESTREAM = [sys.executable, "-m", "stream.cli", "--log-level", "warning"]
 
-# Ids are hashes, so that rows lie in no order of time or customer; one scorecard of ten is a process scorecard, one of
+# Ids are hashes, so that rows lie in no order of time or customer. One scorecard of ten is a process scorecard, one of
 # a hundred an appeal.
 _ROWS = """
 SET session_replication_role = replica;
@@ -110,7 +111,7 @@ def _fill(connection: psycopg.Connection[Any], scores: int) -> None:
 
 
 def _start_connector(universe: Universe) -> None:
-    """Without a snapshot: ClickHouse is filled by other means."""
+    """Without a snapshot, because ClickHouse is filled by other means."""
     document = json.loads(universe.connector_file.read_text("utf-8"))
     document["config"]["snapshot.mode"] = "no_data"
     universe.connector_file.write_text(json.dumps(document), "utf-8")
@@ -118,7 +119,7 @@ def _start_connector(universe: Universe) -> None:
 
 
 def _copy(universe: Universe, connection: psycopg.Connection[Any]) -> None:
-    """What the defining query shows, to the shard of its day."""
+    """Copy the rows of the defining query to the shard of their day."""
     shards = universe.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(",")
     for view, query in (("scorecard", oracle.SCORECARDS), ("score", oracle.SCORES)):
         for number, url in enumerate(shards):
@@ -146,7 +147,7 @@ def _columns(universe: Universe, url: str, view: str) -> list[str]:
 
 
 def _verify(universe: Universe) -> dict[str, Any]:
-    """One run as a process of its own: exit code, seconds from start to end, peak of its memory, what it said."""
+    """One run as a process of its own: exit code, seconds from start to end, peak of its memory, its output."""
     with tempfile.TemporaryFile() as out:
         began = time.monotonic()
         process = subprocess.Popen([*SCORESTREAM, "verify", "--json"], env=universe.env, stdout=out)
@@ -161,7 +162,7 @@ def _verify(universe: Universe) -> dict[str, Any]:
 
 
 def _damage_and_verify(universe: Universe) -> dict[str, Any]:
-    """One score less, another altered."""
+    """Delete one score, alter another, and verify."""
     client = oracle.client_of(universe.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(",")[0], universe.env)
     table = f"{universe.name}.score"
     chosen = f"SELECT score_id FROM {table} ORDER BY score_id LIMIT 1 OFFSET"

@@ -1,8 +1,8 @@
 """When the worker had ClickHouse's acknowledgement for a row, from the worker's log.
 
-A row carries the time at which ClickHouse took it in (`_indexed_at`), which is some milliseconds before it is visible.
-The line that the worker logs for each insert (SCORESTREAM_CLICKHOUSE_LOG_INSERTS) says when it was acknowledged, and
-then every query shows it. A worker has one insert at a time under way for a table of a shard.
+A row carries the time at which ClickHouse took it in (`_indexed_at`), some milliseconds before it is visible. The
+worker logs a line for each insert (SCORESTREAM_CLICKHOUSE_LOG_INSERTS), with the time of its acknowledgement. From then
+on every query shows the row. A worker has one insert at a time under way for a table of a shard.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Acks:
         self._inserts: dict[tuple[int, str], list[tuple[float, float]]] = {}  # (shard, table) -> (end, start), in order
 
     def read(self) -> None:
-        """Take in what was logged since."""
+        """Read the lines that were logged since."""
         with self._log.open("rb") as file:
             file.seek(self._at)
             grown = file.read()

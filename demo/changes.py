@@ -1,6 +1,6 @@
-"""The mix of live changes: what an application does to scorecards, one transaction at a time.
+"""The mix of live changes: an application's changes of scorecards, one transaction at a time.
 
-Each change returns how many rows it touched and, where a reader can tell, what must be seen of it afterwards.
+Each change returns how many rows it touched and, where a reader can tell, the state that a reader must see afterwards.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def turn_into_appeal(session: Session, _: float) -> Written | None:
 
 
 def file_appeal(session: Session, _: float) -> Written | None:
-    """An appeal beside the scorecard that it is about: a replica and a request. Never to be seen."""
+    """An appeal beside the scorecard that it is about: a replica and a request. No reader may ever see them."""
     original = session.take(session.ordinary)
     if original is None:
         return None
@@ -176,7 +176,7 @@ def correct_start(session: Session, _: float) -> Written | None:
     return Written(1, Seen("start corrected", card, event_us=micros(when)) if alone else None)
 
 
-# Weights are of transactions; either mix averages about six row changes in each.
+# Weights are of transactions. Either mix averages about six row changes in each.
 EVERYTHING: Mix = (
     (rescore, 30),
     (Session.remark, 20),
@@ -212,4 +212,4 @@ MOVES: Mix = (
     (withdraw_appeal, 4),
     (move_process, 5),
     (correct_start, 5),
-)  # every row change is a change of place: each scorecard is read, retired and written anew
+)  # every row change is a change of place: each scorecard is read, retired and written again

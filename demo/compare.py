@@ -1,7 +1,7 @@
 """Postgres against ClickHouse, row for row and column for column, for some customers.
 
-`DEFINING` is the definition of what ClickHouse must show, in SQL over Postgres; everything else in the project is
-judged by it. Rows of both sides are brought into one form: UUIDs as text, times as microseconds since 1970.
+`DEFINING` is the definition of ClickHouse's content, in SQL over Postgres; it judges everything else in the project.
+Rows of both sides are brought into one form: UUIDs as text, times as microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EXAMPLES = 5
 
 @dataclass(slots=True)
 class Difference:
-    """What differs in one table of one customer."""
+    """The differences in one table of one customer."""
 
     customer_id: str
     table: str
@@ -53,13 +53,13 @@ class Comparison:
     """One customer in both stores."""
 
     customer_id: str
-    postgres: dict[str, int] = field(default_factory=dict)  # rows that must be shown, by target table
-    clickhouse: dict[str, int] = field(default_factory=dict)  # rows that are
+    postgres: dict[str, int] = field(default_factory=dict)  # rows that must be visible, by target table
+    clickhouse: dict[str, int] = field(default_factory=dict)  # rows that are visible
     appeals: int = 0  # appeal scorecards in Postgres
     appeals_visible: int = 0  # rows of them, or of their scores, in ClickHouse
     process: int = 0
     process_indexed: int = 0
-    waiting: int = 0  # scorecards whose conversation has not come
+    waiting: int = 0  # scorecards whose conversation has not arrived
     differences: list[Difference] = field(default_factory=list)
 
     @property
@@ -68,10 +68,10 @@ class Comparison:
 
 
 def compare(connection: psycopg.Connection[Any], settings: ClickHouseSettings, customer_id: str) -> Comparison:
-    """Pull both sides of a customer and compare them. Rows of one customer must fit into memory.
+    """Read both sides of a customer and compare them. Rows of one customer must fit into memory.
 
     Args:
-        connection: in autocommit, may read schema app; both tables are read in one snapshot.
+        connection: in autocommit, may read schema app; one snapshot serves both tables.
     """
     out = Comparison(customer_id)
     with connection.transaction():

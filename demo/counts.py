@@ -46,7 +46,7 @@ class Visible:
         return min(float(client.command("SELECT toFloat64(now64(3))")) for client in self._clients)
 
     def count(self, *, since: float = 0.0) -> tuple[Counts, Counts]:
-        """(all visible rows, those of them that were stored after `since`) of the demo's customers."""
+        """Visible rows of the demo's customers: (all, those that were stored after `since`)."""
         every: Counts = {}
         fresh: Counts = {}
         for table in TARGETS:

@@ -19,7 +19,7 @@ class Customer:
     auto_templates: int = 6
 
 
-# A template of spirit has no scorecards at all: titles in a store are not a promise of rows.
+# A template of spirit has no scorecards at all: a title in a store does not promise rows.
 SPIRIT = Customer(
     id="spirit",
     conversations=9_000,

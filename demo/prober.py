@@ -1,8 +1,8 @@
-"""Commit -> visible: polls the tables of all shards for changes that were committed, and says when each could be seen.
+"""Commit -> visible: polls the tables of all shards for committed changes, and measures when each could be seen.
 
-A change counts as visible when ClickHouse had acknowledged the insert (demo/acks.py), and only if a query of this
-reader, which shares nothing with the worker, has shown it. Polling often enough to take the time from the queries
-themselves was tried: on two cores they took as much of ClickHouse as the indexing, and each added its own pause.
+A change counts as visible when ClickHouse has acknowledged the insert (demo/acks.py), and a query of this reader has
+shown it. The reader shares nothing with the worker. To poll often enough for the times of the queries themselves was
+tried. On two cores they took as much of ClickHouse as the indexing, and each added its own pause.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stream.pipeline.placement import month_of, shard_of
 from stream.sections import ClickHouseSettings
 
 POLL_S = 1.0
-AT_ONCE = 200  # ids in one poll; when ClickHouse is far behind, the oldest are asked for first
+AT_ONCE = 200  # ids in one poll; when ClickHouse is far behind, the oldest come first
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class _Shown:
 
     change: _Pending
     answered: float
-    states: list[_Row]  # that make it so
+    states: list[_Row]  # inserts that make it so
 
 
 class Prober:
@@ -65,7 +65,7 @@ class Prober:
 
     Args:
         log: the worker's.
-        give_up_s: a change that is not visible so long after its commit is counted as never seen.
+        give_up_s: seconds after its commit from which an invisible change counts as never seen.
     """
 
     def __init__(self, settings: ClickHouseSettings, log: Path, *, give_up_s: float = 30.0) -> None:
@@ -103,7 +103,7 @@ class Prober:
         return sum(since <= each.committed < until for each in waiting)
 
     def check(self) -> None:
-        """Raise what ended the thread, if it ended by itself."""
+        """Raise the error that ended the thread, if it ended by itself."""
         if self._fault is not None:
             raise self._fault
 
@@ -118,7 +118,7 @@ class Prober:
         return True
 
     def stop(self) -> None:
-        """End the thread; what is still pending was never seen."""
+        """End the thread; pending changes were never seen."""
         self._stop.set()
         self._wake.set()
         if self._thread.ident is not None:
@@ -149,7 +149,7 @@ class Prober:
                 client.close()
 
     def _poll(self, clients: list[Any], pool: ThreadPoolExecutor) -> None:
-        """Ask each shard for what may be there; one answer of all shards decides."""
+        """Ask each shard for the changes that it may show. Only the answers of all shards together decide."""
         ripe = self._pending[:AT_ONCE]
         wanted: dict[int, list[Seen]] = {}
         for pending in ripe:
@@ -178,7 +178,7 @@ class Prober:
         self._pending = [pending for pending in self._pending if id(pending) not in gone]
 
     def _settle(self, *, wait_s: float) -> None:
-        """Work out when those that were seen could be seen first. Without a logged batch: when they were."""
+        """Find out when the seen changes could be seen first. Without a logged batch: when they were."""
         if not self._shown:
             return
         self._acks.read()
@@ -194,7 +194,7 @@ class Prober:
         self._shown = left
 
     def _acknowledged(self, shown: _Shown) -> float | None:
-        """Of the state stored last: a row that moved, or is gone, is so when its delete marker is there, too."""
+        """The acknowledgement of the state stored last. A row that moved, or is gone, needs its delete marker, too."""
         table = "scorecard" if shown.change.seen.score_id is None else "score"
         last = max(shown.states, key=lambda row: row.stored_at, default=None)
         return None if last is None else self._acks.after(last.stored_at, last.shard, table)
@@ -219,8 +219,8 @@ def is_visible(seen: Seen, rows: list[_Row]) -> bool:
 def _query(wanted: list[Seen]) -> str:
     """One query for all of them; both tables' sort keys begin with customer_id, scorecard_id.
 
-    The newest state of each key, as FINAL finds it, which for some rows by key costs ClickHouse twice as much; also
-    delete markers, for the time at which they were stored.
+    It finds the newest state of each key as FINAL does, which for some rows by key costs ClickHouse twice as much. It
+    reads delete markers, too, for the time at which they were stored.
     """
     parts = []
     for table, members in (
@@ -234,7 +234,7 @@ def _query(wanted: list[Seen]) -> str:
             own = "toString(score_id)"
             condition = f" AND score_id IN ({_list({seen.score_id for seen in members})})"
         months = {None if seen.near_us is None else month_of(seen.near_us) for seen in members}
-        if None not in months:  # else it may be in any
+        if None not in months:  # otherwise it may be in any
             condition += f" AND toYYYYMM(event_time) IN ({','.join(map(str, sorted(months)))})"
         newest = "argMax((event_time, updated_at, _indexed_at, _deleted), (_version, _indexed_at)) AS newest"
         parts.append(

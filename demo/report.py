@@ -1,4 +1,4 @@
-"""What the demo found: figures for each customer, the table, the verdict, the JSON."""
+"""The demo's findings: figures for each customer, the table, the verdict, the JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def percentiles(latencies: Sequence[Latency]) -> dict[str, float | int | None]:
-    """p50, p95, p99 and the greatest, in ms, and of how many."""
+    """p50, p95, p99 and the greatest, in ms, and the number of samples."""
     values = [latency.ms for latency in latencies]
     named = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99, "max_ms": 1.0}
     found: dict[str, float | int | None] = {
@@ -54,7 +54,7 @@ class Result:
 
     @property
     def faults(self) -> list[str]:
-        """Why the run did not pass; empty: it did."""
+        """Why the run did not pass; empty when it did."""
         found = []
         for each in self.comparisons:
             if each.different_rows:
@@ -73,7 +73,7 @@ class Result:
         return [latency for latency in self.latencies if latency.customer_id == customer_id]
 
     def as_json(self) -> dict[str, Any]:
-        """What stands in demo.json."""
+        """The content of demo.json."""
         return {
             "demo": "FAIL" if self.faults else "PASS",
             "faults": self.faults,

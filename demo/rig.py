@@ -6,7 +6,7 @@
         ...
         rig.check()                                     # raises Died when a part, the worker or the connector died
 
-What was started here is stopped at the end; a stack that ran before is left running.
+At the end the rig stops the parts that it started; a stack that ran before is left running.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LOOK_S = 1.0  # between two looks at the parts; the worker is looked at each tim
 
 
 class Died(Exception):
-    """Something that the run needs has failed; the text names it and holds the tail of its log."""
+    """A part that the run needs has failed. The text names it and holds the tail of its log."""
 
 
 class Rig:
@@ -68,7 +68,7 @@ class Rig:
             self.stack.up()
             self._connect()
             if self.ours and workload.only_ours(self.postgres_url):
-                # Deleting its rows through the pipeline would do as well, and does where the stack is somebody else's.
+                # The pipeline could delete its rows as well, and does so on a stack of another user.
                 self.say("the stack has an earlier run's rows and nothing else: starting over with an empty one")
                 self.stack.clean()
                 self.stack = Stack(self.stack.root, say=self.stack.say)
@@ -126,7 +126,7 @@ class Rig:
             raise Died(f"scorestream {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout.strip()}")
 
     def start_worker(self, **env: str) -> None:
-        """Start `scorestream worker`. A process group of its own: Ctrl-C is for us, we tell the worker."""
+        """Start `scorestream worker` in a process group of its own: Ctrl-C reaches only the rig, which ends it."""
         self.say("$ scorestream worker")
         self.worker_log.parent.mkdir(parents=True, exist_ok=True)
         with self.worker_log.open("ab") as log:
@@ -146,7 +146,7 @@ class Rig:
             )
 
     def stop_worker(self, timeout_s: float = 15) -> None:
-        """SIGTERM and wait; SIGKILL when it does not go."""
+        """SIGTERM and wait; SIGKILL when it does not end."""
         worker, self.worker = self.worker, None
         if worker is None:
             return
@@ -175,7 +175,7 @@ class Rig:
         return {name: pid for name, pid in found.items() if pid is not None}
 
     def check(self) -> None:
-        """Raise when something died; cheap enough for every turn of a loop.
+        """Raise when a part died; cheap enough for every turn of a loop.
 
         Raises:
             Died: the worker, a part of the stack, the connector or its task.
@@ -202,7 +202,7 @@ class Rig:
         """Poll until `done`, watching the parts.
 
         Raises:
-            Died: something died, or the time was over.
+            Died: a part died, or the time was over.
         """
         deadline = time.monotonic() + timeout_s
         while not done():

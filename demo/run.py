@@ -18,13 +18,13 @@ from demo.writer import LiveWriter
 from stream.tables import TARGETS
 
 INDEX_TIMEOUT_S = 400
-STALL_S = 90  # without a row more or less
+STALL_S = 90  # tolerance of no row
 SETTLE_TIMEOUT_S = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for."""
+    """The options of the command line."""
 
     folder: Path = Path(".devstack")
     rate: float = 500.0
@@ -35,7 +35,7 @@ class Options:
 
 
 def run(options: Options, screen: Screen) -> Result:
-    """Raises Died or PartFailed when something that the demo needs has failed."""
+    """Run the demo. Raises Died or PartFailed when a part that it needs has failed."""
     begun = time.monotonic()
     with Rig(options.folder, say=screen.say, keep=options.keep) as rig:
         rig.scorestream("schema", "apply")
@@ -116,7 +116,7 @@ def wait_indexed(rig: Rig, screen: Screen, visible: counts.Visible, *, since: fl
 def live(
     rig: Rig, screen: Screen, work: Workload, *, rate: float, seconds: float, seed: int
 ) -> tuple[LiveWriter, Prober]:
-    """Write for so many seconds, then wait until what was sampled is visible."""
+    """Write for this many seconds, then wait until the sampled changes are visible."""
     screen.say(f"live changes: {rate:g}/s for {seconds:g} s")
     prober = Prober(rig.settings.clickhouse, rig.worker_log)
     writer = LiveWriter(rig.postgres_url, work, rate=rate, on_seen=prober.add, seed=seed)
@@ -143,7 +143,7 @@ def live(
 
 
 def status(writer: LiveWriter, prober: Prober, elapsed_s: float) -> str:
-    """One line: what was written, and how soon it was visible so far."""
+    """One line: the changes written, and how soon they were visible so far."""
     values = [latency.ms for latency in list(prober.latencies)]
     text = f"{elapsed_s:4.0f} s  {writer.changes:,} changes  {writer.achieved_rate:,.0f}/s"
     if values:
@@ -153,7 +153,7 @@ def status(writer: LiveWriter, prober: Prober, elapsed_s: float) -> str:
 
 
 def settle(rig: Rig, screen: Screen) -> list[Comparison]:
-    """Compare; while something differs and there is time, compare again: the last changes may still be under way."""
+    """Compare. While rows differ and there is time, compare again: the last changes may still be under way."""
     screen.say("comparing all rows of both stores")
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     with rig.postgres() as connection:

@@ -1,6 +1,6 @@
-"""What the demo shows while it runs: a live line on a terminal, a plain line every few seconds elsewhere.
+"""The demo's screen while it runs: a live line on a terminal, a plain line every few seconds elsewhere.
 
-Results go to stdout; with `--json` stdout has the JSON only, and all of this goes to stderr.
+Results go to stdout. With `--json` stdout has the JSON only, and the screen goes to stderr.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Screen:
         self.console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
 
     def say(self, line: str) -> None:
-        """One line that stays."""
+        """Print a line that stays."""
         self.console.print(line, markup=False)
 
     @contextmanager
@@ -47,7 +47,7 @@ class Screen:
 
 
 class Bar:
-    """So many done of a total."""
+    """Progress of a number of units."""
 
     def __init__(self, screen: Screen, title: str, total: int, unit: str) -> None:
         self._screen = screen
@@ -72,7 +72,7 @@ class Bar:
             self._progress.start()
 
     def update(self, done: int) -> None:
-        """How many are done so far."""
+        """Show the number of finished units."""
         now = time.monotonic()
         if done and self._first is None:
             self._first = (now, done)

@@ -1,4 +1,4 @@
-"""What a reader of ClickHouse must see of a committed change."""
+"""The state that a reader of ClickHouse must see of a committed change."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a reader of ClickHouse must see of a change: a row of `scorecard_current`, or of `score_current`.
+    """The state that a reader must see: a row of `scorecard_current`, or of `score_current`.
 
     `updated_us` and `event_us` are microseconds since 1970: the row has that updated_at or a later one, and exactly
-    that event_time. With neither given the row must be absent. `near_us` is the event time of the place where it is to
-    be seen, or to be gone from; None: any.
+    that event_time. With neither given the row must be absent. `near_us` is the event time of the place where the row
+    must appear, or which it must have left; None: any.
     """
 
     kind: str
@@ -33,7 +33,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A committed transaction: row changes, and what must be seen."""
+    """A committed transaction: its row changes, and the state that a reader must see."""
 
     changes: int
     seen: Seen | None = None

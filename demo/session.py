@@ -76,12 +76,12 @@ class Session:
         self.process = workload.process[share::of]
         self.appeals = workload.appeals[share::of]
         self.shared = workload.shared
-        # Some of the chats that were missing from the start come during the run, some never.
+        # Some of the chats that were missing from the start arrive during the run, some never.
         self.late = sorted(Late(self.rng.uniform(0, 40), card) for card in workload.waiting[share::of])
         self._changes, self._weights = zip(*mix, strict=True)
 
     def write(self, now_s: float) -> Written:
-        """One transaction of the mix, committed.
+        """Commit one transaction of the mix.
 
         Args:
             now_s: seconds of any steady clock; chats arrive a while after their scorecards by it.
@@ -92,14 +92,14 @@ class Session:
         return change(self, now_s) or self.remark(now_s)
 
     def set_aside(self, card: Card) -> None:
-        """Touch this scorecard no more: a later change would hide what a reader must see of the last one."""
+        """Leave this scorecard alone from now on: a later change would hide the awaited state of the last one."""
         for held in (self.ordinary, self.process, self.appeals):
             if held and held[-1] is card:  # a change puts the card it took to the end
                 held.pop()
                 return
 
     def remark(self, _: float) -> Written:
-        """A scorecard's comment."""
+        """Change a scorecard's comment."""
         card = self.take(self.some()) or self.take(self.ordinary)
         if card is None:
             raise RuntimeError("no scorecard is left to change")
@@ -125,7 +125,7 @@ class Session:
         return random_time(self.rng, last=RECENT_DAYS if self.rng.random() < self.recent else DAYS)
 
     def take(self, held: list[Card]) -> Card | None:
-        """A random card, put to the end of its list, from where it is popped cheaply."""
+        """A random card, moved to the end of its list, from where it is popped cheaply."""
         if not held:
             return None
         at = self.rng.randrange(len(held))

@@ -1,6 +1,6 @@
 """Source rows of the demo's customers: made up from a seed, and put into Postgres with COPY.
 
-Leaves: a Workload, which knows the ids of what was loaded; the live writer changes those.
+Leaves: a Workload, which knows the ids of the loaded rows; the live writer changes those.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ REMARKS = (
 
 @dataclass(slots=True)
 class Card:
-    """A scorecard that is in Postgres, as far as the live writer needs to know it."""
+    """A scorecard in Postgres, with the columns that the live writer needs."""
 
     customer_id: str
     scorecard_id: str
     conversation_id: str | None  # None = process
     scores: list[str]
     template_id: str
-    event_time: datetime | None = None  # None: not known, because somebody else may change it
+    event_time: datetime | None = None  # None: unknown, because another session may change it
 
 
 @dataclass(slots=True)
 class Workload:
-    """What was loaded."""
+    """The loaded rows."""
 
     ordinary: list[Card] = field(default_factory=list)
     process: list[Card] = field(default_factory=list)
     appeals: list[Card] = field(default_factory=list)
-    waiting: list[Card] = field(default_factory=list)  # their chats have not come
+    waiting: list[Card] = field(default_factory=list)  # scorecards whose chats have not arrived
     shared: set[str] = field(default_factory=set)  # conversations with more than one scorecard
     templates: dict[tuple[str, int], list[str]] = field(default_factory=dict)  # (customer, type) -> template ids
     rows: dict[str, int] = field(default_factory=dict)  # by source table
@@ -63,14 +63,14 @@ def new_id(rng: random.Random) -> str:
 
 
 def random_time(rng: random.Random, *, last: int = DAYS) -> datetime:
-    """Some moment of the window's last days; working hours are busier."""
+    """A random moment of the window's last days; working hours are busier."""
     day = DAYS - last + rng.randrange(last)
     hour = min(23.999, max(0.0, rng.gauss(15, 4)))
     return FIRST_DAY + timedelta(days=day, microseconds=int(hour * 3_600_000_000))
 
 
 def clear(connection: psycopg.Connection[Any]) -> int:
-    """Delete the rows of an earlier demo in one transaction, as an application would; returns how many."""
+    """Delete the rows of an earlier demo in one transaction, as an application would; returns their number."""
     customers = list(IDS)
     deleted = 0
     with connection.transaction():
@@ -86,7 +86,7 @@ def clear(connection: psycopg.Connection[Any]) -> int:
 
 
 def only_ours(url: str) -> bool:
-    """Whether the source tables hold rows, and those of the demo's customers only."""
+    """Whether the source tables hold rows, and only those of the demo's customers."""
     query = "SELECT DISTINCT customer_id FROM app.chats UNION SELECT DISTINCT customer_id FROM app.scorecards"
     with psycopg.connect(url, autocommit=True) as connection:
         found = {row[0] for row in connection.execute(query)}
@@ -98,7 +98,7 @@ def load(connection: psycopg.Connection[Any], *, seed: int, scale: float = 1.0) 
 
     Args:
         connection: may write schema app.
-        seed: the same one gives the same rows and ids.
+        seed: the same seed gives the same rows and ids.
         scale: factor on all numbers of demo/customers.py.
     """
     made = _Maker(random.Random(seed), scale)  # noqa: S311  rows, no secrets
@@ -206,7 +206,7 @@ class _Maker:
     def _chat(self, customer: Customer) -> tuple[str, datetime]:
         start = random_time(self.rng)
         conversation_id = new_id(self.rng)
-        # one of the old workflows required an agent: these have none
+        # an old workflow required an agent: these scorecards have none
         agent = None if self.rng.random() < 0.05 else self.rng.choice(self._agents)
         end = start + timedelta(seconds=self.rng.randrange(30, 3_000))
         self._chats.append(copy_line((conversation_id, customer.id, agent, start, end)))

@@ -1,7 +1,7 @@
 """Live changes at a steady rate, over several connections.
 
-The schedule is absolute: a session that fell behind (a slow commit) catches up instead of writing less. Of every so
-many row changes one is handed to `on_seen`, with the moment at which COMMIT returned.
+The schedule is absolute: a session that fell behind (a slow commit) catches up instead of writing less. `on_seen` gets
+a sample of the row changes, each with the moment at which COMMIT returned.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONNECTIONS = 4
 
 @dataclass(slots=True)
 class _Share:
-    """What one session has done; only its own thread writes it."""
+    """The counts of one session; only its own thread writes them."""
 
     changes: int = 0
     transactions: int = 0
@@ -106,12 +106,12 @@ class LiveWriter:
             thread.start()
 
     def check(self) -> None:
-        """Raise what ended a session, if one ended by itself."""
+        """Raise the error that ended a session, if one ended by itself."""
         if self._faults:
             raise self._faults[0]
 
     def stop(self) -> None:
-        """Finish the transactions that are under way, and close the connections."""
+        """Finish the transactions under way, and close the connections."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -144,6 +144,6 @@ class LiveWriter:
             share.transactions += 1
             share.unsampled += written.changes
             if written.seen is not None and share.unsampled >= every:
-                share.unsampled %= every  # whatever could not be sampled is not made up for in a burst
+                share.unsampled %= every  # missed samples are not made up for in a burst
                 session.set_aside(written.seen.card)
                 self.on_seen(written.seen, committed)

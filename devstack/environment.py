@@ -1,4 +1,4 @@
-"""The settings of scorestream for one stack: what is in `.devstack/env`."""
+"""The settings of scorestream for one stack: the content of `.devstack/env`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PASSWORDS = (SUPERUSER, CDC_ROLE, READER_ROLE, CLICKHOUSE_USER)
 
 
 def variables(site: Site, server: postgres.Postgres) -> dict[str, str]:
-    """SCORESTREAM_* as in stream/config.py, and DEVSTACK_* for what is not a setting of scorestream.
+    """SCORESTREAM_* as in stream/config.py, and DEVSTACK_* for values that are not settings of scorestream.
 
-    No DEVSTACK_<PART>_PORT: that is how a user fixes a port, and whoever has sourced one stack's `env` would give its
-    ports to the next.
+    It has no DEVSTACK_<PART>_PORT: a user fixes a port by that. A shell that has sourced one stack's `env` would give
+    its ports to the next.
     """
     ports = site.ports
     shards = ",".join(f"http://127.0.0.1:{ports[f'clickhouse-{shard}']}" for shard in range(site.shards))

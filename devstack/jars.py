@@ -16,9 +16,9 @@ POM = Path(__file__).parents[1] / "connectors" / "pom.xml"
 
 
 def jars() -> Path:
-    """The folder of jars for connectors/pom.xml as it is now; fetches them when it is not there yet.
+    """The folder of jars for connectors/pom.xml as it is now; fetches them when it is missing.
 
-    DEVSTACK_JARS names a folder of jars to be used as it is.
+    DEVSTACK_JARS names a folder of jars to use as it is.
 
     Raises:
         PartFailed: Maven is missing or failed; the text holds the end of its output.
@@ -46,7 +46,7 @@ def _fetch(cache: Path, folder: Path) -> None:
     command = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
     command += ["-DincludeScope=runtime", f"-DoutputDirectory={draft}"]
     try:
-        for _ in range(2):  # what a first try has fetched stays in Maven's own cache
+        for _ in range(2):  # Maven's own cache keeps the jars of a first try
             done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
             if done.returncode == 0:
                 break

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from devstack.process import write_atomically
 
-# Below the range from which the kernel takes the local ports of outgoing connections (32768 and up on Linux): a part
-# that is restarted finds its port free.
+# Below the range of the local ports of outgoing connections (32768 and up on Linux): a part that is restarted finds its
+# port free.
 FIRST, LAST = 20_000, 32_000
 
 
@@ -41,7 +41,7 @@ def passwords(path: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def is_free(port: int) -> bool:
-    """True when nobody listens on the port of 127.0.0.1."""
+    """Whether no process listens on the port of 127.0.0.1."""
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger don't count
         try:

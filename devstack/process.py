@@ -1,7 +1,7 @@
 """Processes that outlive the command that starts them: spawned in a session of their own, known by a pid file.
 
-A pid file holds the pid and the time its process was created, so that a pid that was given to a stranger after a
-reboot or a crash is never taken for ours, and never signalled.
+A pid file holds the pid and the creation time of its process. After a reboot or a crash another program may have that
+pid. It is never taken for ours, and never signalled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PartFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One part's process, or where it would be: the pid file need not exist."""
+    """One part's process, or the place for it: the pid file need not exist."""
 
     name: str
     pid_file: Path
@@ -65,11 +65,11 @@ class Process:
         return process.pid
 
     def was_started(self) -> bool:
-        """True when a pid file is there: the part was started and not stopped by us since."""
+        """Whether a pid file exists: the part was started, and no command has stopped it since."""
         return self.pid_file.exists()
 
     def stop(self, how: signal.Signals, *, timeout_s: float) -> None:
-        """Send `how`, wait, and SIGKILL what is left of the process and its children after `timeout_s`."""
+        """Send `how`, wait, and SIGKILL the rest of the process and its children after `timeout_s`."""
         if (pid := self.pid()) is not None:
             family = _family(pid)
             with contextlib.suppress(ProcessLookupError):
@@ -84,7 +84,7 @@ class Process:
             _kill(_family(pid))
 
     def memory_mb(self) -> float:
-        """Memory of the process and its children in MB (PSS: what is shared is counted once)."""
+        """Memory of the process and its children in MB (PSS: shared memory counts once)."""
         if (pid := self.pid()) is None:
             return 0.0
         total = 0.0
@@ -138,7 +138,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def _kill(family: list[psutil.Process]) -> None:
-    """SIGKILL, and wait until each has given back what it held: a child may outlive its parent for a moment."""
+    """SIGKILL, and wait until each has released its resources: a child may outlive its parent for a moment."""
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()  # psutil checks the creation time before it signals

@@ -1,4 +1,4 @@
-"""The stack as a whole: start what is not running, in parallel, and say by name what died.
+"""The stack as a whole: start the parts that do not run, in parallel, and name those that died.
 
     stack = Stack(Path(".devstack"))
     stack.up()                      # postgres, kafka, connect, clickhouse-0, clickhouse-1
@@ -38,7 +38,7 @@ SHARDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One part as it is now. `state`: running, died (started by us, and no longer there), stopped."""
+    """The present state of one part. `state`: running, died (started by us, and no longer there), stopped."""
 
     name: str
     state: str
@@ -89,7 +89,7 @@ class Stack:
                     list(pool.map(self.stop, wave))
 
     def clean(self) -> None:
-        """Stop all parts and remove the folder. What it does not hold of ours stays."""
+        """Stop all parts and remove the folder. Files of other origin in it stay."""
         for part in self.parts.values():
             part.process.stop(signal.SIGKILL, timeout_s=5)
         ours = [*self.parts, "run", "log", "state", "env", "ports.json", "passwords.json", "ports.lock", "lock"]
@@ -206,7 +206,10 @@ class Stack:
 
 
 def _await_port(part: Part) -> None:
-    """Another program's answer would pass for the part's. A part that was just killed may need a moment to let go."""
+    """Wait for a free port: another program's answer would pass for the part's.
+
+    A part that was just killed may need a moment to release it.
+    """
     if not wait_until(lambda: is_free(part.port), timeout_s=3):
         raise PartFailed(f"{part.name}: port {part.port} is in use by another program")
 

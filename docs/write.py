@@ -1,7 +1,7 @@
 """The pages of docs/reference/, made from the code: `make docs` writes them, and a test fails while they differ.
 
-What enters are declarations: settings, metrics, click's commands, runbooks, the connector's JSON. What leaves is
-Markdown. It asks no outside system, and imports nothing that opens one.
+Enters: the declarations of settings, metrics, commands, runbooks, and the connector's JSON. Leaves: Markdown. It asks
+no outside system, and imports nothing that opens one.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _command(command: click.Command, path: str, parent: click.Context) -> Iterat
 
 
 def _paragraphs(text: str) -> str:
-    """Click's help as Markdown: a paragraph that starts with click's mark is kept line by line."""
+    """Click's help as Markdown. A paragraph that starts with click's mark is kept line by line."""
     parts = []
     for part in cleandoc(text.replace("\f", "")).split("\n\n"):
         parts.append("```text\n" + part.lstrip("\b\n").rstrip() + "\n```" if part.startswith("\b") else part.strip())
@@ -253,7 +253,7 @@ def _cell(text: str) -> str:
 
 if __name__ == "__main__":
     for variable in [each for each in os.environ if each.startswith(PREFIX)]:
-        del os.environ[variable]  # the pages show defaults, whatever this shell is set up for
+        del os.environ[variable]  # the pages show defaults, in any shell's environment
     REFERENCE.mkdir(exist_ok=True)
     for name, text in pages().items():
         (REFERENCE / name).write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""What a drill ends with: Postgres and ClickHouse row for row, by finding, and the lag of the group."""
+"""The end of a drill: Postgres and ClickHouse row for row, by finding, and the lag of the group."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from testbed import oracle
 from testbed.universe import Universe
 
 FINDINGS = ("missing", "extra", "stale", "duplicates", "appeals", "windows")
-_KEY = {"scorecard_current": 1, "score_current": 4}  # where the primary key is in the oracle's rows
+_KEY = {"scorecard_current": 1, "score_current": 4}  # position of the primary key in the oracle's rows
 
 
 def compare(universe: Universe) -> tuple[dict[str, int], list[str]]:
@@ -53,7 +53,7 @@ def _differ(want: Counter[Any], have: Counter[Any], at: int) -> dict[str, set[st
 
 
 def lag(universe: Universe, *, group: str | None = None) -> int:
-    """Offsets that a group (the live one) has not committed, of all topics of changes; read-committed ends."""
+    """Offsets of all topics of changes that a group (the live one) has not committed; read-committed ends."""
     env = universe.env
     servers = {"bootstrap.servers": env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"], "log_level": 2}
     group = group or env["SCORESTREAM_KAFKA_GROUP"]

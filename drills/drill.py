@@ -1,4 +1,4 @@
-"""One drill: write all the time, break something, wait until it has caught up, again and again; then compare.
+"""One drill: write all the time, break a part, wait until all has caught up, again and again; then compare.
 
 set up -> writer starts -> [fault -> marks -> visible: recovered] x rounds -> writer stops -> compare -> verdict
 """
@@ -22,20 +22,20 @@ from drills.workers import Supervised
 from drills.writer import Writer
 from testbed.universe import Universe
 
-RECOVER_S = 180.0  # a fault that is not recovered from in so long has failed the drill
-SETTLE_S = 120.0  # so long the end may take: everything indexed, everything committed
+RECOVER_S = 180.0  # limit of the recovery from a fault; beyond it the drill has failed
+SETTLE_S = 120.0  # limit of the end: everything indexed, everything committed
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to do. `faults` in the order given; `rate` in rows per second."""
+    """The settings of a drill. `faults` in the order given; `rate` in rows per second."""
 
     seed: int
     faults: list[str]
     rate: float = 500
     rows: int = 300
     workers: int = 2
-    seconds: float | None = None  # begin no further fault after so long
+    seconds: float | None = None  # seconds after which no further fault begins
     quick: bool = False
     between_s: float = 3.0
 
@@ -48,19 +48,19 @@ class Round:
     detail: str
     lasted_s: float
     recovered_s: float | None
-    rows: int  # changed meanwhile
+    rows: int  # rows changed meanwhile
 
 
 @dataclass
 class Result:
-    """What a drill found."""
+    """The findings of a drill."""
 
     seed: int
     rounds: list[Round] = field(default_factory=list)
     findings: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
-    ghosts: list[str] = field(default_factory=list)  # shown in a span of time that they had left
-    asked: int = 0  # spans
+    ghosts: list[str] = field(default_factory=list)  # rows shown in a span of time that they had left
+    asked: int = 0  # number of spans read
     lag: int | None = None
     dead_letters: int = 0
     rows: int = 0
@@ -80,7 +80,8 @@ class Result:
             and not self.dead_letters
             and not self.ghosts
             and not any(self.stopped)
-            and not any("killed by" in cause for cause in self.own_ends)  # an abort: by nobody of this drill
+            # for an abort: no process of this drill sent it
+            and not any("killed by" in cause for cause in self.own_ends)
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
     began = time.monotonic()
     workers: list[Supervised] = []
     writer: Writer | None = None
-    drilled = ExitStack()  # who reads meanwhile
+    drilled = ExitStack()  # the readers beside the writer
     try:
         writer = Writer(universe.postgres, seed=options.seed, rate=options.rate, rows=options.rows)
         workers += [Supervised(universe, number) for number in range(1, options.workers + 1)]
@@ -147,7 +148,7 @@ def _round(scene: Scene, name: str, writer: Writer) -> Round:
 
 
 def _settle(universe: Universe, result: Result) -> None:
-    """Poll until nothing differs and nothing is behind, or until time is up; what is then is the finding."""
+    """Poll until nothing differs and nothing is behind, or until time is up. The last differences are the finding."""
     deadline = time.monotonic() + SETTLE_S
     while True:
         result.lag = lag(universe)

@@ -24,7 +24,7 @@ PARTS = ("connect", "kafka", "postgres", "clickhouse-0", "clickhouse-1")
 
 @dataclass
 class Scene:
-    """What faults act upon. `quick` shortens those that last."""
+    """The parts on which faults act. `quick` shortens the faults that last."""
 
     stack: Stack
     universe: Universe
@@ -70,7 +70,7 @@ def killing(*names: str) -> Fault:
 
 
 def broker_away(scene: Scene) -> str:
-    """The broker is gone for longer than a transaction may stay open: whoever had one open has lost it."""
+    """The broker is away for longer than a transaction may stay open: every open transaction is lost."""
     scene.stack.kill("kafka")
     _wait(scene.away_s)
     scene.stack.start("kafka")
@@ -78,7 +78,7 @@ def broker_away(scene: Scene) -> str:
 
 
 def pair(scene: Scene) -> str:
-    """Two at once, a little apart."""
+    """Two faults at once, a little apart."""
     names = scene.random.sample(["worker", *PARTS], k=2)
     return "+".join(names) + ", " + kill(scene, *names)
 
@@ -115,7 +115,7 @@ def refusing(order: str, *, last_s: float = 8.0) -> Fault:
 
 
 def flaky(scene: Scene) -> str:
-    """Inserts whose answer is lost are stored, and come again."""
+    """ClickHouse stores inserts and loses its answers, so the inserts come again."""
     for mode in ("lose-answer", "close"):
         _order(scene, f"?mode={mode}&times=10&on=insert")
     _wait(3.0 if scene.quick else 8.0)
@@ -134,7 +134,7 @@ def cut_postgres(scene: Scene) -> str:
 
 
 def storm(scene: Scene) -> str:
-    """A further worker comes and goes every five seconds: each time the group shares its partitions anew."""
+    """A further worker comes and goes every five seconds: each time the group shares its partitions again."""
     rounds = 2 if scene.quick else 6
     for turn in range(rounds):
         scene.extra += 1
@@ -169,7 +169,7 @@ FAULTS: dict[str, Fault] = {
 
 
 def schedule(chooser: random.Random, names: list[str], rounds: int) -> list[str]:
-    """So many faults: all of them in random order, again and again."""
+    """All faults in random order, again and again, up to this number."""
     order: list[str] = []
     while len(order) < rounds:
         order += chooser.sample(names, k=len(names))
@@ -177,6 +177,6 @@ def schedule(chooser: random.Random, names: list[str], rounds: int) -> list[str]
 
 
 def timed(fault: Fault, scene: Scene) -> tuple[str, float]:
-    """What the fault says of itself, and how long it lasted."""
+    """The fault's own description, and how long it lasted."""
     began = time.monotonic()
     return fault(scene), time.monotonic() - began

@@ -1,5 +1,7 @@
-"""Do versions rise along the log? Within a partition Debezium's order of one row's messages is the order of commits, so
-of two messages with one key the later one must have the higher version. Also: how often was a change told twice?
+"""Do versions rise along the log?
+
+Within a partition Debezium's order of one row's messages is the order of commits. So of two messages with one key the
+later one must have the higher version. It also counts how often a change stands there twice.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from testbed.universe import Universe
 
 @dataclass
 class Order:
-    """What the log holds.
+    """The order of the log's messages.
 
     Attributes:
         falls: messages whose version is lower than that of the one before with the same key.
-        ties: those whose version is the same: told twice.
-        unsequenced: those that are no snapshot's and lack the first element of `source.sequence`.
+        ties: messages whose version is the same: a change that was sent twice.
+        unsequenced: messages outside of snapshots that lack the first element of `source.sequence`.
         backward: messages whose first element is lower than that of the message before in the partition.
     """
 

@@ -1,6 +1,6 @@
-"""Marks: scorecards that nobody changes, committed after a fault, spread over partitions and days.
+"""Marks: scorecards without further changes, committed after a fault, spread over partitions and days.
 
-Debezium tells changes in the order of commits, so once all marks are visible everything before them is indexed.
+Debezium sends changes in the order of commits. So once all marks are visible, everything before them is indexed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from testbed import oracle
 from testbed.universe import Universe, wait_for
 from testbed.workload import START
 
-COUNT = 24  # 4 partitions and 2 shards: all are met
+COUNT = 24  # 4 partitions and 2 shards: the marks meet all of them
 
 
 def mark(universe: Universe) -> list[str]:

@@ -1,6 +1,7 @@
-"""Who reads during a drill: counts that must never fall, and how long each commit takes to be visible.
+"""Readers during a drill: counts that must never fall, and how long each commit takes to be visible.
 
-A customer whose rows only grow: nobody else changes them, so a count that falls is a hole that a reader sees.
+They read a customer whose rows only grow: no other writer changes them. So a count that falls is a hole that a reader
+sees.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from testbed.workload import START
 
 CUSTOMER = "grows"
 EVERY_S = 0.2  # between two commits
-_CHATS = [str(uuid4()) for _ in range(8)]  # of different days: both shards have some
-# All are counted; named are those that were waited for only, so that reading does not become the load.
+_CHATS = [str(uuid4()) for _ in range(8)]  # days of the commits, so that both shards have some
+# All are counted. Only those that are still awaited are named, so that reading does not become the load.
 _COUNT = (
     "SELECT count(), groupArrayIf(toString(scorecard_id), has(%(waiting)s, toString(scorecard_id))) "
     "FROM {database}.scorecard_current WHERE customer_id = '{customer}'"
@@ -64,7 +65,7 @@ class Readers:
             thread.join(timeout=30)
 
     def stop_committing(self) -> None:
-        """The counts go on."""
+        """Stop committing; the counts go on."""
         self._enough.set()
 
     @property
@@ -95,7 +96,7 @@ class Readers:
         most = 0
         try:
             while not self._stop.wait(READ_S):
-                waiting = [*self._pending, ""]  # of an empty list ClickHouse knows no type
+                waiting = [*self._pending, ""]  # ClickHouse knows no type of an empty list
                 ((count, shown),) = client.query(query, parameters={"waiting": waiting}).result_rows
                 self.reads += 1
                 now = time.monotonic()

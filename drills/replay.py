@@ -1,8 +1,8 @@
 """The command: `python -m drills.replay [--seed N] [--kills N]`: a replay into a shadow while everything is killed.
 
-A writer commits everything that changes rows and places (demo/changes.py: EVERYTHING); the worker, single processes of
-the replay and the whole replay are killed with SIGKILL at random; the replay is resumed, verified, cut over. At the end
-the live database, which is the shadow then, is compared with Postgres row for row. A reader counts in a loop meanwhile.
+A writer commits everything that changes rows and places (demo/changes.py: EVERYTHING). SIGKILL ends the worker, single
+processes of the replay and the whole replay, at random. The replay is resumed, verified, cut over. At the end the live
+database, which is the former shadow, is compared with Postgres row for row. A reader counts in a loop meanwhile.
 
 Exit 0 = PASS, 1 = FAIL. The result goes to stdout, progress to stderr.
 """
@@ -39,13 +39,13 @@ from testbed.universe import Universe, wait_for
 
 NAME = "drill"
 LIVE_P99_S = 1.0
-AFTER_RETURN_S = 10.0  # latencies of commits from a worker's death until so long after its return are told apart
-DONE_S = 300.0  # so long the replay may take once nothing is killed any more
+AFTER_RETURN_S = 10.0  # seconds after a worker's return within which latencies still count as those of its death
+DONE_S = 300.0  # limit of the replay after the last kill
 
 
 @dataclass
 class Result:
-    """What a drill found. Latencies in seconds from commit to visible."""
+    """The findings of a drill. Latencies in seconds from commit to visible."""
 
     seed: int
     kills: list[str] = field(default_factory=list)
@@ -60,16 +60,16 @@ class Result:
     rows_per_s: float = 0.0
     reads: int = 0
     dips: list[tuple[str, int, int]] = field(default_factory=list)
-    ghosts: list[str] = field(default_factory=list)  # shown in a span of time that they had left
-    asked: int = 0  # spans
+    ghosts: list[str] = field(default_factory=list)  # rows shown in a span of time that they had left
+    asked: int = 0  # number of spans read
     errors: list[str] = field(default_factory=list)
     samples: int = 0
     unseen: int = 0
     p99_s: float | None = None  # of commits while no worker was dead or coming back
     p99_all_s: float | None = None
     p50_s: float | None = None
-    late: list[tuple[str, float]] = field(default_factory=list)  # of those samples: when, and longer than LIVE_P99_S
-    phases: dict[str, dict[str, float | int]] = field(default_factory=dict)  # the same samples, by what went on
+    late: list[tuple[str, float]] = field(default_factory=list)  # those samples longer than LIVE_P99_S, with their time
+    phases: dict[str, dict[str, float | int]] = field(default_factory=dict)  # the same samples, by phase
     seconds: float = 0.0
 
     @property
@@ -91,11 +91,11 @@ def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, scale: 
     with universe.postgres() as connection:
         work = workload.load(connection, seed=seed, scale=scale)
     worker = Supervised(universe, 1)
-    # The writer of `make drill` is no use here: it moves three hundred scorecards again and again, and the time from
-    # commit to visible would be that of a live worker which is late by itself.
+    # The writer of `make drill` is no use here. It moves three hundred scorecards again and again, and that alone makes
+    # a live worker late.
     writer = LiveWriter(universe.url, work, rate=rate, on_seen=lambda *_: None, seed=seed, mix=EVERYTHING)
     deaths: list[float] = []
-    phases: list[tuple[str, float]] = []  # what went on from when
+    phases: list[tuple[str, float]] = []  # start and name of each phase
 
     def phase(name: str) -> None:
         phases.append((name, time.monotonic()))
@@ -139,7 +139,7 @@ def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, scale: 
 
 
 def _calm(latencies: list[tuple[float, float]], deaths: list[float]) -> list[tuple[float, float]]:
-    """Without the commits that waited for a dead worker's return, and those while that was worked off."""
+    """The commits without those that waited for a dead worker's return, or for its backlog."""
     calm = latencies
     for death in deaths:
         back = min((at + took for at, took in latencies if at > death), default=death)
@@ -217,7 +217,7 @@ def _kill_one(replay: Running, chance: random.Random) -> None:
 
 
 def _settle(universe: Universe, result: Result, readers: Readers) -> None:
-    """Poll until nothing differs and nothing is behind, or until time is up; what is then is the finding."""
+    """Poll until nothing differs and nothing is behind, or until time is up. The last differences are the finding."""
     readers.stop_committing()
     deadline = time.monotonic() + SETTLE_S
     while True:

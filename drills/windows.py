@@ -1,7 +1,7 @@
-"""A reader who asks for spans of event time during a drill: scorecards move, become appeals, and must leave no trace.
+"""A reader of spans of event time during a drill: scorecards move, become appeals, and must leave no trace.
 
 ClickHouse leaves out parts outside of a span before it looks for the newest state of a row. An old state that stands
-alone in its span would be shown to this reader, and to nobody who reads without a condition.
+alone in its span would be shown to this reader, and to no reader without a condition.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from testbed.workload import START
 
 CUSTOMER = "wanders"
 POLL_S = 0.1
-FIRST = START - timedelta(days=240)  # a month with no other rows: parts of few rows are left out of a span the soonest
+FIRST = START - timedelta(days=240)  # a month without other rows: a span leaves parts of few rows out first
 # Within a day, within the month on the same shard of two, within the month on the other shard, and into another month.
 STEPS = (timedelta(hours=7), timedelta(days=2), timedelta(days=1), timedelta(days=40))
 
@@ -34,7 +34,7 @@ class Windows:
     """A thread that moves scorecards and asks for the spans that they have left, while a block runs.
 
     Attributes:
-        ghosts: what was shown in a span that the scorecard had left, after a reader of everything had seen it leave.
+        ghosts: rows shown in a span that the scorecard had left, after a reader of everything had seen it leave.
         asked: spans that were read.
         wandered: scorecards that went all the way: inserted, moved, made an appeal.
     """

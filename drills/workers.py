@@ -1,4 +1,4 @@
-"""The workers of a drill: `scorestream worker --restart`, so that whatever ends one, it comes back."""
+"""The workers of a drill: `scorestream worker --restart`, so that a worker comes back after every kind of end."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Supervised:
             return -signal.SIGKILL
 
     def end(self) -> None:
-        """Make sure that neither is there any more."""
+        """Make sure that neither process is left."""
         child = self.child()
         if self._supervisor.poll() is None:
             self._supervisor.kill()
@@ -69,7 +69,7 @@ class Supervised:
         wait_for("the supervisor has a worker", self.child, deadline_s=30)
 
     def own_ends(self) -> list[str]:
-        """Why the worker ended, each time that no drill killed it."""
+        """The reasons for the worker's ends without a kill of the drill."""
         causes = _AGAIN.findall(self.log.read_text("utf-8", "replace"))
         caused = self._caused
         left = []

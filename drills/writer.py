@@ -1,7 +1,7 @@
 """The writer: several connections that commit the changes of testbed/workload.py, and some more, at a steady rate.
 
-Transactions of different connections interleave: some stay open while others commit, some are rolled back. A
-connection that is lost is made anew; what was not committed then is not history, for Postgres is what is compared with.
+Transactions of different connections interleave: some stay open while others commit, some are rolled back. A lost
+connection is opened again. Its uncommitted changes are no history, because the comparison is with Postgres.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OPEN_S = 0.4  # most time that a transaction of several changes stays open
 
 
 class Session:
-    """What a Workload needs of a connection; counts the rows that it wrote, and connects again when it was cut."""
+    """A Workload's connection: counts the rows that it wrote, and connects again when it was cut."""
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
         self._connect = connect
@@ -41,7 +41,7 @@ class Session:
             yield
 
     def recover(self) -> bool:
-        """True when the connection had to be given up."""
+        """Roll back, or connect again. True when the connection was lost."""
         if self._connection is not None and self._connection.broken:
             self.close()
             return True
@@ -112,7 +112,7 @@ class Writing(Workload):
             again()
 
     def scorecard_renamed(self) -> None:
-        """A primary key changes: Debezium tells it as a delete and a create."""
+        """A primary key changes: Debezium sends a delete and a create."""
         old, new = self._of(self.scorecards), self.uuid()
         with self.session.transaction():
             self.run("DELETE FROM app.scores WHERE scorecard_id = %s", old)
@@ -188,7 +188,7 @@ class Writer:
             try:
                 name = writing.step(self._stopping)
             except (psycopg.Error, psycopg.Rollback) as error:
-                # Deadlocks and rows that another connection deleted are a part of it; a Rollback comes through when the
+                # Deadlocks and rows that another connection deleted are part of it. A Rollback comes through when the
                 # connection was lost before it could be made.
                 cut = writing.session.recover()
                 name = "cut" if cut else f"refused {getattr(error, 'sqlstate', None)}"

@@ -12,11 +12,11 @@ from stream.postgres.connection import Postgres
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """All systems that rows pass through. Whoever opens them closes them; nobody below does.
+    """The stores of the whole path. The caller that opens them closes them; the rooms below do not.
 
     Attributes:
         shards: with the database that is written or compared.
-        epochs: by them a change's commit time says the epoch of its version.
+        epochs: the epoch of each change, by its commit time.
     """
 
     postgres: Postgres

@@ -1,6 +1,6 @@
-"""The defining query over Postgres, and what the shards show: the two sides that must be equal, row for row.
+"""The defining query over Postgres, and the shards' views: the two sides that must be equal, row for row.
 
-Written apart from the package on purpose: it shares no code with what it judges.
+It is written apart from the package on purpose: it shares no code with the code that it judges.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ SCORES = (
 )
 
 
-EVENT_TIME = 2  # where it is in the rows of either view
+EVENT_TIME = 2  # position of the event time in the rows of either view
 _BESIDE = [timedelta(0), timedelta(microseconds=1), timedelta(hours=-5), timedelta(days=1)]
 Row = tuple[Any, ...]
 
 
 def expected(connection: psycopg.Connection[Any]) -> dict[str, Counter[tuple[Any, ...]]]:
-    """What must be visible, by view."""
+    """Rows that must be visible, by view."""
     return {
         "scorecard_current": Counter(plain(row) for row in connection.execute(SCORECARDS)),
         "score_current": Counter(plain(row) for row in connection.execute(SCORES)),
@@ -49,7 +49,7 @@ def expected(connection: psycopg.Connection[Any]) -> dict[str, Counter[tuple[Any
 
 
 def visible(env: dict[str, str], database: str, *, condition: str = "true") -> dict[str, Counter[tuple[Any, ...]]]:
-    """What the shards show together to a reader with a condition, by view."""
+    """Rows that the shards show together to a reader with a condition, by view."""
     found: dict[str, Counter[tuple[Any, ...]]] = {"scorecard_current": Counter(), "score_current": Counter()}
     for url in env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(","):
         client = client_of(url, env)
@@ -65,7 +65,7 @@ def visible(env: dict[str, str], database: str, *, condition: str = "true") -> d
 def differences_in_windows(
     want: dict[str, Counter[Row]], env: dict[str, str], database: str, *, choices: random.Random, count: int = 20
 ) -> list[str]:
-    """What readers of random spans of event time are missing or see too much; none when all see the truth.
+    """Rows that readers of random spans of event time miss, or see too often; none when all see the truth.
 
     Nothing may be written meanwhile. Spans begin and end at event times that rows have, or beside them.
     """
@@ -83,7 +83,7 @@ def differences_in_windows(
 
 
 def client_of(url: str, env: dict[str, str]) -> Any:
-    """A client as anybody would make it."""
+    """A plain client, with its defaults."""
     host, port = url.removeprefix("http://").split(":")
     return clickhouse_connect.get_client(
         host=host,
@@ -95,7 +95,7 @@ def client_of(url: str, env: dict[str, str]) -> Any:
 
 
 def plain(row: Any) -> tuple[Any, ...]:
-    """A row as either side is compared: UUIDs as text, moments in UTC."""
+    """A row in the form of the comparison: UUIDs as text, moments in UTC."""
     return tuple(_value(value) for value in row)
 
 
@@ -106,7 +106,7 @@ def _value(value: Any) -> Any:
 
 
 def differences(want: dict[str, Counter[Any]], have: dict[str, Counter[Any]], *, most: int = 3) -> list[str]:
-    """Lines that say what is missing and what is extra; none when the two are equal."""
+    """Lines that name the missing and the extra rows; none when the two are equal."""
     lines = []
     for view, rows in want.items():
         for word, rest in (("missing", rows - have[view]), ("extra", have[view] - rows)):

@@ -1,4 +1,4 @@
-"""What the tests of replay, rewind and cutover share."""
+"""Shared by the tests of replay, rewind and cutover."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from testbed.universe import SCORESTREAM, Universe, wait_for
 
 
 def wait_until_published(universe: Universe, *, deadline_s: float = 60) -> None:
-    """Until Kafka has all that is committed in Postgres now."""
+    """Wait until Kafka has all that is committed in Postgres now."""
     with universe.postgres() as connection:
         row = connection.execute("SELECT pg_current_wal_lsn()").fetchone()
         assert row is not None
@@ -34,13 +34,13 @@ def wait_until_published(universe: Universe, *, deadline_s: float = 60) -> None:
 
 
 def settings_of(universe: Universe) -> Settings:
-    """The settings that its commands run with."""
+    """The settings of the universe's commands."""
     with mock.patch.dict(os.environ, universe.env, clear=True):
         return load()
 
 
 def facts(universe: Universe, name: str) -> dict[str, Any]:
-    """As `scorestream replay status NAME --json` prints it, without the seconds that a process takes to start."""
+    """The output of `scorestream replay status NAME --json`, once its processes have started."""
     with broker(settings_of(universe)) as kafka:
         (found,) = replay.facts(kafka, name)
     return found
@@ -60,12 +60,12 @@ def call(universe: Universe, *command: str, **env: str | None) -> tuple[int, str
 
 
 def done(universe: Universe, *command: str) -> str:
-    """What a command printed that must succeed; run in this process."""
+    """The output of a command that must succeed; run in this process."""
     return universe.done(*command)
 
 
 def refused(universe: Universe, *command: str, code: int = 2, **env: str | None) -> str:
-    """The one line with which a command was refused; run in this process."""
+    """The one line of a command that must be refused; run in this process."""
     ended, printed, said = call(universe, *command, **env)
     assert ended == code, (command, ended, printed, said)
     assert "Traceback" not in said

@@ -29,7 +29,7 @@ SCORESTREAM = Path(sys.executable).parent / "scorestream"
 
 
 def wait_for(what: str, ready: Callable[[], Any], *, deadline_s: float = 60, every_s: float = 0.1) -> Any:
-    """Poll until `ready` returns something true; its last answer is in the error."""
+    """Poll until `ready` returns a true value. The error has its last answer."""
     end = time.monotonic() + deadline_s
     while True:
         answer = ready()
@@ -77,7 +77,7 @@ class Universe:
     def run(
         self, *command: str, check: bool = True, timeout_s: float = 120, **env: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run `scorestream` and return what it printed."""
+        """Run `scorestream` and return its output."""
         done = subprocess.run(
             [SCORESTREAM, *command], env=self.env | env, capture_output=True, text=True, timeout=timeout_s, check=False
         )
@@ -86,10 +86,10 @@ class Universe:
         return done
 
     def call(self, *command: str, **env: str | None) -> tuple[int, str, str]:
-        """Run a command line in this process, as `scorestream` does, which takes half a second to start.
+        """Run a command line in this process; as a process of its own it takes half a second to start.
 
         Args:
-            env: instead of the universe's; None = not set.
+            env: replaces the universe's variables; None = not set.
 
         Returns:
             The exit code, stdout, stderr.
@@ -105,13 +105,13 @@ class Universe:
         return code, printed.getvalue(), said.getvalue()
 
     def done(self, *command: str) -> str:
-        """What a command printed that must succeed; run in this process."""
+        """The output of a command that must succeed; run in this process."""
         code, printed, said = self.call(*command)
         assert code == 0, (command, code, printed, said)
         return printed
 
     def set_up(self) -> None:
-        """Schema, topics, connector: everything but a worker. What is committed from now on comes as changes."""
+        """Schema, topics, connector: everything but a worker. Later commits come as changes."""
         self.done("schema", "apply")
         self.done("connectors", "apply", "--no-wait")
         with self.postgres() as connection:
@@ -131,7 +131,7 @@ class Universe:
 
     @contextmanager
     def worker(self, **env: str) -> Iterator[Worker]:
-        """A live worker for the length of a block; it must end well."""
+        """A live worker for the length of a block; it must end with exit code 0."""
         worker = self.start_worker(**env)
         try:
             yield worker
@@ -154,11 +154,17 @@ class Universe:
             if time.monotonic() > end:
                 raise AssertionError("ClickHouse does not become equal to Postgres:\n" + "\n".join(found))
 
+    def __enter__(self) -> Universe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Remove connector, slot, topics and databases."""
         self.call("connectors", "delete")
         with psycopg.connect(self._admin_url, autocommit=True) as connection:
-            # Before its topics go: a task that still writes there would be waited for in vain, for 8 s.
+            # The connector goes before its topics: a task that still writes there would wait for them in vain, for 8 s.
             wait_for(
                 "the connector lets go of its slot",
                 lambda: not self._slot_is_active(connection),

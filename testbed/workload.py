@@ -14,7 +14,7 @@ CUSTOMERS = ("care-oregon", "propel", "spirit")
 
 
 class Workload:
-    """Rows and changes from one seed; a change commits by itself, so that any prefix is a valid history."""
+    """Rows and changes from one seed. A change commits by itself, so that any prefix is a valid history."""
 
     def __init__(self, connection: psycopg.Connection[Any], seed: int) -> None:
         self.sql = connection

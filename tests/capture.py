@@ -1,7 +1,8 @@
-"""Plays tests/scenario.py to the real connector and keeps what it wrote: `python -m tests.capture`.
+"""Plays tests/scenario.py to the real connector and keeps its messages: `python -m tests.capture`.
 
-One line for each message, topic by topic, in the order of the log: where it was, its headers' names, and key and value
-as the bytes that they are. To be run again with another version of Debezium; the difference is what is new in it.
+Each message is one line, topic by topic, in the order of the log. The line has its position, its headers' names, and
+key and value as the bytes that they are. Run it again with another version of Debezium; the difference is what that
+changed.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Damage:
         )
 
     def delete(self, table: str, shard: int, scorecard: str, row_id: UUID | None = None) -> None:
-        """Remove rows physically, whatever their version."""
+        """Remove rows physically, regardless of their version."""
         where = f"scorecard_id = '{scorecard}'" + (f" AND score_id = '{row_id}'" if row_id else "")
         self.clients[shard].command(
             f"ALTER TABLE {self.database}.{table} DELETE WHERE {where} SETTINGS mutations_sync = 2"

@@ -1,7 +1,8 @@
-"""ClickHouse's privileges: what grants.sql gives to a role, and what a statement takes.
+"""ClickHouse's privileges: those that grants.sql gives to a role, and those that a statement needs.
 
-The local engine cannot create users. What a statement takes is as in ClickHouse's src/Interpreters (26.9): CREATE OR
-REPLACE takes the right to drop, EXCHANGE to read, drop, create and insert on both sides, ON CLUSTER takes CLUSTER.
+The local engine cannot create users. The needs are those of ClickHouse's src/Interpreters (26.9). CREATE OR REPLACE
+needs the right to drop. EXCHANGE needs those to read, drop, create and insert on both sides, and ON CLUSTER needs
+CLUSTER.
 """
 
 from __future__ import annotations

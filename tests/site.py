@@ -1,4 +1,4 @@
-"""A universe with a worker and a monitor, and what the monitor says: for the tests of lag and its dashboard."""
+"""A universe with a worker and a monitor, for the tests of lag and its dashboard."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Site:
         return found
 
     def roots(self) -> list[str]:
-        """Ids of the findings that ask for somebody and follow from no other."""
+        """Ids of the findings that need an operator and follow from no other."""
         return [each["id"] for each in self.state()["findings"] if not each["because"] and each["level"] != "note"]
 
     def metric(self, name: str, *, of: str | None = None) -> dict[tuple[str, ...], float]:
@@ -62,7 +62,7 @@ class Site:
         return min((at for each, at in list(self.committed.items()) if each not in seen), default=None)
 
     def start_second(self) -> Worker:
-        """Another worker, which the monitor asks, too. Whoever starts it stops it."""
+        """Another worker, which the monitor asks, too. The test that starts it stops it."""
         return self.universe.start_worker(SCORESTREAM_WEB_PORT=self.second_url.rpartition(":")[2])
 
     def wait_until_fresh(self, *, deadline_s: float = 40) -> None:

@@ -1,4 +1,4 @@
-"""What readers ask of the views: random conditions on their columns, as SQL and as a test of a row."""
+"""A reader's conditions on the views' columns, at random: as SQL and as a test of a row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = tuple[Any, ...]  # in the order of Table.all_columns; UUIDs as int, times 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A condition: `sql` for a WHERE clause, `holds` for a row as `FakePostgres.expected` has it."""
+    """A condition: `sql` for a WHERE clause, `holds` for a row in the form of `FakePostgres.expected`."""
 
     sql: str
     holds: Callable[[Row], bool]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT; then finish what runs."""
+    """Serve until SIGTERM or SIGINT; then finish the running statements."""
     parser = argparse.ArgumentParser(
         prog="devstack.clickhouse", description="ClickHouse's engine behind its HTTP protocol"
     )
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--path", type=Path, required=True, help="data folder; made when it is missing")
     parser.add_argument("--name", default="devstack", help="display name (default: devstack)")
     options = parser.parse_args()
-    # Before the engine is loaded: a port in use is said at once, and early clients wait instead of being refused.
+    # Before the engine is loaded: a port in use fails at once, and early clients wait instead of being refused.
     listener = socket.create_server(("127.0.0.1", options.port), backlog=128)
     os.environ["TZ"] = "UTC"  # before the engine is loaded: it reads the time zone once
 

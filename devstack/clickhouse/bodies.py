@@ -1,8 +1,8 @@
 """Content-Encoding of requests and responses.
 
 clickhouse-connect sends one compressed frame for every Native block of 16,384 rows. The one-call decompressors of most
-libraries stop after the first frame and say nothing, so frames are decoded in a loop here, and a body that ends inside
-a frame is an error: nothing of it is stored.
+libraries stop after the first frame without an error. So a loop here decodes the frames. A body that ends inside a
+frame is an error, and no row of it is stored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd  # comes with clickhouse-connect
 
-_SLICE = 1 << 20  # what is left behind a frame is copied for each frame; slices keep that small
+_SLICE = 1 << 20  # the bytes behind a frame are copied for each frame; slices keep that small
 
 
 _DECODERS: dict[str, Callable[[], Any]] = {

@@ -1,8 +1,8 @@
-"""chdb: handles on one data path, sessions, settings. Nothing else in the package calls it.
+"""chdb: handles on one data path, sessions, settings. No other file of the package calls it.
 
 A handle is a session of the engine: it serialises its calls, keeps SETs, the current database and temporary tables.
-Requests without a session share a pool of handles, a request with a `session_id` has that session's own. A request gets
-the handle that was left as it wants it, if there is one: each SET is a statement, and costs as much as a small query.
+Requests without a session share a pool of handles; a request with a `session_id` has that session's own. A request gets
+a handle that has its settings already, if there is one. Each SET is a statement, and costs as much as a small query.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a statement did. `read_*` is of storage, `result_*` of what went to the client."""
+    """A statement's figures. `read_*` counts rows of storage, `result_*` those for the client."""
 
     read_rows: int = 0
     read_bytes: int = 0
@@ -49,16 +49,16 @@ class Stats:
 
 
 class Handle:
-    """One session of the engine, with what is set in it."""
+    """One session of the engine, with its settings."""
 
     def __init__(self, path: Path) -> None:
         self.native = _chdb.connect(str(path))
         self.database = "default"
-        self.own_database = "default"  # of the session: what its last USE said
+        self.own_database = "default"  # the database of the session's last USE
         self.settings: dict[str, str] = {}
-        self.own_settings: dict[str, str] = {}  # of the session: what its SETs said
+        self.own_settings: dict[str, str] = {}  # the settings of the session's SETs
         self.fresh = True
-        self.spoilt = False  # holds what the next request must not see; a pool's handle is closed then
+        self.spoilt = False  # it holds state that the next request must not see; a pool's handle is closed then
         self.busy = True
         self.used_at = time.monotonic()
         self.timeout_s = SESSION_TIMEOUT_S
@@ -68,7 +68,7 @@ class Handle:
         return (database or self.own_database) == self.database and self.own_settings | settings == self.settings
 
     def arrange(self, database: str | None, settings: Mapping[str, str]) -> None:
-        """Make the current database and the settings those of the request, with as few statements as it takes."""
+        """Make the current database and the settings those of the request, with as few statements as possible."""
         database = database or self.own_database
         if database != self.database:
             self._run(f"USE {quoted(database)}")
@@ -76,7 +76,7 @@ class Handle:
         wanted = self.own_settings | settings
         if wanted == self.settings:
             return
-        # One at a time: where a SET fails, it is known which ones were made.
+        # One at a time: when a SET fails, the ones before it are known.
         for name in [name for name in self.settings if name not in wanted]:
             self._run(f"SET {name} = DEFAULT")
             del self.settings[name]
@@ -88,7 +88,7 @@ class Handle:
                 self.settings[name] = value
 
     def remember(self) -> None:
-        """After a USE or SET: what it set is the session's from now on, and nobody's where there is no session."""
+        """Note a USE or SET: the session keeps it from now on. Without a session it is lost."""
         self.spoilt = True
         self.own_database = self.database = self._run("SELECT currentDatabase()").decode().strip()
         changed = self._run("SELECT name, value FROM system.settings WHERE changed").decode().splitlines()
@@ -132,7 +132,7 @@ class Handle:
     def insert(self, head: str, form: str, data: list[bytes]) -> Stats:
         """Write `data`, bytes in `form`, all or nothing of them (below a million rows, as in the real server).
 
-        By a file: the engine's own streaming insert acknowledges rows whose block a table then refuses (error 252,
+        It uses a file. The engine's own streaming insert acknowledges rows whose block a table then refuses (error 252,
         a constraint), and stores none of them.
         """
         with tempfile.NamedTemporaryFile(dir=_memory(), prefix="scorestream-insert-") as body:
@@ -181,10 +181,10 @@ class Engine:
         database: str | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> Iterator[Handle]:
-        """A handle for one request: of the pool, or of the session. `handle.arrange` is the caller's.
+        """A handle for one request: of the pool, or of the session. The caller calls `handle.arrange`.
 
         Args:
-            database, settings: what the request wants.
+            database, settings: those of the request.
 
         Raises:
             ServerError: another request is using the session.
@@ -196,7 +196,7 @@ class Engine:
             self._give_back(session, handle)
 
     def tables_made(self) -> None:
-        """After a statement that may have made tables."""
+        """Note that a statement may have made tables."""
         spread(self._path)
 
     def close(self) -> None:
@@ -224,7 +224,7 @@ class Engine:
             if self._open < POOL:
                 self._open += 1
                 return Handle(self._path)
-            return self._idle.pop(0)  # used by nobody for the longest time
+            return self._idle.pop(0)  # the handle that was idle for the longest time
 
     def _give_back(self, session: str | None, handle: Handle) -> None:
         with self._changed:

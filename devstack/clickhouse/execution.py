@@ -28,7 +28,7 @@ _OWN |= {"client_protocol_version", "close_session", "http_write_exception_in_ou
 # Settings of the real HTTP server that mean nothing to the engine; clickhouse-connect sends them with every request.
 _OWN |= {"enable_http_compression", "send_progress_in_http_headers", "http_headers_progress_interval_ms"}
 _OWN |= {"cancel_http_readonly_queries_on_client_close", "http_zlib_compression_level"}
-_OWN |= {"readonly"}  # kept by this file: in the engine it could never be taken back
+_OWN |= {"readonly"}  # kept by this file: the engine could never take it back
 _EXTERNAL = ("_format", "_structure", "_types")
 
 
@@ -36,7 +36,7 @@ _EXTERNAL = ("_format", "_structure", "_types")
 class Statement:
     """One request, understood."""
 
-    sql: bytes  # of an INSERT with data: only as far as the data
+    sql: bytes  # for an INSERT with data: only up to the data
     word: str  # its first keyword
     format: str  # of the output; empty where there is none
     insert: statements.Insert | None

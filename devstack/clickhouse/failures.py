@@ -1,10 +1,11 @@
-"""Faults on demand, for drills: what the real server does when it is in trouble.
+"""Faults on demand, for drills: the behaviour of a real server in trouble.
 
-`POST /devstack/fail?code=252&times=10` makes the next ten inserts fail with "too many parts"; `GET` shows what is left,
-`DELETE` ends it. Parameters: `times` (default 1), `on` (insert, select, any), `table` (a part of the statement), and
+`POST /devstack/fail?code=252&times=10` makes the next ten inserts fail with "too many parts". `GET` shows the rest,
+`DELETE` ends it. Parameters: `times` (default 1), `on` (insert, select, any), `table` (a part of the statement). And
 either `code` (ClickHouse's number, e.g. 252 too many parts, 164 read-only, 241 memory, 159 timeout) or `mode`:
-- `close`: close the connection before the statement runs; nothing is stored;
-- `lose-answer`: run the statement, then close the connection: stored, but the client does not know;
+
+- `close`: close the connection before the statement runs; nothing is stored.
+- `lose-answer`: run the statement, then close the connection: stored, but the client does not know.
 - `hang`: wait `seconds` (default 30), then run it.
 """
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a socket: no more of it than ClickHouse's clients use, and quick. Bodies are read whole or not at all."""
+"""HTTP/1.1 on a socket: as much of it as ClickHouse's clients use, and quick. Bodies are read whole or not at all."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_request(reader: IO[bytes], connection: socket.socket) -> Request | None
     """The next request; None when the client has closed the connection between two of them.
 
     Raises:
-        BadRequest: the head is malformed or the body is cut; nothing of it may be used.
+        BadRequest: the head is malformed or the body is cut; no part of it may be used.
     """
     line = reader.readline(_MAX_HEAD)
     while line in (b"\r\n", b"\n"):

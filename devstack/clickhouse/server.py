@@ -43,7 +43,7 @@ class Server:
             threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
 
     def close(self, *, timeout_s: float = 5) -> None:
-        """Accept no more, wait for the statements that run."""
+        """Accept no more, and wait for the running statements."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

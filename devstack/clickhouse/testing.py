@@ -28,7 +28,7 @@ class Front:
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> Front:
-        """Start it, on the same port as before if it was started before."""
+        """Start it, on its earlier port if it was started before."""
         env = dict(os.environ) | {"PYTHONPATH": str(REPOSITORY), "DEVSTACK_CLICKHOUSE_USERS": self.users}
         command = [sys.executable, "-m", "devstack.clickhouse", "--port", str(self.port), "--path", str(self.path)]
         log = (self.path.parent / "front.log").open("a")
@@ -47,7 +47,7 @@ class Front:
         self.stop()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Send the signal and wait; the exit code."""
+        """Send the signal and wait; returns the exit code."""
         assert self.process is not None
         assert self.process.stdout is not None
         self.process.send_signal(how)

@@ -1,1 +1,1 @@
-"""What each part of the stack is: its configuration, how it is started, and how it shows that it answers."""
+"""The parts of the stack: each one's configuration, its start, and the probe that shows that it answers."""

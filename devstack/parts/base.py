@@ -1,4 +1,4 @@
-"""What the stack asks of each part."""
+"""The stack's interface to each part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from devstack.process import Process
 
 
 class NotReady(Exception):
-    """The part does not answer yet; the text says how."""
+    """The part does not answer yet; the text has the reason."""
 
 
 @dataclass(frozen=True)
@@ -68,4 +68,4 @@ class Part:
         raise NotImplementedError
 
     def set_up(self) -> None:
-        """What needs the part to answer first: databases, roles. Called by `up` every time; idempotent."""
+        """Create databases and roles, which need the part to answer first. `up` calls it every time; idempotent."""

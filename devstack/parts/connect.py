@@ -22,7 +22,7 @@ class Connect(Part):
 
     @property
     def cdc(self) -> dict[str, str]:
-        """What a connector needs to reach Postgres."""
+        """The connector's access to Postgres."""
         return {
             "host": "127.0.0.1",
             "port": str(self.site.ports["postgres"]),

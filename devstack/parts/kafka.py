@@ -15,7 +15,7 @@ from devstack.jars import jars, java
 from devstack.parts.base import NotReady, Part, Site
 from devstack.process import PartFailed, write_atomically
 
-# One GC thread and no second compiler tier for what runs once: a start takes seconds on two shared cores.
+# One GC thread, and no second compiler tier for code that runs once: a start takes seconds on two shared cores.
 JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-XX:-UsePerfData", "-Djava.awt.headless=true"]
 
 LOG4J2 = """status = warn
@@ -26,7 +26,7 @@ appender.out.layout.pattern = %d{ISO8601} %-5p %m (%c{1})%n%throwable{40}
 rootLogger.level = info
 rootLogger.appenderRef.out.ref = out
 """
-QUIET = {  # what logs a page of configuration for each client, or a line for each segment
+QUIET = {  # loggers of a page of configuration for each client, or a line for each segment
     "config": "org.apache.kafka.common.config.AbstractConfig",
     "clients": "org.apache.kafka.clients",
     "network": "org.apache.kafka.clients.NetworkClient",
@@ -69,7 +69,7 @@ class Kafka(Part):
             "inter.broker.listener.name": "PLAINTEXT",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": str(self.data / "data"),
-            # Topics are made on purpose, compacted and with the right number of partitions, never by a typing error.
+            # Commands create topics, compacted and with the right number of partitions. A typing error must not.
             "auto.create.topics.enable": "false",
             "default.replication.factor": "1",
             "min.insync.replicas": "1",

@@ -38,7 +38,7 @@ SETTINGS = {
     "shared_buffers": "128MB",
     "max_wal_size": "2GB",
     "wal_sender_timeout": "60s",
-    "jit": "off",  # compiles longer than the stack's short queries run
+    "jit": "off",  # it compiles for longer than the stack's short queries run
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
@@ -95,8 +95,10 @@ class Postgres(Part):
 
     @staticmethod
     def _unlock(lock: Path) -> None:
-        """Remove the lock of a server that was killed and not reaped (PID 1 of many containers never does): to the new
-        server a zombie looks alive. A server that lives keeps its lock."""
+        """Remove the lock of a server that was killed and not reaped (PID 1 of many containers never does).
+
+        To the new server a zombie looks alive. A server that lives keeps its lock.
+        """
         try:
             pid = int(lock.read_text("utf-8").split("\n", 1)[0])
             if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
@@ -167,26 +169,30 @@ def shared_memory(lock: Path) -> str | None:
 
 
 def is_attached(block: str | None, table: Path = Path("/proc/sysvipc/shm")) -> bool:
-    """True while a process still has the block: backends of a server that was killed end a moment after it, and until
-    then the next server refuses to start ("pre-existing shared memory block is still in use")."""
+    """Whether a process still has the block. Backends of a killed server end a moment after it.
+
+    Until then the next server refuses to start ("pre-existing shared memory block is still in use").
+    """
     try:
         names, *blocks = (line.split() for line in table.read_text("ascii").splitlines())
-    except (OSError, ValueError):  # no Linux: the server says it
+    except (OSError, ValueError):  # no Linux: the server reports it
         return False
     found = [dict(zip(names, values, strict=False)) for values in blocks]
     return any(entry["shmid"] == block and entry["nattch"] != "0" for entry in found)
 
 
 def _server_user() -> pwd.struct_passwd | None:
-    """Postgres refuses to run as root; then it runs as nobody, who owns the data folder. None: as the caller."""
+    """The user of the server, because Postgres refuses to run as root.
+
+    As root it runs as nobody, who owns the data folder. None: as the caller.
+    """
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
 def _as_server_user() -> list[str]:
     """A command that runs the rest as the server's user.
 
-    CAP_DAC_OVERRIDE stays with it, because the wheel and the data may lie below a home folder that only root
-    may enter.
+    It keeps CAP_DAC_OVERRIDE, because the wheel and the data may lie below a home folder that only root may enter.
     """
     user = _server_user()
     if user is None:

@@ -1,9 +1,8 @@
 """`scorestream backfill`: history that the log never had, read from Postgres by Debezium's incremental snapshots.
 
-Enters: what to read. Leaves: signals, windows one after another; the rows come through Kafka like every
-other change. A read carries the order of the moment at which it was made, so what was committed later wins whatever
-comes first, and a read changes nothing that is newer (stream/pipeline/ordering.py). It removes nothing:
-`verify --repair` does.
+Enters: what to read. Leaves: signals, windows one after another. The rows come through Kafka like every other change. A
+read has the order of its own moment. So a change that is committed later wins, in any order of arrival, and a read
+changes nothing that is newer (stream/pipeline/ordering.py). It removes nothing: `verify --repair` does.
 """
 
 from __future__ import annotations
@@ -49,10 +48,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Systems:
-    """All that a backfill talks to, opened and closed by the command.
+    """The stores and clients of a backfill, opened and closed by the command.
 
     Attributes:
-        postgres: as the reader's role; a statement takes as long as it takes.
+        postgres: as the reader's role, without a limit for statements.
         signals: as the role that may write signals.
         retry: how long one of them may be away.
     """
@@ -68,8 +67,8 @@ def plan(systems: Systems, request: Request) -> Plan:
     """The windows and their rows, counted in Postgres now.
 
     Raises:
-        UsageError: no such customer, an empty window, a name that cannot be, another backfill is under way, signals
-            would not reach the connector.
+        UsageError: no such customer, an empty window, an invalid name, another backfill is under way, or signals would
+            not reach the connector.
         ConnectError: the connector does not run.
     """
     name = request.name or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -122,10 +121,10 @@ def start(systems: Systems, made: Plan, *, stopping: threading.Event, show: bool
 
 
 def resume(systems: Systems, name: str | None, *, stopping: threading.Event, show: bool = True) -> Status | None:
-    """Go on with the first window that is not read; None when a process does already, which was told to go on.
+    """Go on with the first unread window. None when a process works on it already; that process goes on.
 
     Raises:
-        UsageError: there is none to go on with.
+        UsageError: there is no backfill to go on with.
         Stop, Retry: as `start`.
     """
     signals = systems.signals
@@ -159,7 +158,7 @@ def pause(systems: Systems, name: str | None) -> str:
 
 
 def stop(systems: Systems, name: str | None) -> str:
-    """End it, after the chunk under way; what was read stays. Returns the backfill's name."""
+    """End the backfill, after the chunk under way; rows that were read stay. Returns the backfill's name."""
     signals = systems.signals
     with BackfillTopic(systems.broker) as topic:
         backfill = _chosen(topic, name)
@@ -257,7 +256,7 @@ def _refuse_second(topic: BackfillTopic, name: str) -> None:
 
 
 def _take(systems: Systems, topic: BackfillTopic, *, own: str) -> None:
-    """Take the lock, and make sure that Debezium is not at somebody else's snapshot."""
+    """Take the lock, and make sure that Debezium is not at another program's snapshot."""
     if not systems.signals.lock():
         driven = [f"{b.plan.name} (process {b.driver.pid} on {b.driver.host})" for b in topic.refresh().values()
                   if b.driven and b.driver is not None]  # fmt: skip
@@ -283,7 +282,7 @@ def _under_way(connect: Connect, backfill: Backfill) -> bool:
 
 
 def _chosen(topic: BackfillTopic, name: str | None) -> Backfill:
-    """The one of this name, or the newest that is not done."""
+    """The backfill of this name, or the newest that is not done."""
     if name is not None:
         return topic.get(name)
     held = topic.refresh()
@@ -296,7 +295,7 @@ def _chosen(topic: BackfillTopic, name: str | None) -> Backfill:
 
 
 def _wait_for_driver(topic: BackfillTopic, name: str) -> bool:
-    """Whether the process that holds the lock is of this backfill: its heartbeat may be seconds away."""
+    """Whether the process that holds the lock works on this backfill: its heartbeat may be seconds away."""
     return topic.get(name).driven
 
 
@@ -305,7 +304,7 @@ def _order(wanted: str) -> Control:
 
 
 def expected_s(made: Plan, rate_per_s: float = RATE_PER_S) -> float:
-    """How long a plan takes at a rate, and half a second for each signal."""
+    """Seconds of a plan at a rate, and half a second for each signal."""
     return made.rows / rate_per_s + 0.5 * len(made.steps)
 
 

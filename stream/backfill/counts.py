@@ -15,7 +15,7 @@ from stream.times import moment
 
 
 class Counts:
-    """What there is to read, counted by the reader's role. Raises PostgresUnavailable, PostgresRefused."""
+    """The rows to read, counted by the reader's role. Raises PostgresUnavailable, PostgresRefused."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
@@ -23,7 +23,8 @@ class Counts:
             self.source: Source = source_of(connection, postgres.schema)
 
     def check_customers(self, customers: Sequence[str]) -> None:
-        """
+        """Check that these customers exist.
+
         Raises:
             UsageError: a customer has neither scorecards nor chats; the text names it.
         """
@@ -37,7 +38,7 @@ class Counts:
                 )
 
     def span(self, customers: Sequence[str]) -> tuple[int, int] | None:
-        """First event time and the moment after the last, in microseconds, of what can be indexed; None without any."""
+        """First event time of indexable rows, and the moment after the last, in microseconds; None without any."""
         time = self.source.time
         bounds = f"{time} BETWEEN '{moment(TIME_MIN_US)}' AND '{moment(TIME_MAX_US)}'"
         whose = " AND s.customer_id::text = ANY(%s::text[])" if customers else ""

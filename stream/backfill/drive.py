@@ -1,8 +1,8 @@
-"""Drives a backfill: sends one signal, waits for what Debezium tells of it, sends the next.
+"""Drives a backfill: sends one signal, waits for Debezium's notification of its end, sends the next.
 
 Enters: a plan, and how far an earlier process has come. Leaves: signals, finished steps and a result in Kafka. When the
-process is killed Debezium ends the step under way by itself; whoever resumes finds that in the notifications. What
-Connect has committed says whether a snapshot is under way; from there it goes on after a restart.
+process is killed, Debezium ends the step under way by itself. The next process finds that in the notifications.
+Connect's committed offsets say whether a snapshot is under way; it goes on from there after a restart.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ T = TypeVar("T")
 CORRELATION = "incremental_snapshot_correlation_id"  # in the connector's offsets while a snapshot is under way
 _BEAT_S = 2.0
 _PAUSE_AGAIN_S = 5.0
-_QUIET_S = 10.0  # without news the connector is asked
-_LOSSES = 3  # of one step; then somebody should look
+_QUIET_S = 10.0  # without news for this long it asks Connect
+_LOSSES = 3  # limit of one step; then an operator should look
 _COMMITTED_S = 30.0
 
 
 class Stopped(Stop):
-    """The operator ended it, or the process; a resume goes on."""
+    """The operator or a signal ended it; a resume goes on."""
 
 
 class Drive:
@@ -83,7 +83,7 @@ class Drive:
         self._away_since: float | None = None
 
     def run(self) -> int:
-        """Read what is left of the plan; returns the rows that were read in all.
+        """Read the rest of the plan; returns the rows that were read in all.
 
         Raises:
             Stopped: by the operator or a signal to the process.
@@ -137,7 +137,7 @@ class Drive:
         return self._signals.send(signal_id(self._plan.name, step, attempt), "execute-snapshot", data)
 
     def _await(self, step: Step, attempt: int, lsn: int) -> bool:
-        """Wait until the step is read. False: Debezium no longer knows of it, and it must be sent again."""
+        """Wait until the step is read. False: Debezium does not know the step any more, and it must be sent again."""
         name, own = self._plan.name, signal_id(self._plan.name, step, attempt)
         before = self._progress.done
         heard = looked = self._clock()
@@ -159,7 +159,7 @@ class Drive:
             if self._backfill.control.wanted == "pause":
                 if news.started_ms is not None and not news.paused:
                     self._pause_again()
-                heard = self._clock()  # silence is what was asked for
+                heard = self._clock()  # silence is the wanted effect
             now = self._clock()
             if now - heard > _QUIET_S and now - looked > _QUIET_S:
                 looked = now
@@ -173,7 +173,7 @@ class Drive:
         logger.info("backfill step read", extra={"backfill": self._plan.name, "step": step.number, "rows": rows})
 
     def _under_way(self, own: str, lsn: int, *, started: bool) -> bool:
-        """Whether Debezium may still come to it. Only asked when nothing was heard of it."""
+        """Whether Debezium may still come to it. Only asked after a silence."""
         connector = self._connect.connector
         status = self._connect.status(connector)
         if status is None or not status.running:
@@ -183,7 +183,8 @@ class Drive:
         self._away_since = None
         offsets = self._connect.offsets(connector)
         if offsets.get(CORRELATION) is not None or int(offsets.get("lsn") or 0) <= lsn:
-            return True  # at work, or not there yet: one chunk's query may take minutes, and nothing is committed then
+            # at work, or not there yet: one chunk's query may take minutes, and Connect commits nothing then
+            return True
         self._hear()
         if own in self._news and self._news[own].completed:
             return True
@@ -203,7 +204,7 @@ class Drive:
         self._progress.set(self._progress.done, note=f"waiting: {why}")
 
     def _committed(self, own: str) -> None:
-        """The notification may be ahead of the last rows' transaction; go on when that has ended."""
+        """Wait for the commit of the last rows' transaction: the notification may be ahead of it."""
         connector = self._connect.connector
 
         def ended() -> bool:
@@ -234,7 +235,7 @@ class Drive:
             self._stopping.wait(0.5)
 
     def _pulse(self, step: Step) -> None:
-        """Heartbeat, lock, orders; raises Stopped."""
+        """Send the heartbeat, check the lock, read the orders; raises Stopped."""
         name = self._plan.name
         if self._stopping.is_set():
             raise Stopped(
@@ -252,7 +253,7 @@ class Drive:
             raise Stopped(f"stopped by the operator in {step}; `scorestream backfill resume {name}` goes on there")
 
     def _pause_again(self) -> None:
-        """The order came when no snapshot was under way, or Connect has been restarted: it forgets pauses."""
+        """Pause again: the order came when no snapshot was under way, or Connect has been restarted and forgot it."""
         if self._clock() - self._pause_sent_at < _PAUSE_AGAIN_S:
             return
         self._pause_sent_at = self._clock()

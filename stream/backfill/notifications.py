@@ -1,7 +1,7 @@
 """Debezium's notifications of incremental snapshots -> how far a step is. Pure.
 
-One step may be told twice: after a restart Connect goes on behind the last row that it had committed, and what it had
-read beyond that is read, and told, again. `total_rows_scanned` then counts from the restart.
+Debezium may report one step twice. After a restart Connect goes on behind the last row that it had committed, and reads
+and reports the rows behind that again. `total_rows_scanned` then counts from the restart.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Data(msgspec.Struct):
 
 
 class Notification(msgspec.Struct):
-    """A message of the notifications topic; `id` is the signal's where it is about an incremental snapshot."""
+    """A message of the notifications topic. `id` is the signal's, for an incremental snapshot."""
 
     id: str
     aggregate_type: str = ""
@@ -37,7 +37,7 @@ _DECODER = msgspec.json.Decoder(Notification)
 
 
 def parse(value: bytes | None) -> Notification | None:
-    """None: somebody else's, or of another kind of snapshot."""
+    """Parse a message. None: another program's, or of another kind of snapshot."""
     try:
         found = _DECODER.decode(value or b"")
     except msgspec.MsgspecError:
@@ -47,12 +47,12 @@ def parse(value: bytes | None) -> Notification | None:
 
 @dataclass(slots=True)
 class News:
-    """What was told of one signal."""
+    """The notifications of one signal, summed up."""
 
     started_ms: int | None = None
     last_ms: int = 0
     chunks: int = 0
-    scanned: int | None = None  # as Debezium counted
+    scanned: int | None = None  # rows by Debezium's count
     completed: bool = False
     aborted: bool = False
     paused: bool = False
@@ -72,7 +72,7 @@ class News:
                 if data.status not in _GOOD:
                     self.fault = data.status or "no status"
             case "COMPLETED":
-                # A snapshot that is stopped is told as complete, too, but never as a table that was read to its end.
+                # A stopped snapshot also counts as complete, but never as a table that was read to its end.
                 self.completed = self.scanned is not None
                 self.aborted = not self.completed
             case "ABORTED":
@@ -92,7 +92,7 @@ class News:
 
     @property
     def seconds(self) -> float:
-        """From the start to the last that was told."""
+        """Seconds from the start to the last notification."""
         return 0.0 if self.started_ms is None else max(0, self.last_ms - self.started_ms) / 1000
 
 

@@ -1,8 +1,8 @@
 """What a backfill reads, in which order: windows x tables -> steps, each one signal to Debezium. Pure.
 
-A step reads the rows of one table that lie in one window of event time, as stream/pipeline/placement.py has it: a
-process scorecard by its `scorecard_time`, any other one by its conversation's `started_at`; scores by their scorecard,
-chats by their own `started_at`. Rows without an event time are in no window.
+A step reads the rows of one table that lie in one window of event time (stream/pipeline/placement.py). A process
+scorecard lies at its `scorecard_time`, any other one at its conversation's `started_at`. Scores lie at their
+scorecard's time, chats at their own `started_at`. Rows without an event time are in no window.
 """
 
 from __future__ import annotations
@@ -98,7 +98,10 @@ def steps(of: Sequence[Window], tables: Sequence[str], counts: dict[tuple[str, i
 
 
 def signal_id(name: str, step: Step, attempt: int) -> str:
-    """Debezium's notifications carry it back; a step that must be read again gets another attempt."""
+    """The signal's id, which Debezium's notifications carry back.
+
+    A step that must be read again gets another attempt.
+    """
     return f"{name}/{step.number}/{step.table}/{attempt}"
 
 
@@ -107,7 +110,7 @@ def execute_snapshot(source: Source, step: Step, customers: Sequence[str]) -> st
     collection = re.escape(f"{source.schema}.{step.table}")  # both names are regular expressions to Debezium
     body: dict[str, object] = {"type": "incremental", "data-collections": [collection]}
     if step.table == SCORE.source:
-        # Its messages are keyed by two columns; chunks in the order of both would go through the table each time.
+        # Its messages are keyed by two columns; chunks in the order of both would scan the table each time.
         body["surrogate-key"] = SCORE.id
     if condition := condition_of(source, step.table, step.window, customers):
         body["additional-conditions"] = [{"data-collection": collection, "filter": condition}]
@@ -122,8 +125,8 @@ def stop_snapshot(schema: str, tables: Sequence[str]) -> str:
 def condition_of(source: Source, table: str, window: Window, customers: Sequence[str]) -> str:
     """SQL over the table's own row; "" = every row. Debezium puts it into each chunk's WHERE, so literals only.
 
-    A chunk walks along the primary key, so a condition over the row itself costs one walk in all; for scores the
-    planner chooses between that and starting from the window's scorecards.
+    A chunk walks along the primary key, so a condition over the row itself costs one walk in all. For scores the
+    planner chooses between that walk and a start from the window's scorecards.
     """
     if table == CHATS:
         return " AND ".join(_conditions(window, customers, customer="customer_id", time="started_at"))
@@ -168,7 +171,7 @@ def _conditions(window: Window, customers: Sequence[str], *, customer: str, time
 
 
 def _link(source: Source, own: str) -> str:
-    """A scorecard's conversation id as the type that the chats' has, so that their index serves."""
+    """A scorecard's conversation id as the type of the chats' id, so that the chats' index serves."""
     link, chat = source.types[SCORECARD.source, "conversation_id"], source.types[CHATS, "conversation_id"]
     return own if link == chat else link_as(own, chat)
 
@@ -184,7 +187,7 @@ def _literal(time_us: int | None) -> str:
 
 
 def _quote(text: str) -> str:
-    # E'' for backslashes: the meaning of a plain literal hangs on standard_conforming_strings.
+    # E'' for backslashes: the meaning of a plain literal depends on standard_conforming_strings.
     plain = text.replace("'", "''")
     return "E'" + plain.replace("\\", "\\\\") + "'" if "\\" in text else f"'{plain}'"
 

@@ -39,7 +39,7 @@ class Signals:
         return self._locks.claim(_DRIVER)
 
     def holds(self) -> bool:
-        """Whether the lock is still held; taken again after a lost connection."""
+        """Whether this process still holds the lock; taken again after a lost connection."""
         self._locks.check()
         return _DRIVER in self._locks.held
 
@@ -90,7 +90,7 @@ class Signals:
             )
 
     def _check_database(self, connection: Connection) -> None:
-        """Whether it is the database that the connector reads: its slot belongs to it."""
+        """Check that it is the database that the connector reads: its slot belongs to it."""
         slot = self._postgres.slot
         own, of_slot = connection.execute(
             "SELECT current_database(), (SELECT database::text FROM pg_replication_slots WHERE slot_name = %s)", (slot,)

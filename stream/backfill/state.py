@@ -1,7 +1,7 @@
 """Backfills in Kafka: a compacted topic with plan, orders and finished steps of each; and Debezium's notifications.
 
-Enters: settings. Leaves: what the topics say. Keys are `<name>/plan|control|signal|driver|result` and
-`<name>/step/<number>`. The driver, of which a lock in Postgres allows one, writes all but `control`.
+Enters: settings. Leaves: the topics' content. Keys are `<name>/plan|control|signal|driver|result` and
+`<name>/step/<number>`. A lock in Postgres allows one driver, which writes all but `control`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.state_topic import StateTopic
 
-_ALIVE_S = 10.0  # a driver that has not been heard of for so long is gone
+_ALIVE_S = 10.0  # a driver without a heartbeat for this long is gone
 
 
 class Control(msgspec.Struct, frozen=True):
-    """What the operator wants of it."""
+    """The operator's orders."""
 
     wanted: Literal["run", "pause", "stop"] = "run"
     at_ms: int = 0
@@ -63,7 +63,7 @@ class Result(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Backfill:
-    """All that the topic has of one backfill."""
+    """The topic's content for one backfill."""
 
     plan: Plan
     control: Control = field(default_factory=Control)
@@ -74,7 +74,7 @@ class Backfill:
 
     @property
     def driven(self) -> bool:
-        """A process works on it, for all that is known."""
+        """Whether a process works on it, as far as its heartbeats show."""
         since = time.time() - _ALIVE_S
         return self.driver is not None and not self.driver.ended and self.driver.at_ms / 1000 >= since
 

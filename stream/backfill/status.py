@@ -1,4 +1,4 @@
-"""What the topics say of a backfill -> how far it is. Pure."""
+"""The topics' content for a backfill -> how far it is. Pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Status:
 
     plan: Plan
     state: State
-    step: Step | None  # the first that is not read
+    step: Step | None  # the first unread window
     rows: int
-    steps: int  # read
+    steps: int  # rows read
     seconds: float  # in which rows were read
     driver: str | None  # host and process that work on it
 

@@ -1,9 +1,10 @@
-"""The replicas of a shard: what makes one of them show what another has acknowledged.
+"""The replicas of a shard: the settings that make one of them show what another has acknowledged.
 
-A delete marker is written where a row is seen to stand. On Replicated tables an insert is acknowledged by one server,
-and a look at another server may not see it yet: no marker, and an appeal stays visible. So inserts wait for a majority,
-one after another, and reads ask for all that a majority has (ClickHouse's documentation of insert_quorum; PeerDB does
-the same, its pull request 4676). SharedMergeTree has one log, so there the read's setting alone is enough.
+A delete marker is written where a row is seen to stand. On Replicated tables one server acknowledges an insert. A look
+at another server may not see it yet: then no marker is written, and an appeal stays visible. So inserts wait for a
+majority, one after another, and reads ask for all that a majority has. The source is ClickHouse's documentation of
+insert_quorum; PeerDB does the same (its pull request 4676). SharedMergeTree has one log, so there the read's setting
+alone is enough.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Chain:
 
     Args:
         purpose: also look at what this command needs.
-        transaction_s: age of a Postgres transaction from which on it is told.
+        transaction_s: age from which a Postgres transaction is reported.
         answer_s: limit of one request.
     """
 

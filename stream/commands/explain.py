@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.commands.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json, print_table
-from stream.commands.options import database_option
+from stream.commands.options import database_option, timeout_option
 
 if TYPE_CHECKING:
     from stream.verify.explain import Explanation
@@ -25,15 +25,7 @@ if TYPE_CHECKING:
     help="Number of the newest messages that --log searches.",
 )
 @click.option("--kafka/--no-kafka", default=True, show_default=True, help="Ask Kafka for lag and dead letters.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=float,
-    default=12,
-    show_default=True,
-    metavar="SECONDS",
-    help="Longest wait for the pipeline before a difference counts as wrong.",
-)
+@timeout_option(12, "Longest wait for the pipeline before a difference counts as wrong.")
 @database_option
 @json_option
 @pass_app

@@ -80,6 +80,13 @@ written_database_option = click.option(
 )
 
 
+def timeout_option(default: int, help: str) -> Callable[[_Command], _Command]:
+    """--timeout, in seconds."""
+    return click.option(
+        "--timeout", "timeout_s", type=float, default=default, show_default=True, metavar="SECONDS", help=help
+    )
+
+
 def scope_of(
     customers: tuple[str, ...],
     start: str | None,

@@ -20,7 +20,7 @@ from stream.commands.console import (
     print_json,
     print_table,
 )
-from stream.commands.options import Duration, database_option, scope_of, scope_options
+from stream.commands.options import Duration, database_option, scope_of, scope_options, timeout_option
 
 if TYPE_CHECKING:
     from stream.scope import Scope
@@ -38,15 +38,7 @@ if TYPE_CHECKING:
 @click.option("--report", is_flag=True, help="Also counts by day (gaps marked) and by template.")
 @click.option("--repair", is_flag=True, help="Reindex what differs, and compare again.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the pipeline (needs Kafka).")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=float,
-    default=60,
-    show_default=True,
-    metavar="SECONDS",
-    help="Longest wait for the pipeline.",
-)
+@timeout_option(60, "Longest wait for the pipeline.")
 @click.option("--limit", type=click.IntRange(1), default=1_000, show_default=True, help="Number of rows to list.")
 @click.option(
     "--watch",

@@ -25,7 +25,7 @@ _HOLD = {"parts_to_throw_insert": "1", "max_avg_part_size_for_too_many_parts": "
 _HELD = ", ".join(f"{name} = {value}" for name, value in _HOLD.items())
 IS_HELD = "parts_to_throw_insert = 1($|[^0-9])"  # in system.tables, however the settings are ordered there
 _QUEUED = {"distributed_ddl_task_timeout": 0}  # the other replicas are not waited for: one of them may be dead
-# A dead one delays for so long; without the mode it would fail the statement that all others have done.
+# A dead one delays by this much; without the mode it would fail the statement that all others have done.
 _BRIEFLY = {"distributed_ddl_task_timeout": 5, "distributed_ddl_output_mode": "null_status_on_timeout"}
 _PAUSE_S = 0.5  # between two tries to let a shard go
 
@@ -83,8 +83,9 @@ class ShadowTables:
     def hold(self, database: str) -> None:
         """Refuse inserts into these tables from now on.
 
-        Such a setting is each replica's own. Every replica in the list is told by itself, and one that does not answer
-        is left out. Others of the cluster are told ON CLUSTER and waited for, which a dead one delays by seconds.
+        Such a setting is each replica's own. Every replica in the list gets its own statement, and one that does not
+        answer is left out. Others of the cluster get it ON CLUSTER and are waited for, which a dead one delays by
+        seconds.
         """
         for table in TARGETS:
             change = f"MODIFY SETTING {_HELD}"

@@ -250,7 +250,7 @@ def _replicas(shard: Shard) -> Iterator[Finding]:
 
 
 def _grants(shard: Shard, purpose: Purpose | None) -> Iterator[Finding]:
-    """CHECK GRANT came with ClickHouse 24.12; an older server does not know it, and then nothing is told."""
+    """Missing grants. An older server than ClickHouse 24.12 does not know CHECK GRANT; then nothing is reported."""
     for privileges, on in (*_ALWAYS, *(_FOR[purpose] if purpose else ())):
         scope = on.format(database=f"`{shard.database}`")
         for privilege in privileges.split(", "):

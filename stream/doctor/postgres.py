@@ -168,10 +168,10 @@ SELECT gid, owner, database, extract(epoch FROM clock_timestamp() - prepared)::f
 def examine(
     postgres: Postgres, settings: PostgresSettings, *, transaction_s: float, purpose: Purpose | None = None
 ) -> Iterator[Finding]:
-    """Everything that is wrong.
+    """All faults of the server and the slot.
 
     Args:
-        transaction_s: age of a transaction from which on it is told.
+        transaction_s: age from which a transaction is reported.
 
     Raises:
         PostgresUnavailable, PostgresRefused: Postgres does not answer, or refuses a question.

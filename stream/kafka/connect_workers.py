@@ -1,7 +1,7 @@
 """The workers of Kafka Connect, as the brokers know them: members of a group, like consumers.
 
-Connect's own REST interface names the worker of a task also when that worker is dead, and says nothing of the time for
-which the group waits for it. Enters: the broker. Leaves: plain values. Reads only.
+Connect's own REST interface names the worker of a task even when that worker is dead. It says nothing about the time
+for which the group waits for it. Enters: the broker. Leaves: plain values. Reads only.
 """
 
 from __future__ import annotations

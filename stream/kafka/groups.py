@@ -1,8 +1,8 @@
 """A consumer group as the brokers describe it: its state, its members, and their partitions.
 
 AdminClient.describe_consumer_groups would be the usual way. But it aborts the whole process when a broker goes away
-during the request (an assertion in librdkafka, its issue 4605; seen with 2.16 at every restart of a broker). The older
-list_groups has no such assertion. Its members come as the bytes of Kafka's consumer protocol.
+during the request. That is an assertion in librdkafka (its issue 4605), seen with 2.16 at every restart of a broker.
+The older list_groups has no such assertion. Its members come as the bytes of Kafka's consumer protocol.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Does Postgres go on where the rows in ClickHouse left off? Asked before a worker starts, and again while it runs.
 
-A version is an epoch and LSNs. Changes of a cluster whose LSNs start lower (a restore, a logical migration, a standby
-that was promoted without the last transactions) lose against what stands, without a word. So each worker writes down
-which cluster it reads and how far that was, and compares before it goes on.
+A version is an epoch and LSNs. A cluster may have lower LSNs: after a restore, a logical migration, or the promotion of
+a standby without the last transactions. Its changes lose against the rows that stand, without a message. So each worker
+writes down which cluster it reads and how far that was, and compares before it goes on.
 
     shards: source --> refuse(..) <-- Postgres: identifier, timeline, LSN
 """

@@ -133,7 +133,7 @@ class Watchdog:
 
     def _end(self, stalled: Mapping[TP, float]) -> None:
         error = Stalled(_sentence(stalled, self._limit_s))
-        log.critical("watchdog: %s", error)
+        log.critical("watchdog: stalled", extra={"cause": str(error)})
         self._say()
         loop = self._live.app.loop
         loop.call_soon_threadsafe(self._live.crash, error)

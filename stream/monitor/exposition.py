@@ -1,7 +1,7 @@
 """The monitor's readings in Prometheus' text format, made at each scrape. Names and meanings: stream/metrics.py.
 
-An unknown value is absent, never 0 and never NaN. This module writes the text itself. prometheus_client took a third of
-the monitor's CPU for a thousand samples every 2 s: it checks and escapes every label of every sample each time.
+An unknown value is absent, never 0 and never NaN. This module writes the text itself. For a thousand samples every 2 s
+the client library took a third of the monitor's CPU. It checks and escapes every label of every sample each time.
 """
 
 from __future__ import annotations

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import psycopg
 
 from stream.pipeline.placement import APPEALS, ORDINARY, TIME_MAX_US, TIME_MIN_US
 from stream.pipeline.values import uuid_int
+from stream.postgres.connection import Connection
 from stream.tables import CHATS, SCORE, SCORECARD, TARGETS, Column, Table, quoted
 from stream.times import moment
 
@@ -175,7 +173,7 @@ def _alias(table: Table) -> str:
     return "s" if table is SCORECARD else "r"
 
 
-def as_stored(connection: psycopg.Connection[Any], source: Source, ids: Sequence[str]) -> list[str]:
+def as_stored(connection: Connection, source: Source, ids: Sequence[str]) -> list[str]:
     """The ids as Postgres spells them, one for each: a text column may hold another spelling."""
     kind = source.types[SCORECARD.source, "scorecard_id"]
     if kind == "uuid":
@@ -192,7 +190,7 @@ def _spellings(source: Source, ids: Sequence[str]) -> list[str]:
     return [spelled for text in (*ids, *bare) for spelled in (text.lower(), text.upper())]
 
 
-def source_of(connection: psycopg.Connection[Any], schema: str) -> Source:
+def source_of(connection: Connection, schema: str) -> Source:
     """Postgres' side of the checksums, for the types of its columns."""
     rows = connection.execute(
         "SELECT c.relname, a.attname, coalesce(b.typname, t.typname) "

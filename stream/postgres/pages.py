@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import psycopg
-
+from stream.postgres.connection import Connection
 from stream.postgres.defining_query import Source
 from stream.scope import Scope
 from stream.tables import SCORECARD
@@ -15,7 +14,7 @@ _CHUNK = 1_000
 
 
 def appeal_ids(
-    connection: psycopg.Connection[Any],
+    connection: Connection,
     source: Source,
     scope: Scope,
     *,
@@ -33,7 +32,7 @@ def appeal_ids(
 
 
 def pages(
-    connection: psycopg.Connection[Any],
+    connection: Connection,
     source: Source,
     conditions: Sequence[str],
     values: Sequence[Any],

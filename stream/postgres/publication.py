@@ -1,7 +1,7 @@
 """Which source tables the publication leaves out, by name: their changes are not streamed. Reads only.
 
-A publication follows a table, not a name: when another table takes the name by a rename, nothing of it is published,
-and no message says so.
+A publication follows a table, not a name. When another table takes the name by a rename, none of its changes is
+published, and no message says so.
 """
 
 from __future__ import annotations

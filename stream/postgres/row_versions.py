@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any
 
-import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
 from psycopg.types.string import ByteaBinaryLoader
+
+from stream.postgres.connection import Connection
 
 # Scalar subqueries leave Postgres one plan. For joins it chose whole scans of tables of some 100,000 rows.
 CHANGED = """
@@ -41,7 +41,7 @@ _LENGTH = struct.Struct(">i").pack
 Seen = tuple[bytes, bytes, bytes | None, bytes | None]
 
 
-def changed(connection: psycopg.Connection[Any], query: str, seen: Sequence[Seen], files: int) -> list[int]:
+def changed(connection: Connection, query: str, seen: Sequence[Seen], files: int) -> list[int]:
     """Indexes of those whose scorecard or conversation differs from what was seen.
 
     Args:

@@ -137,7 +137,7 @@ class ReindexNow:
         for version in sorted(set(future.values())):
             keys = {key for key, held in future.items() if held == version}
             ids = sorted({by_int[key.scorecard_id] for key in keys})
-            log.warning("rows stand with a version of the future version=%d rows=%d", version, len(keys))
+            log.warning("rows have a version of the future", extra={"version": version, "rows": len(keys)})
             snapshot = self._retry(lambda ids=ids: self._source.snapshot(ids))  # type: ignore[misc]
             shown = self._retry(
                 lambda ids=ids: self._target.standing(ids, sorted(customers))  # type: ignore[misc]

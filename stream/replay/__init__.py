@@ -1,5 +1,5 @@
 """The log again, beside live: planned, started, claimed in lanes, worked on by several processes, slowed down for live.
 
 Enters: where to start, where to end, which scorecards. Leaves: rows in the live tables or a shadow, and progress as the
-committed offsets of its own group. It never moves the live group; `rewind`, which does, only asks.
+committed offsets of its own group. A replay never moves the live group's offsets; `rewind` does, and only that.
 """

@@ -1,6 +1,6 @@
 """Messages gathered for the pipeline: stretches of each table until they make a batch.
 
-Enters: stretches, as they are read. Leaves: the stretches of a batch, by table. Pure.
+Enters: stretches, in the order of reading. Leaves: the stretches of a batch, by table. Pure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from stream.kafka.log_reader import Stretch
 from stream.kafka.offsets import TP
 from stream.replay.plan import table_of
 
-BATCH_BYTES: Final = 24 << 20  # size at which a batch is full, however few its messages are
+BATCH_BYTES: Final = 24 << 20  # bytes at which a batch is full, even with few messages
 
 
 @dataclass(slots=True)
@@ -42,18 +42,18 @@ class Batches:
         self._by_table.setdefault(table_of(stretch.topic), _Batch()).add(stretch)
 
     def any_full(self, at_most: int) -> bool:
-        """Whether a batch has `at_most` messages, or is as large as one may be."""
+        """Whether a batch has `at_most` messages, or has reached the limit of bytes."""
         return any(batch.is_full(at_most) for batch in self._by_table.values())
 
     def take(self, at_most: int, *, everything: bool) -> Iterator[tuple[str, list[Stretch]]]:
-        """The full batches, or all of them; each leaves when it is taken."""
+        """Take the full batches, or all of them."""
         for table, batch in list(self._by_table.items()):
             if everything or batch.is_full(at_most):
                 del self._by_table[table]
                 yield table, batch.stretches
 
     def drop(self, tps: Collection[TP]) -> None:
-        """Leave out what was gathered of these partitions."""
+        """Leave these partitions' messages out."""
         gathered, self._by_table = self._by_table, {}
         for batch in gathered.values():
             for stretch in batch.stretches:

@@ -1,8 +1,8 @@
 """Which messages of a batch a replay hands to the pipeline. The others cost a slim decode and one look-up.
 
-Enters: keys or values of messages. Leaves: indexes. Only ids are read here, so that dropping nine customers of ten is
-much faster than indexing them. What cannot be decoded is handed on: the pipeline knows how to refuse it. Pure, but for
-the look-up that is given.
+Enters: keys or values of messages. Leaves: indexes. This module reads ids only. So dropping nine customers of ten is
+much faster than indexing them. A message that cannot be decoded is handed on: the pipeline knows how to refuse it.
+Pure, but for the look-up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stream.pipeline.values import are_uuids
 from stream.scope import Scope
 from stream.tables import CHATS, SCORE
 
-Chooser = Callable[[Sequence[str]], set[str]]  # scorecard ids -> those of them that are wanted
+Chooser = Callable[[Sequence[str]], set[str]]  # scorecard ids -> those that are wanted
 
 
 class Source(Protocol):
@@ -105,7 +105,7 @@ class _SlimUpsert(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Slim).decode
 _decode_upsert = msgspec.json.Decoder(_SlimUpsert).decode
 _decode_score = msgspec.json.Decoder(_SlimScore).decode
-# A score's key, as Debezium writes it: always the same but for two UUIDs.
+# A score's key as Debezium writes it: always the same but for two UUIDs.
 _KEY = b'{"scorecard_id":"%s","score_id":"%s"}' % (36 * b"?", 36 * b"?")
 _KEY_CHARS = len(_KEY)
 _KEY_FRAME = [(at, char) for at, char in enumerate(_KEY) if char != ord("?")]
@@ -114,7 +114,7 @@ _FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 def by_key(keys: Sequence[bytes | None], choose: Chooser) -> list[int] | None:
-    """Indexes of the scores whose scorecard is wanted, by their keys; None: some key has another form than Debezium's.
+    """Indexes of the scores whose scorecard is wanted, by their keys. None: some key has another form than Debezium's.
 
     A score that moves to another scorecard changes its key, so a message is about one scorecard only.
     """
@@ -136,7 +136,7 @@ def by_filter(table: str, values: Sequence[bytes | None], wanted: Scope, choose:
     """Indexes of the messages whose scorecard is wanted, and of those that cannot be decoded.
 
     Args:
-        choose: of this filter; asked once, for the scorecards that are not ruled out by their own message.
+        choose: the look-up of this filter; asked once, for the scorecards that their own messages do not rule out.
     """
     if table == CHATS:
         return [index for index, value in enumerate(values) if _of_customers(value, wanted.customers)]
@@ -168,7 +168,7 @@ def _scorecards_of(values: Sequence[bytes | None]) -> list[str] | None:
     """The scorecard of each score, when all are upserts that name one and stay with it: nearly every batch."""
     try:
         changes = list(map(_decode_upsert, values))  # type: ignore[arg-type]
-    except (*_FAULTS, TypeError):  # a tombstone is no bytes
+    except (*_FAULTS, TypeError):  # a tombstone has no bytes
         return None
     own = [change.after.scorecard_id for change in changes]
     moved = any(
@@ -187,7 +187,7 @@ def _names(rows: Sequence[Any], customers: Sequence[str]) -> bool:
 
 
 def _of_customers(value: bytes | None, customers: Sequence[str]) -> bool:
-    """Whether a message names one of the customers, or none at all: a score does not say whose it is."""
+    """Whether a message names one of the customers, or none at all: a score does not name its customer."""
     if value is None:
         return False
     if not customers:

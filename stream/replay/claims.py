@@ -25,7 +25,7 @@ from stream.replay.state import check_kept
 log = logging.getLogger(__name__)
 
 READ_AHEAD_LANES: Final = 2  # lanes that are read at a time
-WAIT_S: Final = 0.3  # between two tries to get a lane, when others have them all
+WAIT_S: Final = 0.3  # between two tries to get a lane, when other processes have them all
 
 
 class Safe(Protocol):
@@ -58,7 +58,7 @@ class Claims:
         return sorted(self._ends)
 
     def claim(self, present: Pass) -> None:
-        """Get another lane when few are left to read."""
+        """Claim another lane when few are left to read."""
         reading = {tp.partition for tp in self._reader.reading}
         if len(reading) >= READ_AHEAD_LANES or time.monotonic() - self._claimed_at < WAIT_S:
             return
@@ -69,10 +69,10 @@ class Claims:
                 return
             self._done.add(lane)
             self._release(lane)
-        self._claimed_at = time.monotonic()  # none is free
+        self._claimed_at = time.monotonic()  # no lane is free
 
     def left(self, present: Pass) -> bool:
-        """Whether the group has not finished the pass; lanes of a process that died are then claimed anew."""
+        """Whether the group has not finished the pass. Then lanes of a process that died can be claimed again."""
         left = present.undone(self._committed(present.spans))
         self._done -= left.keys()
         return bool(left)
@@ -122,7 +122,7 @@ class Claims:
         return True
 
     def _begin(self, present: Pass, lane: int, spans: Sequence[Span]) -> bool:
-        """Read what is left of a lane; False when nothing is."""
+        """Begin to read the rest of a lane; False when it is done."""
         left = Pass(present.kind, tuple(spans)).undone(self._committed(spans)).get(lane)
         if not left:
             return False
@@ -131,7 +131,7 @@ class Claims:
         return True
 
     def _committed(self, spans: Sequence[Span]) -> Mapping[TP, int]:
-        """How far the group has come; never without an offset that the group once had."""
+        """The group's committed offsets. Raises when one has expired, since the partition would begin again."""
         tps = [span.tp for span in spans]
         committed = self._retry(lambda: self._reader.committed(tps))
         check_kept(self._plan, tps, committed)

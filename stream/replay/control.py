@@ -1,9 +1,11 @@
-"""Replay: the log again beside live, in a consumer group of its own. Starts processes, shows progress, tells the state.
+"""Replay: the log again beside live, in a consumer group of its own.
+
+Starts processes, shows progress, reports the state.
 
     plan (stream/replay/start.py) -> processes (stream/replay/member.py) -> done
-    all that is known is in Kafka: the replays' topic (stream/replay/state.py), and the group's committed offsets
+    Kafka has all state: the replays' topic (stream/replay/state.py), and the group's committed offsets
 
-Whoever starts processes may die at any time: others go on, and `resume` goes on from the committed offsets.
+The process that starts others may die at any time: they go on, and `resume` goes on from the committed offsets.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ log = logging.getLogger(__name__)
 
 
 def facts(broker: Broker, name: str | None = None) -> list[dict[str, Any]]:
-    """How all replays stand, or one.
+    """The state of all replays, or of one.
 
     Raises:
-        UsageError: there is none of this name.
+        UsageError: there is no replay of this name.
     """
     with ReplayTopic(broker) as topic:
         replays = [topic.get(name)] if name is not None else list(topic.refresh().values())
@@ -37,10 +39,10 @@ def facts(broker: Broker, name: str | None = None) -> list[dict[str, Any]]:
 
 
 def want(broker: Broker, name: str, wanted: Wanted, *, timeout_s: float = 30) -> str:
-    """Have a replay paused, cancelled or running again; waits until its processes have ended. Returns the state.
+    """Pause, cancel or run a replay again; waits until its processes have ended. Returns the state.
 
     Raises:
-        UsageError: it has ended.
+        UsageError: the replay has ended.
     """
     with ReplayTopic(broker) as topic:
         replay = topic.get(name)
@@ -56,10 +58,10 @@ def want(broker: Broker, name: str, wanted: Wanted, *, timeout_s: float = 30) ->
 
 
 def reopen(broker: Broker, name: str, *, rate: int | None = None) -> None:
-    """Before processes are started again: a paused replay is wanted again, perhaps with another ceiling (0 = none).
+    """Allow processes to start again: a paused replay is wanted again, perhaps with another ceiling (0 = none).
 
     Raises:
-        UsageError: it has ended, there is none, or its group's offsets have expired.
+        UsageError: the replay has ended, does not exist, or its group's offsets have expired.
     """
     with ReplayTopic(broker) as topic:
         replay = topic.get(name)
@@ -72,9 +74,9 @@ def reopen(broker: Broker, name: str, *, rate: int | None = None) -> None:
 
 
 def unconfirmed(broker: Broker, name: str) -> str:
-    """What to do after a replay into the live tables that had a killed process; empty where nothing is to be done.
+    """The next step after a replay into the live tables that had a killed process; empty where none is needed.
 
-    The tail pass looks after rows that a killed process wrote and did not confirm. A replay that ends before has none.
+    The tail pass corrects rows that a killed process wrote and did not confirm. A replay that ends before has none.
     """
     with ReplayTopic(broker) as topic:
         replay = topic.get(name)
@@ -90,7 +92,7 @@ def unconfirmed(broker: Broker, name: str) -> str:
 
 
 def delete(broker: Broker, name: str) -> None:
-    """Forget a replay and its group's offsets; rows that it wrote stay.
+    """Forget a replay and its group's offsets; its rows stay.
 
     Raises:
         UsageError: processes work on it.

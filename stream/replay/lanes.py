@@ -1,7 +1,7 @@
 """Which process works on which lane of a replay: advisory locks in Postgres, one for each lane.
 
-A process whose connection breaks loses its lanes. Another may process the same lane once more then, which is harmless:
-any message may be processed twice, at any time.
+A process whose connection breaks loses its lanes. Another may then process a lane a second time, which is harmless: any
+message may be processed twice, at any time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a replay may cost: how late live is and how many parts the shards have, looked at beside the work."""
+"""The limits of a replay: looks at live's lag and at the shards' parts, beside the work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_PARTS = (
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One look at what must not suffer. `live`: a live worker runs; without one `live_lag_s` is 0."""
+    """One look at the live flow and the shards. `live`: a live worker runs; without one `live_lag_s` is 0."""
 
     live_lag_s: float = 0.0
     parts: int = 0
@@ -34,8 +34,9 @@ class Looked:
 class Watch:
     """Looks at the live group and at ClickHouse, at most twice a second.
 
-    The lag is how long ago the end of some partition passed what live has committed: one request for the ends and one
-    for the committed offsets, no message is read. Live commits four times a second, so that much is none.
+    For each partition it notes when the log's end passed live's committed offset; the oldest such moment gives the lag.
+    A look takes one request for the ends and one for the committed offsets, and reads no message. Live commits four
+    times a second, so a lag of that length counts as none.
     """
 
     _COMMITS_S = 0.25
@@ -69,7 +70,7 @@ class Watch:
                 self._parts_at = now
                 self._parts = self._look_at_parts()
         except ScorestreamError:
-            pass  # what cannot be asked keeps its last answer; the replay's own steps notice an outage themselves
+            pass  # a source that does not answer keeps its last answer; the replay's own steps notice an outage
         self._errors.append((now, errors))
         while now - self._errors[0][0] > 60:
             self._errors.popleft()
@@ -94,16 +95,16 @@ class Watch:
     def _look_at_parts(self) -> int:
         found = 0
         for shard in range(self._shards.count):
-            with suppress(ScorestreamError):  # its inserts will tell
+            with suppress(ScorestreamError):  # its inserts notice it
                 rows = self._shards.ask(shard, _MOST_PARTS, {"database": self._shards.database})
                 found = max(found, int(rows[0][0] or 0))
         return found
 
 
 def lag_s(looks: deque[tuple[float, Mapping[TP, int]]], committed: Mapping[TP, int], now: float) -> float:
-    """Age of the oldest look at which a partition already ended beyond what is committed now.
+    """Age of the oldest look at which a partition ended beyond its present committed offset.
 
-    Partitions without a committed offset are nobody's; 0 when nothing waits.
+    Partitions without a committed offset have no reader and do not count. 0 when nothing waits.
     """
     for at, ends in looks:
         if any(tp in committed and end > committed[tp] for tp, end in ends.items()):

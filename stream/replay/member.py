@@ -101,10 +101,10 @@ class Member:
         self._tally = Tally()
 
     def run(self) -> str:
-        """Work until the replay ends, is paused or cancelled, or this process is to stop; returns the replay's state.
+        """Work until the replay ends, is paused or cancelled, or this process must stop; returns the replay's state.
 
         Raises:
-            ScorestreamError: this process cannot go on; what it had not finished is not committed.
+            ScorestreamError: this process cannot go on. Its unfinished messages are not committed.
         """
         try:
             while not self._ends_now():
@@ -175,7 +175,7 @@ class Member:
                 return
 
     def _collect(self, *, timeout_s: float) -> None:
-        """Take note of the batches that are done, and commit now and then."""
+        """Take note of finished batches, and commit now and then."""
         if self._under_way:
             finished, _ = wait(self._under_way, timeout=timeout_s, return_when=FIRST_COMPLETED)
             for future in finished:
@@ -199,7 +199,7 @@ class Member:
             self._stored |= moved
 
     def _next(self) -> None:
-        """No lane is to be had: wait for the others, or start the next pass when all are done."""
+        """With no lane to claim: wait for the others, or start the next pass when all are done."""
         if self._claims.left(self._pass):
             self._stopping.wait(WAIT_S)
             self._claims.at_once()
@@ -230,7 +230,7 @@ class Member:
             self._claims.begin_pass()
 
     def _look_around(self) -> None:
-        """How live is; and every second what the operator wants, whether our locks are still there, and how we are."""
+        """Look at live's lag. Every second also read the operator's wish, check the locks, and send the heartbeat."""
         if self._watch.due():
             ceiling = self._replay.rate
             rate = None if ceiling is None else ceiling / max(1, len(self._replay.alive()))
@@ -245,7 +245,7 @@ class Member:
             self._batches.drop(lost)
             self._say()
         except Retry as error:
-            log.warning("retry cause=%r", str(error))
+            log.warning("retry", extra={"cause": str(error)})
 
     def _count(self, topic: str, worked: Worked) -> None:
         self._tally.add(worked)
@@ -261,7 +261,7 @@ class Member:
         self._topic.put({f"{self._name}/member/{beat.member}": beat})
 
     def _finish(self) -> None:
-        """Asked to end: finish what is under way, commit it, leave the rest."""
+        """Finish and commit the batches under way, and leave the rest."""
         while self._under_way:
             self._collect(timeout_s=1.0)
         self._commit()

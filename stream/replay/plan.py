@@ -35,12 +35,12 @@ class Span(msgspec.Struct, frozen=True):
 
     @property
     def messages(self) -> int:
-        """At most: transaction markers and compacted gaps count, too."""
+        """At most this many messages: transaction markers and compacted gaps count, too."""
         return max(0, self.end - self.start)
 
 
 class Pass(msgspec.Struct, frozen=True):
-    """One way through a part of the log."""
+    """A pass through a part of the log."""
 
     kind: PassKind
     spans: tuple[Span, ...]
@@ -50,7 +50,7 @@ class Pass(msgspec.Struct, frozen=True):
         return sum(span.messages for span in self.spans)
 
     def lanes(self) -> dict[int, list[Span]]:
-        """Spans by partition number: a lane is what one process works on, equal numbers of all topics together."""
+        """Spans by partition number. A process works on one lane: the equal partition numbers of all topics."""
         found: dict[int, list[Span]] = {}
         for span in self.spans:
             if span.messages:
@@ -58,7 +58,7 @@ class Pass(msgspec.Struct, frozen=True):
         return found
 
     def undone(self, committed: Mapping[TP, int]) -> dict[int, list[Span]]:
-        """What is left of each lane after these committed offsets; finished lanes are missing."""
+        """The rest of each lane after these committed offsets; finished lanes are missing."""
         left: dict[int, list[Span]] = {}
         for lane, spans in self.lanes().items():
             rest = [
@@ -71,12 +71,12 @@ class Pass(msgspec.Struct, frozen=True):
         return left
 
     def done(self, committed: Mapping[TP, int]) -> int:
-        """Messages that are behind the committed offsets."""
+        """Messages before the committed offsets."""
         return sum(min(max(committed.get(s.tp, s.start) - s.start, 0), s.messages) for s in self.spans if s.messages)
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What was asked for, and what the log looked like then. It never changes.
+    """The request, and the state of the log at that time. It never changes.
 
     Attributes:
         ends: of all partitions of all source topics, when the replay began.
@@ -96,7 +96,7 @@ class Plan(msgspec.Struct, frozen=True):
     whole: bool = True  # from the earliest offset to the captured end, all tables, no filter
 
     def next_pass(self, done: Iterable[Pass], ends: Mapping[TP, int]) -> Pass | None:
-        """What follows the finished passes, given the ends of the log now; None: nothing, the replay is done."""
+        """The pass after the finished ones, given the present ends of the log; None: the replay is done."""
         finished = list(done)
         if len(finished) > 1:
             return None
@@ -110,11 +110,11 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Control(msgspec.Struct, frozen=True):
-    """What the operator wants."""
+    """The operator's wish."""
 
     wanted: Wanted = "running"
     at_ms: int = 0
-    rate: int | None = None  # instead of the plan's; 0 = no ceiling any more
+    rate: int | None = None  # replaces the plan's; 0 = no ceiling any more
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -126,7 +126,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Heartbeat(msgspec.Struct, kw_only=True):
-    """What a process says of itself, every few seconds. Counts are since it began."""
+    """A process' account of itself, every few seconds. Counts are since it began."""
 
     member: str
     host: str
@@ -139,7 +139,7 @@ class Heartbeat(msgspec.Struct, kw_only=True):
     reindexed: int = 0  # messages that are done, and were not refused
     failed: int = 0  # dead letters
     matched: int = 0  # messages that the filter (or the tail) let through
-    dropped: int = 0  # of these, changes of appeals
+    dropped: int = 0  # changes of appeals among these
     rows: int = 0
     outcomes: dict[str, int] = {}
     per_s: float = 0.0
@@ -151,7 +151,7 @@ class Heartbeat(msgspec.Struct, kw_only=True):
 
 
 def default_tables() -> tuple[str, ...]:
-    """The tables of a main pass: chats only say where scorecards belong, and that is looked up in Postgres."""
+    """The tables of a main pass. Chats only say where scorecards belong, and Postgres is asked for that."""
     return (SCORECARD.source, SCORE.source)
 
 
@@ -163,5 +163,5 @@ def table_of(topic: str) -> str:
 
 
 def order_of(table: str) -> int:
-    """Chats and scorecards first: a batch of scores then finds what it hangs on."""
+    """Chats and scorecards first: a batch of scores then finds its scorecards and conversations."""
     return (CHATS, SCORECARD.source, SCORE.source).index(table)

@@ -32,7 +32,7 @@ _RESPAWNS = 20  # of processes that were killed
 
 
 def run_member(settings: Settings, name: str) -> int:
-    """One process's work, here and now, until SIGTERM or the end; returns the exit code."""
+    """Run one process's work here, until SIGTERM or the end; returns the exit code."""
     with stop_event() as stopping:
         state = _work(settings, name, stopping)
     log.info("member ended", extra={"replay": name, "state": state})
@@ -47,7 +47,7 @@ def _work(settings: Settings, name: str, stopping: threading.Event) -> str:
     batch = settings.batch
     web = settings.web.model_copy(update={"port": settings.replay.port})
     health = Health(live=(Check("process", ok=True, reason="answers"),))
-    # Several processes of one host: the first has the port.
+    # Several processes of one host want the port; the first gets it.
     with open_stores(settings) as stores, serve(web, health=lambda: health, role="replay", any_port=True):
         return Member(
             stores,
@@ -109,11 +109,11 @@ def _show(topic: ReplayTopic, broker: Broker, name: str, display: Display) -> No
         tps = [span.tp for span in present_pass(replay).spans]
         display.show(summary(replay, broker.committed(replay.plan.group, tps)))
     except Retry as error:
-        log.warning("retry cause=%r", str(error))
+        log.warning("retry", extra={"cause": str(error)})
 
 
 class _Family:
-    """The processes of a replay: another for one that was killed; all end when one failed."""
+    """The processes of a replay: starts another for a killed one, and ends all when one failed."""
 
     def __init__(self, name: str, log_level: str | None, *, nice: int) -> None:
         self._children = Children(own_command("replay", "member", name, log_level=log_level), nice=nice)
@@ -129,7 +129,7 @@ class _Family:
         return self._children.alive()
 
     def look(self, *, stopping: bool) -> None:
-        """Start another for each that was killed; stop all when one failed."""
+        """Start another process for each killed one; stop all when one failed."""
         for ended in self._children.ended():
             if ended.code == 0 or stopping:
                 continue
@@ -143,7 +143,7 @@ class _Family:
                 self.stop()
 
     def stop(self) -> None:
-        """Ask all to finish their batches."""
+        """Ask all processes to finish their batches."""
         self._children.send(signal.SIGTERM)
 
     def wait(self) -> None:

@@ -1,4 +1,4 @@
-"""What was asked for -> a replay's plan, checked against the log, Postgres and ClickHouse; and a look at it before.
+"""A request -> a replay's plan, checked against the log, Postgres and ClickHouse; and a look at it before.
 
 Enters: a Request. Leaves: a Plan, kept in Kafka with its group's first offsets committed. It processes nothing.
 """
@@ -48,7 +48,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a dry run found out by looking at some messages."""
+    """The findings of a dry run, from some messages."""
 
     messages: int
     matched: int
@@ -59,7 +59,7 @@ def plan(stores: Stores, request: Request) -> Plan:
     """The plan of a request.
 
     Raises:
-        UsageError: it asks for what cannot be; the text says the way out.
+        UsageError: the request is impossible; the text says the way out.
     """
     if not _NAME.fullmatch(request.name):
         raise UsageError(f"{request.name!r} cannot be a replay's name: letters, digits, dots, dashes, at most 100")
@@ -115,7 +115,7 @@ def create(stores: Stores, topic: ReplayTopic, made: Plan) -> None:
     if made.into is not None:
         prepare_shadow(stores.shards.settings, made.into)
     check_tables(stores.shards if made.into is None else stores.shards.of(made.into))
-    begun = {span.tp: span.end for span in made.ends}  # of what the main pass does not read
+    begun = {span.tp: span.end for span in made.ends}  # for partitions that the main pass does not read
     begun |= {span.tp: span.start for span in made.main.spans}
     with LogReader(stores.broker, group=made.group) as reader:
         reader.commit(begun)
@@ -163,7 +163,7 @@ def _ends(broker: Broker, request: Request, known: LogBounds) -> dict[TP, int]:
 
 
 def _check_customers(postgres: Postgres, customers: Sequence[str]) -> None:
-    """Customers without a template or a scorecard are misspelt."""
+    """Refuse customers without a template or a scorecard: they are misspelt."""
     if not customers:
         return
     with postgres.asking() as connection:

@@ -1,7 +1,7 @@
 """Where to start in the log, in Kafka's own words: to-earliest, to-latest, to-datetime, to-offset, shift-by.
 
-Enters: what the command line says, and what the log has. Leaves: an offset for each partition. Shared by replay and
-rewind.
+Enters: the words of the command line, and the bounds of the log. Leaves: an offset for each partition. Shared by replay
+and rewind.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class StartPoint:
 
     @property
     def text(self) -> str:
-        """For people."""
+        """The words for people."""
         if self.earliest:
             return "to-earliest"
         if self.latest:
@@ -45,7 +45,7 @@ class StartPoint:
 
 @dataclass(frozen=True, slots=True)
 class LogBounds:
-    """The log's partitions: what they still have, and what a group has committed."""
+    """The log's partitions: their bounds, and a group's committed offsets."""
 
     starts: Mapping[TP, int]
     ends: Mapping[TP, int]
@@ -56,7 +56,7 @@ def bounds(broker: Broker, tables: Sequence[str], *, group: str) -> LogBounds:
     """Bounds of the topics of these tables.
 
     Raises:
-        UsageError: a topic is not there.
+        UsageError: a topic is missing.
     """
     topics = [broker.topics.of(table) for table in tables]
     tps = broker.partitions(topics)
@@ -70,7 +70,7 @@ def resolve(broker: Broker, point: StartPoint, known: LogBounds) -> dict[TP, int
     """The offset of each partition that a start point names.
 
     Raises:
-        UsageError: the log no longer has what stood there.
+        UsageError: the log no longer has the offsets.
     """
     if point.earliest:
         return dict(known.starts)
@@ -96,7 +96,10 @@ def resolve(broker: Broker, point: StartPoint, known: LogBounds) -> dict[TP, int
 
 
 def check_offsets(topics: TopicNames, point: StartPoint, known: LogBounds) -> None:
-    """Raises UsageError when an explicit offset names a partition that there is not, or lies beyond the log's end."""
+    """Check explicit offsets.
+
+    Raises UsageError for a partition that does not exist, or an offset beyond the log's end.
+    """
     for table, partition, offset in point.offsets:
         if table and TP(topics.of(table), partition or 0) not in known.ends:
             there = sum(tp.topic == topics.of(table) for tp in known.ends)
@@ -118,7 +121,7 @@ def parse_offsets(texts: Sequence[str]) -> tuple[tuple[str, int | None, int], ..
     """`1000` for all partitions, or `TABLE:PARTITION=OFFSET`, several by commas or options.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the text has neither form.
     """
     found: list[tuple[str, int | None, int]] = []
     for text in ",".join(texts).split(","):

@@ -1,7 +1,7 @@
 """Replays in Kafka: a compacted topic with each replay's plan, passes, heartbeats and result.
 
-Enters: settings. Leaves: what the topic says, as values of stream/replay/plan.py. Keys are `<name>/<what>`.
-Progress is not here: that is the committed offsets of the replay's group.
+Enters: settings. Leaves: the topic's content, as values of stream/replay/plan.py. Keys are `<name>/<part>`. Progress is
+not here: the committed offsets of the replay's group are the progress.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Replay:
     control: Control = field(default_factory=Control)
     result: Result | None = None
     members: dict[str, Heartbeat] = field(default_factory=dict)
-    notes: dict[str, dict[str, Any]] = field(default_factory=dict)  # of others, such as the cutover
+    notes: dict[str, dict[str, Any]] = field(default_factory=dict)  # of other writers, such as the cutover
 
     @property
     def name(self) -> str:
@@ -44,18 +44,18 @@ class Replay:
         return self.plan.rate if self.control.rate is None else self.control.rate or None
 
     def alive(self, *, within_s: float = 15.0) -> list[Heartbeat]:
-        """The processes that work on it now, for all we know."""
+        """The processes that work on it now, as far as their heartbeats show."""
         since = time.time() * 1000 - within_s * 1000
         return [beat for beat in self.members.values() if not beat.ended and beat.at_ms >= since]
 
     def killed(self) -> list[Heartbeat]:
-        """The processes that ended without a last word: batches of theirs may be written and not confirmed."""
+        """The processes that ended without a last word. Batches of theirs may be written and not confirmed."""
         alive = {beat.member for beat in self.alive()}
         return [beat for beat in self.members.values() if not beat.ended and beat.member not in alive]
 
     @property
     def state(self) -> str:
-        """running, pausing, paused, cancelled, done, failed, or stopped: not done, and nobody works on it."""
+        """running, pausing, paused, cancelled, done, failed, or stopped: not done, and no process works on it."""
         if self.result is not None:
             return self.result.state
         alive = bool(self.alive())
@@ -110,7 +110,7 @@ class ReplayTopic(StateTopic):
         """One replay.
 
         Raises:
-            UsageError: there is none of this name.
+            UsageError: there is no replay of this name.
         """
         replays = self.refresh()
         if name not in replays:

@@ -16,12 +16,12 @@ from stream.times import span, time_text
 
 
 def present_pass(replay: Replay) -> Pass:
-    """The pass that is under way, or was the last."""
+    """The pass under way, or the last one."""
     return [replay.plan.main, *replay.passes][-1]
 
 
 def summary(replay: Replay, committed: Mapping[TP, int]) -> dict[str, Any]:
-    """All that `replay status --json` tells."""
+    """The values of `replay status --json`."""
     now = present_pass(replay)
     members = list(replay.members.values())
     alive = replay.alive()

@@ -1,6 +1,6 @@
-"""What one process of a replay has done since it began, for its heartbeat.
+"""The work of one process of a replay since it began, for its heartbeat.
 
-Enters: batches that are done. Leaves: counts, the present rate, and the heartbeat that other hosts read.
+Enters: finished batches. Leaves: counts, the present rate, and the heartbeat that other hosts read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 from stream.replay.plan import Heartbeat
 
-WINDOW_S: Final = 5.0  # over which the rate is taken
+WINDOW_S: Final = 5.0  # seconds over which the rate is taken
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Tally:
         )
 
     def add(self, worked: Worked) -> None:
-        """Count a batch that is done."""
+        """Count a finished batch."""
         self._counts.update(
             messages=worked.messages, matched=worked.matched, failed=worked.dead_letters, rows=worked.rows
         )
@@ -84,9 +84,9 @@ class Tally:
 
 
 def rss_mb() -> float:
-    """The most memory that was ever resident, in MB."""
+    """The most resident memory so far, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3  # bytes there, kilobytes elsewhere
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3  # bytes on macOS, kilobytes elsewhere
 
 
 def now_ms() -> int:

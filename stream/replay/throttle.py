@@ -1,8 +1,8 @@
 """Live first: how fast a replay may go while the live flow, ClickHouse or its own inserts are in trouble.
 
-Enters: what was measured. Leaves: messages/s that are allowed, and why. Beside a live worker it begins slowly, for
-that it is too fast is known only a second later, and is a quarter faster at each look. From then on a third less at
-each look while something is above its limit, a tenth more when nothing is.
+Enters: measurements. Leaves: messages/s that are allowed, and the reason. Beside a live worker a replay starts at 2,000
+messages/s and speeds up by 25 % per look, because overload shows only a second later. Each look over a limit cuts the
+rate by a third. From the first such look on, every other look adds a tenth.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from stream.replay.live_watch import Looked
 
 _OPEN_PER_S = 1_000_000.0  # more than any process does: as good as no limit
 _FIRST_PER_S = 2_000.0  # beside a live worker
-_BEGUN_PER_S = 100_000.0  # what comes through so many is not stopped by more
-_SLOW_BATCH_S = 2.0  # of what is allowed: a part in ClickHouse costs the same for ten rows as for a thousand
-_BURST_S = 0.5  # but what is more than a thousand rows at once, live waits for
+_BEGUN_PER_S = 100_000.0  # no further cut below this: so few messages are not the cause
+_SLOW_BATCH_S = 2.0  # part of the allowed rate; a part in ClickHouse costs the same for ten rows as for a thousand
+_BURST_S = 0.5  # but live waits for batches of more than a thousand rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Limits:
 
 
 def reason(look: Looked, limits: Limits) -> str:
-    """What is above its limit; "" when nothing is."""
+    """The measurement above its limit; "" when there is none."""
     if look.live_lag_s > limits.live_lag_s:
         return f"live is {look.live_lag_s:.1f} s behind (limit {limits.live_lag_s:g} s)"
     if look.parts > limits.parts:
@@ -45,7 +45,7 @@ class Throttle:
     """Messages/s of one process.
 
     Args:
-        ceiling_per_s: what was asked for with --rate; None = as fast as it goes.
+        ceiling_per_s: the value of --rate; None = as fast as possible.
         clock: seconds; for tests.
     """
 
@@ -63,11 +63,11 @@ class Throttle:
 
     @property
     def allowed_per_s(self) -> float | None:
-        """None: no limit."""
+        """The present limit; None: no limit."""
         return None if self._allowed >= _OPEN_PER_S else self._allowed
 
     def look(self, look: Looked, *, present_per_s: float, ceiling_per_s: float | None = None) -> None:
-        """Take a look into account. `present_per_s` is how fast the process goes now."""
+        """Take a look into account. `present_per_s` is the process's present rate."""
         self._ceiling = ceiling_per_s or _OPEN_PER_S
         self.why = reason(look, self._limits)
         if self.why:
@@ -84,7 +84,7 @@ class Throttle:
         self._allowed = min(self._allowed, self._ceiling)
 
     def room(self, most: int) -> int:
-        """Number of messages that a process may take now, at most `most`; at once a fifth of a second's worth."""
+        """How many messages a process may take now: at most `most`, and at most those of a fifth of a second."""
         if self.allowed_per_s is None:
             return most
         now = self._clock()
@@ -94,7 +94,7 @@ class Throttle:
         return max(0, min(most, int(self._tokens)))
 
     def batch(self, most: int) -> int:
-        """How many messages make a batch, at most `most`."""
+        """Number of messages of a batch, at most `most`."""
         if (allowed := self.allowed_per_s) is None:
             return most
         return min(most, max(100, int(min(allowed * _SLOW_BATCH_S, max(1_000, allowed * _BURST_S)))))

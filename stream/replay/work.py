@@ -1,7 +1,7 @@
 """One batch of a replay: select -> pipeline. Each thread has clients of its own.
 
-Enters: stretches of one topic, and which pass it is. Leaves: what became of them, when all of it is in ClickHouse and
-confirmed. Commits nothing.
+Enters: stretches of one topic, and which pass it is. Leaves: the counts of the batch, when all of it is in ClickHouse
+and confirmed. Commits nothing.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ class Work:
         if key not in pipelines:
             wanted = self._plan.scope
             if kind == "tail":
-                # Scorecards and chats name their customer, and were selected by it: one that left the filter must
-                # leave its old place, too. Scores do not name it.
+                # The filter chose scorecards and chats by the customer that they name. One that left the filter must
+                # leave its old place, too. Scores name no customer.
                 wanted = wanted.of_customers() if table == SCORE.source else Scope()
             pipelines[key] = clients.pipeline(
                 table, keep=keep(wanted), in_order=self._in_order, guard=self._own.guard, newest=self._newest

@@ -1,8 +1,8 @@
 """Appeals in Postgres, and how many of them ClickHouse shows: the answer must be none.
 
 Enters: pages of appeals from Postgres. Leaves: counts by customer. Each page is one query for both tables, on all
-shards at the same time: whether a scorecard has a row that no later delete marker hides. The rare ones that may have
-are asked for again with FINAL, which alone knows which of two equal versions came later.
+shards at the same time. It asks for scorecards with a row that no later delete marker hides. The rare hits are asked
+for again with FINAL, which alone knows which of two equal versions came later.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stream.scope import Scope
 from stream.tables import SCORECARD, TARGETS
 
 PAGE = 10_000  # appeals of one query: 400 kB of ids
-_RACES = 1_000  # more visible rows than that are no appeals on their way out
+_RACES = 1_000  # above this many visible rows it does not look a second time for appeals on their way out
 _FINAL = {"do_not_merge_across_partitions_select_final": 1}
 _LOOK_AFTER_S = (0.3, 0.7, 1.0)
 _Shown = dict[tuple[str, str, str], int]  # (table, customer, scorecard id) -> rows
@@ -30,7 +30,7 @@ _Shown = dict[tuple[str, str, str], int]  # (table, customer, scorecard id) -> r
 
 @dataclass(slots=True)
 class Appeals:
-    """Of one customer. `visible` and `visible_scores` must be 0."""
+    """Counts of one customer. `visible` and `visible_scores` must be 0."""
 
     customer_id: str
     by_type: dict[int, int] = field(default_factory=lambda: dict.fromkeys(sorted(APPEALS), 0))
@@ -62,8 +62,8 @@ def appeals(
 
     Args:
         connection: in autocommit, so that each look sees the present.
-        caught_up: waits for what is committed by now; False when the pipeline did not get there in time.
-        lasting: count only what goes on being shown for some seconds, so that no appeal counts that was just filed.
+        caught_up: waits for the present commits; False when the pipeline did not get there in time.
+        lasting: count only appeals that are still shown after some seconds, and not one that was just filed.
     """
     found: dict[str, Appeals] = {}
     shown: _Shown = {}
@@ -86,7 +86,7 @@ def appeals(
 def _look(shards: Shards, ids: Sequence[str], customers: set[str]) -> _Shown:
     found: _Shown = Counter()
     for table, customer, card, rows in visible(shards, ids, customers):
-        found[table, customer, card] += rows  # it may stand on several shards
+        found[table, customer, card] += rows  # several shards may hold it
     return found
 
 
@@ -97,7 +97,7 @@ def _lasting(
     shards: Shards,
     caught_up: Callable[[], bool],
 ) -> _Shown:
-    """What goes on being shown: an appeal that was filed a moment ago is on its way out of ClickHouse."""
+    """Appeals that are still shown after some seconds: one that was just filed is on its way out of ClickHouse."""
     for wait_s in _LOOK_AFTER_S:
         if not shown:
             break
@@ -105,7 +105,7 @@ def _lasting(
         ids = sorted({card for _, _, card in shown})
         before = _still_appeals(connection, source, ids)
         if not caught_up():
-            return {}  # what differs by them is told as not comparable yet
+            return {}  # appeals of other rows are reported as not comparable yet
         now = _look(shards, ids, {customer for _, customer, _ in shown})
         still = before & _still_appeals(connection, source, ids)
         shown = {key: rows for key, rows in now.items() if key in shown and key[2] in still}
@@ -123,7 +123,7 @@ def _still_appeals(connection: Connection, source: Source, ids: Sequence[str]) -
 
 
 def visible(shards: Shards, ids: Sequence[str], customers: set[str]) -> list[tuple[str, str, str, int]]:
-    """(table, customer, scorecard id, rows) of what each shard shows of these scorecards."""
+    """(table, customer, scorecard id, rows) that each shard shows of these scorecards."""
     maybe = {str(scorecard) for _, scorecard in shards.everywhere(_MAYBE_SHOWN, _bound(ids, customers))}
     if not maybe:
         return []

@@ -2,7 +2,8 @@
 
     LSN of a snapshot -> Debezium's slot is past it -> ends of the topics -> the live group has committed them
 
-The connector's heartbeat moves the slot every few seconds, also when nothing happens. Nothing is written or committed.
+The connector's heartbeat moves the slot every few seconds, also when nothing happens. This module writes and commits
+nothing.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ class CaughtUp:
         self._postgres = postgres
         self._broker = broker
         self._passed = -1
-        self.why = ""  # what it waits for, or waited for when the time was over
+        self.why = ""  # the object of the wait, for the error when the time is over
 
     def wait(self, lsn: int, *, timeout_s: float, on_wait: Callable[[str], None] = lambda _: None) -> bool:
-        """True when all changes that were committed before `lsn` are indexed; False when they were not in time.
+        """Wait. True when all changes that were committed before `lsn` are indexed; False when they were not in time.
 
         Raises:
             UsageError: there is no replication slot: nothing will ever pass.
@@ -56,7 +57,7 @@ class CaughtUp:
         return True
 
     def _published(self, lsn: int) -> bool:
-        """Debezium has everything before `lsn` in Kafka."""
+        """Whether Debezium has published all changes before `lsn` to Kafka."""
         slot = self._postgres.slot
         with self._postgres.asking() as connection:
             row = connection.execute(
@@ -77,7 +78,10 @@ class CaughtUp:
         return False
 
     def _indexed(self, ends: dict[TP, int]) -> bool:
-        """The live group has committed all messages before `ends`; transaction markers at the end don't count."""
+        """Whether the live group has committed all messages before `ends`.
+
+        Transaction markers at the end don't count.
+        """
         committed = self._broker.committed(self._broker.live_group, list(ends))
         starts = self._broker.starts([tp for tp in ends if tp not in committed])
         behind = {

@@ -1,7 +1,7 @@
 """Cells: count and checksum of the rows of one customer, day and kind, computed inside each store.
 
-Enters: a scope. Leaves: the cells of Postgres' defining query, those of every shard, and how they differ; for those
-that differ, the scorecards in which they do. No row leaves its store for a cell that agrees.
+Enters: a scope. Leaves: the cells of Postgres' defining query, those of every shard, and how they differ. For those
+that differ, also the differing scorecards. No row leaves its store for a cell that agrees.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stream.tables import Table
 from stream.times import DAY_US
 from stream.verify.checksums import TARGET_DAY, target_hash
 
-POSTGRES = -1  # "shard" of what Postgres has
+POSTGRES = -1  # the "shard" of Postgres' rows
 _FINAL = {"do_not_merge_across_partitions_select_final": 1}
 
 
@@ -47,7 +47,7 @@ Cells = dict[Cell, Content]
 
 
 class Different(NamedTuple):
-    """A cell in which a shard does not hold what Postgres has for it."""
+    """A cell in which a shard does not hold Postgres' rows for it."""
 
     cell: Cell
     shard: int
@@ -61,13 +61,13 @@ def postgres_cells(
     """The cells that ClickHouse must have: one pass over each table, inside the caller's transaction.
 
     Args:
-        on_table: told the rows of each table when it is done.
+        on_table: called with the rows of each table when it is done.
     """
     found: Cells = {}
     for table in scope.targets:
         conditions, values = _conditions(source, scope)
-        # One pass with hash joins and hash aggregation in parallel: the planner cannot know how few cells there are,
-        # and would sort millions of rows, or look millions of scorecards up one by one.
+        # One pass with hash joins and hash aggregation in parallel. The planner cannot know how few cells there are. It
+        # would sort millions of rows, or look millions of scorecards up one by one.
         for name in ("nestloop", "mergejoin", "sort") if not scope.customers else ("sort",):
             connection.execute(f"SET LOCAL enable_{name} = off")
         query = (
@@ -109,7 +109,7 @@ def clickhouse_cells(shards: Shards, scope: Scope, on_table: Callable[[Table, in
 
 
 def differing(postgres: Cells, shards: list[Cells], layout: Layout) -> list[Different]:
-    """All cells that some shard does not hold as it should: rows on another shard than their day's are differences."""
+    """All cells that differ on some shard. Rows on another shard than their day's are differences."""
     found = []
     for cell in sorted(postgres.keys() | {cell for cells in shards for cell in cells}):
         home = layout.shard(cell.day * DAY_US)
@@ -122,7 +122,7 @@ def differing(postgres: Cells, shards: list[Cells], layout: Layout) -> list[Diff
 
 
 class Suspect(NamedTuple):
-    """A scorecard that is not the same on both sides, and the customers under which it was seen."""
+    """A scorecard that differs between both sides, and the customers under which it was seen."""
 
     scorecard_id: str  # 32 hex digits
     customers: frozenset[str]
@@ -136,7 +136,7 @@ def suspects(
     scope: Scope,
     cells: Iterable[Cell],
 ) -> Iterator[Suspect]:
-    """The scorecards in which these cells differ, by id: both stores send count and checksum of each, sorted.
+    """The scorecards in which these cells differ, by id. Both stores send count and checksum of each, sorted.
 
     Memory does not grow with the number of rows. A scorecard is yielded once for each table at most.
     """
@@ -156,7 +156,7 @@ def suspects(
 
 
 class _Part(NamedTuple):
-    """What one store has of one scorecard in one cell, and the shard where that is, or should be."""
+    """One store's part of a scorecard in a cell, and the shard where that is, or should be."""
 
     scorecard: bytes
     origin: int

@@ -6,9 +6,9 @@ Every column becomes bytes that say exactly what it holds, in both stores alike:
     time   microseconds since 2000, 8 bytes     int    4 bytes          bool  1 byte
     text   its UTF-8, then a zero byte          nullable  00 for NULL, 01 and the value otherwise
 
-UUIDs may be text in Postgres; the empty text is NULL there, as it is for the indexer. A row's hash is the first half of
-the MD5 of all its columns, big-endian; MD5 because it is the fast hash that every Postgres and every ClickHouse have.
-Sums are taken modulo 2**64. Pure: SQL text only.
+UUIDs may be text in Postgres. The empty text is NULL there, as it is for the indexer. A row's hash is the first half of
+the MD5 of all its columns, big-endian. MD5 is the fast hash that every Postgres and every ClickHouse have. Sums are
+taken modulo 2**64. Pure: SQL text only.
 """
 
 from __future__ import annotations

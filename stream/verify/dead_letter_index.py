@@ -1,7 +1,7 @@
-"""Dead letters by the row that they are of: why a row is missing, said where the row is looked for.
+"""Dead letters by the id of their row: they explain why a row is missing.
 
-A letter is settled when its row was reindexed in its place, or when ClickHouse holds a later state of the row.
-A settled letter is evidence of the past and explains no difference of today.
+A letter is settled when its row was reindexed in its place, or when ClickHouse holds a later state of the row. A
+settled letter is evidence of the past and explains no difference of today.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stream.tables import SCORE, SCORECARD
 
 log = logging.getLogger(__name__)
 
-MOST = 1_000_000  # letters read; what comes after them is not looked at
+MOST = 1_000_000  # letters read; those after them are not looked at
 _WITHHELD = re.compile(r"\bwithheld=(\d+)")
 
 
@@ -47,7 +47,7 @@ class DeadLetterIndex:
                 try:
                     self._read(self._broker)
                 except KafkaUnavailable as error:
-                    log.warning("dead letters not read cause=%r", str(error))
+                    log.warning("dead letters not read", extra={"cause": str(error)})
         return self._by_row
 
     def settled(self, highest: Mapping[Key, tuple[int, bool]]) -> set[str]:
@@ -60,7 +60,7 @@ class DeadLetterIndex:
         for key, (stands, marker) in highest.items():
             row_id = uuid_text(key.row_id)
             of_letter = self._versions.get(row_id)
-            # A marker of the letter's own version was written because the row could not be.
+            # A marker of the letter's own version stands for a row that could not be written.
             if of_letter is not None and (stands > of_letter or (stands == of_letter and not marker)):
                 found.add(row_id)
         return found
@@ -69,7 +69,7 @@ class DeadLetterIndex:
         assert self._by_row is not None
         for count, kept in enumerate(dead_letter_log.read(broker)):
             if count >= MOST:
-                log.warning("only the first %d dead letters were looked at", MOST)
+                log.warning("only the first dead letters were read", extra={"letters": MOST})
                 return
             at = kept.letter.message
             told = (
@@ -83,13 +83,13 @@ class DeadLetterIndex:
 
 
 def whole(applied: str) -> bool:
-    """Whether everything that the message names was applied from Postgres: `reindexed=1 retired=0 withheld=0`."""
+    """Whether Postgres' state of everything that the message names was applied: `reindexed=1 retired=0 withheld=0`."""
     withheld = _WITHHELD.search(applied)
     return withheld is not None and int(withheld[1]) == 0
 
 
 def version_of(value: bytes | None, *, epoch: int) -> int | None:
-    """The version of a refused message; None where it cannot be told.
+    """The version of a refused message; None where it is unknown.
 
     Args:
         epoch: the present one. A letter of an earlier epoch looks newer than it is, and stays open.

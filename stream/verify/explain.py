@@ -1,4 +1,4 @@
-"""One scorecard: what Postgres has of it, what every shard holds, dead letters, the last messages, and a sentence.
+"""One scorecard: its state in Postgres, its rows on every shard, dead letters, the last messages, and a sentence.
 
 Enters: a scorecard id. Leaves: an Explanation. Reads only.
 """
@@ -68,7 +68,7 @@ class Stored:
 
 @dataclass(slots=True)
 class Explanation:
-    """Everything that is known of one scorecard."""
+    """All facts about one scorecard."""
 
     scorecard_id: str
     card: Card | None = None
@@ -129,15 +129,15 @@ def explain(
     timeout_s: float = 12,
     log_messages: int = 0,
 ) -> Explanation:
-    """Look everywhere.
+    """Collect the facts from every place.
 
     Args:
         scorecard_id: a canonical UUID.
-        customers: under which it may stand, too; a scorecard that is gone in Postgres is looked for under all.
+        customers: other customers under which it may stand. A scorecard that is gone in Postgres is sought under all.
         kafka: False = neither lag nor dead letters nor the log.
-        timeout_s: limit of each wait for the pipeline, where something is wrong; the connector's heartbeat moves the
-            slot every few seconds, so what is not passed after some of them is behind.
-        log_messages: look through so many of the last messages of its partitions; 0 = don't.
+        timeout_s: limit of each wait for the pipeline, where something is wrong. The connector's heartbeat moves the
+            slot every few seconds, so a pipeline that has not passed after some of them is behind.
+        log_messages: number of last messages of its partitions to look through; 0 = none.
     """
     out = Explanation(scorecard_id)
     postgres, shards, broker = stores.postgres, stores.shards, stores.broker
@@ -212,7 +212,10 @@ def _compare(
 
 
 def _stored(shards: Shards, scorecard_id: str) -> list[Stored]:
-    """Everything on every shard, under any customer: the id is no prefix of the sort key, so this reads a column."""
+    """Everything on every shard, under any customer.
+
+    The sort key does not start with the id, so this reads a column.
+    """
     found = []
     for table in (SCORECARD, SCORE):
         query = (
@@ -233,7 +236,7 @@ def _stored(shards: Shards, scorecard_id: str) -> list[Stored]:
 
 
 def _letters(letters: DeadLetterIndex, postgres_has: InPostgres, out: Explanation) -> list[str]:
-    """Of the scorecard, and of the scores that Postgres has of it."""
+    """Letters of the scorecard, and of the scores that Postgres has of it."""
     known = letters.by_row()
     ids = [out.scorecard_id, *(uuid_text(row_id) for _, row_id in postgres_has.rows)]
     return list(dict.fromkeys(known[i] for i in ids if i in known))
@@ -245,5 +248,5 @@ def _lag(broker: Broker, postgres: Postgres, at: int, timeout_s: float) -> str:
     try:
         return "" if caught_up.wait(at, timeout_s=timeout_s) else caught_up.why
     except (Retry, Stop) as error:
-        log.warning("lag not known cause=%r", str(error))
+        log.warning("lag not known", extra={"cause": str(error)})
         return ""

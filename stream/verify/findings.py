@@ -24,7 +24,7 @@ _BY_TARGET = {table.target: table for table in TARGETS}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One row that is not as it should be, and where that was seen."""
+    """One wrong row, and where it was seen."""
 
     what: Literal["missing", "extra", "stale"]
     table: str
@@ -67,7 +67,7 @@ def compare(
 
     Args:
         postgres: their states and rows.
-        shown: what the shards show of them.
+        shown: the rows that the shards show of them.
         highest: version and whether it is a marker of keys, to tell why a row is missing.
         dead_letters: row id -> where a refused change of it lies.
         settled: ids of rows whose letter is named only while the row still cannot be indexed.
@@ -146,7 +146,7 @@ def _unwanted(row_id: RowId, row: TargetRow, postgres: InPostgres, layout: Layou
 
 
 def not_shown(card: Card) -> str:
-    """Why a scorecard that is in Postgres is not to be shown."""
+    """Why a scorecard of Postgres must not be shown."""
     if card.scorecard_type in APPEALS:
         since = f", row last changed {moment(card.updated_at_us).isoformat()}" if card.updated_at_us else ""
         return f"appeal (scorecard_type {card.scorecard_type}, {APPEAL_NAMES[card.scorecard_type or 0]}{since})"

@@ -1,7 +1,8 @@
 """The last messages of one scorecard in Kafka, and of its scores: a bounded look at the ends of their partitions.
 
-PartitionRouting puts a scorecard and its scores into the partition that a hash of the scorecard's id chooses. Which one
-that is, is not computed, so that other connectors' topics serve, too: the end of each partition is gone through.
+PartitionRouting puts a scorecard and its scores into the partition that a hash of the scorecard's id chooses. This
+module does not compute that partition, so that it serves other connectors' topics, too. It goes through the end of each
+partition.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from stream.pipeline.ordering import version
 from stream.tables import SCORE, SCORECARD
 from stream.times import moment
 
-_SHOWN = 50  # messages kept of what was found
+_SHOWN = 50  # matching messages that are kept
 
 
 @dataclass(frozen=True, slots=True)

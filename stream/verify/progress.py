@@ -1,5 +1,7 @@
-"""How far a comparison is. Neither store says how far an aggregation has come, so within a pass over a table the rows
-are estimated from the rate of the passes before it; each pass that ends puts the figure right.
+"""How far a comparison is.
+
+Neither store says how far an aggregation has come. So within a pass over a table the rows are estimated from the rate
+of the passes before it. Each pass that ends corrects the figure.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from stream.progress import Progress
 from stream.scope import Scope
 from stream.tables import Table
 
-_ROWS_PER_S = 300_000  # of a pass, until one has been measured
+_ROWS_PER_S = 300_000  # rows/s of a pass, until one has been measured
 _TICK_S = 0.5
 
 
@@ -51,21 +53,21 @@ class Stages:
             self._begin(self._sizes[scope.targets[0].target], f"Postgres {scope.targets[0].source}")
 
     def postgres(self, table: Table, rows: int) -> None:
-        """A pass over a table of Postgres is over."""
+        """Note that a pass over a table of Postgres is over."""
         self._end(self._sizes.get(table.target, rows), f"after Postgres {table.source}")
 
     def clickhouse(self, table: Table, rows: int) -> None:
-        """A shard's pass over a table is over."""
+        """Note that a shard's pass over a table is over."""
         self._end(rows, f"after ClickHouse {table.target}")
 
     def waiting(self, why: str) -> None:
-        """The pipeline has not passed the snapshot yet."""
+        """Show that the pipeline has not passed the snapshot yet."""
         with self._lock:
             self._note = f"waiting: {why}" if why else ""
             self._since = self._clock()
 
     def opening(self, wrong: int) -> None:
-        """Cells that differ are gone through."""
+        """Show how many differing cells are opened."""
         with self._lock:
             self._note = f"going through cells that differ, {wrong:,} rows wrong so far"
             self._since, self._pass_rows = self._clock(), 0

@@ -1,8 +1,8 @@
 """Purge: retire the appeals that an earlier indexer left in ClickHouse, and their scores.
 
-Which scorecards are appeals is known to Postgres only: ids come from there by pages, ClickHouse is asked what it shows
-of them, and what it shows is reindexed, which for an appeal means retired. At the end all are looked at once more.
-Rows without a version (0, as of an indexer that had none) are retired like others: of equal versions the later counts.
+Only Postgres knows which scorecards are appeals. Their ids come from there by pages, and ClickHouse says which of them
+it shows. Those are reindexed, which retires an appeal. At the end all are counted once more. Rows without a version (0,
+from an indexer that had none) are retired like others: of equal versions the later counts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from stream.verify.appeals import PAGE, Appeals, appeals, visible
 
 @dataclass(slots=True)
 class Purged:
-    """`before`: as it was found; `after`: as it is now, empty after a dry run."""
+    """`before`: the counts at the start; `after`: the counts now, empty after a dry run."""
 
     total: int
     before: list[Appeals]
@@ -66,7 +66,7 @@ def purge_appeals(
     show: bool = True,
     on_found: Callable[[list[Appeals]], None] = lambda _: None,
 ) -> Purged:
-    """Count the appeals of the scope and what ClickHouse shows of them; unless `dry_run`, retire that.
+    """Count the appeals of the scope and the rows that ClickHouse shows of them; unless `dry_run`, retire those.
 
     Args:
         on_found: gets the counts before anything is written.

@@ -1,4 +1,4 @@
-"""One verify: compare, repair what differs, compare again, and count the appeals that are visible."""
+"""One verify: compare, repair the differences, compare again, and count the visible appeals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stream.verify.verifier import Verifier
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 3  # of repair, each followed by a comparison
+ROUNDS = 3  # rounds of repair, each followed by a comparison
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to compare; see commands/verify.py."""
+    """How to compare; see stream/commands/verify.py."""
 
     scope: Scope
     wait: bool = True

@@ -1,6 +1,6 @@
-"""The tables that people used to make by hand: appeals by type, counts by day with gaps, counts by template.
+"""The usual tables: appeals by type, counts by day with gaps, counts by template.
 
-Enters: what a comparison found, and both stores. Leaves: plain values; printing is the command's.
+Enters: the result of a comparison, and both stores. Leaves: plain values; the command prints them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Day:
 
 
 def days(postgres: Cells, shards: Sequence[Cells]) -> list[Day]:
-    """All customers of the scope together, from the first day to the last."""
+    """Counts of all customers of the scope together, from the first day to the last."""
     counts: dict[int, list[int]] = {}
     for shown, cells in ((0, postgres), *((1, held) for held in shards)):
         for cell, content in cells.items():

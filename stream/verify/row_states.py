@@ -1,4 +1,4 @@
-"""What both stores have of some scorecards, row by row: for the few that differ, and for `scorestream explain`.
+"""Both stores' states of some scorecards, row by row: for the few that differ, and for `scorestream explain`.
 
 Enters: scorecard ids. Leaves: their states in Postgres and the rows that each shard shows, as values to be compared
 (stream/verify/findings.py). Columns come as hashes (stream/verify/checksums.py), never as content.
@@ -56,14 +56,17 @@ RowId = tuple[str, int]  # target table, id of the row
 
 @dataclass(slots=True)
 class InPostgres:
-    """By scorecard id (as an int), and by row."""
+    """Scorecards by id (as an int), and their rows."""
 
     cards: dict[int, Card] = field(default_factory=dict)
     rows: dict[RowId, SourceRow] = field(default_factory=dict)
 
 
 def in_postgres(connection: Connection, source: Source, ids: Sequence[str]) -> InPostgres:
-    """Scorecards and their rows, of any state; several statements: the caller opens a transaction if it wants one."""
+    """Scorecards and their rows, of any state.
+
+    It takes several statements: the caller opens a transaction if it wants one.
+    """
     found = InPostgres()
     if not ids:
         return found

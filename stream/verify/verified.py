@@ -1,4 +1,4 @@
-"""What a comparison found."""
+"""The result of a comparison."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Verified:
     cells: int = 0
     postgres: Cells = field(default_factory=dict)
     shards: list[Cells] = field(default_factory=list)
-    rows: dict[str, int] = field(default_factory=dict)  # by table, in Postgres
+    rows: dict[str, int] = field(default_factory=dict)  # rows by table, in Postgres
     different: list[Different] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (table, what) -> rows
-    findings: list[Finding] = field(default_factory=list)  # the first `limit` of them
-    not_opened: int = 0  # differing cells beyond the limit were not gone through
+    findings: list[Finding] = field(default_factory=list)  # the first `limit` findings
+    not_opened: int = 0  # differing cells beyond the limit, which were not opened
     moving: list[str] = field(default_factory=list)  # scorecards that changed at every look
-    not_looked_at: int = 0  # scorecards that changed meanwhile, beyond the most that are looked at again
-    lagging: str = ""  # why nothing can be said of what differs
+    not_looked_at: int = 0  # scorecards that changed meanwhile, beyond the limit of those that are looked at again
+    lagging: str = ""  # why nothing can be said about the differences
     seconds: float = 0.0
 
     @property
     def wrong(self) -> int:
-        """Rows that are not as they should be."""
+        """Number of wrong rows."""
         return sum(self.counts.values())
 
     @property
@@ -49,7 +49,7 @@ class Verified:
 
     @property
     def wrong_cells(self) -> set[Cell]:
-        """Cells that differ and whose rows did not explain it away.
+        """Wrong cells: cells that differ, and whose rows do not explain the difference away.
 
         On a live system the shards are read later than Postgres, so today's cells differ at first. Where the rows turn
         out to be right, no cell is wrong.

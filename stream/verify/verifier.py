@@ -3,9 +3,10 @@
     snapshot of Postgres, its LSN -> its cells -> wait until the pipeline has passed the LSN -> cells of the shards
     differing cells -> scorecards that differ -> rows: missing, extra, stale; or "not comparable yet" when they move
 
-The snapshot stays open, so that every later look at Postgres is one at the moment which the pipeline has passed. A row
-that differs is compared with Postgres as it is *now*, too: when it changed since, it is looked at again, a few times.
-Leaves: a Verified. It writes nothing; what is to be repaired is handed to `on_chunk`.
+The snapshot stays open. So every later look at Postgres shows the moment that the pipeline has passed. A row that
+differs is also compared with Postgres as it is *now*. When it changed since, it is looked at again, a few times.
+
+Leaves: a Verified. It writes nothing; `on_chunk` gets the scorecards to repair.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from stream.verify.row_states import InPostgres, in_postgres, shown
 from stream.verify.verified import Verified
 
 CHUNK = 1_000  # scorecards looked at together
-LOOKS = 5  # at a row that moves, before it is told as not comparable
+LOOKS = 5  # looks at a row that moves, before it counts as not comparable
 _LOOK_WAIT_S = 0.3  # before the second look, doubled each time
 _FEW_S = 15.0  # limit of the wait for the pipeline at each further look
 _MAX_MOVING = 100_000
@@ -97,7 +98,7 @@ class Verifier:
         return result
 
     def caught_up(self) -> bool:
-        """Wait some seconds for what Postgres has committed by now; False when the pipeline is not there then."""
+        """Wait some seconds for Postgres' present commits; False when the pipeline is not there then."""
         with self._postgres.asking() as connection:
             lsn = _lsn(connection)
         return self._passed(lsn, _FEW_S, None)
@@ -185,7 +186,9 @@ class Verifier:
         limit: int | None,
         on_chunk: OnChunk | None,
     ) -> None:
-        """Scorecards that move: read Postgres, wait for the pipeline, read ClickHouse, read Postgres again."""
+        """Look again at scorecards that move: read Postgres, wait for the pipeline, read ClickHouse, read Postgres
+        again.
+        """
         for look in range(LOOKS):
             if look:
                 threading.Event().wait(_LOOK_WAIT_S * 2 ** (look - 1))
@@ -209,7 +212,7 @@ class Verifier:
     def _findings(
         self, postgres_has: InPostgres, ids: dict[str, set[str]], scope: Scope
     ) -> tuple[list[Finding], dict[Key, int]]:
-        """What is wrong, and the highest version of each sort key of those scorecards."""
+        """The findings, and the highest version of each sort key of those scorecards."""
         customers = {customer for seen in ids.values() for customer in seen}
         customers |= {card.place.customer_id for card in postgres_has.cards.values()}
         under = sorted(customers - {""})
@@ -227,8 +230,8 @@ class Verifier:
     def _recent(self, versions: dict[Key, int], *, after: int, until: int) -> set[str]:
         """The scorecards of which ClickHouse holds a change from between these two LSNs.
 
-        Postgres may look the same at both, when a row came and went in between. Later versions than `until` no change
-        can have: such rows were made by hand, and are findings.
+        Postgres may look the same at both, when a row came and went in between. No change can have a later version than
+        `until`: such rows were made by hand, and are findings.
         """
         low, high = (self._epoch << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX for lsn in (after, until))
         return {uuid_text(key.scorecard_id) for key, version in versions.items() if low < version <= high}
@@ -263,7 +266,7 @@ def _lsn(connection: Connection) -> int:
 
 
 def _of(states: InPostgres, scorecard_id: str) -> tuple[Any, Any]:
-    """All that Postgres has of one scorecard."""
+    """Postgres' state of one scorecard."""
     number = int(scorecard_id.replace("-", ""), 16)
     return states.cards.get(number), {i: row for i, row in states.rows.items() if row.scorecard_id == number}
 

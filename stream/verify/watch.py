@@ -35,14 +35,14 @@ def watch(
     """
     state = _Watched()
     with contextlib.suppress(KeyboardInterrupt), serve(web, health=state.health, role="verify") as server:
-        log.info("watching every_s=%d url=%s", every_s, server.url)
+        log.info("watching", extra={"every_s": every_s, "url": server.url})
         while not stopping.is_set():
             began = time.monotonic()
             try:
                 outcome = compare()
             except Retry as error:
                 state.fault = str(error)
-                log.warning("comparison failed cause=%r", str(error))
+                log.warning("comparison failed", extra={"cause": str(error)})
             else:
                 state.fault = ""
                 _record(outcome)
@@ -51,7 +51,7 @@ def watch(
 
 
 class _Watched:
-    """What the probes tell: ready once a comparison came to its end."""
+    """The probes' answer: ready once a comparison came to its end."""
 
     def __init__(self) -> None:
         self.fault = "no comparison yet"

@@ -177,7 +177,7 @@ RUNBOOKS = (
         look_at=(_PARTS, "SELECT table, elapsed, progress, num_parts FROM system.merges;", "scorestream replay list"),
         run=("scorestream replay pause NAME",)),
     Runbook("worker-absent", "No worker runs",
-        "The group has no member. Whatever is committed in Postgres waits in Kafka.",
+        "The group has no member. All new commits of Postgres wait in Kafka.",
         "No, until the wait nears the log's retention.",
         "Read the workers' last log lines and their exit code: 2 is configuration, 137 out of memory.",
         "Start a worker. It goes on from the committed offsets.",

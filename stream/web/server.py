@@ -154,10 +154,9 @@ def _listen(web: WebSettings, handler: type[BaseHTTPRequestHandler], *, any_port
             raise
         http = _Http((web.host, 0), handler)
         log.warning(
-            "port %d is taken, so /metrics and the dashboard are at port %d; the monitor asks for a process at "
-            "SCORESTREAM_MONITOR_PROCESSES only: give each worker of a host a SCORESTREAM_WEB_PORT of its own",
-            web.port,
-            http.server_port,
+            "the port is taken: /metrics and the dashboard are at another one, which the monitor does not ask "
+            "(SCORESTREAM_MONITOR_PROCESSES); give each worker of a host a SCORESTREAM_WEB_PORT of its own",
+            extra={"taken": web.port, "port": http.server_port},
         )
         return http
 
@@ -265,7 +264,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        log.debug("web client=%s %s", self.address_string(), format % args)
+        log.debug("web", extra={"client": self.address_string(), "request": format % args})
 
 
 def _number(query: str, name: str) -> float:

@@ -23,7 +23,7 @@ class RealTarget(ClickHouseTarget):
     """A database of its own on the stack's shards; `with`-able, dropped at the end.
 
     Args:
-        ddl: instead of the package's own: statements with `{database}` in them.
+        ddl: replaces the package's own: statements with `{database}` in them.
     """
 
     def __init__(self, settings: ClickHouseSettings, database: str, *, ddl: Sequence[str] = ()) -> None:
@@ -63,7 +63,7 @@ class RealTarget(ClickHouseTarget):
             self._on_each_shard(f"TRUNCATE TABLE {self._name}.{table.target}")
 
     def readers_without_final(self) -> None:
-        """The views as somebody would write them who does not know the engine."""
+        """The views of a reader who does not know the engine."""
         for table in TARGETS:
             names = ", ".join(column.name for column in table.all_columns)
             self._on_each_shard(
@@ -72,16 +72,16 @@ class RealTarget(ClickHouseTarget):
             )
 
     def merge(self) -> None:
-        """What ClickHouse does by itself, some time."""
+        """Merge, as ClickHouse does by itself at some time."""
         for table in TARGETS:
             self._on_each_shard(f"OPTIMIZE TABLE {self._name}.{table.target} FINAL")
 
     def visible(self, table: Table) -> list[tuple[Any, ...]]:
-        """What `<target>_current` shows on all shards, as `FakePostgres.expected` has it."""
+        """The rows of `<target>_current` on all shards, in the form of `FakePostgres.expected`."""
         return self.window(table, "1")
 
     def window(self, table: Table, condition: str) -> list[tuple[Any, ...]]:
-        """What `<target>_current` shows under a condition, with a reader's default settings."""
+        """The rows of `<target>_current` under a condition, with a reader's default settings."""
         names = ", ".join(column.name for column in table.all_columns)
         found = self.shards.everywhere(f"SELECT {names} FROM {{database}}.{table.target}_current WHERE {condition}")
         return sorted((tuple(map(_plain, row[1:])) for row in found), key=repr)

@@ -49,7 +49,7 @@ def target(database: str) -> Iterator[RealTarget]:
 
 
 class Readers:
-    """Scorecards that move and vanish at a target, and what readers must see of them."""
+    """Scorecards that move and vanish at a target, and the rows that readers must see of them."""
 
     def __init__(self, target: RealTarget, seed: int, *, by_month: bool = False) -> None:
         self.target = target

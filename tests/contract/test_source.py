@@ -82,7 +82,7 @@ class RealPostgres(PostgresSource):
 
     @staticmethod
     def _literal(name: str, value: Any) -> str:
-        """Text in quotes, which becomes whatever the column is."""
+        """Text in quotes, which takes the column's type."""
         return "NULL" if value is None else f"'{iso(value) if name in TIMES else value}'"
 
     def note_horizon(self) -> None:
@@ -166,7 +166,7 @@ def test_what_moved_since_a_look_up(postgres: Any) -> None:
     assert postgres.moved(expected, looked) == {}
     postgres.update("scorecards", CARDS[0], comment="another")
     assert postgres.moved(expected, looked) == {}
-    # when their own rows, their conversations or both become others, each is told with its new place
+    # when their own rows, their conversations or both become others, each has its new place
     postgres.update("scorecards", CARDS[1], scorecard_time=JANUARY + 1)
     assert postgres.moved(expected, looked) == {CARDS[1]: Place(State.VISIBLE, "acme", JANUARY + 1, True)}
     postgres.insert(CHATS, ABSENT, started_at=JANUARY + 2)
@@ -397,8 +397,8 @@ def test_transactions_that_were_open_at_the_horizon(stack_env: dict[str, str], o
         else:
             real.connection.execute(card)
     try:
-        # then its scorecard may not have seen the conversation, or the conversation have come after it; and while
-        # another one was open that began before the conversation, nothing is known of it either
+        # then its scorecard may not have seen the conversation, or the conversation came after it. While another
+        # transaction was open that began before the conversation, nothing is known either.
         assert real.scorecards_of([CHAT]) == [(CHAT, CARDS[0], False)]
         # and the next horizon covers what comes after it
         real.note_horizon()

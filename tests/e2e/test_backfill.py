@@ -36,19 +36,16 @@ WINDOW = ("--customer", "propel", "--from", "2026-01-11", "--to", "2026-01-31")
 
 @pytest.fixture
 def universe(stack_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Universe]:
-    made = Universe(stack_env, tmp_path)
-    made.env["SCORESTREAM_BACKFILL_DSN"] = _with_database(stack_env["SCORESTREAM_BACKFILL_DSN"], made.name)
-    document = json.loads(made.connector_file.read_text("utf-8"))
-    document["config"]["incremental.snapshot.chunk.size"] = "32"
-    made.connector_file.write_text(json.dumps(document), "utf-8")
-    for name, value in made.env.items():  # for calls in this process
-        if name.startswith("SCORESTREAM_"):
-            monkeypatch.setenv(name, value)
-    try:
+    with Universe(stack_env, tmp_path) as made:
+        made.env["SCORESTREAM_BACKFILL_DSN"] = _with_database(stack_env["SCORESTREAM_BACKFILL_DSN"], made.name)
+        document = json.loads(made.connector_file.read_text("utf-8"))
+        document["config"]["incremental.snapshot.chunk.size"] = "32"
+        made.connector_file.write_text(json.dumps(document), "utf-8")
+        for name, value in made.env.items():  # for calls in this process
+            if name.startswith("SCORESTREAM_"):
+                monkeypatch.setenv(name, value)
         made.set_up()
         yield made
-    finally:
-        made.close()
 
 
 def test_one_customers_window_is_read_and_what_commits_later_wins(universe: Universe) -> None:

@@ -20,12 +20,9 @@ Body = dict[str, Any]
 
 @pytest.fixture
 def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
-    made = Universe(stack_env, tmp_path)
-    try:
+    with Universe(stack_env, tmp_path) as made:
         made.set_up()
         yield made
-    finally:
-        made.close()
 
 
 def _edit(change: Callable[[Body], Any]) -> Callable[[Body], bytes]:

@@ -17,13 +17,10 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 @pytest.fixture
 def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
-    made = Universe(stack_env, tmp_path)
-    made.env["SCORESTREAM_KAFKA_SESSION_TIMEOUT_S"] = "8"  # so long the group waits for the worker that is killed
-    try:
+    with Universe(stack_env, tmp_path) as made:
+        made.env["SCORESTREAM_KAFKA_SESSION_TIMEOUT_S"] = "8"  # the group waits this long for a killed worker
         made.set_up()
         yield made
-    finally:
-        made.close()
 
 
 def test_three_faults(universe: Universe, stack: Stack) -> None:

@@ -28,11 +28,8 @@ _BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 @pytest.fixture
 def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
-    made = Universe(stack_env, tmp_path)
-    try:
+    with Universe(stack_env, tmp_path) as made:
         yield made
-    finally:
-        made.close()
 
 
 def lines(guide: str) -> list[str]:
@@ -43,7 +40,7 @@ def lines(guide: str) -> list[str]:
 
 
 def typed(universe: Universe, commands: list[str]) -> str:
-    """What a shell prints that runs the commands one after another, each echoed before its output."""
+    """The output of a shell that runs the commands one after another, each echoed before its output."""
     script = "\n".join(
         ["set -e -o pipefail -m", *(f"printf '%s\\n' {shell_quoted(each)}\n{each}" for each in commands)]
     )
@@ -89,7 +86,7 @@ def test_the_first_hour_goes_as_its_guide_says(universe: Universe) -> None:
     assert "$ scorestream lag" in printed
 
 
-# What can run on a system without rows and without a person who waits.
+# The commands for a system without rows and without a person who waits.
 _RUNS = re.compile(r" (doctor|lag|list|status|verify|reindex)\b|--dry-run")
 _NOT_HERE = re.compile(r"--watch|status (june|NAME)|kubectl|docker|backfill status")
 

@@ -17,12 +17,9 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
-    made = Universe(stack_env, tmp_path)
-    try:
+    with Universe(stack_env, tmp_path) as made:
         made.set_up()
         yield made
-    finally:
-        made.close()
 
 
 def test_snapshot_and_every_kind_of_change(universe: Universe) -> None:
@@ -56,7 +53,7 @@ def test_kill_and_resume_with_two_workers(universe: Universe) -> None:
         # given two workers that share the partitions
         workload = Workload(connection, seed=2)
         workload.add(200)
-        session = {"SCORESTREAM_KAFKA_SESSION_TIMEOUT_S": "6"}  # so long the group waits for who was killed
+        session = {"SCORESTREAM_KAFKA_SESSION_TIMEOUT_S": "6"}  # the group waits this long for a killed worker
         first, second = universe.start_worker(**session), universe.start_worker(**session)
         universe.wait_until_equal()
         # when one is killed while changes go on

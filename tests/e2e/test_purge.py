@@ -21,12 +21,9 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
-    made = Universe(stack_env, tmp_path)
-    try:
+    with Universe(stack_env, tmp_path) as made:
         made.run("schema", "apply")
         yield made
-    finally:
-        made.close()
 
 
 def appeals_shown(universe: Universe, connection: psycopg.Connection[Any]) -> int:
@@ -37,7 +34,10 @@ def appeals_shown(universe: Universe, connection: psycopg.Connection[Any]) -> in
 
 
 def fill_like_the_old_indexer(universe: Universe, connection: psycopg.Connection[Any], count: int) -> None:
-    """Everything in Postgres is in ClickHouse at version 0, appeals too: they were no appeals to the old indexer."""
+    """Put every row of Postgres into ClickHouse at version 0.
+
+    The old indexer did not know appeals, and wrote them, too.
+    """
     Workload(connection, seed=3).add(count)
     connection.execute("CREATE TABLE kept AS SELECT scorecard_id, scorecard_type FROM app.scorecards")
     connection.execute("UPDATE app.scorecards SET scorecard_type = NULL")

@@ -34,8 +34,7 @@ pytestmark = pytest.mark.stack
 @pytest.fixture(scope="module")
 def universe(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Universe]:
     """A log with every kind of change in it, and no live worker."""
-    made = Universe(stack.env(), tmp_path_factory.mktemp("replay"))
-    try:
+    with Universe(stack.env(), tmp_path_factory.mktemp("replay")) as made:
         made.set_up()
         with made.postgres() as connection:
             workload = Workload(connection, seed=31)
@@ -44,8 +43,6 @@ def universe(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[U
                 workload.change()
         wait_until_published(made)
         yield made
-    finally:
-        made.close()
 
 
 def live_offsets(universe: Universe) -> dict[Any, int]:

@@ -19,12 +19,9 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture(scope="module")
 def universe(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Universe]:
-    made = Universe(stack.env(), tmp_path_factory.mktemp("rewind"))
-    try:
+    with Universe(stack.env(), tmp_path_factory.mktemp("rewind")) as made:
         made.set_up()
         yield made
-    finally:
-        made.close()
 
 
 def test_rewind_shows_refuses_moves_and_undoes(universe: Universe) -> None:

@@ -1,4 +1,4 @@
-"""Shards in another order, or one more of them, are refused by whatever would write to them or compare them."""
+"""Shards in another order, or one more of them: every command that would write to them or compare them refuses."""
 
 from __future__ import annotations
 

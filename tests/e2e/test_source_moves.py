@@ -1,4 +1,4 @@
-"""Another Postgres under the same rows, and another table under the same name: both are told, neither is silent."""
+"""Another Postgres under the same rows, and another table under the same name: both are reported, neither is silent."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_table_that_was_exchanged_by_a_rename_is_told_by_lag_worker_and_verify
 def test_a_cluster_whose_changes_would_lose_is_refused_at_the_start(
     universe: Universe, row: tuple[int, ...], told: str
 ) -> None:
-    # given what workers wrote down of another cluster, beside which this one begins anew
+    # given records of workers of another cluster, beside which this one begins
     command(universe, f"TRUNCATE TABLE {universe.name}.source")
     command(universe, f"INSERT INTO {universe.name}.source (epoch, system_identifier, timeline, lsn) VALUES {row}")
     ended = universe.run("worker", check=False)

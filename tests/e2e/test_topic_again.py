@@ -21,12 +21,9 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def universe(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Universe]:
-    made = Universe(stack.env(), tmp_path_factory.mktemp("again"))
-    try:
+    with Universe(stack.env(), tmp_path_factory.mktemp("again")) as made:
         made.set_up()
         yield made
-    finally:
-        made.close()
 
 
 def create_again(universe: Universe, topic: str) -> None:

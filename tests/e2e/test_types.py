@@ -1,7 +1,7 @@
-"""Every type that a column of the source may have, through real Debezium: one row has one value, whatever brings it.
+"""Every type that a column of the source may have, through real Debezium: one row has one value, on every way.
 
-Tables get other types (docs/reference/types.md). Generated rows are indexed live, verified, reindexed and
-replayed; every way gives the value that the list of types promises.
+Tables get other types (docs/reference/types.md). Generated rows are indexed live, verified, reindexed and replayed.
+Every way gives the value that the list of types promises.
 """
 
 from __future__ import annotations

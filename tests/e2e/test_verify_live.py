@@ -20,12 +20,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def universe(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Universe]:
-    made = Universe(stack.env(), tmp_path_factory.mktemp("verify"))
-    try:
+    with Universe(stack.env(), tmp_path_factory.mktemp("verify")) as made:
         made.set_up()
         yield made
-    finally:
-        made.close()
 
 
 def explain(universe: Universe, scorecard: str, *options: str) -> dict[str, Any]:
@@ -101,7 +98,7 @@ def test_verify_of_moving_tables_is_clean_and_finds_what_is_wrong(universe: Univ
             code, found = verify(universe)
             assert found["findings"] == [], found["findings"][:5]
             assert code in (0, 1), found  # 1: some rows changed at every look
-            # and when a row is damaged, exactly that is found, and mended
+            # and when a row is damaged, exactly that is found, and repaired
             damage = Damage(universe.env, universe.name)
             altered(damage, still)
             damage.close()

@@ -27,12 +27,12 @@ from testbed.workload import Workload
 pytestmark = pytest.mark.stack
 
 STALL_S = 10.0  # far above what the first batch takes of workers that start side by side on a loaded machine
-EXIT_S = 4.0  # a worker that cannot end by itself is given so long
-SESSION_S = "6"  # one that ended so is missed by the group after so long
+EXIT_S = 4.0  # limit for a worker that cannot end by itself
+SESSION_S = "6"  # time after which the group misses such a worker
 
 
 def fetch_hangs(now: Callable[[], bool]) -> None:
-    """Faust's fetcher never returns, and nobody notices: heartbeats go on."""
+    """Faust's fetcher never returns, and no other part notices: heartbeats go on."""
     from stream.live.transport import BatchConsumer
 
     original = BatchConsumer.getmany
@@ -47,7 +47,7 @@ def fetch_hangs(now: Callable[[], bool]) -> None:
 
 
 def loop_hangs(now: Callable[[], bool]) -> None:
-    """The event loop is blocked: nothing can be asked of the worker any more."""
+    """The event loop is blocked: the worker answers no question any more."""
     from stream.live.transport import BatchConsumer
 
     original = BatchConsumer.getmany
@@ -120,12 +120,9 @@ def main(trigger: Path, *, once: bool) -> int:
 
 @pytest.fixture(scope="module")
 def universe(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Universe]:
-    made = Universe(stack.env(), tmp_path_factory.mktemp("watchdog"))
-    try:
+    with Universe(stack.env(), tmp_path_factory.mktemp("watchdog")) as made:
         made.set_up()
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +135,7 @@ def workload(universe: Universe) -> Iterator[Workload]:
 
 @pytest.fixture(scope="module")
 def supervised(universe: Universe) -> Iterator[dict[str, Worker]]:
-    """For each way to hang a supervisor, whose worker hangs so when it is told to; each in a group of its own."""
+    """For each way to hang a supervisor, whose worker hangs on demand; each in a group of its own."""
     started: dict[str, Worker] = {}
     try:
         for way in WAYS:
@@ -183,7 +180,7 @@ def test_an_outage_is_no_stall(universe: Universe, workload: Workload) -> None:
         assert worker.alive()
         log = worker.log.read_text("utf-8")
     assert "msg=retry" in log
-    assert "watchdog: no progress" not in log
+    assert "watchdog: stalled" not in log
 
 
 def test_workers_that_hang_end_and_come_back(
@@ -212,7 +209,7 @@ def test_workers_that_hang_end_and_come_back(
         wait_for(f"{way}: it is started again", lambda: "starting it again" in said(), deadline_s=STALL_S + EXIT_S + 40)
         assert 'msg="process ended, starting it again" cause="exit code 1"' in said()
         # and its log says what it saw
-        assert "watchdog: no progress for" in said()
+        assert 'msg="watchdog: stalled" cause="no progress for' in said()
         assert 'msg="watchdog: partition" topic=' in said()
         assert "committed=" in said()
         stacks = [line for line in said().splitlines() if 'msg="watchdog: stack"' in line]

@@ -1,7 +1,7 @@
 """Postgres, Debezium, Kafka's log, ClickHouse and the dead-letter topic in memory, as exact as the pipeline can tell.
 
-They fit the pipeline's Protocols. Every call that would leave the process announces itself first: `on_call(name)` is
-where a test steps in (changes Postgres, runs another batch, raises).
+They implement the pipeline's Protocols. Every call that would leave the process first calls `on_call(name)`. There a
+test steps in: it changes Postgres, runs another batch, or raises.
 """
 
 from tests.fakes.clickhouse import FakeClickHouse

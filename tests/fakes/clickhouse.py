@@ -35,7 +35,7 @@ class _State:
 
 @dataclass(slots=True)
 class _Part:
-    """What one insert, or a merge of several, left in one ClickHouse partition."""
+    """The rows of one insert, or of a merge of several, in one ClickHouse partition."""
 
     shard: int
     table: str
@@ -48,9 +48,9 @@ class _Part:
 class FakeClickHouse:
     """Shards of ReplacingMergeTree: the highest version wins, of equal ones the last inserted.
 
-    `visible` is what a reader without a condition sees. `within` is what a reader of a span of event time sees: parts
-    whose event times lie outside of it are left out first, and only then the newest state of each sort key is looked
-    for, as ClickHouse does it under FINAL.
+    `visible` shows the rows for a reader without a condition. `within` shows those for a reader of a span of event
+    time. Parts outside of the span are left out first. Only then the newest state of each sort key counts, as in
+    ClickHouse under FINAL.
     """
 
     def __init__(self, *, shards: int = 2, on_call: OnCall = nothing) -> None:
@@ -166,7 +166,7 @@ def _replace(held: dict[Key, _State], later: Mapping[Key, _State]) -> None:
 
 
 def _check_type(table: Table, name: str, kind: str, nullable: bool, value: Any) -> None:
-    """What clickhouse-connect would refuse, or store as something else."""
+    """Refuse values that clickhouse-connect would refuse, or store as another value."""
     if value is None:
         assert nullable, f"{table.target}.{name} is not nullable"
     else:

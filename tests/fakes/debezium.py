@@ -28,11 +28,11 @@ class FakeDebezium:
     """Turns the WAL into messages, in the order of commits, with Debezium's `source.sequence`.
 
     Args:
-        score_key: of the scores topic. With the scorecard in it (message.key.columns) a score that moves to another
-            scorecard is a delete and a create, each in the partition of its scorecard; without, one update.
+        score_key: of the scores topic. With the scorecard in it (message.key.columns) a score that moves is a delete
+            and a create, each in the partition of its scorecard. Without it, one update.
         tombstones: after each delete.
-        toast: asked for each update whose comment did not change: "" = the event has it; "after" = a placeholder
-            stands for it; "both" = also in the before-image.
+        toast: asked for each update whose comment did not change: "" = the event has it; "after" = a placeholder stands
+            for it; "both" = also in the before-image.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class FakeDebezium:
             yield (*self._message(change, "d", before, None, sequence=sequence)[:3], None)
 
     def _without_old_row(self, change: Change, before: Row | None, after: Row | None) -> tuple[Row | None, Row | None]:
-        """The images where the WAL has no more of the old row than its key: of a delete that, and blanks."""
+        """The images where the WAL has only the old row's key: for a delete the key, and blanks."""
         if before is not None and after is not None:
             large = self._may_toast(before, after) and len(before["comment"]) > _TOAST_BYTES
             return None, after | {"comment": "__debezium_unavailable_value"} if large else after

@@ -1,4 +1,4 @@
-"""Postgres in memory: transactions, look-ups, snapshots, and what a reader may expect to see."""
+"""Postgres in memory: transactions, look-ups, snapshots, and the rows that a reader must see."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class FakePostgres:
         self.flushed: set[int] = set()  # committed in the WAL, and not yet visible to others
         self.xmin: dict[tuple[str, str], int] = {}  # the transaction that wrote the row as it is
         self.horizons: list[tuple[int, int]] = []  # (all below had ended, none from here on had begun), at some moments
-        self.shares: dict[str, set[Transaction]] = defaultdict(set)  # scorecard id -> who holds FOR KEY SHARE
+        self.shares: dict[str, set[Transaction]] = defaultdict(set)  # scorecard id -> holders of FOR KEY SHARE
         self.calls: Counter[str] = Counter()
 
     def begin(self) -> Transaction:
@@ -93,7 +93,7 @@ class FakePostgres:
         """What the connector does every second."""
         self.horizons.append((min(self.running, default=self.xid), self.xid))
 
-    # What the pipeline asks (its Source).
+    # The pipeline's questions (its Source).
 
     def expect(self, transactions: Collection[int]) -> None:
         """Ask again and again, as the real one does; a test shows the transaction in between."""
@@ -207,7 +207,7 @@ def _stored(kind: str, value: Any) -> Any:
 
 
 class Transaction:
-    """READ COMMITTED: sees what is committed and its own changes; rows that it changed are locked until its end."""
+    """READ COMMITTED: sees committed rows and its own changes; rows that it changed are locked until its end."""
 
     def __init__(self, postgres: FakePostgres) -> None:
         self._postgres = postgres
@@ -276,8 +276,10 @@ class Transaction:
         ]
 
     def flush(self) -> None:
-        """Write the commit record: the connector sees it, other sessions see it only at `commit`, as they do while a
-        synchronous standby has not acknowledged it."""
+        """Write the commit record. The connector sees it; other sessions see it only at `commit`.
+
+        So it is while a synchronous standby has not acknowledged it.
+        """
         pg = self._postgres
         if self._changes:
             pg.wal.append(Commit(pg.next_lsn(), pg.last_commit, tuple(self._changes), self._xid))

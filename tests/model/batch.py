@@ -24,7 +24,7 @@ class Batch:
         self.at = "start"
         self.lost = False  # the partitions were given to another worker
         self.ended = False
-        self.stall = (0, 0)  # at which of its steps it stands still, and for how many of the world's
+        self.stall = (0, 0)  # the step at which it stands still, and for how many steps of the world
         self.steps = 0
         self.until = 0
         self.done: Done | None = None
@@ -47,7 +47,7 @@ class Batch:
                 raise self.error
 
     def kill(self) -> None:
-        """kill -9: nothing of it runs any more."""
+        """kill -9: no part of it runs any more."""
         self._killed = True
         while not self.ended:
             self.step()

@@ -1,4 +1,4 @@
-"""The invariants: what readers may see on the way, and at the end."""
+"""The invariants: the rows that readers may see on the way, and at the end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Checks:
     """The comparisons of a World."""
 
     def _check_quiet(self) -> None:
-        """While nothing is in flight: what was processed of an appeal is hidden, and no row is visible twice."""
+        """While nothing is in flight: processed appeals are hidden, and no row is visible twice."""
         if self._in_flight() or (self.replay is not None and not self.replay.finished):
             return
         if not self.fake_target and self.now % REAL_LOOK:
@@ -84,7 +84,7 @@ class Checks:
                 (self._check_spans if self.fake_target else self._check_windows)(table, expected)
 
     def _check_windows(self, table: Table, expected: list[tuple[Any, ...]]) -> None:
-        """The same of a real target, with random conditions on other columns beside the time."""
+        """The same for a real target, with random conditions on other columns beside the time."""
         choices = random.Random(self.choices.randrange(1 << 30))
         for window in windows(choices, table, self.faults.times, expected, _WINDOWS):
             wanted = [row for row in expected if window.holds(row)]

@@ -1,4 +1,4 @@
-"""What may happen in a history, and the invariant's own error."""
+"""The events that may happen in a history, and the invariant's own error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.fakes import (
     DAY_US,
 )
 
-REAL_LOOK = 5  # a real target is looked at after so many steps only
+REAL_LOOK = 5  # steps after which a real target is compared
 MAX_BATCH = 4  # messages of one partition in a batch
 PARTITIONS = 2
 CHATS_IDS = [f"c0000000-0000-4000-8000-00000000000{n}" for n in range(2)]
@@ -27,12 +27,12 @@ class Violation(AssertionError):
 
 
 class Crash(BaseException):
-    """The process is gone; nothing catches this."""
+    """The process is gone; no code catches this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What may happen in a history, and how long it is."""
+    """The events that may happen in a history, and its length."""
 
     rounds: int = 6  # after each everything comes to its end, and is compared
     steps: int = 40  # of a round

@@ -23,10 +23,10 @@ FAULTS = (
 
 
 def run_seed(seed: int, faults: Faults | None = None, *, target: Any = None, trace: bool = False) -> World:
-    """The history of a seed. Without `faults` the seed also chooses what may happen in it.
+    """The history of a seed. Without `faults` the seed also chooses the events that may happen in it.
 
     Args:
-        target: instead of the fake; it must be empty, and have `on_call` and `visible` as the fake does.
+        target: replaces the fake; it must be empty, and have `on_call` and `visible` as the fake does.
     """
     choices = random.Random(seed)
     if faults is None:

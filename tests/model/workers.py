@@ -32,7 +32,7 @@ class Worker:
 
 
 def unit_of(table: str, partition: int) -> tuple[str, int]:
-    """What is assigned together: the same partition of scorecards and scores."""
+    """Partitions that are assigned together: the same number of scorecards and scores."""
     return ("chats" if table == CHATS else "rows", partition)
 
 
@@ -150,7 +150,7 @@ class Workers:
         self.consumed["messages"] += sum(len(part.messages) for part in batch.parts)
         self._say(f"  {batch.table} {[short(m) for part in batch.parts for m in part.messages]} done lost={batch.lost}")
         if batch in self.sleepers:
-            self.sleepers.remove(batch)  # its offsets are no longer its own to commit
+            self.sleepers.remove(batch)  # its offsets are not its own to commit any more
             return
         if self.replay is not None and any(batch is held for held, _ in self.replay.batches):
             self.replay.batches = [(held, taken) for held, taken in self.replay.batches if held is not batch]

@@ -1,10 +1,10 @@
-"""A model of the whole path, driven by random choices: does ClickHouse end equal to Postgres, whatever happens?
+"""A model of the whole path, driven by random choices: does ClickHouse end equal to Postgres in every history?
 
-A history interleaves, one step at a time: transactions in Postgres, Debezium (also its incremental snapshots and
-re-deliveries), live workers with one batch of each topic in flight, rebalances, workers that sleep and wake after their
-partitions have moved, crashes, errors that are retried, and a replay of the log with its tail pass. Batches run the
-real Pipeline, each in a thread of its own that stops before every call that leaves the process; only one thread runs at
-a time.
+A history interleaves, one step at a time: transactions in Postgres, Debezium, live workers, rebalances, crashes, and a
+replay with its tail pass. Debezium also sends incremental snapshots and re-deliveries. Each worker has one batch of
+each topic in flight. Workers retry errors, and some sleep until their partitions have moved. Batches run the real
+Pipeline, each in a thread of its own that stops before every call that leaves the process. Only one thread runs at a
+time.
 
     python -m tests.model --seconds 60          histories of random seeds, until one goes wrong
     python -m tests.model --seed 7 --trace      that history, step by step
@@ -40,7 +40,7 @@ from tests.model.writers import Writers
 
 
 class World(Choices, Writers, Workers, Replays, Checks):
-    """Everything there is, and what may happen next.
+    """All parts of the world, and the events that may happen next.
 
     Args:
         choices: random.Random, or hypothesis' own; every choice of the history is one of its calls.
@@ -105,7 +105,7 @@ class World(Choices, Writers, Workers, Replays, Checks):
                     self._check_quiet()
                 self._drain()
                 self._check_end()
-            if not self.fake_target:  # what ClickHouse merges must change nothing
+            if not self.fake_target:  # ClickHouse's merges must change nothing
                 self.target.merge()
                 self._check_end()
         finally:
@@ -139,7 +139,7 @@ class World(Choices, Writers, Workers, Replays, Checks):
             self.target.merge()
 
     def _drain(self) -> None:
-        """No more changes and faults; everything that is under way comes to its end, in any order."""
+        """No more changes and faults; all batches under way come to their end, in any order."""
         self.draining = True
         self._end_transactions()
         while self.window:

@@ -1,4 +1,4 @@
-"""Transactions in Postgres, and what Debezium makes of them."""
+"""Transactions in Postgres, and Debezium's messages of them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Writers:
                 tx.update(table, row_id, **values)
 
     def _free_ids(self, table: str, tx: Transaction, row_id: str) -> list[str]:
-        """What the primary key of a row may be changed into; of a scorecard with scores it may not."""
+        """New values for the primary key of a row; a scorecard with scores keeps its key."""
         if table == "scorecards" and tx.scores_of(row_id):
             return []
         return [i for i in self.faults.ids[table] if tx.row(table, i) is None]

@@ -1,7 +1,7 @@
 """Lag on the real stack: dashboard, `scorestream lag`, /metrics and Prometheus say the same, soon, and the truth.
 
-The tests share one world. Each begins where all is well (`fresh`), whatever the one before it left behind, shows one
-trouble, and asks that it is told as itself and only as itself. The page is kept as desk and phone saw it.
+The tests share one world. Each begins where all is well (`fresh`), regardless of the test before it. Each shows one
+fault, and asks that the page shows that one and no other. The page is kept as desk and phone saw it.
 """
 
 from __future__ import annotations
@@ -80,11 +80,11 @@ class Seen:
         self.page.set_viewport_size({"width": width, "height": height})
 
     def tells(self, trouble: str, *texts: str, began: float | None = None) -> dict[str, Any]:
-        """Wait until the page and `scorestream lag` tell this trouble and no other; returns the state.
+        """Wait until the page and `scorestream lag` show this fault and no other; returns the state.
 
         Args:
-            texts: what the page shows then.
-            began: when the trouble began; default: now.
+            texts: texts of the page then.
+            began: when the fault began; default: now.
         """
         left = TOLD_WITHIN_S - (time.time() - (began or time.time()))
         wait_for(
@@ -123,7 +123,7 @@ def world(stack: Stack, chromium: Browser, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def fresh(world: Seen) -> Seen:
-    """All parts run, nothing waits, nothing is told."""
+    """All parts run, nothing waits, no finding is shown."""
     if not world.site.worker.alive():
         world.site.worker = world.site.universe.start_worker()
     world.site.wait_until_fresh()
@@ -200,7 +200,7 @@ def test_a_killed_worker_is_told_with_since_when_and_the_seconds_are_true(fresh:
         assert f"pid {site.worker.pid}) does not answer" in state["headline"]["sentence"]
         assert [each["id"] for each in state["findings"] if not each["because"]] == ["process-silent"]
         assert [(each["pid"], each["partitions"]) for each in state["processes"]] == [(site.worker.pid, 12)]
-        # the age is that of the oldest row that no reader sees, within a second, when it was told
+        # the age is that of the oldest row that no reader sees, within a second, at the time of the document
         for _ in range(3):
             oldest, state, asked_at = site.oldest_unseen(), site.state(), time.time()
             metric, told_at = site.freshness(), time.time()
@@ -289,7 +289,7 @@ def test_a_stopped_shard(fresh: Seen, tmp_path: Path, how: signal.Signals) -> No
         try:
             fresh.tells("shard-down", "ClickHouse shard 1 does not answer", began=began)
             assert fresh.site.metric("scorestream_clickhouse_up") == {("0",): 1.0, ("1",): 0.0}
-            # and what follows from it is told as that
+            # and its effects are shown as such
             wait_for("partitions stall", lambda: max(fresh.site.verdicts()) >= 3, deadline_s=20)
             assert fresh.site.roots() == ["shard-down"]
             fresh.keep(tmp_path, "shard")
@@ -333,7 +333,7 @@ def test_a_replay_does_not_make_live_late(fresh: Seen, tmp_path: Path) -> None:
     ):
         wait_for("it is told", lambda: fresh.shows("again", "running, "), deadline_s=TOLD_WITHIN_S)
         seen = wait_for("it moves", lambda: (s := site.state())["replays"][0]["done"] > 300 and s, deadline_s=30)
-        # then live is as it was, and nothing is told
+        # then live is as it was, and no finding is shown
         assert seen["headline"]["level"] == "fresh"
         assert site.roots() == []
         assert seen["freshness"]["seconds"] < 5

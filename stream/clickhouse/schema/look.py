@@ -1,7 +1,7 @@
 """A look at a shard's tables before they are written to or compared, and again now and then: are they the right ones?
 
-Enters: the store of the shards. Leaves: nothing, or a refusal with the way out. A table can be made anew, renamed, or
-get a row policy while processes run; none of that comes with a message. One look is two queries of system tables.
+Enters: the store of the shards. Leaves: nothing, or a refusal with the way out. While processes run, a table can be
+created again, renamed, or get a row policy; no message reports that. One look is two queries of system tables.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def check_tables(shards: Shards) -> None:
 
 
 def check_marks(shards: Shards) -> None:
-    """Whether all tables are those of their shard, of whatever layout they are.
+    """Whether all tables are those of their shard, in any layout.
 
     Raises:
         ConfigError: they are not.

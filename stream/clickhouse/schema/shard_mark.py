@@ -1,8 +1,8 @@
 """Which shard of how many a table belongs to: written into its COMMENT by `scorestream schema apply`.
 
-The shard of a row is a matter of the list of shards alone, its length and its order. Tables that carry their own place
-in that list can be held against it: with another list each later change of a row would go to another shard, where the
-earlier state does not lie.
+The list of shards alone decides the shard of a row, by its length and its order. A table that carries its own place in
+that list can be compared with it. With another list each later change of a row would go to another shard, away from its
+earlier state.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MARK = re.compile(r"scorestream shard (\d+) of (\d+), buckets of (\d+) days")
 
 @dataclass(frozen=True, slots=True)
 class ShardMark:
-    """A table's place: shard `number`, from 0, of `count`, by buckets of so many days."""
+    """A table's place: shard `number`, from 0, of `count`, by buckets of this many days."""
 
     number: int
     count: int

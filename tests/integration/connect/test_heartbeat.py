@@ -18,12 +18,9 @@ _CHAT = "INSERT INTO app.chats (conversation_id, customer_id) VALUES (gen_random
 
 @pytest.fixture
 def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
-    made = Universe(stack_env, tmp_path, partitions=1)
-    try:
+    with Universe(stack_env, tmp_path, partitions=1) as made:
         made.set_up()
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What Postgres lacks is told before the connector starts, all of it at once, with the SQL that mends it."""
+"""The preflight names every fault of Postgres before the connector starts, each with the SQL that corrects it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
-    made = Universe(stack_env, tmp_path)
-    try:
+    with Universe(stack_env, tmp_path) as made:
         yield made
-    finally:
-        made.close()
 
 
 def test_every_fault_of_the_source_is_told_at_once_and_its_sql_mends_it(universe: Universe) -> None:
@@ -32,7 +29,7 @@ def test_every_fault_of_the_source_is_told_at_once_and_its_sql_mends_it(universe
         connection.execute("DROP INDEX app.scores_scorecard_id")
         # when the connector is applied, even only tried
         done = universe.run("connectors", "apply", "--dry-run", check=False)
-        # then what makes it wrong is an error, the rest a warning, and nothing else is told
+        # then what makes it wrong is an error, the rest a warning, and nothing else is named
         told = done.stderr.splitlines()
         assert done.returncode == 2
         assert sum(line.startswith("error: ") for line in told) == 3, told

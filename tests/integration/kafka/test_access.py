@@ -37,7 +37,7 @@ def test_a_transaction_is_open_from_its_first_message_until_it_ends(stack_env: d
         producer.begin_transaction()
         producer.produce(topic, b"open", partition=1)
         producer.flush(10)
-        # then the open one is told with its time
+        # then the open one is reported with its time
         (told,) = wait_for("an open transaction", lambda: access.open_since([topic])).items()
         assert told[0] == TP(topic, 1)
         assert before - 1 <= told[1] <= time.time() + 1

@@ -260,7 +260,7 @@ def in_doubt(worker: Worker) -> set[bool]:
 
 
 def test_only_what_a_dead_worker_may_have_begun_is_in_doubt(bench: Bench) -> None:
-    # given messages that nobody has begun: no doubt, and none after a worker that ended in order
+    # given messages that no worker has begun: no doubt, and none after a worker that ended in order
     bench.produce(300)
     first = bench.start()
     until(lambda: all(c == e for c, e in bench.offsets().values()), within_s=40, bench=bench)
@@ -272,7 +272,7 @@ def test_only_what_a_dead_worker_may_have_begun_is_in_doubt(bench: Bench) -> Non
     until(lambda: second.events("began"), within_s=40, bench=bench)
     second.process.kill()
     second.wait(10)
-    # then the next is told so for what was there, and not for what comes later
+    # then the next one doubts the messages that were there, and not those that come later
     third = bench.start()
     until(lambda: all(c == e for c, e in bench.offsets().values()), within_s=40, bench=bench)
     assert in_doubt(first) == {False}

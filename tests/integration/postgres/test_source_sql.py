@@ -18,11 +18,8 @@ CDC, READER = f"{OWNER}_cdc", f"{OWNER}_reader"
 
 @pytest.fixture
 def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
-    made = Universe(stack_env, tmp_path)
-    try:
+    with Universe(stack_env, tmp_path) as made:
         yield made
-    finally:
-        made.close()
 
 
 def test_the_owner_of_the_tables_can_run_it_twice(universe: Universe) -> None:

@@ -1,4 +1,4 @@
-"""verify on real stores: every damage done by hand is found with its reason, and mended; nothing else is touched."""
+"""verify on real stores: it finds every damage done by hand with its reason, repairs it, and touches nothing else."""
 
 from __future__ import annotations
 
@@ -24,12 +24,9 @@ pytestmark = pytest.mark.stack
 @pytest.fixture
 def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
     """Both stores, without a connector: what the tests compare does not move."""
-    made = Universe(stack_env, tmp_path)
-    try:
+    with Universe(stack_env, tmp_path) as made:
         made.run("schema", "apply")
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture
@@ -196,7 +193,7 @@ def test_rows_that_clickhouse_cannot_hold_say_so(universe: Universe) -> None:
     universe.done("reindex", "--all")
     # when both stores are compared: what stood before the changes is retired
     found = verify(universe, code=3)
-    # then both are told
+    # then both are found
     told = {each["scorecard_id"]: each["reason"] for each in found["findings"] if each["what"] == "missing"}
     assert told.keys() == {shown[0], shown[1]}
     assert "cannot be indexed: score is not finite" in told[shown[0]]
