@@ -16,7 +16,8 @@ from stream.monitor.sources.slot import SlotSource
 class FakePostgres:
     """Answers for the slot and for the heartbeat."""
 
-    slot = "scorestream"
+    slot = publication = "scorestream"
+    schema = "app"
 
     def __init__(self, row: tuple[Any, ...] | None, beat: tuple[Any, ...] | None) -> None:
         self.row = row
@@ -38,8 +39,17 @@ class FakePostgres:
 
 
 @pytest.fixture(autouse=True)
-def readable(monkeypatch: pytest.MonkeyPatch) -> None:
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The schemas of which the publication was looked at; it leaves out one table."""
+    found: list[str] = []
+
+    def left_out(_connection: Any, *, publication: str, schema: str) -> tuple[str, ...]:
+        found.append(schema)
+        return ("chats",)
+
+    monkeypatch.setattr(module, "left_out", left_out)
     monkeypatch.setattr(module, "is_readable", lambda *_: True)
+    return found
 
 
 def read(row: tuple[Any, ...] | None, beat: tuple[Any, ...] | None = None) -> Any:
@@ -65,3 +75,11 @@ def test_a_missing_slot_and_a_missing_beat_are_none() -> None:
 def test_a_table_that_cannot_be_read_has_no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "is_readable", lambda *_: False)
     assert read(None, (7, 100.5)) == (None, None)
+
+
+def test_the_publication_is_looked_at_seldom_and_told_each_time(looks: list[str]) -> None:
+    postgres: Any = FakePostgres((True, "reserved", None, 2_000, 3_000, None, None), None)
+    source = SlotSource(postgres)
+    found = [source.read()[0] for _ in range(6)]
+    assert [slot is not None and slot.unpublished for slot in found] == [("chats",)] * 6
+    assert looks == ["app", "app"]
