@@ -66,8 +66,10 @@ bench-verify: setup ## seconds and memory of a comparison of 5,000,000 scores th
 bench-lag: setup ## share of a core that the monitor takes at 64 partitions
 	@$(PY) -m benchmarks.lag_cost
 
-.PHONY: drill drill-replay
+.PHONY: drill drill-replay drill-failover
 drill: setup ## fault drill on a stack of its own: kill, pause, cut off, compare at the end (ARGS="--seed 7")
 	@$(PY) -m drills $(ARGS)
 drill-replay: setup ## replay into a shadow beside a writer, processes killed at random, cutover, compare (ARGS="--seed 7")
 	@$(PY) -m drills.replay $(ARGS)
+drill-failover: setup ## promote standbys and restore a dump beneath a writer, recover, compare (ARGS="--only restore")
+	@$(PY) -m drills.failover $(ARGS)

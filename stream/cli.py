@@ -30,6 +30,7 @@ COMMANDS = {
     "purge": "Remove appeals that an earlier indexer left in ClickHouse.",
     "backfill": "History from Postgres, window after window, by Debezium's incremental snapshots; live goes on.",
     "connectors": "Debezium's connector: apply its config, show it, pause, resume, restart, delete.",
+    "recover": "From a lost slot, lost offsets or a failed connector back to health: plan, steps, comparison.",
     "topics": "Kafka topics: create missing ones, list them.",
     "schema": "ClickHouse tables and views: apply the DDL to every shard, compare them with it.",
     "replay": "The log again, beside live: start, status, list, pause, resume, cancel, delete, join.",

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -56,12 +57,15 @@ class Universe:
                 connection.execute(file.read_text("utf-8"))
         config = json.loads((ROOT / "stream" / "connect" / "scorestream-source.json").read_text("utf-8"))
         config["config"]["database.dbname"] = self.name
+        source = urlsplit(admin)  # of the stack's own server, or of one beside it
+        config["config"] |= {"database.hostname": source.hostname, "database.port": str(source.port)}
         self.connector_file = folder / "connector.json"
         self.connector_file.write_text(json.dumps(config), "utf-8")
         self.env = {
             **os.environ,
             **stack_env,
             "SCORESTREAM_POSTGRES_DSN": _with_database(stack_env["SCORESTREAM_POSTGRES_DSN"], self.name),
+            "SCORESTREAM_BACKFILL_DSN": _with_database(stack_env["SCORESTREAM_BACKFILL_DSN"], self.name),
             "SCORESTREAM_POSTGRES_SLOT": self.name,
             "SCORESTREAM_KAFKA_TOPIC_PREFIX": self.name,
             "SCORESTREAM_KAFKA_GROUP": f"{self.name}-live",

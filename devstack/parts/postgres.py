@@ -63,6 +63,11 @@ class Postgres(Part):
 
     stop_signal = signal.SIGINT  # "fast": disconnect the clients, then shut down cleanly
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What postgresql.auto.conf holds; written at each start, so that ALTER SYSTEM lasts until the next one."""
+        return SETTINGS | {"port": str(self.port)}
+
     def prepare(self) -> None:
         cluster = self.data / "data"
         if not (cluster / "PG_VERSION").exists():
@@ -70,11 +75,11 @@ class Postgres(Part):
             cluster.mkdir(parents=True, mode=0o700)
             password_file = self.data / "password"
             write_atomically(password_file, self.site.passwords[SUPERUSER])
-            self._give_to_server_user(cluster, password_file)
+            self.give_to_server_user(cluster, password_file)
             arguments = ["-D", str(cluster), "-U", SUPERUSER, "--pwfile", str(password_file), "--no-sync"]
             arguments += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
             done = subprocess.run(
-                [*_as_server_user(), str(bin_dir() / "initdb"), *arguments],
+                [*as_server_user(), str(bin_dir() / "initdb"), *arguments],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -88,10 +93,9 @@ class Postgres(Part):
         lock = cluster / "postmaster.pid"
         wait_until(lambda: not is_attached(shared_memory(lock)), timeout_s=20)
         self._unlock(lock)
-        settings = SETTINGS | {"port": str(self.port)}
-        lines = [f"{name} = '{value}'" for name, value in settings.items()]
+        lines = [f"{name} = '{value}'" for name, value in self.settings.items()]
         write_atomically(cluster / "postgresql.auto.conf", "\n".join(lines) + "\n")
-        self._give_to_server_user(cluster / "postgresql.auto.conf")
+        self.give_to_server_user(cluster / "postgresql.auto.conf")
 
     @staticmethod
     def _unlock(lock: Path) -> None:
@@ -107,7 +111,7 @@ class Postgres(Part):
             return
 
     def command(self) -> tuple[list[str], dict[str, str]]:
-        program = [*_as_server_user(), str(bin_dir() / "postgres"), "-D", str(self.data / "data")]
+        program = [*as_server_user(), str(bin_dir() / "postgres"), "-D", str(self.data / "data")]
         return program, {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
     def probe(self) -> None:
@@ -154,7 +158,7 @@ class Postgres(Part):
         with psycopg.connect(self.url(database=database), autocommit=True, connect_timeout=5) as connection:
             yield connection
 
-    def _give_to_server_user(self, *paths: Path) -> None:
+    def give_to_server_user(self, *paths: Path) -> None:
         if (user := _server_user()) is not None:
             for path in paths:
                 os.chown(path, user.pw_uid, user.pw_gid)
@@ -189,7 +193,7 @@ def _server_user() -> pwd.struct_passwd | None:
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
-def _as_server_user() -> list[str]:
+def as_server_user() -> list[str]:
     """A command that runs the rest as the server's user.
 
     It keeps CAP_DAC_OVERRIDE, because the wheel and the data may lie below a home folder that only root may enter.

@@ -141,6 +141,11 @@ class Connect:
         """Create the connector, or give it another config (which restarts its tasks)."""
         self._call("PUT", f"/connectors/{quote(name, safe='')}/config", body={**config, "name": name})
 
+    def create_stopped(self, name: str, config: Mapping[str, str]) -> None:
+        """Create the connector without starting it, so that its offsets can be set first (Kafka 3.7 and later)."""
+        body = {"name": name, "config": {**config, "name": name}, "initial_state": "STOPPED"}
+        self._call("POST", "/connectors", body=body)
+
     def status(self, name: str) -> Status | None:
         """State of the connector and its tasks, or None when there is no such connector (or none yet)."""
         answer = self._call("GET", f"/connectors/{quote(name, safe='')}/status", missing_ok=True)
@@ -172,6 +177,11 @@ class Connect:
     def reset_offsets(self, name: str) -> None:
         """Forget how far a stopped connector has read. When it starts again it begins with a snapshot."""
         self._call("DELETE", f"/connectors/{quote(name, safe='')}/offsets")
+
+    def set_offset(self, name: str, partition: Mapping[str, str], offset: Mapping[str, int]) -> None:
+        """Give a stopped connector with one source the place from which it goes on; what was stored is gone."""
+        body = {"offsets": [{"partition": dict(partition), "offset": dict(offset)}]}
+        self._call("PATCH", f"/connectors/{quote(name, safe='')}/offsets", body=body)
 
     def wait(self, name: str, *, state: str = "RUNNING", timeout_s: float = 60, settle_s: float = 1) -> Status:
         """Wait until the connector and all its tasks are in a state.

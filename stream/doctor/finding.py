@@ -19,7 +19,7 @@ SYSTEMS: Final[tuple[System, ...]] = ("postgres", "kafka", "connect", "clickhous
 PURPOSES: Final[tuple[Purpose, ...]] = ("replay", "cutover", "backfill")
 
 
-RECOVER: Final = "follow docs/guides/recover.md"
+RECOVER: Final = "scorestream recover --dry-run, then scorestream recover (docs/guides/recover.md)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,16 +35,25 @@ def transactions(sources: Iterable[Any], *, since_ms: int) -> set[int]:
     }
 
 
-def hidden(transaction: int, snapshot: str) -> bool:
-    """Whether a transaction is invisible in a snapshot.
+def hidden(transaction: int, snapshot: str, following: int | None = None) -> bool:
+    """Whether a transaction is invisible in a snapshot, and may become visible.
 
     Args:
         snapshot: as `pg_current_snapshot()` writes it: `xmin:xmax:xip,xip`, 64-bit ids.
+        following: the id that a primary gives out next, 32 bits. An id from there on is of another server, or of a
+            transaction that a fail over lost: nobody will ever see it. None: a standby, which may learn of it.
     """
     lowest, end, running = snapshot.split(":")
     xmin, xmax = int(lowest), int(end)
-    ahead = (transaction - xmax + _WRAP // 2) % _WRAP - _WRAP // 2
+    if following is not None and _ahead(transaction, following) >= 0:
+        return False
+    ahead = _ahead(transaction, xmax)
     if ahead >= 0:
         return ahead < _FOREIGN
     whole = xmax + ahead
     return whole >= xmin and str(whole) in running.split(",")
+
+
+def _ahead(transaction: int, other: int) -> int:
+    """How far an id is ahead of another one, both modulo 2**32."""
+    return (transaction - other + _WRAP // 2) % _WRAP - _WRAP // 2

@@ -29,6 +29,11 @@ _BEYOND = 2**63 - 1
 # A synchronous standby acknowledges within milliseconds. A longer wait is retried with backoff, and logged.
 _VISIBLE_S = 1.0
 _POLL_S = 0.005
+# `age` counts from the id that is given out next; 3 is the first that a transaction can have.
+_SNAPSHOT = (
+    "SELECT pg_current_snapshot()::text, pg_is_in_recovery(), "
+    "CASE WHEN NOT pg_is_in_recovery() THEN (3 + age('3'::xid)::bigint) & 4294967295 END"
+)
 _INFINITE = {2**63 - 1, -(2**63)}
 
 
@@ -60,16 +65,16 @@ class PostgresSource:
         deadline = time.monotonic() + _VISIBLE_S
         while True:
             with self._reading() as (connection, _):
-                row = connection.execute("SELECT pg_current_snapshot()::text, pg_is_in_recovery()").fetchone()
+                row = connection.execute(_SNAPSHOT).fetchone()
             assert row is not None
-            snapshot, standby = row
+            snapshot, standby, following = row
             if standby and not self._postgres.standby:
                 raise PostgresUnavailable(
                     "Postgres look-up: the server is a standby, and rows may be missing there. Name the primary in "
                     "SCORESTREAM_POSTGRES_DSN (target_session_attrs=read-write), or set "
                     "SCORESTREAM_POSTGRES_STANDBY=true to wait for the standby at each batch"
                 )
-            awaited = next((xid for xid in transactions if hidden(xid, snapshot)), None)
+            awaited = next((xid for xid in transactions if hidden(xid, snapshot, following)), None)
             if awaited is None:
                 return
             if time.monotonic() > deadline:

@@ -39,13 +39,7 @@ _PARTS = (
     "SELECT table, partition, count() AS parts FROM system.parts WHERE database = 'scorestream' AND active"
     " GROUP BY ALL ORDER BY parts DESC LIMIT 10;"
 )
-_NEW_SLOT = (
-    "scorestream connectors delete --reset-offsets",
-    "SELECT pg_drop_replication_slot('scorestream');",
-    "scorestream connectors apply",
-    "scorestream lag",
-    "scorestream verify --repair",
-)
+_RECOVER = ("scorestream recover --dry-run", "scorestream recover")
 _NOT_LOST = "No."
 
 RUNBOOKS = (
@@ -68,12 +62,13 @@ RUNBOOKS = (
         look_at=("scorestream topics list", _SLOT)),
     Runbook("postgres-unreachable", "Postgres does not answer",
         "Look-ups fail: the workers try again and commit nothing. The connector cannot read either.",
-        "No, unless a failover dropped the slot, or promoted a standby that lacked commits.",
-        "Read Postgres' log, count its connections, and ask whether a failover is under way.",
-        "Bring Postgres back. After a failover, check the slot (slot-missing) and repair.",
-        "2 to 10 s after Postgres answers.",
+        "No, unless a fail over dropped the slot, or promoted a standby that lacked commits.",
+        "Read Postgres' log, count its connections, and ask whether a fail over is under way.",
+        "Bring Postgres back. After a fail over, recover: the command finds what the slot and the offsets lack, and "
+        "compares every row.",
+        "2 to 10 s after Postgres answers. After a fail over: 15 s until changes flow, then the comparison.",
         "The database team at once.",
-        look_at=(_SLOT,), run=("scorestream verify --repair",)),
+        look_at=(_SLOT,), run=_RECOVER),
     Runbook("connect-unreachable", "Kafka Connect does not answer",
         "Its REST interface is away. The connector may still run; when it does not, the canary goes silent, too.",
         "No. Postgres keeps the WAL meanwhile.",
@@ -85,20 +80,21 @@ RUNBOOKS = (
         look_at=("scorestream connectors status",), run=("scorestream verify",)),
     Runbook("connector-missing", "The connector does not exist",
         "Connect knows no connector of this name: no change reaches Kafka.",
-        "No, while the slot exists.",
+        "No, while the slot exists: the connector goes on where the slot stands.",
         "Ask who deleted the connector, and whether this is the right Connect cluster.",
-        "Create it again. It goes on from its offsets, if they still exist.",
-        "10 s.",
+        "Recover. It creates the connector with its offsets, or at the slot's place where they are gone, and compares.",
+        "15 s until changes flow, then the comparison: 12 s for 5 million scores.",
         "The team that owns Connect, when nobody here deleted it.",
-        look_at=("scorestream connectors status", _SLOT), run=("scorestream connectors apply",)),
+        look_at=("scorestream doctor", "scorestream connectors status", _SLOT), run=_RECOVER),
     Runbook("connector-failed", "The connector or its task has failed",
         "Debezium stopped with an error. No change reaches Kafka, and Postgres keeps the WAL.",
-        "No, while the slot exists. When the error names a missing slot, see slot-missing.",
-        "Read the cause in the last column of the status.",
-        "Correct the cause, then restart the failed task.",
-        "10 s after the restart.",
-        "The database team, when the cause is in Postgres.",
-        look_at=("scorestream connectors status", _SLOT), run=("scorestream connectors restart",)),
+        "No, while the slot exists. Where the cause is a lost slot, changes are in no message; Postgres has the rows.",
+        "Read the cause in the last column of the status. A cause outside of slot and offsets, a full disk for one, "
+        "comes first.",
+        "Recover. It replaces a slot or an offset that cannot be used, restarts what failed, and compares every row.",
+        "15 s until changes flow, then the comparison: 12 s for 5 million scores.",
+        "The database team, when the cause is in Postgres. The Connect team, when the same cause comes back.",
+        look_at=("scorestream doctor", "scorestream connectors status", _SLOT), run=_RECOVER),
     Runbook("connector-paused", "The connector is paused or stopped",
         "An operator paused it. Postgres keeps the WAL until it goes on.",
         "No, while the slot's WAL stays below max_slot_wal_keep_size.",
@@ -108,16 +104,16 @@ RUNBOOKS = (
         "Nobody, when the pause is planned.",
         look_at=(_SLOT,), run=("scorestream connectors resume",)),
     Runbook("slot-missing", "The replication slot does not exist",
-        "A failover or an operator removed it. The connector has an offset without a slot, and fails when it starts.",
-        "Changes since the last confirmed position are not in Kafka. Postgres has the rows: a snapshot and a repair "
-        "bring ClickHouse level.",
-        "Ask whether the slot was dropped, or whether this is a new primary after a failover.",
-        "Delete the connector with its offsets, create it again, wait for its snapshot, and repair. The repair removes "
-        "rows that were deleted meanwhile.",
-        "A snapshot of 30,000 rows/s or more, then the repair.",
-        "The database team, before you begin.",
-        look_at=(_SLOT, "scorestream connectors status"),
-        run=tuple(each for each in _NEW_SLOT if "drop" not in each)),
+        "A fail over or an operator removed it. The connector has an offset without a slot, and fails when it starts.",
+        "Changes since the last confirmed position are in no message. Postgres has the rows: the comparison brings "
+        "ClickHouse level, deletes and appeals included.",
+        "Ask whether the slot was dropped, or whether this is a new primary after a fail over.",
+        "Recover. It makes the slot, lets the connector begin there, and compares and repairs every row. Readers keep "
+        "what is right meanwhile.",
+        "15 s until changes flow, more while a long transaction is open, then the comparison: 12 s for 5 million "
+        "scores.",
+        "The database team, when nobody knows who removed it.",
+        look_at=(_SLOT, "scorestream connectors status"), run=_RECOVER),
     Runbook("slot-inactive", "The replication slot is inactive",
         "No process reads the slot, though the connector is said to run. WAL piles up in Postgres.",
         "No, while the slot's WAL stays below max_slot_wal_keep_size.",
@@ -130,12 +126,12 @@ RUNBOOKS = (
         "Postgres removes WAL that the slot needs once max_slot_wal_keep_size is reached. Then the slot is lost.",
         "Not before wal_status is lost. Then as in slot-missing.",
         "Look at how many bytes are left (safe_wal_size), and why the connector does not confirm.",
-        "Raise max_slot_wal_keep_size now, then correct what stops the connector. When wal_status is lost, replace the "
-        "slot as below.",
-        "The limit works at once. A new slot takes a snapshot of 30,000 rows/s or more.",
+        "Raise max_slot_wal_keep_size now, then correct what stops the connector. When wal_status is lost, "
+        "recover: it replaces the slot.",
+        "The limit works at once. A new slot takes 15 s, then the comparison: 12 s for 5 million scores.",
         "The database team at once: the disk may fill.",
         look_at=(_SLOT, _WALSENDERS),
-        run=("ALTER SYSTEM SET max_slot_wal_keep_size = '200GB';", "SELECT pg_reload_conf();", *_NEW_SLOT)),
+        run=("ALTER SYSTEM SET max_slot_wal_keep_size = '200GB';", "SELECT pg_reload_conf();", *_RECOVER)),
     Runbook("publication", "A table is not published",
         "The publication leaves out a source table: it was dropped from it, or another table took its name.",
         "Changes since then are not in Kafka. Postgres has the rows: a repair brings ClickHouse level.",
@@ -232,13 +228,12 @@ RUNBOOKS = (
         "brokers lost the log's end (unclean leader election, restored disk).",
         "Perhaps in Kafka, never in Postgres: the repair finds every difference.",
         "Compare committed and end. Ask whether the topic was created again, or whether a leader lost messages.",
-        "A running worker reads such a log from its start within seconds. Otherwise stop the workers, rewind, start "
-        "them, and repair.",
+        "A running worker reads such a log from its start within seconds. Otherwise stop the workers, rewind, and "
+        "start them. Then recover: it creates a topic that is gone, and repairs what its messages would have told.",
         "Seconds, then the backlog.",
         "The Kafka team, when nobody re-created the topic.",
         look_at=("scorestream lag --all",),
-        run=("scorestream rewind --to-earliest --execute", "scorestream worker --restart",
-             "scorestream verify --repair")),
+        run=("scorestream rewind --to-earliest --execute", "scorestream worker --restart", "scorestream recover")),
     Runbook("canary", "The canary is late or silent",
         "A heartbeat from Postgres does not arrive in ClickHouse, or the connector writes none, and no other finding "
         "says why.",

@@ -428,3 +428,5 @@ def test_a_transaction_that_is_not_visible_is_waited_for(
         other.commit()
         real.expect({xid})
         assert CARDS[0] in real.places([CARDS[0]])
+        # and one that this server never gave out is of another one: nobody waits for it
+        real.expect({(xid + 100_000) % 2**32})

@@ -40,7 +40,8 @@ ALLOWED |= {
     "monitor": {*_BELOW, "reindex", "replay", "backfill", "verify"},
 }
 ALLOWED["doctor"] = {*_BELOW, "cutover", "monitor"}
-ALLOWED["live"] = {*ALLOWED} - {"cutover"}
+ALLOWED["recover"] = {*_BELOW, "reindex", "backfill", "verify"}
+ALLOWED["live"] = {*ALLOWED} - {"cutover", "recover"}
 ALLOWED["commands"] = {*ALLOWED}
 ALLOWED["cli"] = {"commands"}
 

@@ -38,7 +38,7 @@ class FakeConnect:
                 self.end_headers()
                 self.wfile.write(payload)
 
-            do_GET = do_PUT = do_POST = do_DELETE = _answer
+            do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _answer
 
             def log_message(self, *_):
                 pass
@@ -209,3 +209,13 @@ def test_stopped_means_no_tasks_and_paused_means_paused_tasks(fake, connect):
     assert connect.wait("s", state="STOPPED").tasks == ()
     fake.on("GET", path, (200, status("PAUSED", "RUNNING")), (200, status("PAUSED", "PAUSED")))
     assert connect.wait("s", state="PAUSED").tasks[0].state == "PAUSED"
+
+
+def test_a_connector_is_created_stopped_and_given_its_place(fake, connect):
+    fake.on("POST", "/connectors", (201, {}))
+    fake.on("PATCH", "/connectors/s/offsets", (200, {"message": "altered"}))
+    connect.create_stopped("s", {"tasks.max": "1"})
+    connect.set_offset("s", {"server": "p"}, {"lsn": 42})
+    created, placed = (body for _, _, body, _ in fake.requests)
+    assert created == {"name": "s", "config": {"tasks.max": "1", "name": "s"}, "initial_state": "STOPPED"}
+    assert placed == {"offsets": [{"partition": {"server": "p"}, "offset": {"lsn": 42}}]}

@@ -120,3 +120,18 @@ def test_a_refused_message_waits_for_its_transaction_too() -> None:
     process(postgres, SCORECARD.source, value)
     # then the pipeline has waited
     assert postgres.expected_ids == [{9}]
+
+
+@pytest.mark.parametrize(
+    ("transaction", "following", "expected"),
+    [
+        (106, 107, True),  # given out, and its commit is not acknowledged yet
+        (107, 107, False),  # never given out by this primary: of a transaction that a fail over lost
+        (900_000, 107, False),  # of the cluster before a restore
+        (103, 107, True),
+    ],
+)
+def test_a_primary_does_not_wait_for_an_id_that_it_never_gave_out(
+    transaction: int, following: int, expected: bool
+) -> None:
+    assert hidden(transaction, "100:105:100,103", following) is expected

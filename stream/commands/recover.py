@@ -1,0 +1,167 @@
+"""scorestream recover: from a lost slot, lost offsets or a failed connector back to health."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stream.commands.console import (
+    EXIT_DIFFERENCES,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    App,
+    json_option,
+    pass_app,
+    print_json,
+    print_table,
+)
+from stream.errors import UsageError
+
+if TYPE_CHECKING:
+    from stream.recover.plan import Plan, Step
+    from stream.recover.run import Taken
+    from stream.recover.systems import Parts
+    from stream.stores import Stores
+    from stream.verify.repair import Outcome
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Show what is wrong, what to do, and how long it takes; do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask before the connector is stopped or the slot is dropped.")
+@click.option(
+    "--dsn",
+    metavar="URL",
+    help="Postgres role with REPLICATION; to create the publication, the tables' owner.  "
+    "[default: SCORESTREAM_BACKFILL_DSN]",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=float,
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="Longest wait without progress.",
+)
+@json_option
+@pass_app
+@click.pass_context
+def command(
+    ctx: click.Context, app: App, dry_run: bool, yes: bool, dsn: str | None, timeout_s: float, as_json: bool
+) -> None:
+    """Bring slot, publication, offsets, topics and connector back to health, then compare and repair every row.
+
+    For a slot that was dropped or invalidated, a fail over, a restored database, lost offsets, a deleted topic, a
+    connector that failed or is gone. Nothing is emptied and no snapshot is taken: the connector streams at once from
+    the slot, and the comparison finds what it missed meanwhile, deletes and appeals as well. After a kill the same
+    command goes on. Exit code 0: all is right. 1: not yet. 2: an operator has to act first. 3: differences are left, or
+    with --dry-run: something is to be done.
+    """
+    from stream.recover.plan import plan  # noqa: PLC0415  imported when it runs
+    from stream.recover.run import Taken, recover  # noqa: PLC0415
+    from stream.scope import Scope  # noqa: PLC0415
+    from stream.verify.repair import Options, verify  # noqa: PLC0415
+
+    with app.stores() as stores, _opened(app, stores, dsn=dsn, timeout_s=timeout_s) as parts:
+        now = plan(parts.look())
+        if not as_json or dry_run or now.blocked:
+            _show(now, as_json=as_json)
+        if now.blocked or dry_run:
+            ctx.exit(EXIT_USAGE if now.blocked else EXIT_DIFFERENCES if now.findings else EXIT_OK)
+        if not yes and any(step.careful for step in now.steps):
+            if not sys.stdin.isatty():
+                raise UsageError("the connector would be stopped, and perhaps the slot dropped: say --yes")
+            click.confirm("Go on?", abort=True, err=True)
+        taken = recover(parts, on_step=lambda step, left: _tell(step, left.seconds))
+        began, compare = time.monotonic(), now.steps[-1]
+        _tell(compare, compare.seconds)
+        with app.reindexing(stores.postgres) as reindex:
+            outcome = verify(stores, Options(Scope(), timeout_s=timeout_s), reindex=reindex)
+        taken.append(Taken(compare, time.monotonic() - began))
+    code = _code(outcome)
+    if as_json:
+        print_json(_as_json(now) | {"taken": _taken(taken), "verify": outcome.as_json(), "right": code == EXIT_OK})
+    else:
+        _conclude(outcome, code, taken)
+    ctx.exit(code)
+
+
+@contextmanager
+def _opened(app: App, stores: Stores, *, dsn: str | None, timeout_s: float) -> Iterator[Parts]:
+    from stream.connect.rest import Connect  # noqa: PLC0415  imported when it runs
+    from stream.postgres.connection import Postgres  # noqa: PLC0415
+    from stream.recover.systems import Parts, Wanted  # noqa: PLC0415
+    from stream.wiring import connector_config  # noqa: PLC0415
+
+    settings = app.settings
+    own, postgres = settings.backfill, settings.postgres
+    role: dict[str, Any] = {} if own.dsn is None else {"dsn": own.dsn, "password": own.password}
+    if dsn is not None:
+        role = {"dsn": dsn, "password": None}
+    wanted = Wanted(settings.connect.connector, connector_config(settings), postgres.slot, postgres.publication)
+    with (
+        Postgres(postgres.model_copy(update=role), writes=True) as replicating,
+        Connect(settings.connect) as connect,
+    ):
+        yield Parts(wanted, stores=stores, replicating=replicating, connect=connect, timeout_s=timeout_s)
+
+
+def _show(now: Plan, *, as_json: bool) -> None:
+    for text in now.blocked:
+        click.echo(f"to do first: {text}", err=True)
+    if as_json:
+        print_json(_as_json(now))
+        return
+    for finding in now.findings:
+        click.echo(f"{finding.id}: {finding.what}" + ("; changes may be in no message" if finding.gap else ""))
+    if not now.findings:
+        click.echo("slot, offsets, publication, topics and connector are well")
+    if now.blocked:
+        return
+    print_table(["step", "what", "about s"], [(step.id, step.what, f"{step.seconds:.0f}") for step in now.steps])
+    click.echo(f"about {now.seconds:,.0f} s in all; readers keep what is right meanwhile")
+    for note in now.notes:
+        click.echo(f"note: {note}")
+
+
+def _tell(step: Step, left_s: float) -> None:
+    click.echo(f"recover: {step.id}: {step.what} (about {left_s:,.0f} s left)", err=True)
+
+
+def _code(outcome: Outcome) -> int:
+    last = outcome.verified
+    if last.wrong or last.not_opened or outcome.visible_appeals:
+        return EXIT_DIFFERENCES
+    return EXIT_FAILED if last.lagging or last.not_comparable else EXIT_OK
+
+
+def _conclude(outcome: Outcome, code: int, taken: list[Taken]) -> None:
+    last, rows = outcome.verified, sum(outcome.verified.rows.values())
+    seconds = sum(each.seconds for each in taken)
+    done = f"{outcome.repaired:,} scorecards repaired, {seconds:.0f} s"
+    if code == EXIT_OK:
+        click.echo(f"recover: all is right: {rows:,} rows equal in Postgres and ClickHouse, {done}")
+    elif code == EXIT_DIFFERENCES:
+        click.echo(f"recover: {last.wrong:,} rows still differ, {done}; run `scorestream verify --repair` again")
+    else:
+        why = last.lagging or f"{last.not_comparable:,} scorecards changed at every look"
+        click.echo(f"recover: the connector streams, and nothing can be said yet: {why}; run this command again")
+
+
+def _taken(taken: list[Taken]) -> list[dict[str, Any]]:
+    return [{"id": each.step.id, "seconds": round(each.seconds, 2)} for each in taken]
+
+
+def _as_json(now: Plan) -> dict[str, Any]:
+    return {
+        "findings": [{"id": each.id, "what": each.what, "gap": each.gap} for each in now.findings],
+        "blocked": list(now.blocked),
+        "steps": [{"id": step.id, "what": step.what, "seconds": round(step.seconds, 1)} for step in now.steps],
+        "notes": list(now.notes),
+    }

@@ -1,0 +1,104 @@
+"""Facts -> what is wrong with slot, offsets, publication, topics and connector. Pure.
+
+A healthy connector stores an offset before it confirms the slot, so slot <= offset <= end of the WAL. Anything else
+means that the two are not of one history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stream.pipeline.ordering import commit_lsn, epoch_of
+from stream.postgres.replication import text
+from stream.recover.facts import Facts
+
+# More than that is not written as filler: the versions get another epoch instead.
+PASS_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. `gap`: changes may be in no message, so only a comparison finds them."""
+
+    id: str
+    what: str
+    gap: bool = False
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """Everything that is wrong, causes first."""
+    return [*_source(facts), *_offsets(facts), *_versions(facts), *_topics(facts), *_connector(facts)]
+
+
+def needs_slot(facts: Facts) -> bool:
+    """Whether the slot has to be made again."""
+    return facts.slot is None or bool(facts.slot.lost) or facts.unpublished is None
+
+
+def versions_ahead(facts: Facts) -> int:
+    """Bytes of WAL by which ClickHouse's highest version is beyond Postgres; 0: it is not.
+
+    A version of a later epoch than the settings' counts as well beyond all that filler could bridge.
+    """
+    epoch = epoch_of(facts.highest)
+    if epoch > facts.epoch:
+        return PASS_BYTES + 1
+    return max(0, commit_lsn(facts.highest) - facts.server.lsn) if epoch == facts.epoch else 0
+
+
+def _source(facts: Facts) -> Iterator[Finding]:
+    if facts.unpublished is None:
+        yield Finding("publication-missing", "the publication does not exist", gap=True)
+    elif facts.unpublished:
+        yield Finding("publication-tables", f"the publication leaves out {', '.join(facts.unpublished)}", gap=True)
+    if facts.slot is None:
+        yield Finding("slot-missing", "the replication slot does not exist", gap=True)
+    elif facts.slot.lost:
+        yield Finding("slot-lost", f"Postgres invalidated the slot ({facts.slot.lost})", gap=True)
+    if facts.server.foreign_horizon:
+        yield Finding("horizon-foreign", "the horizon table has transaction ids of another server")
+
+
+def _offsets(facts: Facts) -> Iterator[Finding]:
+    position, slot = facts.position, facts.slot
+    if position is None:
+        if facts.connector is not None:  # without a connector Connect tells no offsets
+            yield Finding("offsets-missing", "Connect has no offset of the connector")
+        return
+    if position.lsn > facts.server.lsn:
+        yield Finding(
+            "offsets-ahead",
+            f"the connector's offset {text(position.lsn)} is beyond Postgres' WAL, which ends at "
+            f"{text(facts.server.lsn)}: it is another server's, or of changes that a fail over lost",
+            gap=True,
+        )
+    elif slot is not None and not slot.lost and position.lsn < slot.confirmed:
+        yield Finding(
+            "offsets-behind",
+            f"the slot begins at {text(slot.confirmed)}, after the connector's offset {text(position.lsn)}: it is "
+            "another slot of the same name",
+            gap=True,
+        )
+
+
+def _versions(facts: Facts) -> Iterator[Finding]:
+    if ahead := versions_ahead(facts):
+        beyond = f"{ahead:,} bytes of WAL" if ahead <= PASS_BYTES else "far"
+        yield Finding("versions-ahead", f"ClickHouse has versions {beyond} beyond Postgres: new changes would lose")
+
+
+def _topics(facts: Facts) -> Iterator[Finding]:
+    if facts.missing_topics:
+        yield Finding("topics-missing", f"no topic {', '.join(facts.missing_topics)}", gap=True)
+
+
+def _connector(facts: Facts) -> Iterator[Finding]:
+    if facts.connector is None:
+        yield Finding("connector-missing", "Kafka Connect has no connector of this name")
+    elif facts.connector == "FAILED":
+        yield Finding("connector-failed", "; ".join(facts.failures) or "the connector failed")
+    elif facts.connector in {"PAUSED", "STOPPED"}:
+        yield Finding("connector-stopped", f"the connector is {facts.connector}")
+    if facts.drifted:
+        yield Finding("config-drift", f"the connector's config differs in {', '.join(facts.drifted)}")

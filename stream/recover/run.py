@@ -1,0 +1,63 @@
+"""Step after step, each derived from what the systems say now, until only the comparison is left."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream.errors import Stop, UsageError
+from stream.recover.facts import Facts
+from stream.recover.plan import Plan, Step, plan
+
+log = logging.getLogger(__name__)
+
+_TRIES = 2  # of one step: a connector that was just started may fail once more while others let go of its slot
+
+
+class Systems(Protocol):
+    """What the steps act upon."""
+
+    def look(self) -> Facts:
+        """The state of now."""
+
+    def do(self, step: Step) -> None:
+        """Take one step; taking it again changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A step that was taken, and how long it took."""
+
+    step: Step
+    seconds: float
+
+
+def recover(
+    systems: Systems, *, on_step: Callable[[Step, Plan], None], clock: Callable[[], float] = time.monotonic
+) -> list[Taken]:
+    """Take every step of the plan but the comparison.
+
+    Raises:
+        UsageError: something that only an operator can do is left.
+        Stop: a step was taken, and what it was for is still wrong.
+    """
+    taken: list[Taken] = []
+    while True:
+        facts = systems.look()
+        now = plan(facts)
+        if now.blocked:
+            raise UsageError("\n".join(now.blocked))
+        step = next(step for step in now.steps if step.id not in {"compare"})
+        if [each.step.id for each in taken].count(step.id) >= _TRIES:
+            wrong = "; ".join(each.what for each in now.findings) or "the connector does not stream"
+            raise Stop(f"step {step.id} was taken {_TRIES} times, and still: {wrong}")
+        on_step(step, now)
+        began = clock()
+        systems.do(step)
+        taken.append(Taken(step, clock() - began))
+        log.info("step taken", extra={"step": step.id, "seconds": round(taken[-1].seconds, 2)})
+        if step.id == "stream" and not plan(systems.look()).changes:
+            return taken

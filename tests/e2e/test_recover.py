@@ -1,0 +1,210 @@
+"""`scorestream recover` from each state of slot, offsets, publication, topics and connector, on the real stack.
+
+Each test breaks the path, commits every kind of change meanwhile, and runs the one command. The oracle judges.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from devstack.stack import Stack
+from testbed.universe import SCORESTREAM, Universe, Worker, wait_for
+from testbed.workload import Workload
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def universe(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Universe]:
+    made = Universe(stack.env(), tmp_path_factory.mktemp("recover"))
+    try:
+        made.set_up()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def worker(universe: Universe) -> Iterator[Worker]:
+    with universe.worker() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def workload(universe: Universe) -> Iterator[Workload]:
+    with universe.postgres() as connection:
+        made = Workload(connection, seed=15)
+        made.add(40)
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def healthy(universe: Universe, worker: Worker, workload: Workload) -> None:
+    universe.wait_until_equal()
+
+
+def change(workload: Workload, count: int = 60) -> None:
+    """Every kind of change, and surely a delete of each kind and an appeal."""
+    for _ in range(count):
+        workload.change()
+    one, two, three = workload.random.sample(workload.scorecards, 3)
+    workload.run("UPDATE app.scorecards SET scorecard_type = 2 WHERE scorecard_id = %s", one)
+    workload.run("DELETE FROM app.scorecards WHERE scorecard_id = %s", two)
+    workload.run("DELETE FROM app.scores WHERE scorecard_id = %s", three)
+
+
+def slot_of(universe: Universe) -> tuple[Any, ...] | None:
+    with universe.postgres() as connection:
+        return connection.execute(
+            "SELECT active, wal_status FROM pg_replication_slots WHERE slot_name = %s", (universe.name,)
+        ).fetchone()
+
+
+def stop(universe: Universe) -> None:
+    universe.done("connectors", "stop")
+    wait_for("the slot is free", lambda: (found := slot_of(universe)) is None or not found[0])
+
+
+def drop_slot(universe: Universe) -> None:
+    with universe.postgres() as connection:
+        connection.execute("SELECT pg_drop_replication_slot(%s)", (universe.name,))
+
+
+def recovered(universe: Universe, *options: str) -> dict[str, Any]:
+    """The command succeeds, ClickHouse is equal to Postgres, and the next change comes through."""
+    code, printed, said = universe.call("recover", "--yes", "--json", *options)
+    assert code == 0, (code, printed, said)
+    assert universe.differences() == []
+    return dict(json.loads(printed))
+
+
+def found(told: dict[str, Any]) -> set[str]:
+    return {each["id"] for each in told["findings"]}
+
+
+def steps(told: dict[str, Any]) -> list[str]:
+    return [each["id"] for each in told["taken"]]
+
+
+def lost_slot(universe: Universe) -> None:
+    """Postgres invalidates the slot, as when max_slot_wal_keep_size is reached."""
+    with universe.postgres() as connection:
+        connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            for _ in range(3):
+                connection.execute("SELECT pg_switch_wal()")
+                connection.execute("SELECT pg_logical_emit_message(false, 'junk', repeat('x', 1000000))")
+            connection.execute("CHECKPOINT")
+            wait_for("the slot is lost", lambda: (slot_of(universe) or ("", ""))[1] == "lost", deadline_s=20)
+        finally:
+            connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'")
+            connection.execute("SELECT pg_reload_conf()")
+
+
+def dropped_publication(universe: Universe) -> None:
+    with universe.postgres() as connection:
+        connection.execute("DROP PUBLICATION scorestream")
+
+
+def lost_offsets(universe: Universe) -> None:
+    universe.done("connectors", "delete", "--reset-offsets")
+
+
+def deleted_topic(universe: Universe) -> None:
+    admin = AdminClient({"bootstrap.servers": universe.env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]})
+    topic = f"{universe.name}.app.scores"
+    for answer in admin.delete_topics([topic]).values():
+        answer.result()
+    wait_for("the topic is gone", lambda: topic not in admin.list_topics(timeout=10).topics)
+
+
+@pytest.mark.parametrize(
+    ("breaking", "finding"),
+    [
+        (drop_slot, "slot-missing"),
+        (lost_slot, "slot-lost"),
+        (dropped_publication, "publication-missing"),
+        (lost_offsets, "connector-missing"),
+        (deleted_topic, "topics-missing"),
+    ],
+)
+def test_one_command_leads_back_to_health(
+    universe: Universe, workload: Workload, breaking: Callable[[Universe], None], finding: str
+) -> None:
+    # given a path that is broken while the connector is stopped, and changes, deletes and appeals meanwhile
+    stop(universe)
+    breaking(universe)
+    change(workload)
+    # when the plan is asked for, then it names the fault, and does nothing
+    code, printed, _ = universe.call("recover", "--dry-run", "--json")
+    assert code == 3
+    planned = json.loads(printed)
+    assert finding in found(planned)
+    # when the command runs, then every row is right again, and what comes later is indexed
+    told = recovered(universe, "--dsn", universe.url)
+    assert finding in found(told)
+    assert steps(told)[-2:] == ["stream", "compare"]
+    change(workload, 5)
+    universe.wait_until_equal()
+    assert universe.call("recover", "--dry-run")[0] == 0
+
+
+def test_a_connector_that_failed_for_want_of_its_slot_is_brought_back(universe: Universe, workload: Workload) -> None:
+    # given the runbook's old first action: a resumed connector whose slot is gone fails
+    stop(universe)
+    drop_slot(universe)
+    change(workload)
+    assert universe.call("connectors", "resume", "--timeout", "30")[0] == 1
+    # when recover runs without a role of its own choice, then all is right
+    told = recovered(universe)
+    assert {"slot-missing", "connector-failed"} <= found(told)
+
+
+def test_a_slot_that_is_not_the_offsets_own_is_found(universe: Universe, workload: Workload) -> None:
+    # given a slot that was dropped and made again by hand: the offset is of the one before
+    stop(universe)
+    drop_slot(universe)
+    change(workload)
+    with universe.postgres() as connection:
+        connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (universe.name,))
+    # when, then
+    assert "offsets-behind" in found(recovered(universe))
+
+
+@pytest.mark.parametrize("step", ["create-slot", "stream"])
+def test_the_same_command_goes_on_after_a_kill(
+    universe: Universe, workload: Workload, step: str, tmp_path: Path
+) -> None:
+    # given a recovery that is killed when it begins a step
+    stop(universe)
+    drop_slot(universe)
+    change(workload)
+    process = subprocess.Popen(
+        [SCORESTREAM, "recover", "--yes"],
+        env=universe.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if f"recover: {step}:" in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(timeout=10) == -signal.SIGKILL
+    process.stderr.close()
+    # when the same command runs again, then all is right
+    recovered(universe)
+
+
+def test_a_healthy_path_is_only_compared(universe: Universe) -> None:
+    assert steps(recovered(universe)) == ["stream", "compare"]
