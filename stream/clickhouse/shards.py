@@ -169,6 +169,15 @@ class Shards:
             raise
         self._idle[shard].append((replica, client))
 
+    @contextmanager
+    def server(self, shard: int, replica: int) -> Iterator[Any]:
+        """A client of this replica, and of no other one. Raises as `client`."""
+        with closing(connect(self.settings, shard, database="", replica=replica)) as client:
+            try:
+                yield client
+            except _FAILURES as error:
+                raise shard_error(self.settings, shard, error) from error
+
     def on_replicas(self, shard: int, sql: str) -> None:
         """Run a statement on every replica of a shard that answers; `{database}` in it is filled in.
 

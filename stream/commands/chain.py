@@ -116,7 +116,6 @@ class Chain:
 
     def _shard(self, number: int) -> Iterator[Finding]:
         settings = self._settings.clickhouse
-        limited = settings.model_copy(update={"timeout_s": self._answer_s})
         with Shards(settings, timeout_s=self._answer_s) as shards:
             shard = clickhouse.Shard(
                 number,
@@ -124,7 +123,7 @@ class Chain:
                 shards.database,
                 settings.user,
                 partial(shards.ask, number),
-                partial(schema_apply.status_of, limited, number),
+                partial(schema_apply.status_of, shards, number),
             )
             most = self._settings.replay.max_parts if self._purpose == "replay" else PARTS_LIMIT
             yield from clickhouse.examine(shard, self._purpose, most_parts=most)

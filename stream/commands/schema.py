@@ -34,8 +34,9 @@ def apply(app: App, database: str | None, dry_run: bool) -> None:
         for statement in schema_apply.statements(database or settings.database, settings.cluster):
             click.echo(statement + ";\n")
         return
-    for shard, count in schema_apply.apply(settings, database=database):
-        click.echo(f"shard {shard} {settings.shards[shard]}: {count} statements run")
+    with app.shards(database) as shards:
+        for shard, count in schema_apply.apply(shards):
+            click.echo(f"shard {shard} {settings.shards[shard]}: {count} statements run")
 
 
 @command.command()
@@ -46,7 +47,8 @@ def apply(app: App, database: str | None, dry_run: bool) -> None:
 def status(ctx: click.Context, app: App, database: str | None, as_json: bool) -> None:
     """Compare the tables of every shard with the DDL. Exit code 3 when something differs."""
     settings = app.settings.clickhouse
-    found = schema_apply.status(settings, database=database)
+    with app.shards(database) as shards:
+        found = schema_apply.status(shards)
     if as_json:
         print_json(
             {

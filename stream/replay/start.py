@@ -113,7 +113,7 @@ def create(stores: Stores, topic: ReplayTopic, made: Plan) -> None:
     """
     check_name(topic, made.name)
     if made.into is not None:
-        prepare_shadow(stores.shards.settings, made.into)
+        prepare_shadow(stores.shards.of(made.into))
     check_tables(stores.shards if made.into is None else stores.shards.of(made.into))
     begun = {span.tp: span.end for span in made.ends}  # for partitions that the main pass does not read
     begun |= {span.tp: span.start for span in made.main.spans}

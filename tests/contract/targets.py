@@ -35,7 +35,7 @@ class RealTarget(ClickHouseTarget):
 
     def __enter__(self) -> RealTarget:
         if not self._ddl:
-            for _ in schema_apply.apply(self._own, database=self._name):
+            for _ in schema_apply.apply(self.shards):
                 pass
         for statement in self._ddl:
             self._on_each_shard(statement)

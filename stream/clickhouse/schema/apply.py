@@ -1,23 +1,21 @@
 """stream/clickhouse/schema/*.sql -> DDL for a database; applies it to the shards, and compares the shards with it.
 
-Enters: settings, a database's name. Leaves: statements, and the differences of each shard. Every statement can run
-again; nothing is dropped. The same DDL serves for a shadow database.
+Enters: the store of the shards, with a database. Leaves: statements, and the differences of each shard. Every
+statement can run again; nothing is dropped. The same DDL serves for a shadow database.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib import resources
 from typing import Any
 
 from stream.clickhouse.schema.layout import PARTITION_KEY, PRIMARY_KEY, columns, sorting_key, view_of
 from stream.clickhouse.schema.policies import policies
 from stream.clickhouse.schema.shard_mark import mark_in, wanted_mark, with_mark
-from stream.clickhouse.shards import Rows, connect, shard_error
+from stream.clickhouse.shards import Rows, Shards, shard_error
 from stream.errors import UsageError
 from stream.sections import ClickHouseSettings
 from stream.tables import TARGETS, Table
@@ -67,57 +65,57 @@ def target_shards(settings: ClickHouseSettings) -> list[int]:
     return [0] if settings.cluster else list(range(len(settings.shards)))
 
 
-def apply(settings: ClickHouseSettings, *, database: str | None = None) -> Iterator[tuple[int, int]]:
-    """Run the DDL and write each shard's place into its tables; yields (shard, statements run) as each shard is done.
+def apply(shards: Shards) -> Iterator[tuple[int, int]]:
+    """Run the DDL in the store's database, and write each shard's place into its tables.
+
+    Yields (shard, statements run) as each shard is done.
 
     Raises:
         UsageError: tables that are there are another shard's; nothing was changed.
         ClickHouseUnavailable: a shard does not answer.
         ClickHouseRefused: a shard refused a statement.
     """
-    name = database or settings.database
-    ddl = statements(name, settings.cluster)
-    for shard, replica in servers(settings):
-        with _client(settings, shard, replica) as client:
-            _missing_marks(client, settings, shard, name)
-    for shard in range(len(settings.shards)):
-        own = ddl if shard in target_shards(settings) else []
-        with _client(settings, shard) as client:
-            for statement in own:
-                _run(client.command, settings, shard, statement)
+    ddl = statements(shards.database, shards.settings.cluster)
+    for shard, replica in _servers(shards):
+        with shards.server(shard, replica) as client:
+            _missing_marks(client, shards, shard)
+    for shard in range(shards.count):
+        own = ddl if shard in target_shards(shards.settings) else []
+        for statement in own:
+            shards.command(shard, statement)
         run = len(own)
         # Each server's own, never ON CLUSTER: a comment is not replicated, and other shards have other numbers.
-        for _, replica in servers(settings, shard):
-            with _client(settings, shard, replica) as client:
-                for statement in _missing_marks(client, settings, shard, name):
-                    _run(client.command, settings, shard, statement)
+        for _, replica in _servers(shards, shard):
+            with shards.server(shard, replica) as client:
+                for statement in _missing_marks(client, shards, shard):
+                    client.command(statement)
                     run += 1
         yield shard, run
 
 
-def servers(settings: ClickHouseSettings, *shards: int) -> Iterator[tuple[int, int]]:
+def _servers(shards: Shards, *chosen: int) -> Iterator[tuple[int, int]]:
     """(shard, replica) of every server in the list, or of those of these shards."""
-    for shard in shards or range(len(settings.shards)):
-        for replica in range(len(settings.replicas(shard))):
+    for shard in chosen or range(shards.count):
+        for replica in range(len(shards.replicas[shard])):
             yield shard, replica
 
 
-def status(settings: ClickHouseSettings, *, database: str | None = None) -> list[Difference]:
+def status(shards: Shards) -> list[Difference]:
     """All differences on any shard; empty = the shards are as the DDL makes them.
 
     Raises:
         ClickHouseUnavailable: a shard does not answer.
     """
-    return [each for shard in range(len(settings.shards)) for each in status_of(settings, shard, database=database)]
+    return [each for shard in range(shards.count) for each in status_of(shards, shard)]
 
 
-def status_of(settings: ClickHouseSettings, shard: int, *, database: str | None = None) -> list[Difference]:
+def status_of(shards: Shards, shard: int) -> list[Difference]:
     """As `status`, of one shard with all its replicas."""
     found: list[Difference] = []
-    for _, replica in servers(settings, shard):
-        with _client(settings, shard, replica) as client:
-            found += _differences(client, settings, shard, database or settings.database)
-            found += _hidden(client, settings, shard, database or settings.database)
+    for _, replica in _servers(shards, shard):
+        with shards.server(shard, replica) as client:
+            found += _differences(client, shards, shard)
+            found += _hidden(client, shards, shard)
     return found
 
 
@@ -134,29 +132,24 @@ def _tidy(statement: str) -> str:
     return "\n".join(line.rstrip() for line in statement.strip().splitlines() if line.strip())
 
 
-@contextmanager
-def _client(settings: ClickHouseSettings, shard: int, replica: int | None = None) -> Iterator[Any]:
-    with closing(connect(settings, shard, database="", replica=replica)) as client:
-        yield client
-
-
-def _missing_marks(client: Any, settings: ClickHouseSettings, shard: int, database: str) -> list[str]:
+def _missing_marks(client: Any, shards: Shards, shard: int) -> list[str]:
     """Statements that write the shard's place into its tables that do not say it yet.
 
     Raises:
         UsageError: they say another one.
     """
+    database = shards.database
     names = ", ".join(f"'{table.target}'" for table in TARGETS)
     query = f"SELECT name, comment FROM system.tables WHERE database = '{database}' AND name IN ({names}) ORDER BY name"
-    wanted, found = wanted_mark(settings, shard), []
-    for name, comment in _run(client.query, settings, shard, query).result_rows:
+    wanted, found = wanted_mark(shards.settings, shard), []
+    for name, comment in client.query(query).result_rows:
         mark = mark_in(comment)
         if mark is None:
             text = with_mark(comment, wanted).replace("\\", "\\\\").replace("'", "\\'")
             found.append(f"ALTER TABLE `{database}`.`{name}` MODIFY COMMENT '{text}'")
         elif mark != wanted:
             raise UsageError(
-                f"ClickHouse shard {shard} ({settings.shards[shard]}): {database}.{name} says `{mark}`, but the "
+                f"{shards.where(shard)}: {database}.{name} says `{mark}`, but the "
                 f"settings make it `{wanted}`; nothing was changed. Give SCORESTREAM_CLICKHOUSE_SHARDS in the order "
                 "and number that the tables say; another number of shards takes a new database "
                 "(docs/guides/upgrade.md)"
@@ -164,26 +157,16 @@ def _missing_marks(client: Any, settings: ClickHouseSettings, shard: int, databa
     return found
 
 
-def _run(call: Any, settings: ClickHouseSettings, shard: int, statement: str) -> Any:
-    try:
-        return call(statement)
-    except Exception as error:
-        raise shard_error(settings, shard, error) from error
-
-
-def _differences(client: Any, settings: ClickHouseSettings, shard: int, database: str) -> list[Difference]:
+def _differences(client: Any, shards: Shards, shard: int) -> list[Difference]:
     wanted = {table.target: table for table in TARGETS}
-    rows = _run(
-        client.query,
-        settings,
-        shard,
+    rows = client.query(
         "SELECT name, engine, engine_full, partition_key, primary_key, sorting_key, comment FROM system.tables "
-        f"WHERE database = '{database}'",
+        f"WHERE database = '{shards.database}'",
     ).result_rows
     present = {name: rest for name, *rest in rows}
     held: dict[str, dict[str, str]] = {}
-    for table, column, kind in _run(
-        client.query, settings, shard, f"SELECT table, name, type FROM system.columns WHERE database = '{database}'"
+    for table, column, kind in client.query(
+        f"SELECT table, name, type FROM system.columns WHERE database = '{shards.database}'"
     ).result_rows:
         held.setdefault(table, {})[column] = kind
     found: list[Difference] = []
@@ -193,7 +176,7 @@ def _differences(client: Any, settings: ClickHouseSettings, shard: int, database
         else:
             *described, comment = present[name]
             found += [Difference(shard, name, fault) for fault in _table_faults(table, described)]
-            found += [Difference(shard, name, fault) for fault in _mark_faults(settings, shard, comment)]
+            found += [Difference(shard, name, fault) for fault in _mark_faults(shards.settings, shard, comment)]
             found += _column_faults(shard, name, columns(table), held.get(name, {}))
         view = view_of(table)
         if view not in present:
@@ -218,12 +201,15 @@ def _table_faults(table: Table, described: Sequence[str]) -> Iterator[str]:
             yield f"{what} {has or 'none'}, not {wanted}"
 
 
-def _hidden(client: Any, settings: ClickHouseSettings, shard: int, database: str) -> Iterator[Difference]:
+def _hidden(client: Any, shards: Shards, shard: int) -> Iterator[Difference]:
     def ask(query: str, values: dict[str, str]) -> Rows:
-        rows: Rows = _run(partial(client.query, parameters=values), settings, shard, query).result_rows
+        try:
+            rows: Rows = client.query(query, parameters=values).result_rows
+        except Exception as error:
+            raise shard_error(shards.settings, shard, error) from error
         return rows
 
-    for policy in policies(ask, database) or ():
+    for policy in policies(ask, shards.database) or ():
         whose = "this user" if policy.own else "other users"
         yield Difference(shard, policy.table or "*", f"row policy {policy.name} hides rows from {whose}")
 
@@ -246,32 +232,25 @@ def _column_faults(shard: int, name: str, wanted: dict[str, str], held: dict[str
         yield Difference(shard, f"{name}.{column}", f"extra ({held[column]})")
 
 
-def prepare_shadow(settings: ClickHouseSettings, database: str) -> None:
+def prepare_shadow(shadow: Shards) -> None:
     """Create the shadow's tables on every shard.
 
     Raises:
         UsageError: the shadow already has rows.
     """
-    for _ in apply(settings, database=database):
+    for _ in apply(shadow):
         pass
-    if rows := rows_in(settings, database):
+    if rows := rows_in(shadow):
         raise UsageError(
-            f"database {database} holds {rows:,} rows already: replay into another one, or drop it on every shard"
+            f"database {shadow.database} holds {rows:,} rows already: replay into another one, or drop it on every "
+            "shard"
         )
 
 
-def rows_in(settings: ClickHouseSettings, database: str) -> int:
+def rows_in(shards: Shards) -> int:
     """Stored rows of the target tables, all versions, on all shards."""
     tables = ", ".join(f"'{table.target}'" for table in TARGETS)
-    total = 0
-    for shard in range(len(settings.shards)):
-        client = connect(settings, shard, database="")
-        try:
-            total += client.query(
-                f"SELECT sum(rows) FROM system.parts WHERE active AND database = '{database}' AND table IN ({tables})"
-            ).result_rows[0][0]
-        except Exception as error:
-            raise shard_error(settings, shard, error) from error
-        finally:
-            client.close()
-    return total
+    query = (
+        f"SELECT sum(rows) FROM system.parts WHERE active AND database = '{shards.database}' AND table IN ({tables})"
+    )
+    return sum(int(rows) for _, rows in shards.everywhere(query))

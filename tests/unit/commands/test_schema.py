@@ -14,9 +14,7 @@ def test_schema_dry_run_prints_statements_that_a_client_can_run(run):
 
 
 def test_schema_status_tells_the_differences(run, monkeypatch):
-    monkeypatch.setattr(
-        schema_apply, "status", lambda _settings, *, database: [schema_apply.Difference(1, "score.x", "extra (Int8)")]
-    )
+    monkeypatch.setattr(schema_apply, "status", lambda _shards: [schema_apply.Difference(1, "score.x", "extra (Int8)")])
     code, out, _ = run("schema", "status", "--json")
     assert code == 3
     assert json.loads(out)["differences"] == [{"shard": 1, "name": "score.x", "fault": "extra (Int8)"}]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from stream.clickhouse.schema import apply as schema_apply
+from stream.clickhouse.shards import Shards
 from stream.errors import UsageError
 from stream.sections import ClickHouseSettings
 from stream.tables import SCORE, SCORECARD, TARGETS
@@ -113,7 +114,7 @@ class Server:
             result_rows=[(table, name, kind) for table, held in self.columns.items() for name, kind in held.items()]
         )
 
-    def command(self, text):
+    def command(self, text, settings=None):
         self.commands.append(text)
 
     def close(self):
@@ -123,7 +124,7 @@ class Server:
 @pytest.fixture
 def servers(monkeypatch):
     both = [Server(0), Server(1)]
-    monkeypatch.setattr(schema_apply, "connect", lambda _settings, shard, **_: both[shard])
+    monkeypatch.setattr("stream.clickhouse.shards.connect", lambda _settings, shard, **_: both[shard])
     return both
 
 
@@ -131,7 +132,7 @@ SETTINGS = ClickHouseSettings(shards="http://a:1,http://b:2")
 
 
 def test_shards_as_the_ddl_makes_them_have_no_differences(servers):
-    assert schema_apply.status(SETTINGS) == []
+    assert schema_apply.status(Shards(SETTINGS)) == []
 
 
 def test_status_names_shard_table_column_and_fault(servers):
@@ -145,7 +146,7 @@ def test_status_names_shard_table_column_and_fault(servers):
     held.tables["score"][5] = "scorestream shard 0 of 2, buckets of 1 days"
     held.policies = [("tenants", "", "customer_id = 'a'", 1), ("all", "score", "1", 1)]
 
-    found = schema_apply.status(SETTINGS)
+    found = schema_apply.status(Shards(SETTINGS))
 
     assert {(each.shard, each.name, each.fault) for each in found} == {
         (1, "score.ai_value", "missing (Nullable(Float64))"),
@@ -165,7 +166,7 @@ def test_status_names_shard_table_column_and_fault(servers):
 
 
 def test_apply_runs_every_statement_on_every_shard(servers):
-    done = list(schema_apply.apply(SETTINGS, database="shadow"))
+    done = list(schema_apply.apply(Shards(SETTINGS, database="shadow")))
     assert done == [(0, len(servers[0].commands)), (1, len(servers[1].commands))]
     assert servers[0].commands == servers[1].commands == schema_apply.statements("shadow")
 
@@ -173,7 +174,7 @@ def test_apply_runs_every_statement_on_every_shard(servers):
 def test_tables_without_their_place_get_it_and_keep_the_operators_words(servers):
     servers[0].tables["score"][-1] = "team O'Neil"
     servers[1].tables["scorecard"][-1] = ""
-    done = list(schema_apply.apply(SETTINGS))
+    done = list(schema_apply.apply(Shards(SETTINGS)))
     assert servers[0].commands[-1] == (
         "ALTER TABLE `scorestream`.`score` MODIFY COMMENT 'team O\\'Neil; scorestream shard 0 of 2, buckets of 1 days'"
     )
@@ -187,7 +188,7 @@ def test_on_a_cluster_each_shard_gets_its_own_place_although_the_ddl_spreads(ser
     for server in servers:
         server.tables["score"][-1] = ""
     settings = SETTINGS.model_copy(update={"cluster": "main"})
-    list(schema_apply.apply(settings))
+    list(schema_apply.apply(Shards(settings)))
     assert all("ON CLUSTER" in sql for sql in servers[0].commands[:-1])
     assert servers[0].commands[-1].endswith("`score` MODIFY COMMENT 'scorestream shard 0 of 2, buckets of 1 days'")
     assert servers[1].commands == [
@@ -201,9 +202,9 @@ def test_on_a_cluster_each_shard_gets_its_own_place_although_the_ddl_spreads(ser
 def test_another_order_or_bucket_of_the_shards_is_refused_before_anything_runs(servers, monkeypatch, changed):
     # given tables that say which shard they are
     by_url = {"http://a:1": servers[0], "http://b:2": servers[1]}
-    monkeypatch.setattr(schema_apply, "connect", lambda own, shard, **_: by_url[own.shards[shard]])
+    monkeypatch.setattr("stream.clickhouse.shards.connect", lambda own, shard, **_: by_url[own.shards[shard]])
     with pytest.raises(UsageError, match=r"says `scorestream shard \d of 2, buckets of 1 days`.*nothing was changed"):
-        list(schema_apply.apply(SETTINGS.model_copy(update=changed)))
+        list(schema_apply.apply(Shards(SETTINGS.model_copy(update=changed))))
     assert servers[0].commands == servers[1].commands == []
 
 
