@@ -71,6 +71,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._ours: frozenset[TP] = frozenset()
         self._since: dict[TP, int] = {}  # partition -> the generation since which it is ours without a break
         self._generation = -1
+        self._begun_again: dict[TP, int] = {}  # what to commit of logs that began again
         self._again: dict[TP, tuple[int, int]] = {}  # where a partition was fetched again, and how often
         self._uncommitted = Uncommitted()
 
@@ -90,8 +91,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             await self.wait(self.can_resume_flow)
         assigned = self._get_active_partitions()
         topics = {tp.topic for tp in assigned}
-        if any(self._is_due(topic) for topic in topics):
-            await self.commit()
+        await self._commit_what_is_due(topics)
         full = {topic for topic in topics if self._is_full(topic)}
         wanted = {tp for tp in assigned if tp.topic not in full}
         fetched: Mapping[TP, RecordBatch] = {}
@@ -129,6 +129,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             or self._uncommitted.of(topic) >= self.uncommitted_messages
         )
 
+    async def _commit_what_is_due(self, topics: Iterable[str]) -> None:
+        if self._begun_again:  # no message may ever come that lowers the committed offset of an empty log
+            begun_again, self._begun_again = self._begun_again, {}
+            await self._commit(begun_again)
+        if any(self._is_due(topic) for topic in topics):
+            await self.commit()
+
     def _is_due(self, topic: str) -> bool:
         """Whether enough is acknowledged and not committed that the next commit must not wait for Faust's interval."""
         return self._uncommitted.of(topic) - self.offsets.held(topic).messages >= self.commit_messages
@@ -162,6 +169,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if tp.topic in topics:
                 self._restart(tp, self._expected(tp), 0)
                 self._thread.seek(driver.ensure_aiokafka_TP(tp), 0)
+                self._begun_again[FaustTP(*tp)] = 0
 
     def _restart(self, tp: TP, expected: int | None, start: int) -> None:
         """Read a partition from its start: its log is another one, or has lost its end. Its old offsets mean nothing.

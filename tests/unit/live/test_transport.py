@@ -70,6 +70,7 @@ def consumer_with(*, end: int, committed: int | None) -> tuple[Any, list[tuple[T
     consumer: Any = object.__new__(BatchConsumer)
     consumer.offsets, consumer._uncommitted, consumer._doubts = Offsets(), Uncommitted(), Doubts()
     consumer._again, consumer._acked, consumer._acked_index = {}, {}, {}
+    consumer._begun_again = {}
     consumer._committed_offset = defaultdict(lambda: None, {SCORES: committed})
     consumer._read_offset = {SCORES: end - 1}
     consumer._room = asyncio.Event()
@@ -100,6 +101,18 @@ def test_a_topic_that_was_created_again_is_read_from_its_start_and_committed_fro
     # and low offsets of the new one can be committed
     assert consumer._should_commit(SCORES, 3)
     assert consumer._uncommitted.of("scores") == 0
+
+
+def test_the_committed_offset_of_an_empty_new_log_is_lowered() -> None:
+    # given a topic that was created again, whose new partition is empty
+    consumer, _ = consumer_with(end=100, committed=60)
+    consumer.flow_active, consumer._commit = True, AsyncMock(side_effect=_Committed)
+    # when that is noticed
+    consumer.restart_topics(["scores"])
+    # then the next turn commits offset 0 before it fetches, so that none lies behind the log's end
+    with pytest.raises(_Committed):
+        asyncio.run(anext(consumer.getmany(1.0)))
+    consumer._commit.assert_awaited_once_with({SCORES: 0})
 
 
 def test_a_log_that_lost_its_end_is_read_from_where_the_brokers_reset_to() -> None:
@@ -140,6 +153,7 @@ def test_a_commit_does_not_wait_for_its_interval_when_much_is_acknowledged() -> 
     consumer: Any = object.__new__(BatchConsumer)
     consumer.offsets, consumer._uncommitted = Offsets(), Uncommitted()
     consumer.flow_active, consumer._get_active_partitions = True, lambda: {SCORES}
+    consumer._begun_again = {}
     consumer.commit = AsyncMock(side_effect=_Committed)
     for start in (0, 60):
         fetch(consumer.offsets, start, start + 60, messages=60)
