@@ -5,14 +5,10 @@
 
 Faust spends about 100 us on every message of its own; a list of records is one such message. This transport differs
 from Faust's own aiokafka transport in more ways:
-
 - The offset to commit is the lowest one not done (stream/kafka/offsets.py), and reaches past control records.
-
 - Fetching stops by records and bytes that are under way for each topic. Faust would count its messages, and sleep for
   a second when all partitions are full.
-
 - Waiting for batches under way is bounded, when partitions are revoked or the process ends.
-
 - A partition that is given up with no batch under way is marked so, in the metadata of its committed offset. Without
   that mark the next worker learns which messages its predecessor may have begun (`RecordBatch.in_doubt`).
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -21,7 +20,7 @@ from tests.model import Faults, Violation, run_seed
 CARD, CARD_INT = "5c000000-0000-4000-8000-000000000000", 0x5C000000000040008000000000000000
 JANUARY = 1_767_225_600_000_000
 LAYOUT = Layout(shards=2, bucket_days=1)
-HISTORIES_S = 20
+HISTORIES = 8
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.stack)])
@@ -167,11 +166,8 @@ def play_all(engine: RealTarget, count: int) -> None:
 
 @pytest.mark.stack
 def test_random_histories_end_equal_to_postgres_on_the_real_engine(engine: RealTarget) -> None:
-    deadline, seed = time.monotonic() + HISTORIES_S, 0
-    while time.monotonic() < deadline:
+    for seed in range(HISTORIES):
         play(engine, seed)
-        seed += 1
-    assert seed > 3
 
 
 @pytest.mark.stack
