@@ -145,6 +145,8 @@ def _show(outcome: Outcome, *, repair: bool) -> None:
 
 
 def _show_findings(last: Verified) -> None:
+    if last.letters_unread:
+        click.echo(f"the dead letters could not be read, so reasons may be missing: {last.letters_unread}", err=True)
     if last.lagging:
         click.echo(f"not comparable yet: {len(last.different):,} cells differ, and {last.lagging}")
     if last.findings:

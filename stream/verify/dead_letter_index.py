@@ -1,7 +1,8 @@
 """Dead letters by the id of their row: they explain why a row is missing.
 
-A letter is settled when its row was reindexed in its place, or when ClickHouse holds a later state of the row. A
-settled letter is evidence of the past and explains no difference of today.
+A letter is settled when an operator or a redrive settled it, when its row was reindexed in its place, or when
+ClickHouse holds a later state of the row.
+A settled letter is evidence of the past and explains no difference of today.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Mapping
 
 from stream.errors import KafkaUnavailable, Refused
 from stream.kafka import dead_letters as dead_letter_log
+from stream.kafka import settled_letters
 from stream.kafka.broker import Broker
-from stream.pipeline.ordering import version
+from stream.pipeline.ordering import of_marker, version
 from stream.pipeline.values import uuid_text
 from stream.pipeline.writes import Key
 from stream.tables import SCORE, SCORECARD
@@ -30,6 +32,9 @@ class DeadLetterIndex:
 
     Args:
         broker: None = there is no Kafka, and no letter is known.
+
+    Attributes:
+        unread: why the letters could not be read; reasons may then be missing. Empty where they were.
     """
 
     def __init__(self, broker: Broker | None, *, epoch: int) -> None:
@@ -38,6 +43,7 @@ class DeadLetterIndex:
         self._by_row: dict[str, str] | None = None
         self._versions: dict[str, int | None] = {}
         self._applied: set[str] = set()
+        self.unread = ""
 
     def by_row(self) -> dict[str, str]:
         """Id of a row -> `dead letter <topic>-<partition>@<offset> (<reason>: <error>)`, the latest of each."""
@@ -47,6 +53,7 @@ class DeadLetterIndex:
                 try:
                     self._read(self._broker)
                 except KafkaUnavailable as error:
+                    self.unread = str(error)
                     log.warning("dead letters not read", extra={"cause": str(error)})
         return self._by_row
 
@@ -60,13 +67,14 @@ class DeadLetterIndex:
         for key, (stands, marker) in highest.items():
             row_id = uuid_text(key.row_id)
             of_letter = self._versions.get(row_id)
-            # A marker of the letter's own version stands for a row that could not be written.
-            if of_letter is not None and (stands > of_letter or (stands == of_letter and not marker)):
+            # A marker of the letter's own version was written because the row could not be.
+            if of_letter is not None and (stands > of_marker(of_letter) or (stands >= of_letter and not marker)):
                 found.add(row_id)
         return found
 
     def _read(self, broker: Broker) -> None:
         assert self._by_row is not None
+        settled = settled_letters.settled(broker)
         for count, kept in enumerate(dead_letter_log.read(broker)):
             if count >= MOST:
                 log.warning("only the first dead letters were read", extra={"letters": MOST})
@@ -79,7 +87,8 @@ class DeadLetterIndex:
             if (row_id := row_of_key(at.key)) is not None:
                 self._by_row[row_id] = told
                 self._versions[row_id] = version_of(at.value, epoch=self._epoch)
-                (self._applied.add if whole(kept.letter.applied) else self._applied.discard)(row_id)
+                done = whole(kept.letter.applied) or settled.state(kept) != settled_letters.OPEN
+                (self._applied.add if done else self._applied.discard)(row_id)
 
 
 def whole(applied: str) -> bool:

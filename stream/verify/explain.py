@@ -156,6 +156,8 @@ def explain(
             if not out.findings or (look and in_postgres(connection, source, [scorecard_id]) == before):
                 break
         out.dead_letters = _letters(letters, before, out)
+        if letters.unread:
+            out.dead_letters.append(f"the dead letters could not be read: {letters.unread}")
         if kafka and log_messages:
             out.log = last_messages(broker, stores.epochs, scorecard_id, most=log_messages)
     out.verdict, out.sentence = verdict(out)

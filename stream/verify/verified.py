@@ -29,6 +29,7 @@ class Verified:
     findings: list[Finding] = field(default_factory=list)  # the first `limit` findings
     not_opened: int = 0  # differing cells beyond the limit, which were not opened
     moving: list[str] = field(default_factory=list)  # scorecards that changed at every look
+    letters_unread: str = ""  # why the dead letters could not be read, so that reasons may be missing
     not_looked_at: int = 0  # scorecards that changed meanwhile, beyond the limit of those that are looked at again
     lagging: str = ""  # why nothing can be said about the differences
     seconds: float = 0.0
@@ -83,5 +84,6 @@ class Verified:
             "cells_not_opened": self.not_opened,
             "not_comparable_yet": self.lagging or self.moving,
             "not_looked_at": self.not_looked_at,
+            "dead_letters_unread": self.letters_unread,
             "seconds": round(self.seconds, 2),
         }

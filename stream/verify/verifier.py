@@ -94,6 +94,7 @@ class Verifier:
                     self._compare(result, snapshot, present, source, limit=limit, on_chunk=on_chunk, stages=stages)
         finally:
             stages.close()
+        result.letters_unread = self._letters.unread
         result.seconds = time.monotonic() - began
         return result
 

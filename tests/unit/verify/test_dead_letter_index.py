@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from stream.errors import KafkaUnavailable
 from stream.kafka import dead_letters as dead_letter_log
+from stream.kafka import settled_letters
 from stream.kafka.broker import Broker
 from stream.kafka.dead_letters import Kept
+from stream.kafka.settled_letters import Settled
 from stream.pipeline.dead_letter import DeadLetter, Message
-from stream.pipeline.ordering import version
+from stream.pipeline.ordering import of_marker, version
 from stream.pipeline.placement import place_of
 from stream.pipeline.writes import Key, Layout
 from stream.sections import KafkaSettings
@@ -36,8 +39,9 @@ def letter(*, applied: str = "", sequence: str | None = SEQUENCE) -> Kept:
     return Kept(0, 3, DeadLetter(message, "bad_value", "no number", 2, applied))
 
 
-def index_of(monkeypatch: pytest.MonkeyPatch, *letters: Kept) -> DeadLetterIndex:
+def index_of(monkeypatch: pytest.MonkeyPatch, *letters: Kept, settled: Settled | None = None) -> DeadLetterIndex:
     monkeypatch.setattr(dead_letter_log, "read", lambda _: iter(letters))
+    monkeypatch.setattr(settled_letters, "settled", lambda _: settled or Settled())
     broker = Broker(KafkaSettings(), TopicNames("t", "app", "t.dead-letters"))
     index = DeadLetterIndex(broker, epoch=0)
     index.by_row()
@@ -57,14 +61,14 @@ def reason(index: DeadLetterIndex, *, stands: tuple[int, bool] | None = None, fa
     return found.reason
 
 
-@pytest.mark.parametrize("stands", [None, (REFUSED - 1, True), (REFUSED, True)])
+@pytest.mark.parametrize("stands", [None, (REFUSED - 1, True), (REFUSED, True), (of_marker(REFUSED), True)])
 def test_an_open_letter_is_the_reason(monkeypatch: pytest.MonkeyPatch, stands: Any) -> None:
     assert "dead letter" in reason(index_of(monkeypatch, letter()), stands=stands)
 
 
 def test_a_letter_before_a_later_state_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = reason(index_of(monkeypatch, letter()), stands=(REFUSED + 1, True))
-    assert told == f"hidden by a delete marker of version {REFUSED + 1}"
+    told = reason(index_of(monkeypatch, letter()), stands=(REFUSED + 8, True))
+    assert told == f"hidden by a delete marker of version {REFUSED + 8}"
 
 
 def test_a_letter_whose_row_was_reindexed_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +82,7 @@ def test_the_latest_letter_of_a_row_counts(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_row_that_still_cannot_be_indexed_names_its_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = reason(index_of(monkeypatch, letter()), stands=(REFUSED + 1, True), fault="score is not finite")
+    told = reason(index_of(monkeypatch, letter()), stands=(REFUSED + 8, True), fault="score is not finite")
     assert told.startswith("cannot be indexed: score is not finite; dead letter")
 
 
@@ -99,3 +103,19 @@ def test_the_row_of_a_message_is_read_from_keys_of_all_kinds() -> None:
     assert row_of_key(b'{"schema": {}, "payload": {"scorecard_id": "cd"}}') == "cd"
     for nonsense in (None, b"", b"\xff", b"[1]", b"7", b'{"id": 1}'):
         assert row_of_key(nonsense) is None
+
+
+@pytest.mark.parametrize("state", ["reindexed", "acked", "discarded"])
+def test_a_letter_that_was_settled_explains_nothing(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    settled = Settled({"0/3-3": json.dumps({"state": state, "at_ms": 5}).encode()})
+    assert "dead letter" not in reason(index_of(monkeypatch, letter(), settled=settled))
+
+
+def test_letters_that_cannot_be_read_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_: object) -> Any:
+        raise KafkaUnavailable("brokers b:9092: no answer")
+
+    monkeypatch.setattr(settled_letters, "settled", away)
+    index = DeadLetterIndex(Broker(KafkaSettings(), TopicNames("t", "app", "t.dead-letters")), epoch=0)
+    assert index.by_row() == {}
+    assert index.unread == "brokers b:9092: no answer"
