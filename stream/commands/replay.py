@@ -8,8 +8,9 @@ import click
 
 from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
 from stream.commands.options import scope_of
-from stream.errors import UsageError
+from stream.errors import Retry, UsageError
 from stream.replay.start_points import StartPoint, parse_offsets
+from stream.scope import Scope
 from stream.times import parse_moment
 
 processes_option = click.option(
@@ -150,20 +151,26 @@ def pause(app: App, name: str) -> None:
 @command.command()
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Show its state, and change nothing.")
+@click.option("--repair/--no-repair", default=True, show_default=True, help="Repair what a killed process left.")
 @pass_app
-def cancel(app: App, name: str, dry_run: bool) -> None:
-    """End a replay for good. The rows that it wrote stay."""
+def cancel(app: App, name: str, dry_run: bool, repair: bool) -> None:
+    """End a replay for good. The rows that it wrote stay.
+
+    A process that was killed may have left rows that it did not confirm. They are compared with Postgres and repaired
+    before this command says that the replay is cancelled.
+    """
     from stream.replay import control as replay  # noqa: PLC0415
 
     if dry_run:
         _show(_facts(app, name))
         click.echo("dry run: nothing was cancelled")
         return
-    _want(app, name, "cancelled")
     with app.broker() as broker:
-        advice = replay.unconfirmed(broker, name)
-    if advice:
-        click.echo(advice, err=True)
+        state = replay.want(broker, name, "cancelled")
+        left = replay.unconfirmed(broker, name)
+    if left is not None and not (repair and _is_repaired(app, left.scope)):
+        click.echo(left.sentence, err=True)
+    click.echo(f"replay {name}: {state}")
 
 
 @command.command()
@@ -182,8 +189,8 @@ def delete(app: App, name: str, dry_run: bool) -> None:
         advice = replay.unconfirmed(broker, name)
         replay.delete(broker, name)
     click.echo(f"replay {name}: deleted")
-    if advice:
-        click.echo(advice, err=True)
+    if advice is not None:
+        click.echo(advice.sentence, err=True)
 
 
 @command.command()
@@ -278,6 +285,19 @@ def _run(ctx: click.Context, app: App, name: str, *, processes: int, as_json: bo
         click.echo(f"stopped; go on with: scorestream replay resume {name}", err=True)
     if state not in {"done", "paused", "cancelled", "stopped", "running", "pausing"}:
         ctx.exit(EXIT_FAILED)
+
+
+def _is_repaired(app: App, scope: Scope) -> bool:
+    """Compare these scorecards and repair what differs; False when that cannot be done now, or leaves something."""
+    from stream.verify.repair import Options, verify  # noqa: PLC0415
+
+    click.echo("a process of it was killed: comparing with Postgres, and repairing what it left", err=True)
+    try:
+        with app.stores() as stores, app.reindexing(stores.postgres) as reindex:
+            return verify(stores, Options(scope), reindex=reindex).clean
+    except Retry as error:
+        click.echo(str(error), err=True)
+        return False
 
 
 def _want(app: App, name: str, wanted: Any) -> None:

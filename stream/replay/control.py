@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
@@ -20,6 +20,7 @@ from stream.replay.plan import Control, Wanted
 from stream.replay.state import ReplayTopic, check_kept, check_open, group_of
 from stream.replay.status import present_pass, summary
 from stream.retry import poll
+from stream.scope import Scope
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,15 @@ def reopen(broker: Broker, name: str, *, rate: int | None = None) -> None:
             topic.put({f"{name}/control": Control("running", int(time.time() * 1000), rate)})
 
 
-def unconfirmed(broker: Broker, name: str) -> str:
-    """The next step after a replay into the live tables that had a killed process; empty where none is needed.
+class Unconfirmed(NamedTuple):
+    """Rows that a killed process may have written and not confirmed: of which scorecards, and how to say so."""
+
+    scope: Scope
+    sentence: str
+
+
+def unconfirmed(broker: Broker, name: str) -> Unconfirmed | None:
+    """What a replay into the live tables may have left, of which a process was killed; None where it left nothing.
 
     The tail pass corrects rows that a killed process wrote and did not confirm. A replay that ends before has none.
     """
@@ -82,13 +90,14 @@ def unconfirmed(broker: Broker, name: str) -> str:
         replay = topic.get(name)
     killed = replay.killed()
     if not killed or replay.plan.into is not None or (replay.result is not None and replay.result.state == "done"):
-        return ""
+        return None
     of = ", ".join(f"{beat.host} pid {beat.pid}" for beat in killed)
     only = "".join(f" --customer {customer}" for customer in replay.plan.scope.customers)
-    return (
+    sentence = (
         f"a process of it was killed ({of}), and its last batches may not be confirmed: run "
         f"`scorestream verify{only} --repair`"
     )
+    return Unconfirmed(replay.plan.scope.of_customers(), sentence)
 
 
 def delete(broker: Broker, name: str) -> None:

@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -29,7 +29,9 @@ from stream.kafka.offsets import TP
 from stream.kafka.state_topic import StateTopic
 from stream.postgres.lock import LockSpace
 from stream.times import duration
-from stream.verify.repair import Outcome
+
+if TYPE_CHECKING:
+    from stream.verify.repair import Outcome
 
 log = logging.getLogger(__name__)
 

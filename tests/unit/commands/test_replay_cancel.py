@@ -1,0 +1,72 @@
+"""`replay cancel`: what a killed process left is repaired before the replay is said to be cancelled."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from stream.commands.console import App
+from stream.commands.replay import cancel
+from stream.errors import ClickHouseUnavailable
+from stream.replay import control
+from stream.scope import Scope
+from stream.verify import repair
+
+LEFT = control.Unconfirmed(Scope(customers=("acme",)), "run `scorestream verify --customer acme --repair`")
+
+
+class FakeApp(App):
+    """Opens nothing."""
+
+    @contextmanager
+    def _open(self, *_: object) -> Any:
+        yield SimpleNamespace(postgres=None)
+
+    broker = stores = reindexing = _open  # type: ignore[assignment]
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The scopes that were repaired; the replay is cancelled, and a process of it was killed."""
+    scopes: list[Any] = []
+
+    def verify(_stores: Any, options: Any, **_: Any) -> Any:
+        scopes.append(options.scope)
+        return SimpleNamespace(clean=True)
+
+    monkeypatch.setattr(control, "want", lambda *_: "cancelled")
+    monkeypatch.setattr(control, "unconfirmed", lambda *_: LEFT)
+    monkeypatch.setattr(repair, "verify", verify)
+    return scopes
+
+
+def run(*options: str) -> Any:
+    return CliRunner().invoke(cancel, ["r", *options], obj=FakeApp(), catch_exceptions=False)
+
+
+def test_what_a_killed_process_left_is_repaired(compared: list[Any]) -> None:
+    done = run()
+    assert compared == [LEFT.scope]
+    assert "replay r: cancelled" in done.output
+    assert LEFT.sentence not in done.output
+
+
+def test_nothing_is_compared_where_no_process_was_killed(compared: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "unconfirmed", lambda *_: None)
+    assert "replay r: cancelled" in run().output
+    assert compared == []
+
+
+def test_what_could_not_be_repaired_is_said(compared: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LEFT.sentence in run("--no-repair").output
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise ClickHouseUnavailable("shard 1 does not answer")
+
+    monkeypatch.setattr(repair, "verify", away)
+    assert LEFT.sentence in run().output
+    assert compared == []
