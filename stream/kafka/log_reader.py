@@ -204,9 +204,7 @@ class LogReader:
         """The group's committed offsets with their metadata; partitions without one are missing."""
         with self._broker.asking("offsets"):
             answer = self._consumer.committed([TopicPartition(*tp) for tp in tps], timeout=20) if tps else []
-        return {
-            TP(a.topic, a.partition): (a.offset, a.metadata or "") for a in answer if a.error is None and a.offset >= 0
-        }
+        return {TP(a.topic, a.partition): (a.offset, _metadata(a)) for a in answer if a.error is None and a.offset >= 0}
 
     def commit(self, offsets: Mapping[TP, int], *, metadata: Mapping[TP, str] | None = None) -> None:
         """Commit offsets for the group, with their metadata where given. Returns when the broker has them."""
@@ -283,3 +281,14 @@ class LogReader:
                     f"{tp.topic}-{tp.partition} ends at {marks[1]}, before offset {self._ends[tp]}, which it had: was "
                     "the topic created again? Delete this replay and start another"
                 )
+
+
+def _metadata(committed: TopicPartition) -> str:
+    """The metadata of a committed offset, perhaps with other text behind it.
+
+    The client takes the text for longer than it is, and raises when bytes behind it are no UTF-8 (seen with 2.16).
+    """
+    try:
+        return committed.metadata or ""
+    except UnicodeDecodeError as error:
+        return error.object.decode("utf-8", "replace")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 CLEAN: Final = "clean"
+_END: Final = "."  # librdkafka's client may return bytes of other memory behind the text
 _WORD = re.compile(r"clean|begun@\d+(?:,\d+)*|rewound@\d+|newest@[0-9a-f]+")
 
 
@@ -33,7 +34,7 @@ class Mark:
     @classmethod
     def of(cls, metadata: str | None) -> Self:
         """The mark in a commit's metadata."""
-        words = (metadata or "").split()
+        words = (metadata or "").partition(_END)[0].split()
         if not all(map(_WORD.fullmatch, words)):
             return cls()
         values = dict(word.split("@") for word in words if "@" in word)
@@ -54,7 +55,7 @@ class Mark:
             words.append(f"rewound@{self.rewound}")
         if self.newest:
             words.append(f"newest@{self.newest:x}")
-        return " ".join(words)
+        return " ".join(words) + _END if words else ""
 
 
 def after_rewind(committed: int, mark: Mark, *, to: int) -> Mark:

@@ -45,3 +45,8 @@ def test_a_rewind_keeps_what_a_dead_worker_may_have_begun() -> None:
 def test_a_rewind_forgets_versions_that_lie_behind_it() -> None:
     assert after_rewind(70, Mark(clean=True, newest=9), to=20).newest == 0
     assert after_rewind(70, Mark(clean=True, newest=9), to=80) == Mark(clean=True, newest=9)
+
+
+def test_bytes_of_other_memory_behind_a_mark_change_nothing() -> None:
+    mark = Mark(clean=True, newest=0xABC)
+    assert Mark.of(str(mark) + "def begun@7 \N{REPLACEMENT CHARACTER}") == mark
