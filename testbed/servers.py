@@ -70,7 +70,8 @@ class Servers:
         with self.asking() as connection:
             wait_for("the standby streams", lambda: _value(connection, "SELECT count(*) FROM pg_stat_replication"))
             if synchronous:
-                connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+                # By name: `*` would take the connector for a standby, and its heartbeat would wait for itself.
+                connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'walreceiver'")
             if sync_slots:
                 connection.execute(f"ALTER SYSTEM SET synchronized_standby_slots = '{SLOT}'")
             connection.execute("SELECT pg_reload_conf()")
