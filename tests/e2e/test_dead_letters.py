@@ -79,11 +79,9 @@ def test_bad_messages_are_kept_and_neighbours_indexed(universe: Universe) -> Non
         # The scorecard of refused messages is read from Postgres again, so the huge one is of another scorecard.
         found = _visible_score(universe, topic, but=good["after"]["scorecard_id"])
         assert found is not None
-        other_key, other, other_partition = found
-        (lsn,) = connection.execute("SELECT (pg_current_wal_lsn() - '0/0')::bigint").fetchone() or (0,)
-        newest = f'["{lsn}","{lsn}"]'  # of a lower one nothing would be written: it would be a late copy
-        huge = _edit(lambda b: (b["after"].update(comment="x" * 1_000_000), b["source"].update(sequence=newest)))
-        producer.produce(topic, key=other_key, value=huge(other), partition=other_partition)
+        _, other, _ = found
+        huge = "UPDATE app.scores SET comment = repeat('x', 1000000) WHERE score_id = %s"
+        connection.execute(huge, (other["after"]["score_id"],))
         for value in (wrapped, extra, None):
             producer.produce(topic, key=key, value=value, partition=partition)
         assert producer.flush(30) == 0
