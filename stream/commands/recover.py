@@ -57,11 +57,11 @@ def command(
 ) -> None:
     """Bring slot, publication, offsets, topics and connector back to health, then compare and repair every row.
 
-    For a slot that was dropped or invalidated, a fail over, a restored database, lost offsets, a deleted topic, a
-    connector that failed or is gone. Nothing is emptied and no snapshot is taken: the connector streams at once from
-    the slot, and the comparison finds what it missed meanwhile, deletes and appeals as well. After a kill the same
-    command goes on. Exit code 0: all is right. 1: not yet. 2: an operator has to act first. 3: differences are left, or
-    with --dry-run: something is to be done.
+    It helps after a fail over or a restored database, and with a lost slot, lost offsets or a deleted topic. It
+    also helps when the connector failed or is gone. It empties nothing and takes no snapshot. The connector streams
+    at once from the slot, and the comparison finds the changes that it missed meanwhile, deletes and appeals as
+    well. After a kill the same command goes on. Exit code 0: all is right. Exit code 1: not yet. Exit code 2: an
+    operator has to act first. Exit code 3: differences are left, or with --dry-run there is something to do.
     """
     from stream.recover.plan import plan  # noqa: PLC0415  imported when it runs
     from stream.recover.run import Taken, recover  # noqa: PLC0415

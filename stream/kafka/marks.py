@@ -8,7 +8,7 @@ Enters and leaves: the metadata text of one partition's committed offset: words,
     rewound@N      the group has processed the messages up to N before
     newest@V       the highest version of a message before the committed offset, hexadecimal (stream/pipeline/late.py)
 
-Any other text counts as none: whoever commits without a mark makes the partition doubtful, never clean.
+Any other text counts as none. So a commit without a mark makes the partition doubtful, never clean.
 """
 
 from __future__ import annotations

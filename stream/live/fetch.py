@@ -218,9 +218,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def take_over(self) -> dict[TP, Taken]:
         """What the predecessors left in the marks at the committed offsets of the partitions that are ours.
 
-        A partition that was given up in order is marked as clean. That word is taken away here, before anything of the
-        partition is fetched, and an offset is committed where none is: from now on this worker is the one that may die.
-        What one that died may have processed and not committed lies before the log's present end.
+        A partition that was given up in order is marked as clean. This call takes that word away before any message of
+        the partition is fetched, and commits an offset where there is none. From now on this worker is the one that may
+        die. Messages that a dead one may have processed and not committed lie before the log's present end.
         """
         found: dict[TP, Taken] = await self.call_thread(self._take_over)
         return found

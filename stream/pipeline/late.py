@@ -1,9 +1,9 @@
 """Which messages come late: older than one that lies before them in their partition.
 
 Debezium writes the changes of a partition in the order of their versions. A message of a lower version than one before
-it is a copy: sent twice, redelivered after a restart, appended by a tool; or the source was failed over to a server
-that lacks the last changes. What such a message says may be no longer so, and the delete marker that would hide it
-stands where its scorecard was then. So the pipeline writes none of it, and reindexes the scorecards that it names.
+it is a copy: sent twice, redelivered after a restart, or appended by a tool. Or the source has failed over to a server
+that lacks the last changes. The content of such a message may be outdated. The delete marker that would hide it stands
+where its scorecard was then. So the pipeline writes none of it, and reindexes the scorecards that it names.
 
 Enters: versions of messages in the order of the log. Leaves: the late ones. One number for each partition is kept, for
 each of the last batches. Pure.

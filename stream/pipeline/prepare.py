@@ -1,7 +1,7 @@
-"""A batch, decoded: what needs no other system, and may be done ahead; and which of its messages come late.
+"""A batch, decoded ahead, because decoding needs no outside system; and which of its messages come late.
 
-Enters: messages of one table. Leaves: Prepared. The short way (stream/pipeline/upserts.py) takes a batch whose messages
-need no decision of their own, nearly every one; the long way decodes each message for itself.
+Enters: messages of one table. Leaves: Prepared. The short way (stream/pipeline/upserts.py) takes nearly every batch,
+because its messages need no decision of their own. The long way decodes each message for itself.
 """
 
 from __future__ import annotations

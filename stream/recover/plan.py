@@ -1,8 +1,7 @@
 """Facts -> the steps that lead to health, in order. Pure, so that the plan of each moment is derived afresh.
 
-Each step makes its own finding go away. What a later step relies on is put right before what it depends on is lost: the
-offset goes before its slot, so that a recovery that is killed between the two never takes the old offset for the new
-slot's.
+Each step makes its own finding go away. A step that later ones rely on comes before the loss of what it needs. So the
+offset goes before its slot: a recovery that is killed between the two never takes the old offset for the new slot's.
 """
 
 from __future__ import annotations

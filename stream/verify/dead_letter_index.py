@@ -1,7 +1,7 @@
 """Dead letters by the id of their row: they explain why a row is missing.
 
-A letter is settled when an operator or a redrive settled it, when its row was reindexed in its place, or when
-ClickHouse holds a later state of the row.
+A letter is settled when an operator or a redrive settled it. It is also settled when its row was reindexed in its
+place, or when ClickHouse holds a later state of the row.
 A settled letter is evidence of the past and explains no difference of today.
 """
 

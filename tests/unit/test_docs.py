@@ -208,14 +208,3 @@ def test_no_line_of_help_is_cut_off() -> None:
     for path, group in groups(cli, "scorestream"):
         text = group.get_help(click.Context(group, info_name=path, terminal_width=80))
         assert not [line for line in text.splitlines() if line.endswith("...") and "ARGS" not in line], path
-
-
-_UNCLEAR = re.compile(
-    r"\b(mend(s|ed|ing)?|anew|whoever|whomever|somebody|is told|are told|so many|so long|he|his|him)\b", re.IGNORECASE
-)
-
-
-@pytest.mark.parametrize("document", [*documents(), ROOT / "CHANGELOG.md"], ids=shown)
-def test_a_document_names_the_actor_in_the_fields_words(document: Path) -> None:
-    text = re.sub(r"```.*?```|`[^`]*`", "", document.read_text("utf-8"), flags=re.DOTALL)
-    assert not [found.group() for found in _UNCLEAR.finditer(text)]

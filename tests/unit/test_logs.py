@@ -1,8 +1,12 @@
-"""Log lines: one for each record, key=value, whatever the text."""
+"""Log lines: one for each record, key=value, for every text."""
 
+import ast
 import json
 import logging
+import re
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +59,25 @@ def test_a_terminal_gets_the_time_of_day_in_utc_and_the_pairs():
 
 def test_what_is_said_elsewhere_has_the_pairs_too():
     assert said(made(offset=7)) == "gave up offset=7"
+
+
+ROOT = Path(__file__).parent.parent.parent
+LOGGED = r"log\.(debug|info|warning|error|critical|exception)"
+
+
+def logged() -> Iterator[tuple[str, ast.Call]]:
+    """Where each line of the package is logged, and the call."""
+    for path in sorted((ROOT / "stream").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and re.fullmatch(LOGGED, ast.unparse(node.func)):
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+
+def test_every_line_names_its_event_in_a_constant_and_its_values_as_extra():
+    calls = list(logged())
+    assert len(calls) > 40
+    for where, call in calls:
+        assert len(call.args) == 1, f"{where}: values belong into extra"
+        (event,) = call.args
+        assert isinstance(event, ast.Constant | ast.Name), where
+        assert not re.search("[%=]", ast.unparse(event)), where
