@@ -19,7 +19,7 @@ SYSTEMS: Final[tuple[System, ...]] = ("postgres", "kafka", "connect", "clickhous
 PURPOSES: Final[tuple[Purpose, ...]] = ("replay", "cutover", "backfill")
 
 
-RECOVER: Final = "scorestream recover --dry-run, then scorestream recover (docs/guides/recover.md)"
+RECOVER: Final = "scorestream recover"  # it shows its plan and asks before it changes anything
 
 
 @dataclass(frozen=True, slots=True)
