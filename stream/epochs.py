@@ -7,6 +7,7 @@ that it had.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,12 +41,16 @@ class Epochs:
 
     @property
     def last(self) -> int:
-        """Epoch of the present cluster."""
+        """The highest epoch; its start may still be to come."""
         return self.first + len(self.starts_ms)
 
     def of(self, commit_ms: int) -> int:
         """Epoch of a change that was committed at this time."""
         return self.first + bisect_right(self.starts_ms, commit_ms)
+
+    def present(self) -> int:
+        """Epoch of a change that is committed now, by this host's clock."""
+        return self.of(int(time.time() * 1000))
 
     def common(self, commits_ms: Sequence[int]) -> int | None:
         """The epoch that all these changes share; None when they come from several."""

@@ -186,12 +186,12 @@ class Chain:
             highest = max(shards.each(lambda n: clickhouse.highest_version(partial(shards.ask, n), shards.database)))
             now = cluster(connection)
         try:
-            refuse(now, stored, epoch=settings.epochs.last, highest=lambda: highest)
+            refuse(now, stored, epoch=settings.epochs.present(), highest=lambda: highest)
         except ConfigError as error:
             yield across.EPOCH.found(str(error))
         else:
             wal = None if now.is_standby else now.lsn
-            yield from across.versions(highest, epoch=settings.epochs.last, wal=wal)
+            yield from across.versions(highest, epoch=settings.epochs.present(), wal=wal)
 
     def _clusters(self) -> Iterator[Finding]:
         settings = self._settings.connect

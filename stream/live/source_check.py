@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from stream.clickhouse.source_record import SourceRecord, Stored
+from stream.epochs import Epochs
 from stream.errors import ConfigError
 from stream.pipeline.ordering import commit_lsn, epoch_of, lsn_text
 from stream.postgres.cluster import Cluster, cluster
@@ -30,13 +31,13 @@ class SourceCheck:
     """Compares and writes down. Raises the stores' errors beside those of `refuse`.
 
     Args:
-        epoch: of the changes that are committed now.
+        epochs: one may begin while the worker runs.
     """
 
-    def __init__(self, record: SourceRecord, postgres: Postgres, *, epoch: int) -> None:
+    def __init__(self, record: SourceRecord, postgres: Postgres, *, epochs: Epochs) -> None:
         self._record = record
         self._postgres = postgres
-        self._epoch = epoch
+        self._epochs = epochs
 
     def __call__(self) -> None:
         """One look.
@@ -45,11 +46,12 @@ class SourceCheck:
             ConfigError: changes of this cluster would lose against the rows that stand.
         """
         stored = self._record.read()  # before Postgres is asked: another worker may write a later LSN meanwhile
+        epoch = self._epochs.present()  # after the look at what is stored, for the same reason
         with self._postgres.asking() as connection:
             now = cluster(connection)
-        refuse(now, stored, epoch=self._epoch, highest=self._record.highest)
+        refuse(now, stored, epoch=epoch, highest=self._record.highest)
         if not now.is_standby:
-            self._record.write(Stored(self._epoch, now.identifier or 0, now.timeline or 0, now.lsn))
+            self._record.write(Stored(epoch, now.identifier or 0, now.timeline or 0, now.lsn))
 
 
 def refuse(now: Cluster, stored: Sequence[Stored], *, epoch: int, highest: Callable[[], int]) -> None:
@@ -107,5 +109,6 @@ def _refuse_lsn(now: Cluster, stored: int) -> None:
     raise ConfigError(
         f"Postgres' WAL is at {lsn_text(now.lsn)}, before {lsn_text(stored)}, which is in ClickHouse already: it is a "
         "restored copy, or a server that was promoted without the last transactions, and its changes would lose. "
-        f"{_WAY_OUT}"
+        "Run `scorestream recover`: it brings the WAL past that, or names the setting to change "
+        "(docs/guides/recover.md)"
     )

@@ -13,6 +13,7 @@ from typing import Final
 from stream.clickhouse.schema.look import check_tables
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.source_record import SourceRecord
+from stream.epochs import Epochs
 from stream.errors import Retry, Stop
 from stream.live.app import LiveApp
 from stream.live.source_check import SourceCheck
@@ -29,13 +30,13 @@ class SourceWatch:
 
     Args:
         shards, postgres: its own; closed with it.
-        epoch: of the changes that are committed now.
+        epochs: of the settings.
     """
 
-    def __init__(self, shards: Shards, postgres: Postgres, *, epoch: int, every_s: float = EVERY_S) -> None:
+    def __init__(self, shards: Shards, postgres: Postgres, *, epochs: Epochs, every_s: float = EVERY_S) -> None:
         self._shards = shards
         self._postgres = postgres
-        self._check = SourceCheck(SourceRecord(shards), postgres, epoch=epoch)
+        self._check = SourceCheck(SourceRecord(shards), postgres, epochs=epochs)
         self._every_s = every_s
         self._unpublished: tuple[str, ...] = ()
         self._closed = threading.Event()

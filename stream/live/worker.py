@@ -17,7 +17,6 @@ import faulthandler
 import logging
 import signal
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -59,8 +58,7 @@ def run(settings: Settings) -> int:
     leave_pandas_out()
     interpreter.prepare()
     faulthandler.register(signal.SIGQUIT, all_threads=True)  # also when the interpreter itself hangs
-    epoch = settings.epochs.of(int(time.time() * 1000))
-    watch = SourceWatch(Shards(settings.clickhouse), Postgres(settings.postgres), epoch=epoch)
+    watch = SourceWatch(Shards(settings.clickhouse), Postgres(settings.postgres), epochs=settings.epochs)
     watch.first_look()
     live = build_app(settings.kafka, settings.batch, settings.retry, state_dir=settings.state_dir)
     summary = Summary()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stream.clickhouse.source_record import Stored
 from stream.postgres.replication import Server, Slot
 
 
@@ -34,6 +35,7 @@ class Facts:
         missing_topics: topics that are not there.
         empty_topics: topics of rows without a message.
         highest: the highest version in ClickHouse; 0: it has no rows.
+        stored: how far clusters were when a worker last looked.
         epoch: of the changes that Postgres commits now.
         workers: members of the live group.
     """
@@ -48,5 +50,6 @@ class Facts:
     missing_topics: tuple[str, ...]
     empty_topics: tuple[str, ...]
     highest: int
+    stored: tuple[Stored, ...]
     epoch: int
     workers: int

@@ -36,15 +36,33 @@ def needs_slot(facts: Facts) -> bool:
     return facts.slot is None or bool(facts.slot.lost) or facts.unpublished is None
 
 
-def versions_ahead(facts: Facts) -> int:
-    """Bytes of WAL by which ClickHouse's highest version is beyond Postgres; 0: it is not.
+def highest_epoch(facts: Facts) -> int:
+    """The highest epoch that ClickHouse knows of."""
+    return max(epoch_of(facts.highest), *(each.epoch for each in facts.stored), 0)
 
-    A version of a later epoch than the settings' counts as well beyond all that filler could bridge.
+
+def reached(facts: Facts) -> int:
+    """The LSN that Postgres has to pass before workers start: of the versions, and of what workers wrote down."""
+    of_rows = commit_lsn(facts.highest) if epoch_of(facts.highest) == facts.epoch else 0
+    return max(of_rows, *(each.lsn for each in facts.stored if each.epoch == facts.epoch), 0)
+
+
+def is_other_cluster(facts: Facts) -> bool:
+    """Whether workers of this epoch read another cluster last; they refuse this one, wherever its WAL is."""
+    same = [each for each in facts.stored if each.epoch == facts.epoch]
+    if not same:
+        return False
+    return max(same, key=lambda each: (each.timeline, each.lsn)).identifier not in (0, int(facts.server.system))
+
+
+def versions_ahead(facts: Facts) -> int:
+    """Bytes of WAL by which ClickHouse is beyond Postgres; 0: it is not.
+
+    A later epoch than that of the settings, and another cluster, count as beyond all that filler could bridge.
     """
-    epoch = epoch_of(facts.highest)
-    if epoch > facts.epoch:
+    if highest_epoch(facts) > facts.epoch or is_other_cluster(facts):
         return PASS_BYTES + 1
-    return max(0, commit_lsn(facts.highest) - facts.server.lsn) if epoch == facts.epoch else 0
+    return max(0, reached(facts) - facts.server.lsn)
 
 
 def _source(facts: Facts) -> Iterator[Finding]:
@@ -83,7 +101,9 @@ def _offsets(facts: Facts) -> Iterator[Finding]:
 
 
 def _versions(facts: Facts) -> Iterator[Finding]:
-    if ahead := versions_ahead(facts):
+    if is_other_cluster(facts):
+        yield Finding("versions-ahead", "Postgres is another cluster than the one that the rows come from", gap=True)
+    elif ahead := versions_ahead(facts):
         beyond = f"{ahead:,} bytes of WAL" if ahead <= PASS_BYTES else "far"
         yield Finding("versions-ahead", f"ClickHouse has versions {beyond} beyond Postgres: new changes would lose")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from stream.recover.facts import Facts
-from stream.recover.findings import PASS_BYTES, Finding, findings, needs_slot, versions_ahead
+from stream.recover.findings import PASS_BYTES, Finding, findings, highest_epoch, needs_slot, versions_ahead
 
 COMPARED_PER_S = 150_000  # rows that a comparison passes a second, in both stores together
 _FILLER_PER_S = 50 << 20
@@ -109,9 +109,15 @@ def _blocked(facts: Facts) -> Iterator[str]:
             f"the slot belongs to database {slot.database}, not {server.database}: another connector has this name; "
             "choose another SCORESTREAM_POSTGRES_SLOT"
         )
-    if versions_ahead(facts) > PASS_BYTES:
+    if highest_epoch(facts) > facts.epoch:
         yield (
-            "Postgres is another cluster whose LSNs start lower. Add the time at which it took over to "
+            f"ClickHouse has versions of epoch {highest_epoch(facts)}, but the settings make the present epoch "
+            f"{facts.epoch}: give SCORESTREAM_VERSION_EPOCH and _VERSION_EPOCH_STARTS as the workers have them"
+        )
+    elif versions_ahead(facts) > PASS_BYTES:
+        yield (
+            "Postgres is another cluster, whose changes could lose against the rows in ClickHouse. Add the time at "
+            "which it took over to "
             f"SCORESTREAM_VERSION_EPOCH_STARTS of every process, as {_epoch_start(facts)}, restart the workers, and "
             "run this command again with the same setting"
         )

@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stream.clickhouse.source_record import SourceRecord
 from stream.connect.rest import Connect, Status
 from stream.errors import ConnectError, PostgresRefused, UsageError
 from stream.kafka import topics
-from stream.pipeline.ordering import commit_lsn
 from stream.postgres import replication
 from stream.postgres.connection import Postgres
 from stream.progress import Progress
 from stream.recover.facts import Facts, Position
+from stream.recover.findings import reached
 from stream.recover.plan import Step
 from stream.stores import Stores
-from stream.tables import TARGETS
 
 _POLL_S = 0.3
 _LET_GO_S = 15.0  # a stopped task closes its connection within this time, unless its host is gone
@@ -81,7 +81,8 @@ class Parts:
     def look(self) -> Facts:
         """Ask in the order in which positions grow: versions and slot first, then the offset, the WAL's end last."""
         wanted = self._wanted
-        highest = self._highest()
+        record = SourceRecord(self._stores.shards)
+        highest, stored = record.highest(), tuple(record.read())
         with self._postgres.asking() as connection:
             slot = replication.slot(connection, wanted.slot)
         status = self._connect.status(wanted.connector)
@@ -103,20 +104,14 @@ class Parts:
             missing_topics=missing,
             empty_topics=empty,
             highest=highest,
-            epoch=self._stores.epochs.last,
+            stored=stored,
+            epoch=self._stores.epochs.present(),
             workers=len(broker.group(broker.live_group).members),
         )
 
     def do(self, step: Step) -> None:
         """Take one step; see `run.Systems`."""
         self._taking[step.id]()
-
-    def _highest(self) -> int:
-        found = [0]
-        for table in TARGETS:
-            query = f"SELECT max(_version) FROM {{database}}.{table.target}"
-            found += [int(version) for _, version in self._stores.shards.everywhere(query)]
-        return max(found)
 
     def _topics(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Topics that are missing, and topics of rows without a message."""
@@ -201,7 +196,7 @@ class Parts:
         self._connect.set_offset(self._wanted.connector, partition, {"lsn": slot.confirmed})
 
     def _pass_versions(self) -> None:
-        lsn = commit_lsn(self._highest())
+        lsn = reached(self.look())
         with self._replicating.session("writing WAL") as connection:
             replication.pass_lsn(connection, lsn)
 

@@ -65,7 +65,7 @@ class ReindexNow:
     Args:
         shards: with the database to write to.
         retry: waits between the tries of a step.
-        epochs: the last of them is the epoch of a version that is made now.
+        epochs: give the epoch of a version that is made now.
     """
 
     def __init__(self, postgres: Postgres, shards: Shards, *, retry: RetrySettings, epochs: Epochs) -> None:
@@ -73,7 +73,7 @@ class ReindexNow:
         self._source = PostgresSource(postgres)
         self._shards = shards
         self._target = ClickHouseTarget(shards)
-        self._lowest = epochs.last << EPOCH_SHIFT
+        self._epochs = epochs
         self._retry = Retrier(
             retry,
             stopping=threading.Event(),
@@ -162,7 +162,7 @@ class ReindexNow:
         with self._postgres.asking() as connection:
             row = connection.execute(LSN_NOW).fetchone()
         lsn = int(row[0]) if row is not None else 0
-        return self._lowest | lsn << LSN_BITS | LSN_MAX
+        return self._epochs.present() << EPOCH_SHIFT | lsn << LSN_BITS | LSN_MAX
 
     def _version_floor(self, now: int) -> int:
         """The highest version that ClickHouse holds, read once. Versions above `now` were made by hand."""
@@ -171,8 +171,8 @@ class ReindexNow:
             for table in TARGETS:
                 query = f"SELECT max(_version) FROM {{database}}.{table.target} WHERE _version <= toUInt128('{now}')"
                 found += [int(version) for _, version in self._shards.everywhere(query)]
-            self._floor = max(self._lowest, *found)
-        return self._floor
+            self._floor = max(found)
+        return max(self._epochs.present() << EPOCH_SHIFT, self._floor)
 
     def _versions(self, ids: Sequence[str], customers: set[str]) -> dict[Key, int]:
         """The highest version of each sort key on each shard, delete markers included."""

@@ -63,7 +63,7 @@ class Verifier:
         self._shards = stores.shards
         self._timeout_s = timeout_s
         self._layout = layout_of(stores.shards)
-        self._epoch = stores.epochs.last
+        self._epoch = stores.epochs.present()
         self._caught_up = caught_up or (CaughtUp(stores.broker, stores.postgres) if wait else None)
         self._letters = DeadLetterIndex(stores.broker if wait else None, epoch=stores.epochs.first)
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from stream import epochs
 from stream.clickhouse.source_record import SourceRecord, Stored
+from stream.epochs import ONE_EPOCH, Epochs
 from stream.errors import ClickHouseRefused, ConfigError
 from stream.live import source_check
 from stream.live.source_check import SourceCheck, refuse
@@ -49,7 +51,7 @@ def test_another_cluster_is_refused_unless_the_epoch_was_raised() -> None:
 
 def test_a_lower_lsn_of_the_same_cluster_is_refused() -> None:
     # given a copy that was restored to a point in time, or promoted without the last transactions
-    with pytest.raises(ConfigError, match=r"WAL is at 0/1388, before 0/2328.*verify --repair"):
+    with pytest.raises(ConfigError, match=r"WAL is at 0/1388, before 0/2328.*scorestream recover"):
         refuse(NOW, [Stored(0, OWN, 2, 9_000)], epoch=0, highest=never)
     # a standby may be behind another server
     refuse(Cluster(OWN, None, 5_000, is_standby=True), [Stored(0, OWN, 2, 9_000)], epoch=0, highest=never)
@@ -120,12 +122,28 @@ def test_what_was_seen_is_written_down_and_held_against_the_next_start(monkeypat
     postgres: Any = FakePostgres()
     seen = [NOW, NOW, Cluster(OWN, 3, 4_999)]
     monkeypatch.setattr(source_check, "cluster", lambda _: seen.pop(0))
-    check = SourceCheck(SourceRecord(shards), postgres, epoch=0)
+    check = SourceCheck(SourceRecord(shards), postgres, epochs=ONE_EPOCH)
     check()
     check()
     assert shards.rows == [(0, OWN, 3, 5_000)] * 2
     with pytest.raises(ConfigError, match="WAL is at"):
         check()
+
+
+def test_an_epoch_may_begin_while_the_worker_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a worker that has run since before the move, and its first look at the other cluster
+    shards: Any = FakeShards()
+    postgres: Any = FakePostgres()
+    seen = [NOW, Cluster(OTHER, 1, 100)]
+    monkeypatch.setattr(source_check, "cluster", lambda _: seen.pop(0))
+    clock = [1_777_629_599.0]
+    monkeypatch.setattr(epochs, "time", SimpleNamespace(time=lambda: clock[0]))
+    check = SourceCheck(SourceRecord(shards), postgres, epochs=Epochs.parse(0, "2026-05-01T10:00:00Z"))
+    check()
+    # when the epoch begins, then the cluster is taken, and written down under it
+    clock[0] += 1
+    check()
+    assert shards.rows == [(0, OWN, 3, 5_000), (1, OTHER, 1, 100)]
 
 
 def test_shards_without_the_table_are_told_once(caplog: pytest.LogCaptureFixture) -> None:

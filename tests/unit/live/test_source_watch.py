@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stream.epochs import ONE_EPOCH
 from stream.errors import ClickHouseUnavailable, ConfigError, PostgresUnavailable
 from stream.live import source_watch
 from stream.live.source_watch import SourceWatch
@@ -54,7 +55,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def watch(**more: Any) -> SourceWatch:
     nothing: Any = Nothing()
-    return SourceWatch(nothing, nothing, epoch=0, **more)
+    return SourceWatch(nothing, nothing, epochs=ONE_EPOCH, **more)
 
 
 def test_at_the_start_a_refusal_is_raised_and_a_store_that_is_away_is_not(looks: dict[str, Any]) -> None:
