@@ -33,7 +33,7 @@ class Newest:
             self._reached[where] = [(offset, version)] if version else []
 
     def note(self, where: Where, end: int, version: int) -> None:
-        """A stretch of the log up to `end` is processed; `version` is the highest in it."""
+        """A stretch of the log up to `end` is begun; `version` is the highest in it."""
         with self._lock:
             held = self._reached.setdefault(where, [])
             held.append((end, version))

@@ -104,6 +104,8 @@ class Pipeline:
         prepared = prepared or self.prepare(fetched)
         clock = _Stages(decode=prepared.seconds)
         late, reached = self._batches.find_late(fetched, prepared, self._newest)
+        for part in fetched:  # at once: another thread may take what follows while this batch is under way
+            self._newest.note((part.topic, part.partition), part.end, reached[part.topic, part.partition])
         upserts, messages = prepared.upserts, prepared.messages
         at = [index for index, item in enumerate(messages) if isinstance(item, Envelope)]
         changes: list[Envelope] = [messages[index] for index in at]  # type: ignore[misc]
@@ -127,8 +129,6 @@ class Pipeline:
             for position, why in plan.refused.items():
                 refusals[at[position]] = refusal_of_change(changes[position], why)
         self._close(fetched, outcomes, refusals, plan, done)
-        for part in fetched:
-            self._newest.note((part.topic, part.partition), part.end, reached[part.topic, part.partition])
         clock.mark("close")
         done.stages = clock.seconds
         return done

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from stream import metrics
-from stream.errors import KafkaUnavailable, Retry
+from stream.errors import KafkaUnavailable, ScorestreamError
 from stream.kafka.broker import Broker
 from stream.kafka.compaction import outrun
 from stream.kafka.log_reader import LogReader
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 600.0  # limit of a comparison's wait for the pipeline; then it begins again
 AGAIN_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 300.0  # between repairs that fail, each of which may read all rows
 
 
 class Outage(msgspec.Struct, frozen=True):
@@ -73,7 +74,15 @@ class Outages:
         if (noted := self.open()) is not None or not late:
             return noted
         outage = found(late, now=now)
-        self._put(outage)
+        try:
+            self._put(outage)
+        except KafkaUnavailable as error:
+            told = {"group": self.group, "behind": duration(now - outage.since), "cause": str(error)}
+            way = "once the workers have caught up: `scorestream verify --repair`"
+            log.critical(
+                "outage longer than the compaction lag, which no worker repairs", extra=told | {"way_out": way}
+            )
+            return None
         return outage
 
     def open(self) -> Outage | None:
@@ -117,7 +126,8 @@ class OutageRepair:
         try:
             outage = self._outages.find(now=time.time())
         except KafkaUnavailable as error:
-            log.warning("could not look for an outage", extra={"cause": str(error)})
+            way = "if no worker ran for longer than the topics' min.compaction.lag.ms: `scorestream verify --repair`"
+            log.warning("could not look for an outage", extra={"cause": str(error), "way_out": way})
             return
         if outage is None:
             return
@@ -133,16 +143,21 @@ class OutageRepair:
         self._ended.set()
 
     def _run(self) -> None:
+        pause_s = AGAIN_S
         with self._locks:
             while not self._ended.is_set():
                 try:
                     if self.step():
                         return
-                except Retry as error:
-                    log.warning("repair after an outage: retry", extra={"cause": str(error)})
-                except Exception:
-                    log.exception("repair after an outage")
-                self._ended.wait(AGAIN_S)
+                    pause_s = AGAIN_S
+                except Exception as error:
+                    told = {"cause": str(error), "wait_s": pause_s}
+                    unforeseen = not isinstance(error, ScorestreamError)
+                    log.warning("repair after an outage: retry", extra=told, exc_info=unforeseen)
+                    self._ended.wait(pause_s)
+                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                else:
+                    self._ended.wait(AGAIN_S)
 
     def step(self) -> bool:
         """Repair, if no other worker does; True when nothing is left to repair.

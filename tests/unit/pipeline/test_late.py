@@ -78,6 +78,22 @@ def test_a_copy_of_the_create_of_a_deleted_score_does_not_revive_it(bench: Bench
     bench.check()
 
 
+def test_a_copy_is_known_while_the_batch_before_it_is_under_way(bench: Bench) -> None:
+    # given a score that is created and deleted, and a copy of its create in the batch behind
+    bench.postgres.insert("scores", NEW, scorecard_id=CARD, comment="once")
+    bench.postgres.delete("scores", NEW)
+    first = bench.batch("scores")
+    bench.debezium.repeat(1)
+    second = bench.batch("scores")
+    # when another thread of a replay processes the copy before the first batch is done
+    late: list[int] = []
+    bench.on("places", lambda: late.append(bench.process(second).late))
+    bench.process(first)
+    # then it is known to be late
+    assert late == [1]
+    bench.check()
+
+
 def test_what_comes_in_order_asks_for_nothing_more(bench: Bench) -> None:
     # given scores in order, sent in several batches
     for number in range(3):

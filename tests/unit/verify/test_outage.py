@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from stream import metrics
-from stream.errors import KafkaUnavailable
+from stream.errors import KafkaUnavailable, PostgresRefused
 from stream.kafka.offsets import TP
-from stream.verify.outage import Outage, OutageRepair, found
+from stream.verify import outage as module
+from stream.verify.outage import Outage, OutageRepair, Outages, found
 
 SINCE = Outage(since=1_000.0, found_at=9_000.0)
 
@@ -125,6 +126,60 @@ def test_a_broker_that_is_away_does_not_end_the_worker(caplog: pytest.LogCapture
     outages.away = True
     repair(outages, FakeLocks(), Comparisons()).look()
     assert "could not look for an outage" in caplog.text
+
+
+def test_an_outage_that_cannot_be_noted_is_told_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given a partition that waited too long, and a topic of notes that takes none
+    class Topic:
+        def __init__(self, *_: object, **__: object) -> None: ...
+        def values(self) -> dict[str, bytes]:
+            return {}
+
+        def marks(self, _: object) -> dict[TP, tuple[int, str]]:
+            return {}
+
+        def put(self, _: object) -> None:
+            raise KafkaUnavailable("topic outages: not authorized")
+
+        def __enter__(self) -> Topic:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(module, "LogReader", Topic)
+    monkeypatch.setattr(module, "StateTopic", Topic)
+    monkeypatch.setattr(module, "outrun", lambda *_, **__: {TP("scores", 0): 8_000.0})
+    broker: Any = SimpleNamespace(
+        topics=SimpleNamespace(sources=("scores",), outages="outages"), partitions=lambda _: []
+    )
+    # then the worker goes on, and an operator is told what to run
+    assert Outages(broker, "live").find(now=9_000.0) is None
+    assert "no worker repairs" in caplog.text
+    assert "verify --repair" in caplog.records[-1].way_out  # type: ignore[attr-defined]
+
+
+def test_a_repair_that_fails_pauses_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a comparison that fails, and fails again
+    def compare() -> Any:
+        raise PostgresRefused("no privilege")
+
+    failing: Any = compare
+    repairing = repair(FakeOutages(), FakeLocks(), failing)
+    pauses: list[float] = []
+
+    class Ended:
+        def is_set(self) -> bool:
+            return len(pauses) == 9
+
+        def wait(self, pause_s: float) -> None:
+            pauses.append(pause_s)
+
+    monkeypatch.setattr(repairing, "_ended", Ended())
+    repairing._run()
+    assert pauses[:3] == [5.0, 10.0, 20.0]
+    assert pauses[-1] == module.LONGEST_PAUSE_S
 
 
 def test_an_outage_begins_with_the_oldest_message_that_waited() -> None:
