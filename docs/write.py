@@ -201,7 +201,7 @@ def doctor() -> str:
     parts = [_DOCTOR]
     for system in SYSTEMS:
         rows = [
-            (f"`{each.id}`", each.severity, _looks(each), _cell(each.then), _cell(each.mend))
+            (f"`{each.id}`", each.severity, _looks(each), _cell(each.then), _cell(each.way_out))
             for each in ALL
             if each.system == system
         ]

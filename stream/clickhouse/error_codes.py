@@ -59,7 +59,7 @@ _PASSING: dict[str, dict[int, str]] = {
         1019: "QUERY_SLOT_ACQUISITION_TIMEOUT",
         1020: "MEMORY_RESERVATION_ACQUISITION_TIMEOUT",
     },
-    "the server starts, stops, or somebody ended the statement": {
+    "the server starts, stops, or an operator ended the statement": {
         236: "ABORTED",
         394: "QUERY_WAS_CANCELLED",
         677: "THREAD_WAS_CANCELED",

@@ -217,7 +217,7 @@ def look_at_start(settings: Settings) -> None:
         for each in found:
             if each.severity != HINT and each.id not in _CONNECTORS:
                 level = logging.ERROR if each.severity == ERROR else logging.WARNING
-                told = {"check": each.id, "what": each.what, "if_it_stays": each.then, "way_out": each.mend}
+                told = {"check": each.id, "what": each.what, "if_it_stays": each.then, "way_out": each.way_out}
                 log.log(level, "look at the start", extra=told)
 
     threading.Thread(target=look, daemon=True, name="look-at-start").start()

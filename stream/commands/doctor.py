@@ -94,7 +94,7 @@ def _show(systems: Iterable[System], found: list[Finding], seconds: float) -> No
             click.echo(f"  {_SHOWN[each.severity]:<8} {each.id}: {each.what}")
             click.echo(f"  {'':<8} if it stays: {each.then}")
             click.echo(f"  {'':<8} to correct it:")
-            click.echo(f"      {each.mend}")
+            click.echo(f"      {each.way_out}")
     errors = sum(each.severity == ERROR for each in found)
     if not found:
         click.echo(f"healthy: nothing is wrong ({seconds:.1f} s)")

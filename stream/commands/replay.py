@@ -8,7 +8,7 @@ import click
 
 from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
 from stream.commands.options import scope_of
-from stream.errors import Retry, UsageError
+from stream.errors import ScorestreamError, UsageError
 from stream.replay.start_points import StartPoint, parse_offsets
 from stream.scope import Scope
 from stream.times import parse_moment
@@ -295,7 +295,7 @@ def _is_repaired(app: App, scope: Scope) -> bool:
     try:
         with app.stores() as stores, app.reindexing(stores.postgres) as reindex:
             return verify(stores, Options(scope), reindex=reindex).clean
-    except Retry as error:
+    except ScorestreamError as error:  # the caller says what to run instead
         click.echo(str(error), err=True)
         return False
 

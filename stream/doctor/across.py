@@ -62,7 +62,7 @@ EPOCH = _SETTINGS.add(
     ERROR,
     "ClickHouse has versions that are higher than any that Postgres can give now",
     "new changes of those rows lose against the old ones, without an error",
-    "add the time at which this server took over to SCORESTREAM_VERSION_EPOCH_STARTS of every process, and restart all",
+    RECOVER,
 )
 ALL: tuple[Check, ...] = (*_CONNECT.all, *_SETTINGS.all)
 

@@ -43,5 +43,5 @@ def with_causes(found: Sequence[Finding]) -> list[Finding]:
 def _linked(finding: Finding, first: dict[str, Finding]) -> Finding:
     for cause in _CAUSES.get(finding.id, ()):
         if cause in first:
-            return replace(finding, what=f"{finding.what} (follows from {cause})", mend=first[cause].mend)
+            return replace(finding, what=f"{finding.what} (follows from {cause})", way_out=first[cause].way_out)
     return finding

@@ -30,7 +30,7 @@ class Finding:
         id: of the check, as in docs/reference/doctor.md.
         what: what is wrong, with names and values; never a row's values, never a secret.
         then: what happens if it stays.
-        mend: the statement or command to paste; where none suffices, what to do.
+        way_out: the statement or command to paste; where none suffices, what to do.
     """
 
     id: str
@@ -38,10 +38,10 @@ class Finding:
     severity: Severity
     what: str
     then: str
-    mend: str
+    way_out: str
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.mend}"
+        return f"{self.what}: {self.way_out}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Check:
         severity: of its findings, unless a finding has its own.
         looks: what is wrong when it finds something, for the reference.
         then: what happens if that stays.
-        mend: the way out, where it is the same for each finding.
+        way_out: the way out, where it is the same for each finding.
         purposes: asked only with `--for` one of these; empty: always.
     """
 
@@ -61,12 +61,12 @@ class Check:
     severity: Severity
     looks: str
     then: str
-    mend: str
+    way_out: str
     purposes: tuple[Purpose, ...]
 
-    def found(self, what: str, mend: str = "", *, severity: Severity | None = None) -> Finding:
+    def found(self, what: str, way_out: str = "", *, severity: Severity | None = None) -> Finding:
         """A finding of this check."""
-        return Finding(self.id, self.system, severity or self.severity, what, self.then, mend or self.mend)
+        return Finding(self.id, self.system, severity or self.severity, what, self.then, way_out or self.way_out)
 
 
 class Checks:
@@ -82,11 +82,11 @@ class Checks:
         severity: Severity,
         looks: str,
         then: str,
-        mend: str = "",
+        way_out: str = "",
         *,
         purposes: tuple[Purpose, ...] = (),
     ) -> Check:
         """Declare a check."""
-        made = Check(name, self._system, severity, looks, then, mend, purposes)
+        made = Check(name, self._system, severity, looks, then, way_out, purposes)
         self.all.append(made)
         return made

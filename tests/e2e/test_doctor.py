@@ -70,24 +70,24 @@ class Site:
         held = urllib3.request("GET", url).json()
         assert urllib3.request("PUT", url, json=held | {name: value}).status == 200
 
-    def correct(self, mend: str) -> None:
+    def correct(self, way_out: str) -> None:
         """Run what was printed: SQL on Postgres or on both shards, a command of this program, or one of Kafka's."""
         name = self.universe.name
-        if mend.startswith("scorestream "):
-            code, printed, said = self.universe.call(*shlex.split(mend)[1:])
-            assert code == 0, (mend, printed, said)
-        elif mend.startswith("kafka-configs.sh"):
-            found = re.search(r"--entity-name (\S+) --add-config (\S+?)=(\S+)$", mend)
-            assert found, mend
+        if way_out.startswith("scorestream "):
+            code, printed, said = self.universe.call(*shlex.split(way_out)[1:])
+            assert code == 0, (way_out, printed, said)
+        elif way_out.startswith("kafka-configs.sh"):
+            found = re.search(r"--entity-name (\S+) --add-config (\S+?)=(\S+)$", way_out)
+            assert found, way_out
             self.topic_option(*found.groups())
-        elif f"`{name}`" in mend or f" {name}." in mend:
+        elif f"`{name}`" in way_out or f" {name}." in way_out:
             for number in (0, 1):
-                self.shard(number, mend.partition("; --")[0].rstrip(";"))
-        elif mend.startswith("chmod "):
-            _, mode, path = mend.split()
+                self.shard(number, way_out.partition("; --")[0].rstrip(";"))
+        elif way_out.startswith("chmod "):
+            _, mode, path = way_out.split()
             Path(path).chmod(int(mode, 8))
         else:
-            self.sql(mend)
+            self.sql(way_out)
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +196,8 @@ def found(site: Site, check: str, *options: str) -> list[dict[str, str]]:
 def is_found_and_corrected(site: Site, system: str, check: str, *options: str) -> None:
     told = wait_for(check, lambda: found(site, check, "--only", system, *options))
     # each finding names what is wrong, and corrects it: shards that lack the same have the same statement
-    for mend in dict.fromkeys(each["mend"] for each in told):
-        site.correct(mend)
+    for way_out in dict.fromkeys(each["way_out"] for each in told):
+        site.correct(way_out)
     wait_for("a whole system", lambda: not site.doctor("--only", system, *options))
 
 
@@ -219,7 +219,7 @@ def test_row_level_security_is_found_for_both_roles(site: Site) -> None:
     site.sql("ALTER TABLE app.scorecards ENABLE ROW LEVEL SECURITY")
     try:
         told = found(site, "row-security", "--only", "postgres")
-        assert {each["mend"] for each in told} == {
+        assert {each["way_out"] for each in told} == {
             'ALTER ROLE "scorestream_cdc" BYPASSRLS;',
             'ALTER ROLE "scorestream_reader" BYPASSRLS;',
         }
@@ -300,7 +300,7 @@ def test_versions_of_another_cluster_are_found(site: Site) -> None:
     try:
         (told,) = found(site, "versions-ahead")
         assert "versions of epoch 1" in told["what"]
-        assert "SCORESTREAM_VERSION_EPOCH_STARTS" in told["mend"]
+        assert "SCORESTREAM_VERSION_EPOCH_STARTS" in told["way_out"]
         # then the setting that is named makes it right
         with told_with(site, SCORESTREAM_VERSION_EPOCH_STARTS="2026-01-01T00:00:00Z"):
             assert not found(site, "versions-ahead")
@@ -314,7 +314,7 @@ def test_what_a_command_needs_is_asked_for_it_alone(site: Site) -> None:
     with told_with(site, **reader):
         assert not site.doctor()
         (told,) = found(site, "signal-grant", "--for", "backfill")
-    assert "GRANT SELECT, INSERT, UPDATE" in told["mend"]
+    assert "GRANT SELECT, INSERT, UPDATE" in told["way_out"]
     for purpose in ("replay", "cutover", "backfill"):
         assert not site.doctor("--for", purpose)
 
@@ -335,7 +335,7 @@ def test_without_slot_and_worker_both_are_found(site: Site) -> None:
     assert site.worker.stop() == 0
     site.universe.done("connectors", "stop")
     site.sql(f"SELECT pg_drop_replication_slot('{site.universe.name}')")
-    told = {each["id"]: each["mend"] for each in site.doctor()}
+    told = {each["id"]: each["way_out"] for each in site.doctor()}
     # then the doctor names all three, and the way back
     assert told.keys() == {"slot-missing", "connector-paused", "group-empty"}
     assert "recover" in told["slot-missing"]

@@ -64,7 +64,7 @@ def test_json_has_all_of_it(run, found):
         "severity": "error",
         "what": "wal_level is replica, not logical",
         "then": postgres.WAL_LEVEL.then,
-        "mend": postgres.WAL_LEVEL.mend,
+        "way_out": postgres.WAL_LEVEL.way_out,
     }
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from stream.commands.console import App
 from stream.commands.replay import cancel
-from stream.errors import ClickHouseUnavailable
+from stream.errors import ClickHouseUnavailable, UsageError
 from stream.replay import control
 from stream.scope import Scope
 from stream.verify import repair
@@ -64,9 +64,13 @@ def test_nothing_is_compared_where_no_process_was_killed(compared: list[Any], mo
 def test_what_could_not_be_repaired_is_said(compared: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     assert LEFT.sentence in run("--no-repair").output
 
-    def away(*_: Any, **__: Any) -> Any:
-        raise ClickHouseUnavailable("shard 1 does not answer")
+    for cause in (ClickHouseUnavailable("shard 1 does not answer"), UsageError("there is no replication slot")):
 
-    monkeypatch.setattr(repair, "verify", away)
-    assert LEFT.sentence in run().output
+        def fails(*_: Any, cause: Exception = cause, **__: Any) -> Any:
+            raise cause
+
+        monkeypatch.setattr(repair, "verify", fails)
+        output = run().output
+        assert LEFT.sentence in output
+        assert "replay r: cancelled" in output
     assert compared == []

@@ -13,14 +13,14 @@ MISSING = postgres.SLOT.found("no replication slot qa", "recover")
 
 def test_an_inactive_slot_of_a_paused_connector_is_read_again_when_it_is_resumed() -> None:
     inactive, paused = with_causes([INACTIVE, PAUSED])
-    assert inactive.mend == "scorestream connectors resume"
+    assert inactive.way_out == "scorestream connectors resume"
     assert inactive.what == "no process reads slot qa (follows from connector-paused)"
     assert paused == PAUSED
 
 
 def test_a_connector_that_failed_without_its_slot_is_recovered_with_it() -> None:
     _, failed = with_causes([MISSING, FAILED])
-    assert failed.mend == "recover"
+    assert failed.way_out == "recover"
     assert failed.what.endswith("(follows from slot-missing)")
 
 

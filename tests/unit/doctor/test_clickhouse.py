@@ -65,11 +65,11 @@ def test_a_system_table_that_the_user_may_not_read_is_a_hint_and_the_rest_is_loo
     server.answers["now64"] = [("26.9.2.1", NOW + 3)]
     told = {each.id: each for each in found(server)}
     assert told.keys() == {"clickhouse-blind", "clock-skew"}
-    assert told["clickhouse-blind"].mend == f"GRANT SELECT ON {table} TO writer;"
+    assert told["clickhouse-blind"].way_out == f"GRANT SELECT ON {table} TO writer;"
 
 
 @pytest.mark.parametrize(
-    ("part", "rows", "check", "mend"),
+    ("part", "rows", "check", "way_out"),
     [
         ("now64", [("26.9.2.1", NOW + 3)], "clock-skew", "timedatectl"),
         ("now64", [("24.8.1.1", NOW)], "clickhouse-version", "upgrade"),
@@ -86,23 +86,23 @@ def test_a_system_table_that_the_user_may_not_read_is_a_hint_and_the_rest_is_loo
         ("system.replicas", [("score", 0, 0, 1)], "replica-behind", "start the servers"),
     ],
 )  # fmt: skip
-def test_what_else_is_wrong_with_a_shard(part: str, rows: Sequence[Sequence[Any]], check: str, mend: str) -> None:
+def test_what_else_is_wrong_with_a_shard(part: str, rows: Sequence[Sequence[Any]], check: str, way_out: str) -> None:
     server = Server()
     server.answers[part] = rows
     (finding,) = found(server)
     assert finding.id == check
-    assert mend in finding.mend
+    assert way_out in finding.way_out
 
 
 def test_privileges_are_asked_for_what_the_command_needs() -> None:
     server = Server()
     server.answers["CHECK GRANT"] = [(0,)]
-    assert [each.mend for each in found(server)] == [
+    assert [each.way_out for each in found(server)] == [
         "GRANT SELECT ON `qa`.* TO writer;",
         "GRANT INSERT ON `qa`.* TO writer;",
     ]
-    assert "GRANT CREATE DATABASE ON `qa`*.* TO writer;" in [each.mend for each in found(server, "replay")]
-    assert "GRANT ALTER SETTINGS ON `qa`*.* TO writer;" in [each.mend for each in found(server, "cutover")]
+    assert "GRANT CREATE DATABASE ON `qa`*.* TO writer;" in [each.way_out for each in found(server, "replay")]
+    assert "GRANT ALTER SETTINGS ON `qa`*.* TO writer;" in [each.way_out for each in found(server, "cutover")]
 
 
 def test_a_server_that_does_not_know_check_grant_is_not_asked_twice_over() -> None:

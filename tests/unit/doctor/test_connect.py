@@ -48,7 +48,7 @@ def test_a_connector_that_runs_by_the_settings_has_no_finding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("client", "check", "what", "mend"),
+    ("client", "check", "what", "way_out"),
     [
         (Client(version=""), "connect-plugin", f"no plugin {PLUGIN}", "install Debezium"),
         (Client(version="3.3.1.Final"), "connect-plugin", "Debezium is 3.3.1.Final", "install Debezium"),
@@ -99,15 +99,15 @@ def test_a_connector_that_runs_by_the_settings_has_no_finding() -> None:
         ),
     ],
 )
-def test_a_fault_of_the_connector(client: Client, check: str, what: str, mend: str) -> None:
+def test_a_fault_of_the_connector(client: Client, check: str, what: str, way_out: str) -> None:
     (finding,) = found(client)
     assert finding.id == check
     assert what in finding.what
-    assert mend in finding.mend
+    assert way_out in finding.way_out
 
 
 @pytest.mark.parametrize(
-    ("cause", "mend"),
+    ("cause", "way_out"),
     [
         ("RecordTooLargeException: The message is 41943189 bytes when serialized", "max.request.size"),
         ("ConnectException: .. Reconfigure the connector to use a snapshot mode when needed", RECOVER),
@@ -117,10 +117,10 @@ def test_a_fault_of_the_connector(client: Client, check: str, what: str, mend: s
         ("ConnectException: an exception occurred in the change event producer", "scorestream connectors restart"),
     ],
 )
-def test_a_cause_that_a_restart_meets_again_has_its_own_way_out(cause: str, mend: str) -> None:
+def test_a_cause_that_a_restart_meets_again_has_its_own_way_out(cause: str, way_out: str) -> None:
     failed = replace(RUNNING, tasks=(Task(0, "FAILED", "w1", f"a.B: outer\nCaused by: {cause}"),))
     (finding,) = found(Client(status_=failed))
-    assert mend in finding.mend
+    assert way_out in finding.way_out
 
 
 def test_an_offset_tells_how_far_the_connector_has_read() -> None:

@@ -44,7 +44,7 @@ def test_topics_as_they_must_be_have_no_finding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "check", "severity", "mend"),
+    ("changed", "check", "severity", "way_out"),
     [
         ({"state": "missing", "partitions": None}, "topic-missing", "error", "scorestream topics apply"),
         ({"partitions": 8}, "topic-partitions", "error", "SCORESTREAM_KAFKA_PARTITIONS"),
@@ -67,12 +67,12 @@ def test_topics_as_they_must_be_have_no_finding() -> None:
         ({"warnings": ("min.insync.replicas 1: ..",)}, "topic-replication", "warning", "min.insync.replicas=2"),
     ],
 )
-def test_a_fault_of_a_topic(changed: dict[str, object], check: str, severity: str, mend: str) -> None:
+def test_a_fault_of_a_topic(changed: dict[str, object], check: str, severity: str, way_out: str) -> None:
     first, *others = TOPICS
     (finding,) = found(topics=[replace(first, **changed), *others])
     assert (finding.id, finding.severity) == (check, severity)
     assert "qa.app.chats" in finding.what
-    assert mend in finding.mend
+    assert way_out in finding.way_out
 
 
 def test_the_dead_letters_may_have_another_cleanup_policy_with_a_warning() -> None:
@@ -84,9 +84,9 @@ def test_the_dead_letters_may_have_another_cleanup_policy_with_a_warning() -> No
 def test_what_the_brokers_deny_is_named_with_its_acl() -> None:
     (finding,) = found(Brokers(denies={ROWS[1]: ["READ"]}))
     assert finding.what == "this user may not READ topic qa.app.scorecards"
-    assert "--operation Read --topic qa.app.scorecards" in finding.mend
+    assert "--operation Read --topic qa.app.scorecards" in finding.way_out
     (finding,) = found(Brokers(denies={"qa.dead-letters": ["WRITE"]}))
-    assert "--operation Write --topic qa.dead-letters" in finding.mend
+    assert "--operation Write --topic qa.dead-letters" in finding.way_out
     assert found(Brokers(denies={ROWS[1]: ["WRITE"]})) == []  # the workers only read there
 
 
@@ -94,4 +94,4 @@ def test_a_transaction_is_told_when_it_is_older_than_its_timeout() -> None:
     brokers = Brokers(open={TP(ROWS[2], 3): 1000.0 - 61, TP(ROWS[2], 4): 1000.0 - 14})
     (finding,) = found(brokers)
     assert finding.what == "a transaction is open in qa.app.scores-3 for 1 min 1 s"
-    assert finding.mend == "scorestream connectors restart --all"
+    assert finding.way_out == "scorestream connectors restart --all"

@@ -35,7 +35,7 @@ def test_a_server_that_lacks_nothing_has_no_finding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "check", "severity", "mend"),
+    ("changed", "check", "severity", "way_out"),
     [
         ({"version": 130010, "version_text": "13.10"}, "postgres-version", "warning", "upgrade"),
         ({"wal_level": "replica"}, "wal-level", "error", "ALTER SYSTEM SET wal_level = 'logical';"),
@@ -50,12 +50,12 @@ def test_a_server_that_lacks_nothing_has_no_finding() -> None:
         ({"in_recovery": True}, "postgres-standby", "error", "target_session_attrs=read-write"),
     ],
 )
-def test_a_fault_of_the_server(changed: dict[str, Any], check: str, severity: str, mend: str) -> None:
+def test_a_fault_of_the_server(changed: dict[str, Any], check: str, severity: str, way_out: str) -> None:
     catalogs = Catalogs()
     catalogs.answers["'wal_level'"] = [server(**changed)]
     (finding,) = found(catalogs)
     assert (finding.id, finding.severity) == (check, severity)
-    assert mend in finding.mend
+    assert way_out in finding.way_out
 
 
 def test_standbys_that_are_waited_for_or_cannot_be_are_no_finding() -> None:
@@ -72,7 +72,7 @@ def test_a_standby_that_is_meant_to_be_one_is_no_finding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "check", "mend"),
+    ("changed", "check", "way_out"),
     [
         ({"plugin": "wal2json"}, "slot-strange", "SCORESTREAM_POSTGRES_SLOT"),
         ({"database": "other"}, "slot-strange", "SCORESTREAM_POSTGRES_SLOT"),
@@ -84,12 +84,12 @@ def test_a_standby_that_is_meant_to_be_one_is_no_finding() -> None:
         ({"failover": False}, "slot-failover", "ALTER_REPLICATION_SLOT scorestream (FAILOVER true)"),
     ],
 )
-def test_a_fault_of_the_slot(changed: dict[str, Any], check: str, mend: str) -> None:
+def test_a_fault_of_the_slot(changed: dict[str, Any], check: str, way_out: str) -> None:
     catalogs = Catalogs()
     catalogs.answers["s.safe_wal_size"] = [slot(**changed)]
     (finding,) = found(catalogs)
     assert finding.id == check
-    assert mend in finding.mend
+    assert way_out in finding.way_out
 
 
 def test_a_slot_without_failover_is_a_hint_and_with_standbys_a_warning() -> None:
@@ -107,8 +107,8 @@ def test_a_slot_that_is_missing_where_all_are_taken() -> None:
     catalogs.answers["'wal_level'"] = [server(slots=16)]
     catalogs.answers["s.safe_wal_size"] = []
     exhausted, missing = found(catalogs)
-    assert exhausted.mend.startswith("ALTER SYSTEM SET max_replication_slots = 21;")
-    assert (missing.id, missing.mend) == ("slot-missing", "scorestream connectors apply")
+    assert exhausted.way_out.startswith("ALTER SYSTEM SET max_replication_slots = 21;")
+    assert (missing.id, missing.way_out) == ("slot-missing", "scorestream connectors apply")
 
 
 def test_a_slot_that_a_connector_has_lost_needs_more_than_another_start() -> None:
@@ -116,7 +116,7 @@ def test_a_slot_that_a_connector_has_lost_needs_more_than_another_start() -> Non
     catalogs.answers["s.safe_wal_size"] = []
     catalogs.answers['SELECT 1 FROM "app"."scorestream_heartbeat"'] = [(1,)]
     (missing,) = found(catalogs)
-    assert (missing.id, missing.mend) == ("slot-missing", RECOVER)
+    assert (missing.id, missing.way_out) == ("slot-missing", RECOVER)
 
 
 def test_an_inactive_slot_where_all_senders_are_taken() -> None:
@@ -136,8 +136,8 @@ def test_transactions_beyond_the_limit_are_named_with_the_statement_that_ends_th
     catalogs.answers["pg_prepared_xacts"] = [("o'x", "app", "qa", 7200.0), ("young", "app", "qa", 1.0)]
     transaction, prepared = found(catalogs)
     assert transaction.what == "a transaction of app in qa (pid 41) is open for 2 h 0 min"
-    assert transaction.mend == "SELECT pg_terminate_backend(41);"
-    assert prepared.mend.startswith("ROLLBACK PREPARED 'o''x';")
+    assert transaction.way_out == "SELECT pg_terminate_backend(41);"
+    assert prepared.way_out.startswith("ROLLBACK PREPARED 'o''x';")
 
 
 @pytest.mark.parametrize(("purpose", "severity"), [(None, "warning"), ("cutover", "error"), ("backfill", "warning")])

@@ -61,7 +61,11 @@ def test_a_group_that_holds_all_partitions_has_no_finding() -> None:
 def test_a_group_without_members_is_an_error() -> None:
     for state in ("EMPTY", DEAD):
         (finding,) = found(Group(state))
-        assert (finding.id, finding.severity, finding.mend) == ("group-empty", "error", "scorestream worker --restart")
+        assert (finding.id, finding.severity, finding.way_out) == (
+            "group-empty",
+            "error",
+            "scorestream worker --restart",
+        )
 
 
 def test_partitions_that_no_member_holds_are_named() -> None:
@@ -84,7 +88,7 @@ def test_a_process_that_must_answer_and_does_not_is_a_warning() -> None:
 
 def test_a_process_that_is_not_ready_is_an_error() -> None:
     (finding,) = found(urls={"http://127.0.0.1:6067": False}, answers={"http://127.0.0.1:6067/readyz": "status 503"})
-    assert (finding.id, finding.mend) == ("process-unready", "curl -s http://127.0.0.1:6067/readyz")
+    assert (finding.id, finding.way_out) == ("process-unready", "curl -s http://127.0.0.1:6067/readyz")
 
 
 def test_a_listed_host_without_an_address_is_a_warning() -> None:

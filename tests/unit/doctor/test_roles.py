@@ -21,7 +21,7 @@ def test_roles_that_may_do_their_work_have_no_finding() -> None:
 def test_row_level_security_is_an_error_of_each_role_that_it_hides_rows_from() -> None:
     catalogs = Catalogs()
     catalogs.answers["relrowsecurity"] = [("scorestream_cdc", ["scores"]), ('odd"one', ["chats", "scores"])]
-    assert [(each.severity, each.what, each.mend) for each in found(catalogs)] == [
+    assert [(each.severity, each.what, each.way_out) for each in found(catalogs)] == [
         (
             "error",
             "row level security of scores hides rows from scorestream_cdc",
@@ -39,7 +39,7 @@ def test_each_privilege_that_is_missing_has_its_grant() -> None:
         ("scorestream_reader", True, "scorecards", True, []),
         ("scorestream_reader", True, "scorestream_signal", True, []),  # is none of its business
     ]
-    assert [each.mend for each in found(catalogs)] == [
+    assert [each.way_out for each in found(catalogs)] == [
         'GRANT USAGE ON SCHEMA "app" TO "scorestream_cdc";',
         'GRANT INSERT, UPDATE ON "app"."scorestream_heartbeat" TO "scorestream_cdc";',
         'GRANT SELECT ON "app"."scorecards" TO "scorestream_reader";',
@@ -49,7 +49,7 @@ def test_each_privilege_that_is_missing_has_its_grant() -> None:
 def test_a_connector_that_may_not_log_in_or_replicate_is_told() -> None:
     catalogs = Catalogs()
     catalogs.answers["r.rolcanlogin"] = [("scorestream_cdc", False, False)]
-    assert [(each.id, each.mend) for each in found(catalogs)] == [
+    assert [(each.id, each.way_out) for each in found(catalogs)] == [
         ("role-login", "ALTER ROLE \"scorestream_cdc\" LOGIN VALID UNTIL 'infinity';"),
         ("role-replication", 'ALTER ROLE "scorestream_cdc" REPLICATION;'),
     ]
@@ -80,11 +80,11 @@ _READER = ("reader", True, None, True)
 def test_a_timeout_that_ends_long_sessions_is_a_warning(rows: list[tuple[object, ...]], mends: list[str]) -> None:
     catalogs = Catalogs()
     catalogs.answers["pg_db_role_setting"] = rows
-    assert [each.mend for each in found(catalogs)] == mends
+    assert [each.way_out for each in found(catalogs)] == mends
 
 
 def test_a_role_that_may_not_send_signals_is_told() -> None:
     catalogs = Catalogs()
     catalogs.answers = {"has_table_privilege": [("scorestream_reader", False)]}
     (finding,) = roles.signals(catalogs, "app")  # type: ignore[arg-type]
-    assert finding.mend == 'GRANT SELECT, INSERT, UPDATE ON "app"."scorestream_signal" TO "scorestream_reader";'
+    assert finding.way_out == 'GRANT SELECT, INSERT, UPDATE ON "app"."scorestream_signal" TO "scorestream_reader";'

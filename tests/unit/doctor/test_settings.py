@@ -29,7 +29,7 @@ def test_a_secret_that_others_can_read_is_a_warning_unless_it_is_another_users(t
     secret.chmod(0o644)
     given = {"SCORESTREAM_POSTGRES_PASSWORD_FILE": secret}
     (finding,) = settings.examine(files={}, secrets=given, state_dir=tmp_path)
-    assert (finding.id, finding.mend) == ("secret-open", f"chmod 600 {secret}")
+    assert (finding.id, finding.way_out) == ("secret-open", f"chmod 600 {secret}")
     assert list(settings.examine(files={}, secrets=given, state_dir=tmp_path, uid=os.getuid() + 1)) == []
 
 

@@ -78,7 +78,7 @@ def test_a_fault_has_its_sql(part: str, rows: list[tuple[object, ...]], check: s
     catalogs = Catalogs()
     catalogs.answers[part] = rows
     (finding,) = found(catalogs)
-    assert (finding.id, finding.mend) == (check, sql)
+    assert (finding.id, finding.way_out) == (check, sql)
 
 
 def test_a_table_that_is_gone_is_told_once() -> None:
@@ -88,7 +88,7 @@ def test_a_table_that_is_gone_is_told_once() -> None:
     ]
     catalogs.answers["FROM pg_attribute"] = [row for key, row in COLUMNS.items() if key[0] != "scores"]
     assert [(each.id, each.what) for each in found(catalogs)] == [("table-missing", "no table app.scores")]
-    assert found(catalogs)[0].mend == "psql -h db -p 5432 -U postgres -d qa -f connectors/source/0002_cdc.sql"
+    assert found(catalogs)[0].way_out == "psql -h db -p 5432 -U postgres -d qa -f connectors/source/0002_cdc.sql"
 
 
 def test_each_table_and_each_index_is_told() -> None:
@@ -98,8 +98,8 @@ def test_each_table_and_each_index_is_told() -> None:
     ]
     catalogs.answers["FROM pg_index"] = []
     identity, *indexes = found(catalogs)
-    assert (identity.id, identity.mend) == ("replica-identity", 'ALTER TABLE "app"."scores" REPLICA IDENTITY FULL;')
-    assert [each.mend for each in indexes] == [
+    assert (identity.id, identity.way_out) == ("replica-identity", 'ALTER TABLE "app"."scores" REPLICA IDENTITY FULL;')
+    assert [each.way_out for each in indexes] == [
         'CREATE INDEX CONCURRENTLY ON "app"."scorecards" ("conversation_id");',
         'CREATE INDEX CONCURRENTLY ON "app"."scores" ("scorecard_id");',
     ]
@@ -115,10 +115,10 @@ def test_each_partition_is_named_with_its_sql() -> None:
     ]
     identity, trigger = found(catalogs)
     assert identity.what == "partition app.scores_1 of scores has no whole before-images"
-    assert identity.mend == "ALTER TABLE app.scores_1 REPLICA IDENTITY FULL;"
+    assert identity.way_out == "ALTER TABLE app.scores_1 REPLICA IDENTITY FULL;"
     assert trigger.severity == "warning"
     assert 'a TRUNCATE of partition app."Scores 2"' in trigger.what
-    assert 'BEFORE TRUNCATE ON app."Scores 2" ' in trigger.mend
+    assert 'BEFORE TRUNCATE ON app."Scores 2" ' in trigger.way_out
 
 
 def test_a_column_of_a_type_that_is_not_carried_is_named() -> None:

@@ -9,7 +9,7 @@ from stream.doctor import tables
 
 
 @pytest.mark.parametrize(
-    ("name", "fault", "check", "severity", "mend"),
+    ("name", "fault", "check", "severity", "way_out"),
     [
         ("score", "missing", "table-differs", "error", "scorestream schema apply"),
         ("score", "sort key (x), not (y)", "table-differs", "error", "docs/guides/upgrade.md"),
@@ -28,11 +28,11 @@ from stream.doctor import tables
     ],
 )  # fmt: skip
 def test_a_difference_from_the_ddl_has_its_statement(
-    name: str, fault: str, check: str, severity: str, mend: str
+    name: str, fault: str, check: str, severity: str, way_out: str
 ) -> None:
     finding = tables.finding(
         Difference(1, name, fault), where="ClickHouse shard 1 (http://c1)", database="qa", user="writer"
     )
     assert (finding.id, finding.severity) == (check, severity)
     assert finding.what == f"ClickHouse shard 1 (http://c1): qa.{name}: {fault}"
-    assert mend in finding.mend
+    assert way_out in finding.way_out

@@ -154,7 +154,7 @@ def test_an_outage_that_cannot_be_noted_is_told_with_the_way_out(
     broker: Any = SimpleNamespace(
         topics=SimpleNamespace(sources=("scores",), outages="outages"), partitions=lambda _: []
     )
-    # then the worker goes on, and an operator is told what to run
+    # then the worker goes on, and the log says what to run
     assert Outages(broker, "live").find(now=9_000.0) is None
     assert "no worker repairs" in caplog.text
     assert "verify --repair" in caplog.records[-1].way_out  # type: ignore[attr-defined]
