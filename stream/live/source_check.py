@@ -109,6 +109,6 @@ def _refuse_lsn(now: Cluster, stored: int) -> None:
     raise ConfigError(
         f"Postgres' WAL is at {lsn_text(now.lsn)}, before {lsn_text(stored)}, which is in ClickHouse already: it is a "
         "restored copy, or a server that was promoted without the last transactions, and its changes would lose. "
-        "Run `scorestream recover`: it brings the WAL past that, or names the setting to change "
-        "(docs/guides/recover.md)"
+        "Run `scorestream recover`: it brings the WAL past that, or names the time to add to "
+        "SCORESTREAM_VERSION_EPOCH_STARTS (docs/guides/recover.md)"
     )

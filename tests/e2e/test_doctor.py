@@ -300,8 +300,9 @@ def test_versions_of_another_cluster_are_found(site: Site) -> None:
     try:
         (told,) = found(site, "versions-ahead")
         assert "versions of epoch 1" in told["what"]
-        assert "SCORESTREAM_VERSION_EPOCH_STARTS" in told["way_out"]
-        # then the setting that is named makes it right
+        assert told["way_out"] == "scorestream recover"
+        assert "VERSION_EPOCH_STARTS" in site.universe.run("recover", "--dry-run", check=False).stderr
+        # then the setting that this names makes it right
         with told_with(site, SCORESTREAM_VERSION_EPOCH_STARTS="2026-01-01T00:00:00Z"):
             assert not found(site, "versions-ahead")
     finally:
