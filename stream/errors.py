@@ -12,7 +12,7 @@ ScorestreamError
     ├── WriteMismatch           ClickHouse acknowledged other than what was sent
     ├── LedgerImbalance         a message is in no column of the ledger, or in two
     ├── TooManyDeadLetters      a worker must not drain a topic into the dead letters
-    ├── PostgresRefused         the source is not as it should be: a table, a column or a privilege is missing
+    ├── PostgresRefused         the source lacks a table, a column, a privilege, or WAL
     ├── ClickHouseRefused       a shard refused a statement that a later try will not change
     ├── Stalled                 messages wait and nothing moves: the watchdog ends the worker
     └── ConnectError            Kafka Connect refused a request
@@ -92,7 +92,7 @@ class ConnectError(Stop):
 
 
 class PostgresRefused(Stop):
-    """Postgres refused a statement; the text quotes its answer."""
+    """Postgres refused a statement, or is not as it should be; the text quotes its answer."""
 
 
 class ClickHouseRefused(Stop):

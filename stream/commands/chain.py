@@ -20,7 +20,7 @@ from stream.doctor import settings as own
 from stream.doctor.causes import with_causes
 from stream.doctor.examine import Part, examine, in_order
 from stream.doctor.finding import ERROR, HINT, Finding, Purpose, System
-from stream.errors import ConfigError, UsageError
+from stream.errors import ConfigError, PostgresRefused, UsageError
 from stream.kafka import topics
 from stream.kafka.access import Access
 from stream.kafka.broker import Broker
@@ -187,7 +187,7 @@ class Chain:
             now = cluster(connection)
         try:
             refuse(now, stored, epoch=settings.epochs.present(), highest=lambda: highest)
-        except ConfigError as error:
+        except (ConfigError, PostgresRefused) as error:
             yield across.EPOCH.found(str(error))
         else:
             wal = None if now.is_standby else now.lsn

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from stream.clickhouse.source_record import SourceRecord, Stored
 from stream.epochs import Epochs
-from stream.errors import ConfigError
+from stream.errors import ConfigError, PostgresRefused
 from stream.pipeline.ordering import commit_lsn, epoch_of, lsn_text
 from stream.postgres.cluster import Cluster, cluster
 from stream.postgres.connection import Postgres
@@ -43,7 +43,7 @@ class SourceCheck:
         """One look.
 
         Raises:
-            ConfigError: changes of this cluster would lose against the rows that stand.
+            ConfigError, PostgresRefused: changes of this cluster would lose against the rows that stand.
         """
         stored = self._record.read()  # before Postgres is asked: another worker may write a later LSN meanwhile
         epoch = self._epochs.present()  # after the look at what is stored, for the same reason
@@ -63,7 +63,8 @@ def refuse(now: Cluster, stored: Sequence[Stored], *, epoch: int, highest: Calla
         highest: the highest version in ClickHouse; dear, so only asked for where `stored` does not tell.
 
     Raises:
-        ConfigError: with the way out.
+        ConfigError: another cluster, or a higher epoch in ClickHouse; with the way out.
+        PostgresRefused: Postgres' WAL is not as far; with the way out.
     """
     if above := [each.epoch for each in stored if each.epoch > epoch]:
         _refuse_epoch(epoch, max(above))
@@ -106,7 +107,8 @@ def _refuse_epoch(epoch: int, above: int) -> None:
 
 
 def _refuse_lsn(now: Cluster, stored: int) -> None:
-    raise ConfigError(
+    # No ConfigError: once `scorestream recover` has passed the LSN, a supervisor's next start succeeds.
+    raise PostgresRefused(
         f"Postgres' WAL is at {lsn_text(now.lsn)}, before {lsn_text(stored)}, which is in ClickHouse already: it is a "
         "restored copy, or a server that was promoted without the last transactions, and its changes would lose. "
         "Run `scorestream recover`: it brings the WAL past that, or names the time to add to "

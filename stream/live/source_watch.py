@@ -48,7 +48,7 @@ class SourceWatch:
         What does not answer is not checked here: the first batch checks the tables, the next look the cluster.
 
         Raises:
-            ConfigError, ClickHouseRefused: with the way out.
+            ConfigError, ClickHouseRefused, PostgresRefused: with the way out.
         """
         for look in (self._look_at_tables, self._check, self._look_at_publication):
             try:

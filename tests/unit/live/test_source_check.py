@@ -12,7 +12,7 @@ import pytest
 from stream import epochs
 from stream.clickhouse.source_record import SourceRecord, Stored
 from stream.epochs import ONE_EPOCH, Epochs
-from stream.errors import ClickHouseRefused, ConfigError
+from stream.errors import ClickHouseRefused, ConfigError, PostgresRefused
 from stream.live import source_check
 from stream.live.source_check import SourceCheck, refuse
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS
@@ -51,7 +51,7 @@ def test_another_cluster_is_refused_unless_the_epoch_was_raised() -> None:
 
 def test_a_lower_lsn_of_the_same_cluster_is_refused() -> None:
     # given a copy that was restored to a point in time, or promoted without the last transactions
-    with pytest.raises(ConfigError, match=r"WAL is at 0/1388, before 0/2328.*scorestream recover"):
+    with pytest.raises(PostgresRefused, match=r"WAL is at 0/1388, before 0/2328.*scorestream recover"):
         refuse(NOW, [Stored(0, OWN, 2, 9_000)], epoch=0, highest=never)
     # a standby may be behind another server
     refuse(Cluster(OWN, None, 5_000, is_standby=True), [Stored(0, OWN, 2, 9_000)], epoch=0, highest=never)
@@ -63,14 +63,14 @@ def test_a_failover_is_told_and_its_lost_end_is_refused(caplog: pytest.LogCaptur
     with caplog.at_level("WARNING"):
         refuse(NOW, stored, epoch=0, highest=version(0, 4_800))
     assert [record.getMessage() for record in caplog.records] == ["Postgres failed over"]
-    with pytest.raises(ConfigError, match="WAL is at 0/1388, before"):
+    with pytest.raises(PostgresRefused, match="WAL is at 0/1388, before"):
         refuse(NOW, stored, epoch=0, highest=version(0, 5_001))
 
 
 def test_without_a_record_the_rows_themselves_are_asked() -> None:
     refuse(NOW, [], epoch=0, highest=lambda: 0)
     refuse(NOW, [], epoch=0, highest=version(0, 5_000))
-    with pytest.raises(ConfigError, match="WAL is at"):
+    with pytest.raises(PostgresRefused, match="WAL is at"):
         refuse(NOW, [], epoch=0, highest=version(0, 5_001))
     with pytest.raises(ConfigError, match="versions of epoch 2, but the settings make the present epoch 0"):
         refuse(NOW, [], epoch=0, highest=version(2, 1))
@@ -126,7 +126,7 @@ def test_what_was_seen_is_written_down_and_held_against_the_next_start(monkeypat
     check()
     check()
     assert shards.rows == [(0, OWN, 3, 5_000)] * 2
-    with pytest.raises(ConfigError, match="WAL is at"):
+    with pytest.raises(PostgresRefused, match="WAL is at"):
         check()
 
 
