@@ -59,7 +59,6 @@ def run(settings: Settings) -> int:
     interpreter.prepare()
     faulthandler.register(signal.SIGQUIT, all_threads=True)  # also when the interpreter itself hangs
     watch = SourceWatch(Shards(settings.clickhouse), Postgres(settings.postgres), epochs=settings.epochs)
-    watch.first_look()
     live = build_app(settings.kafka, settings.batch, settings.retry, state_dir=settings.state_dir)
     summary = Summary()
     worker = LiveWorker(settings, live, summary)
@@ -92,12 +91,13 @@ def run(settings: Settings) -> int:
                 any_port=True,
             )
         )
+        opened.callback(watch.close)
+        watch.first_look()  # behind the server: a store that hangs must not fail the liveness probe
         if monitor is not None:
             live.on_stopping(monitor.stop)
             opened.callback(monitor.close, within_s=0.5)
             monitor.start(also=server.own_url)
         watch.start(live)
-        opened.callback(watch.close)
         outage.look()
         live.on_stopping(outage.close)
         watchdog.start()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
+
+from testbed.universe import wait_for
 
 
 def test_without_a_broker_it_ends_with_an_error(tmp_path: Path) -> None:
@@ -19,3 +24,31 @@ def test_without_a_broker_it_ends_with_an_error(tmp_path: Path) -> None:
     )
     assert done.returncode == 1, done.stderr
     assert "Unable to bootstrap" in done.stderr
+
+
+def test_it_says_that_it_lives_while_a_store_hangs_at_its_start(tmp_path: Path) -> None:
+    # given a shard that takes connections and never answers
+    with socket.create_server(("127.0.0.1", 0)) as shard, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        env = os.environ | {
+            "SCORESTREAM_CLICKHOUSE_SHARDS": f"http://127.0.0.1:{shard.getsockname()[1]}",
+            "SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+            "SCORESTREAM_STATE_DIR": str(tmp_path),
+            "SCORESTREAM_WEB_PORT": str(port),
+        }
+        worker = subprocess.Popen([sys.executable, "-m", "stream.cli", "worker"], env=env, stderr=subprocess.DEVNULL)
+
+        def lives() -> bool:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=1) as answer:
+                    return bool(answer.status == 200)
+            except (urllib.error.URLError, TimeoutError):
+                return False
+
+        # then the liveness probe is answered meanwhile
+        try:
+            wait_for("it answers", lives, deadline_s=30)
+        finally:
+            worker.kill()
+            worker.wait()
