@@ -20,7 +20,7 @@ SILENT = CHECKS.add(
     ERROR,
     "the brokers do not tell about the live group, or refuse it to this user",
     "the workers cannot join the group, or no one knows whether they have",
-    "kafka-acls.sh --add --allow-principal User:.. --operation Read --group GROUP",
+    "start the brokers; if they answer: kafka-acls.sh --add --allow-principal User:.. --operation Read --group GROUP",
 )
 EMPTY = CHECKS.add(
     "group-empty",
