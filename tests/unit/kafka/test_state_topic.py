@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from stream.errors import KafkaUnavailable
 from stream.kafka.state_topic import StateTopic
@@ -42,6 +42,7 @@ class FakeBroker:
         self.topics = {"jobs"} if exists else set()
         self.refuses = False
         self.full = 0
+        self.unheard = 0
         self.admin = self
 
     # the store
@@ -83,6 +84,9 @@ class FakeBroker:
     def assign(self, _tps: Any) -> None: ...
 
     def get_watermark_offsets(self, _tp: Any, *, timeout: float) -> tuple[int, int]:
+        self.unheard -= 1
+        if self.unheard >= 0:
+            raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
         return 0, len(self.log)
 
     def poll(self, _timeout_s: float) -> Message | None:
@@ -136,3 +140,12 @@ def test_a_full_queue_is_drained_and_a_refused_write_is_an_error() -> None:
     broker.refuses = True
     with pytest.raises(KafkaUnavailable, match=r"topic jobs: .*timed out"):
         states.put({"june/plan": 2})
+
+
+def test_a_topic_that_another_process_has_just_created_is_waited_for() -> None:
+    # given a topic of which this consumer's broker has not heard yet
+    broker = FakeBroker()
+    broker.unheard = 2
+    # when it is read, then the error of the first answers is no error of the topic
+    assert StateTopic(broker, "jobs", create=False).values() == {}  # type: ignore[arg-type]
+    assert broker.unheard < 0
