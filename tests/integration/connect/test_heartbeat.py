@@ -36,7 +36,7 @@ def wait_for_chats(universe: Universe, *, at_least: int) -> None:
     try:
         consumer.assign([TopicPartition(f"{universe.name}.app.chats", 0, 0)])
         seen: list[object] = []
-        wait_for("chats in Kafka", lambda: _take(consumer, seen) >= at_least, deadline_s=15)
+        wait_for("chats in Kafka", lambda: _take(consumer, seen) >= at_least)
     finally:
         consumer.close()
 
