@@ -63,7 +63,7 @@ def test_the_start_of_a_worker_logs_errors_and_warnings(
         postgres.INACTIVE.found("the connector may start a moment later"),
     ]
     asked["ClickHouse shard 0"] = [tables.TABLE.found("missing")]
-    chain.look_at_start(Settings())
+    chain.look_at_start(Settings(), after_s=0)
     for thread in threading.enumerate():
         if thread.name == "look-at-start":
             thread.join(10)
