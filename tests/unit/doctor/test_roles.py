@@ -62,7 +62,7 @@ _READER = ("reader", True, None, True)
 
 
 @pytest.mark.parametrize(
-    ("rows", "mends"),
+    ("rows", "ways_out"),
     [
         ([(*_ROLE, "statement_timeout", "5s")], ['ALTER ROLE "cdc" SET statement_timeout = 0;']),
         (
@@ -77,10 +77,10 @@ _READER = ("reader", True, None, True)
         ([(*_ROLE, "row_security", "off")], []),
     ],
 )
-def test_a_timeout_that_ends_long_sessions_is_a_warning(rows: list[tuple[object, ...]], mends: list[str]) -> None:
+def test_a_timeout_that_ends_long_sessions_is_a_warning(rows: list[tuple[object, ...]], ways_out: list[str]) -> None:
     catalogs = Catalogs()
     catalogs.answers["pg_db_role_setting"] = rows
-    assert [each.way_out for each in found(catalogs)] == mends
+    assert [each.way_out for each in found(catalogs)] == ways_out
 
 
 def test_a_role_that_may_not_send_signals_is_told() -> None:

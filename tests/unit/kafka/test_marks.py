@@ -28,7 +28,7 @@ def test_the_marks_of_earlier_releases_are_read() -> None:
     assert Mark.of("") == Mark.of(None) == Mark()
 
 
-@pytest.mark.parametrize("text", ["begun@", "begun@x", "begun@1;2", "somebody else's", "clean somebody", "newest@xyz"])
+@pytest.mark.parametrize("text", ["begun@", "begun@x", "begun@1;2", "another tool's", "clean tool", "newest@xyz"])
 def test_what_is_no_mark_says_nothing(text: str) -> None:
     assert Mark.of(text) == Mark()
 
