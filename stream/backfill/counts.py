@@ -9,7 +9,7 @@ from stream.backfill.plan import Window, count_query
 from stream.errors import UsageError
 from stream.pipeline.placement import TIME_MAX_US, TIME_MIN_US
 from stream.postgres.connection import Postgres
-from stream.postgres.defining_query import Source, source_of
+from stream.postgres.defining_query import Source, micros_of, source_of
 from stream.tables import CHATS, SCORECARD
 from stream.times import moment
 
@@ -43,8 +43,7 @@ class Counts:
         bounds = f"{time} BETWEEN '{moment(TIME_MIN_US)}' AND '{moment(TIME_MAX_US)}'"
         whose = " AND s.customer_id::text = ANY(%s::text[])" if customers else ""
         rows = self._rows(
-            f"SELECT (extract(epoch FROM min({time})) * 1000000)::bigint, "
-            f"(extract(epoch FROM max({time})) * 1000000)::bigint "
+            f"SELECT {micros_of(f'min({time})')}, {micros_of(f'max({time})')} "
             f"FROM {self.source.joined(SCORECARD)} WHERE {bounds}{whose}",
             (list(customers),) if customers else (),
         )

@@ -14,6 +14,7 @@ from stream.clickhouse.schema import apply as schema_apply
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.source_record import SourceRecord
 from stream.config import PREFIX, Settings
+from stream.connect.connector import lsn_of
 from stream.connect.rest import Connect
 from stream.doctor import across, clickhouse, connect, kafka, postgres, processes, roles
 from stream.doctor import settings as own
@@ -169,7 +170,7 @@ class Chain:
             store.session() as connection,
         ):
             slot = connection.execute(_RESTART_LSN, (postgres_.slot,)).fetchone()
-            offset = connect.lsn_of(client.offsets(name))
+            offset = lsn_of(client.offsets(name))
             wal = connection.execute(LSN_NOW).fetchone()
         yield from across.offsets(
             begins=slot and slot[0], offset=offset, wal=wal and wal[0], connector=name, slot=postgres_.slot

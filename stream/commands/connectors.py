@@ -56,7 +56,7 @@ def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: fl
             _tell([each for fault in faults for each in checks.refusal(fault)])
             ctx.exit(EXIT_USAGE)
         held = connect.config(name)
-        changes = checks.differences(held or {}, config | {"name": name})
+        changes = [*connector.differences(held or {}, config | {"name": name}).values()]
         if dry_run:
             for key, value in config.items():
                 click.echo(f"{key}={connector.shown(key, value)}")

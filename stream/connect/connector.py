@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from stream.errors import ConfigError, UsageError
 from stream.sections import KafkaSettings, PostgresSettings
@@ -36,6 +38,21 @@ def shown(key: str, value: str | None) -> str:
     if value is None:
         return "not set"
     return "(hidden)" if is_secret(key) and not _REFERENCE.fullmatch(value) else value
+
+
+def differences(held: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """The keys that differ, sorted, and a line about each; secrets only as references."""
+    return {
+        key: f"{key}: {shown(key, held.get(key))} -> {shown(key, wanted.get(key))}"
+        for key in sorted(held.keys() | wanted.keys())
+        if held.get(key) != wanted.get(key)
+    }
+
+
+def lsn_of(offset: Mapping[str, Any]) -> int | None:
+    """The highest LSN in an offset of the connector's: how far it has read; None without one."""
+    found = [int(offset[key]) for key in ("lsn", "lsn_proc", "lsn_commit") if offset.get(key) is not None]
+    return max(found, default=None)
 
 
 def config(

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
-import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 
 from stream.clickhouse.shards import Shards
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable, ScorestreamError, UsageError
+from stream.retry import poll
 from stream.tables import TARGETS
 
 log = logging.getLogger(__name__)
@@ -108,19 +107,20 @@ class ShadowTables:
         Raises:
             ScorestreamError: a shard did not answer in time; the text names it, and the statements.
         """
-        deadline = time.monotonic() + patience_s
-        left = list(range(self._shards.count))
-        while True:
-            faults = dict(zip(left, self._shards.each(lambda shard: self._free(shard, databases), left), strict=True))
-            left = [shard for shard, fault in faults.items() if fault]
-            if not left:
-                return
-            if time.monotonic() >= deadline:
-                break
-            threading.Event().wait(_PAUSE_S)
+        faults = dict.fromkeys(range(self._shards.count), "")
+
+        def free_those_left() -> bool:
+            left = [*faults]
+            told = dict(zip(left, self._shards.each(lambda shard: self._free(shard, databases), left), strict=True))
+            faults.clear()
+            faults.update({shard: fault for shard, fault in told.items() if fault})
+            return not faults
+
+        if poll(free_those_left, timeout_s=patience_s, every_s=_PAUSE_S):
+            return
         tables = ", ".join(f"`{database}`.`{table.target}`" for database in databases for table in TARGETS)
         raise ScorestreamError(
-            f"inserts may still be held back: {'; '.join(faults[shard] for shard in left)}. Run the same cutover again "
+            f"inserts may still be held back: {'; '.join(faults.values())}. Run the same cutover again "
             f"when it answers, or there, for each of {tables}: ALTER TABLE .. RESET SETTING {', '.join(_HOLD)}"
         )
 

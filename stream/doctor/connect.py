@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
-from stream.connect.connector import shown
+from stream.connect.connector import differences, shown
 from stream.connect.rest import Fault, Status
 from stream.doctor.finding import ERROR, RECOVER, WARNING, Checks, Finding
 
@@ -159,19 +159,4 @@ def _state(status: Status) -> Iterator[Finding]:
 
 def _drift(held: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[Finding]:
     if differ := differences(held, wanted):
-        yield CONFIG.found(f"{len(differ)} keys differ: {'; '.join(differ)[:600]}")
-
-
-def differences(held: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    """One line for each key that differs; secrets only as references."""
-    return [
-        f"{key}: {shown(key, held.get(key))} -> {shown(key, wanted.get(key))}"
-        for key in sorted(held.keys() | wanted.keys())
-        if held.get(key) != wanted.get(key)
-    ]
-
-
-def lsn_of(offset: Mapping[str, Any]) -> int | None:
-    """The highest LSN in an offset: how far the connector has read."""
-    found = [int(offset[key]) for key in ("lsn", "lsn_proc", "lsn_commit") if offset.get(key) is not None]
-    return max(found, default=None)
+        yield CONFIG.found(f"{len(differ)} keys differ: {'; '.join(differ.values())[:600]}")

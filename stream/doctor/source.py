@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from stream.doctor.finding import ERROR, WARNING, Checks, Finding
 from stream.pipeline.types import TYPES, carried
 from stream.postgres.connection import Connection
+from stream.postgres.publication import publish_sql, unpublished
 from stream.sections import PostgresSettings
 from stream.tables import (
     CHATS,
@@ -138,9 +139,7 @@ def _unpublished(connection: Connection, settings: PostgresSettings, tables: lis
         (settings.source_schema, list(SOURCES), publication),
     ).fetchone()
     if row is None:
-        listed = ", ".join(_name(settings, table) for table in (*SOURCES, SIGNAL, HEARTBEAT))
-        options = "publish = 'insert, update, delete', publish_via_partition_root = true"
-        sql = f"CREATE PUBLICATION {quoted(publication)} FOR TABLE {listed} WITH ({options});"
+        sql = publish_sql(publication, settings.source_schema, tables=None)
         yield PUBLICATION.found(f"no publication {publication}", sql)
         return
     if not row[0]:
@@ -149,13 +148,10 @@ def _unpublished(connection: Connection, settings: PostgresSettings, tables: lis
     if not row[1]:
         sql = f"ALTER PUBLICATION {quoted(publication)} SET (publish_via_partition_root = true);"
         yield ROOT.found(f"publication {publication} publishes partitions under their own names", sql)
-    published = connection.execute(
-        "SELECT tablename FROM pg_publication_tables WHERE pubname = %s AND schemaname = %s",
-        (publication, settings.source_schema),
-    )
-    for table in sorted(set(tables) - {name for (name,) in published}):
-        sql = f"ALTER PUBLICATION {quoted(publication)} ADD TABLE {_name(settings, table)};"
-        yield UNPUBLISHED.found(f"publication {publication} leaves out {table}", sql)
+    for table in unpublished(connection, publication, settings.source_schema) or ():
+        if table in tables:
+            sql = publish_sql(publication, settings.source_schema, tables=(table,))
+            yield UNPUBLISHED.found(f"publication {publication} leaves out {table}", sql)
 
 
 def _untold_truncates(connection: Connection, settings: PostgresSettings, tables: list[str]) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from stream.errors import Retry, Stop
 from stream.live.app import LiveApp
 from stream.live.source_check import SourceCheck
 from stream.postgres.connection import Postgres
-from stream.postgres.publication import left_out
+from stream.postgres.publication import unstreamed
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class SourceWatch:
     def _look_at_publication(self) -> None:
         postgres = self._postgres
         with postgres.asking() as connection:
-            found = left_out(connection, publication=postgres.publication, schema=postgres.schema)
+            found = unstreamed(connection, postgres.publication, postgres.schema)
         if found and found != self._unpublished:
             way = "run connectors/source/0002_cdc.sql, then `scorestream verify --repair`"
             told = {"publication": postgres.publication, "tables": ",".join(found), "way_out": way}

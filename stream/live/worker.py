@@ -80,6 +80,7 @@ def run(settings: Settings) -> int:
     with ExitStack() as opened:
         opened.enter_context(summary)
         opened.callback(worker.close)
+        opened.callback(broker.close)
         monitor = open_monitor(settings, idle_s=IDLE_S) if settings.web.dashboard else None
         server = opened.enter_context(
             serve(

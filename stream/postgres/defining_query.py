@@ -148,6 +148,15 @@ def event_time(process: str, scorecard_time: str, started_at: str) -> str:
     return f"(CASE WHEN {process} THEN {scorecard_time} ELSE {started_at} END)"
 
 
+def micros_of(expression: str, *, beyond: str = "NULL") -> str:
+    """Microseconds since 1970 of a timestamp; `beyond`, SQL for a number, where it is infinite or over 64 bits."""
+    number = f"extract(epoch FROM {expression}) * 1000000"
+    return (
+        f"CASE WHEN isfinite({expression}) AND {number} < {1 << 63} THEN ({number})::bigint "
+        f"WHEN {expression} IS NOT NULL THEN {beyond} END"
+    )
+
+
 def float_of(name: str, kind: str) -> str:
     """A number as the double that the connector sends; infinite where no double holds it."""
     if kind == "float4":  # the connector sends the shortest decimal of the float, and not the double that it widens to
@@ -179,11 +188,11 @@ def as_stored(connection: Connection, source: Source, ids: Sequence[str]) -> lis
     if kind == "uuid":
         return list(ids)
     query = f"SELECT scorecard_id::text FROM {source.table(SCORECARD.source)} WHERE scorecard_id = ANY(%s::{kind}[])"
-    held = {uuid_int(row[0]): row[0] for row in connection.execute(query.encode(), (_spellings(source, ids),))}
+    held = {uuid_int(row[0]): row[0] for row in connection.execute(query.encode(), (spellings(source, ids),))}
     return [held.get(uuid_int(scorecard_id), scorecard_id) for scorecard_id in ids]
 
 
-def _spellings(source: Source, ids: Sequence[str]) -> list[str]:
+def spellings(source: Source, ids: Sequence[str]) -> list[str]:
     if source.types[SCORECARD.source, "scorecard_id"] == "uuid":
         return list(ids)
     bare = [scorecard_id.replace("-", "") for scorecard_id in ids]

@@ -6,8 +6,6 @@ Results are matched by position, so the ids' spelling does not matter. Reads onl
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,14 +16,15 @@ from stream.pipeline.reindex import Snapshot
 from stream.pipeline.visibility import hidden
 from stream.postgres import row_versions
 from stream.postgres.connection import Connection, Postgres, is_readable
-from stream.postgres.defining_query import event_time, float_of, is_process, link_as, text_of
+from stream.postgres.defining_query import event_time, float_of, is_process, link_as, micros_of, text_of
 from stream.postgres.row_versions import Seen
+from stream.retry import poll
 from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table, quoted
 from stream.times import POSTGRES_EPOCH_US
 
 # Type names that mean less than the type: `character` alone is character(1), and would cut an id to its first digit.
 _SHORT = {"character": "bpchar", "real": "float4"}
-_BEYOND = 2**63 - 1
+_BEYOND = str(2**63 - 1)
 # A synchronous standby acknowledges within milliseconds. A longer wait is retried with backoff, and logged.
 _VISIBLE_S = 1.0
 _POLL_S = 0.005
@@ -62,27 +61,28 @@ class PostgresSource:
         Raises:
             PostgresUnavailable: one is not visible within a second, or the server is a standby and may not be.
         """
-        deadline = time.monotonic() + _VISIBLE_S
-        while True:
-            with self._reading() as (connection, _):
-                row = connection.execute(_SNAPSHOT).fetchone()
-            assert row is not None
-            snapshot, standby, following = row
-            if standby and not self._postgres.standby:
-                raise PostgresUnavailable(
-                    "Postgres look-up: the server is a standby, and rows may be missing there. Name the primary in "
-                    "SCORESTREAM_POSTGRES_DSN (target_session_attrs=read-write), or set "
-                    "SCORESTREAM_POSTGRES_STANDBY=true to wait for the standby at each batch"
-                )
-            awaited = next((xid for xid in transactions if hidden(xid, snapshot, following)), None)
-            if awaited is None:
-                return
-            if time.monotonic() > deadline:
-                raise PostgresUnavailable(
-                    f"Postgres look-up: transaction {awaited} is not visible yet (a synchronous standby has not "
-                    "acknowledged it, or this server lags behind)"
-                )
-            threading.Event().wait(_POLL_S)
+        awaited = poll(
+            lambda: self._hidden(transactions), lambda xid: xid is None, timeout_s=_VISIBLE_S, every_s=_POLL_S
+        )
+        if awaited is not None:
+            raise PostgresUnavailable(
+                f"Postgres look-up: transaction {awaited} is not visible yet (a synchronous standby has not "
+                "acknowledged it, or this server lags behind)"
+            )
+
+    def _hidden(self, transactions: Collection[int]) -> int | None:
+        """One of the transactions that this connection does not see yet; None: it sees all."""
+        with self._reading() as (connection, _):
+            row = connection.execute(_SNAPSHOT).fetchone()
+        assert row is not None
+        snapshot, standby, following = row
+        if standby and not self._postgres.standby:
+            raise PostgresUnavailable(
+                "Postgres look-up: the server is a standby, and rows may be missing there. Name the primary in "
+                "SCORESTREAM_POSTGRES_DSN (target_session_attrs=read-write), or set "
+                "SCORESTREAM_POSTGRES_STANDBY=true to wait for the standby at each batch"
+            )
+        return next((xid for xid in transactions if hidden(xid, snapshot, following)), None)
 
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
         """The present place of each scorecard. Scorecards that Postgres does not have are missing."""
@@ -288,7 +288,8 @@ def _column(column: Column, kind: str) -> str:
     name = f"s.{quoted(column.name)}"
     match column.kind:
         case "time":
-            return _micros(name)
+            # Refused then, and never NULL.
+            return micros_of(name, beyond=_BEYOND)
         case "float":
             return float_of(name, kind)
         case "text":
@@ -312,12 +313,3 @@ def _regclass(table: str) -> str:
 def _xid(alias: str) -> str:
     """The id of the transaction that wrote a row, in 64 bits: the newest id with these 32 bits up to now.xid."""
     return f"(now.xid - ((now.xid - {alias}.xmin::text::bigint) & 4294967295))"
-
-
-def _micros(expression: str) -> str:
-    # An infinite time, or one beyond 64 bits, becomes the highest number. So it is refused, and never NULL.
-    return (
-        f"CASE WHEN isfinite({expression}) "
-        f"THEN least(extract(epoch FROM {expression}) * 1000000, {_BEYOND})::bigint "
-        f"WHEN {expression} IS NOT NULL THEN {_BEYOND} END"
-    )

@@ -1,7 +1,7 @@
-"""Slot, publication and place in the WAL: what a recovery asks of Postgres, and the few statements that it runs.
+"""Slot and place in the WAL: what a recovery asks of Postgres, and the few statements that it runs.
 
-Enters: a session. Leaves: values, or the change. `look` needs any role; the changes need one with REPLICATION, and the
-publication the owner of the tables.
+Enters: a session. Leaves: values, or the change. `slot` and `server` need any role; the changes need one with
+REPLICATION.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from stream.pipeline.ordering import lsn_text
 from stream.postgres.connection import LSN_NOW, Connection, is_readable
-from stream.tables import HEARTBEAT, HORIZON, SIGNAL, SOURCES, TARGETS, quoted
+from stream.tables import HORIZON, TARGETS, quoted
 
-PUBLISHED = (*SOURCES, SIGNAL, HEARTBEAT)
 _MESSAGE_BYTES = 1 << 20
 
 
@@ -93,28 +92,6 @@ def slot(connection: Connection, name: str) -> Slot | None:
     """The slot of this name; None: there is none."""
     row = connection.execute(_SLOT, (name,)).fetchone()
     return None if row is None else Slot(*row)
-
-
-def unpublished(connection: Connection, publication: str, schema: str) -> tuple[str, ...] | None:
-    """The tables that the publication leaves out; None: there is no such publication."""
-    if connection.execute("SELECT 1 FROM pg_publication WHERE pubname = %s", (publication,)).fetchone() is None:
-        return None
-    rows = connection.execute(
-        "SELECT tablename FROM pg_publication_tables WHERE pubname = %s AND schemaname = %s", (publication, schema)
-    )
-    published = {name for (name,) in rows}
-    return tuple(table for table in PUBLISHED if table not in published)
-
-
-def publish_sql(publication: str, schema: str, *, tables: tuple[str, ...] | None) -> str:
-    """The statement that makes the publication (`tables` None), or adds these tables to it."""
-    wanted = ", ".join(f"{quoted(schema)}.{quoted(table)}" for table in tables or PUBLISHED)
-    if tables is not None:
-        return f"ALTER PUBLICATION {quoted(publication)} ADD TABLE {wanted};"
-    return (
-        f"CREATE PUBLICATION {quoted(publication)} FOR TABLE {wanted} "
-        "WITH (publish = 'insert, update, delete', publish_via_partition_root = true);"
-    )
 
 
 def create_slot(connection: Connection, name: str) -> None:

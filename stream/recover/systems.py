@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream.clickhouse.source_record import SourceRecord
+from stream.connect.connector import differences, lsn_of
 from stream.connect.rest import Connect, Status
 from stream.errors import ConnectError, PostgresRefused, UsageError
 from stream.kafka import topics
-from stream.postgres import replication
+from stream.postgres import publication, replication
 from stream.postgres.connection import Postgres
 from stream.progress import Progress
 from stream.recover.facts import Facts, Position
 from stream.recover.findings import reached
 from stream.recover.plan import Step
+from stream.retry import poll
 from stream.stores import Stores
 
 _POLL_S = 0.3
@@ -92,14 +94,14 @@ class Parts:
         broker = self._stores.broker
         with self._postgres.asking() as connection:
             server = replication.server(connection, self._postgres.schema)
-            unpublished = replication.unpublished(connection, wanted.publication, self._postgres.schema)
+            unpublished = publication.unpublished(connection, wanted.publication, self._postgres.schema)
         return Facts(
             server=server,
             slot=slot,
             unpublished=unpublished,
             connector=None if held is None else _state(status),
             failures=() if status is None else status.failures,
-            drifted=() if held is None else _drifted(held, dict(wanted.config) | {"name": wanted.connector}),
+            drifted=() if held is None else tuple(differences(held, dict(wanted.config) | {"name": wanted.connector})),
             position=position,
             missing_topics=missing,
             empty_topics=empty,
@@ -145,29 +147,32 @@ class Parts:
         self._connect.wait(self._wanted.connector, timeout_s=self._timeout_s, settle_s=3)
 
     def _drop_slot(self) -> None:
-        began = time.monotonic()
+        name = self._wanted.slot
         with self._replicating.session("dropping the slot") as connection:
-            while True:
-                slot = replication.slot(connection, self._wanted.slot)
-                if slot is None or not slot.active:
-                    replication.drop_slot(connection, self._wanted.slot)
-                    return
-                waited = time.monotonic() - began
-                if waited > self._timeout_s:
-                    raise UsageError(
-                        f"slot {self._wanted.slot} is still read, though connector {self._wanted.connector} is "
-                        "stopped: another connector uses it; stop that one"
-                    )
-                if waited > _LET_GO_S:
-                    replication.end_reader(connection, self._wanted.slot)
-                threading.Event().wait(_POLL_S)
+
+            def is_free() -> bool:
+                slot = replication.slot(connection, name)
+                return slot is None or not slot.active
+
+            def end_reader_and_look() -> bool:
+                replication.end_reader(connection, name)
+                return is_free()
+
+            if not poll(is_free, timeout_s=_LET_GO_S, every_s=_POLL_S) and not poll(
+                end_reader_and_look, timeout_s=self._timeout_s, every_s=_POLL_S
+            ):
+                raise UsageError(
+                    f"slot {name} is still read, though connector {self._wanted.connector} is stopped: another "
+                    "connector uses it; stop that one"
+                )
+            replication.drop_slot(connection, name)
 
     def _publish(self) -> None:
         with self._postgres.asking() as connection:
-            tables = replication.unpublished(connection, self._wanted.publication, self._postgres.schema)
+            tables = publication.unpublished(connection, self._wanted.publication, self._postgres.schema)
         if tables == ():
             return
-        sql = replication.publish_sql(self._wanted.publication, self._postgres.schema, tables=tables)
+        sql = publication.publish_sql(self._wanted.publication, self._postgres.schema, tables=tables)
         try:
             with self._replicating.session("publishing the tables") as connection:
                 connection.execute(sql)
@@ -229,12 +234,11 @@ class Parts:
 
 
 def _position(offset: Mapping[str, Any]) -> Position | None:
-    lsns = [int(offset[key]) for key in ("lsn", "lsn_proc", "lsn_commit") if offset.get(key) is not None]
-    if not lsns:
+    if (lsn := lsn_of(offset)) is None:
         return None
     at_us = offset.get("ts_usec")
     snapshot = bool(offset.get("snapshot")) and not offset.get("snapshot_completed")
-    return Position(max(lsns), None if at_us is None else int(at_us) // 1000, snapshot)
+    return Position(lsn, None if at_us is None else int(at_us) // 1000, snapshot)
 
 
 def _state(status: Status | None) -> str:
@@ -243,7 +247,3 @@ def _state(status: Status | None) -> str:
     if status.failures:
         return "FAILED"
     return status.state if status.running or status.state != "RUNNING" else "UNASSIGNED"
-
-
-def _drifted(held: Mapping[str, str], wanted: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(sorted(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key)))

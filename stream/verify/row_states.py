@@ -14,7 +14,7 @@ from stream.clickhouse.shards import Shards
 from stream.pipeline.placement import Place, place_of
 from stream.pipeline.writes import Key
 from stream.postgres.connection import Connection
-from stream.postgres.defining_query import Source, _spellings
+from stream.postgres.defining_query import Source, micros_of, spellings
 from stream.tables import SCORECARD, TARGETS, Table
 from stream.verify.checksums import target_hashes
 
@@ -71,12 +71,12 @@ def in_postgres(connection: Connection, source: Source, ids: Sequence[str]) -> I
     if not ids:
         return found
     kind = source.types[SCORECARD.source, "scorecard_id"]
-    ids = _spellings(source, ids)
+    ids = spellings(source, ids)
     wanted = f"s.scorecard_id = ANY(%s::{kind}[])"
     link = source.bytes_of(SCORECARD, SCORECARD.placed[1])
     query = (
-        f"SELECT {link}, {source.customer}, s.scorecard_type::int, {source.process}, {_micros(source.time)}, "
-        f"s.conversation_id::text, c.conversation_id IS NOT NULL, {_micros('s.updated_at')}, s.template_id::text "
+        f"SELECT {link}, {source.customer}, s.scorecard_type::int, {source.process}, {micros_of(source.time)}, "
+        f"s.conversation_id::text, c.conversation_id IS NOT NULL, {micros_of('s.updated_at')}, s.template_id::text "
         f"FROM {source.joined(SCORECARD)} WHERE {wanted}"
     )
     for (
@@ -131,7 +131,3 @@ def columns_that_differ(table: Table, one: str, other: str) -> list[str]:
         for at, column in enumerate(table.all_columns)
         if one[16 * at : 16 * at + 16] != other[16 * at : 16 * at + 16]
     ]
-
-
-def _micros(expression: str) -> str:
-    return f"CASE WHEN isfinite({expression}) THEN (extract(epoch FROM {expression}) * 1000000)::bigint END"

@@ -49,7 +49,7 @@ ELSEWHERE = {
     "pipeline/ports.py": DECLARATIONS,
     "pipeline/prepare.py": "tests/unit/pipeline/test_pipeline.py",
     "postgres/cluster.py": "tests/unit/live/test_source_check.py",
-    "postgres/publication.py": DECLARATIONS,
+    "postgres/publication.py": "tests/e2e/test_recover.py",
     "postgres/replication.py": "tests/e2e/test_recover.py",
     "recover/facts.py": "tests/unit/recover/test_plan.py",
     "recover/findings.py": "tests/unit/recover/test_plan.py",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stream.monitor.canary import Seen
 from stream.postgres.connection import Connection, Postgres, is_readable
-from stream.postgres.publication import left_out
+from stream.postgres.publication import unstreamed
 from stream.tables import HEARTBEAT
 
 _SLOT = """
@@ -62,7 +62,7 @@ class SlotSource:
             beat = self._beat(connection)
             if self._calls % _SELDOM == 0:
                 own = self._postgres
-                self._unpublished = left_out(connection, publication=own.publication, schema=own.schema)
+                self._unpublished = unstreamed(connection, own.publication, own.schema)
             self._calls += 1
         if row is None:
             return None, beat

@@ -192,3 +192,19 @@ def test_the_roles_get_no_more_than_they_need():
     writable = [tables for rights, tables, _ in grants if "INSERT" in rights]
     assert writable == ["app.scorestream_signal, app.scorestream_heartbeat, app.scorestream_horizon"]
     assert "PASSWORD" not in cdc_sql()
+
+
+def test_keys_that_differ_are_named_and_secrets_only_as_references():
+    held = {"a": "1", "b": "2", "gone": "3", "database.password": "open"}
+    wanted = {"a": "1", "b": "3", "database.password": "${env:SECRET}"}
+    assert connector.differences(held, wanted) == {
+        "b": "b: 2 -> 3",
+        "database.password": "database.password: (hidden) -> ${env:SECRET}",
+        "gone": "gone: 3 -> not set",
+    }
+
+
+def test_an_offset_tells_how_far_the_connector_has_read():
+    assert connector.lsn_of({}) is None
+    assert connector.lsn_of({"lsn": 12}) == 12
+    assert connector.lsn_of({"lsn": 12, "lsn_proc": 12, "lsn_commit": 30}) == 30

@@ -121,9 +121,3 @@ def test_a_cause_that_a_restart_meets_again_has_its_own_way_out(cause: str, way_
     failed = replace(RUNNING, tasks=(Task(0, "FAILED", "w1", f"a.B: outer\nCaused by: {cause}"),))
     (finding,) = found(Client(status_=failed))
     assert way_out in finding.way_out
-
-
-def test_an_offset_tells_how_far_the_connector_has_read() -> None:
-    assert connect.lsn_of({}) is None
-    assert connect.lsn_of({"lsn": 12}) == 12
-    assert connect.lsn_of({"lsn": 12, "lsn_proc": 12, "lsn_commit": 30}) == 30

@@ -49,7 +49,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     found: dict[str, Any] = {"tables": lambda: None, "check": lambda: None, "left_out": ()}
     monkeypatch.setattr(source_watch, "check_tables", lambda _: found["tables"]())
     monkeypatch.setattr(source_watch, "SourceCheck", lambda *_, **__: lambda: found["check"]())  # noqa: PLW0108  read at each call
-    monkeypatch.setattr(source_watch, "left_out", lambda *_, **__: found["left_out"])
+    monkeypatch.setattr(source_watch, "unstreamed", lambda *_, **__: found["left_out"])
     return found
 
 

@@ -71,7 +71,7 @@ def test_a_publication_is_looked_at_seldom(monkeypatch: Any) -> None:
     from stream.monitor.sources import slot as slots
 
     looked: list[str] = []
-    monkeypatch.setattr(slots, "left_out", lambda *_, publication, schema: looked.append(publication) or ("scores",))
+    monkeypatch.setattr(slots, "unstreamed", lambda _, publication, schema: looked.append(publication) or ("scores",))
     monkeypatch.setattr(slots, "is_readable", lambda *_: False)
     row = (True, "reserved", None, 0, 0, None, None)
     connection = SimpleNamespace(execute=lambda *_: SimpleNamespace(fetchone=lambda: row))

@@ -40,7 +40,3 @@ def test_how_far_a_connector_has_read(offset: dict[str, Any], expected: Position
 )
 def test_one_word_for_connector_and_tasks(status: Status | None, expected: str) -> None:
     assert systems._state(status) == expected
-
-
-def test_a_config_that_differs_is_named_by_its_keys() -> None:
-    assert systems._drifted({"a": "1", "b": "2", "gone": "3"}, {"a": "1", "b": "3"}) == ("b", "gone")

@@ -43,11 +43,11 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The schemas of which the publication was looked at; it leaves out one table."""
     found: list[str] = []
 
-    def left_out(_connection: Any, *, publication: str, schema: str) -> tuple[str, ...]:
+    def unstreamed(_connection: Any, _publication: str, schema: str) -> tuple[str, ...]:
         found.append(schema)
         return ("chats",)
 
-    monkeypatch.setattr(module, "left_out", left_out)
+    monkeypatch.setattr(module, "unstreamed", unstreamed)
     monkeypatch.setattr(module, "is_readable", lambda *_: True)
     return found
 
