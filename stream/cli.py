@@ -15,12 +15,13 @@ import click
 from stream import __version__
 from stream.commands.console import EXIT_FAILED, App
 from stream.errors import ScorestreamError
-from stream.logs import FORMATS, LEVELS
+from stream.logs import CHOICES, LEVELS
 
 # Name -> summary. They stand here, because --help would have to import every module to read them there.
 COMMANDS = {
     "doctor": "Look at the whole chain, and say what is wrong, what happens if it stays, and how to correct it.",
     "worker": "The live indexer: takes changes from Kafka and writes them to ClickHouse, until SIGTERM.",
+    "config": "The effective settings, and where each came from. Secrets stay hidden.",
     "dead-letters": "Refused messages: list them, show one whole, settle them.",
     "lag": "Lag of the live flow: messages, seconds, a verdict for each partition. Exit 3 above --max-lag.",
     "monitor": "The dashboard, /metrics and health of the whole path, without a worker.",
@@ -75,10 +76,10 @@ class Commands(click.Group):
 )
 @click.option(
     "--log-format",
-    type=click.Choice(list(FORMATS)),
+    type=click.Choice(CHOICES),
     envvar="SCORESTREAM_LOG_FORMAT",
     show_envvar=True,
-    help="Form of the log on stderr.  [default: logfmt]",
+    help="Form of the log on stderr; auto is console on a terminal, else logfmt.  [default: auto]",
 )
 @click.pass_context
 def cli(ctx: click.Context, log_level: str | None, log_format: str | None) -> None:

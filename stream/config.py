@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,7 +63,9 @@ class Settings(BaseSettings):
         Path(".scorestream"), description="folder of what reindex, purge and the monitor keep between runs"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="level of the log on stderr")
-    log_format: Literal["logfmt", "json", "console"] = Field("logfmt", description="form of the log on stderr")
+    log_format: Literal["auto", "logfmt", "json", "console"] = Field(
+        "auto", description="form of the log on stderr; auto is console on a terminal, else logfmt"
+    )
     postgres: PostgresSettings = PostgresSettings()
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
@@ -123,6 +126,11 @@ def load() -> Settings:
             file_values = tomllib.loads(Path(path).read_text("utf-8"))
         except (OSError, tomllib.TOMLDecodeError) as error:
             faults.append(f"{PREFIX}CONFIG={path}: {error}")
+        # Settings ignores further names, because each variable of the environment would be one.
+        faults += [
+            f"{path}: {name}: no such section or setting" + _nearest(name, Settings.model_fields)
+            for name in sorted(file_values.keys() - Settings.model_fields.keys())
+        ]
     _read_secret_files(environ, file_values, faults)
     faults += _unknown_variables(environ)
     try:
@@ -130,6 +138,8 @@ def load() -> Settings:
     except ValidationError as error:
         faults += [
             f"{_variable(fault['loc'])}: {fault['msg']}"
+            if fault["type"] != "extra_forbidden"
+            else _unknown(_variable(fault["loc"]))
             for fault in error.errors(include_input=False, include_url=False)
         ]
     if faults:
@@ -188,16 +198,22 @@ def _is_service_link(variable: str, value: str) -> bool:
 
 def _unknown_variables(environ: Any) -> list[str]:
     known = _known_variables()
+    return [
+        _unknown(variable)
+        for variable in sorted(environ)
+        if variable.startswith(PREFIX) and variable not in known and not _is_service_link(variable, environ[variable])
+    ]
+
+
+def _unknown(variable: str) -> str:
+    return f"{variable}: no such setting" + _nearest(variable, _known_variables())
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
     import difflib  # noqa: PLC0415  only on the error path
 
-    faults = []
-    for variable in sorted(environ):
-        if _is_service_link(variable, environ[variable]):
-            continue
-        if variable.startswith(PREFIX) and variable not in known:
-            near = difflib.get_close_matches(variable, known, n=1)
-            faults.append(f"{variable}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
-    return faults
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -50,6 +50,8 @@ class Console(KeyValue):
 
 
 FORMATS: Mapping[str, type[KeyValue]] = {"logfmt": KeyValue, "json": Json, "console": Console}
+AUTO = "auto"
+CHOICES = (AUTO, *FORMATS)
 
 
 def extras(record: logging.LogRecord) -> dict[str, object]:
@@ -62,12 +64,14 @@ def said(record: logging.LogRecord) -> str:
     return " ".join([record.getMessage(), *(f"{key}={_quoted(value)}" for key, value in extras(record).items())])
 
 
-def configure(level: str, form: str = "logfmt") -> None:
+def configure(level: str, form: str = AUTO) -> None:
     """Send everything to stderr from now on. A second call changes only the level and the format.
 
     Args:
-        form: one of FORMATS.
+        form: one of CHOICES.
     """
+    if form == AUTO:
+        form = "console" if sys.stderr.isatty() else "logfmt"
     root = logging.getLogger()
     root.setLevel(level.upper())
     ours = [handler for handler in root.handlers if isinstance(handler.formatter, KeyValue)]

@@ -19,6 +19,7 @@ from stream.pipeline.ledger import Done
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 10.0
+SAMPLE: Final = 20  # changes of a list of batches, whose ages stand for all of them
 
 
 @dataclass(slots=True)
@@ -29,12 +30,14 @@ class _Sums:
     took_s: float = 0.0
     slowest_s: float = 0.0
     lag_ms: int = 0
+    ages: list[tuple[int, int]] = field(default_factory=list)  # of sampled changes: milliseconds, changes it stands for
     counts: Counter[str] = field(default_factory=Counter)
 
     def fields(self, topic: str) -> dict[str, Any]:
-        """The pairs of the line."""
+        """The pairs of the line. `lag_ms`: the oldest change when it was visible; `p99_ms`: 99 % were younger."""
         times = {"busy_ms": round(self.took_s * 1000), "slowest_ms": round(self.slowest_s * 1000)}
-        return {"topic": topic, "batches": self.batches} | dict(self.counts) | times | {"lag_ms": self.lag_ms}
+        late = {"lag_ms": self.lag_ms} | ({"p99_ms": _p99(self.ages)} if self.ages else {})
+        return {"topic": topic, "batches": self.batches} | dict(self.counts) | times | late
 
 
 class Summary:
@@ -51,13 +54,15 @@ class Summary:
         """Add one list of written batches."""
         topic, outcomes = done.ledger.topic, done.ledger.totals()
         messages = sum(done.ledger.consumed.values())
-        lag_ms = max(0, int(time.time() * 1000) - min(done.commit_ms)) if done.commit_ms else 0
+        now_ms, step = int(time.time() * 1000), -(-len(done.commit_ms) // SAMPLE) or 1
+        lag_ms = max(0, now_ms - min(done.commit_ms)) if done.commit_ms else 0
         with self._lock:
             sums = self._sums.setdefault(topic, _Sums())
             sums.batches += 1
             sums.took_s += took_s
             sums.slowest_s = max(sums.slowest_s, took_s)
             sums.lag_ms = max(sums.lag_ms, lag_ms)
+            sums.ages += [(max(0, now_ms - each), step) for each in done.commit_ms[step // 2 :: step]]
             sums.counts["messages"] += messages
             sums.counts["rows"] += done.rows
             for name, count in (("reindexed", done.reindexed), ("moved", done.moved)):
@@ -90,3 +95,12 @@ class Summary:
     def _run(self) -> None:
         while not self._closed.wait(self._every_s):
             self.write()
+
+
+def _p99(ages: list[tuple[int, int]]) -> int:
+    left = sum(count for _, count in ages) / 100
+    for age_ms, count in sorted(ages, reverse=True):
+        left -= count
+        if left < 0:
+            return age_ms
+    return 0

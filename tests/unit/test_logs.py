@@ -1,6 +1,7 @@
 """Log lines: one for each record, key=value, for every text."""
 
 import ast
+import io
 import json
 import logging
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from stream import logs
 from stream.logs import Console, Json, KeyValue, said
 
 
@@ -59,6 +61,22 @@ def test_a_terminal_gets_the_time_of_day_in_utc_and_the_pairs():
 
 def test_what_is_said_elsewhere_has_the_pairs_too():
     assert said(made(offset=7)) == "gave up offset=7"
+
+
+@pytest.mark.parametrize(
+    ("terminal", "form", "chosen"),
+    [(True, "auto", Console), (False, "auto", KeyValue), (True, "json", Json), (False, "console", Console)],
+)
+def test_a_terminal_gets_the_console_form_unless_another_is_asked_for(monkeypatch, terminal, form, chosen):
+    # given a root logger without our handler, and a stderr
+    root = logging.Logger("root")
+    monkeypatch.setattr(logging, "getLogger", lambda name=None: root if name is None else logging.Logger(name))
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    # when logging is set up
+    logs.configure("info", form)
+    # then its lines have this form
+    assert type(root.handlers[0].formatter) is chosen
 
 
 ROOT = Path(__file__).parent.parent.parent

@@ -38,3 +38,22 @@ def test_the_rest_is_written_at_the_end_and_each_batch_at_debug(caplog: pytest.L
     with Summary() as summary:
         summary.add(done(1), [batch_of(1)], took_s=0.01)
     assert [record.getMessage() for record in caplog.records if record.name.endswith("summary")] == ["batch", "indexed"]
+
+
+def test_the_line_has_the_age_of_the_oldest_change_and_of_99_of_100(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("stream.live.summary.time.time", lambda: 1_000.0)
+    # given 1,000 changes, 5 of them a minute old, the others 100 ms
+    summary = Summary()
+    for old in (0, 5):
+        part = done(500)
+        part.commit_ms = [940_000] * old + [999_900] * (500 - old)
+        summary.add(part, [batch_of(1)], took_s=0.1)
+    # when the line is written
+    summary.write()
+    # then the oldest does not hide how fresh the others were
+    (line,) = caplog.records
+    told = vars(line)
+    assert (told["lag_ms"], told["p99_ms"]) == (60_000, 100)
