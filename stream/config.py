@@ -168,7 +168,13 @@ def _read_secret_files(environ: Any, values: dict[str, Any], faults: list[str]) 
             faults.append(f"{variable}_FILE: {error}")
 
 
-def _known_variables() -> set[str]:
+def secret_variables() -> set[str]:
+    """Names of all secret settings. Each can also come from a file, whose name is in `<NAME>_FILE`."""
+    return {f"{PREFIX}{section}_{name}".upper() for section, name in _secret_fields()}
+
+
+def known_variables() -> set[str]:
+    """Names of all environment variables that the program reads."""
     known = {PREFIX + "CONFIG"}
     for section, field in Settings.model_fields.items():
         model = field.annotation
@@ -176,8 +182,7 @@ def _known_variables() -> set[str]:
             known |= {f"{PREFIX}{section}_{name}".upper() for name in model.model_fields}
         else:
             known.add((PREFIX + section).upper())
-    known |= {f"{PREFIX}{section}_{name}_FILE".upper() for section, name in _secret_fields()}
-    return known
+    return known | {f"{name}_FILE" for name in secret_variables()}
 
 
 # Kubernetes puts such variables into every pod for each Service of the namespace. A Service named scorestream-monitor
@@ -197,7 +202,7 @@ def _is_service_link(variable: str, value: str) -> bool:
 
 
 def _unknown_variables(environ: Any) -> list[str]:
-    known = _known_variables()
+    known = known_variables()
     return [
         _unknown(variable)
         for variable in sorted(environ)
@@ -206,7 +211,7 @@ def _unknown_variables(environ: Any) -> list[str]:
 
 
 def _unknown(variable: str) -> str:
-    return f"{variable}: no such setting" + _nearest(variable, _known_variables())
+    return f"{variable}: no such setting" + _nearest(variable, known_variables())
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

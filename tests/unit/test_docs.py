@@ -23,6 +23,7 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 def documents() -> list[Path]:
     named = ["README.md", "CONTRIBUTING.md", "connectors/README.md", "benchmarks/README.md"]
+    named.append("deploy/helm/scorestream/README.md")
     return [*(ROOT / name for name in named), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -103,7 +104,7 @@ def calls() -> Iterator[tuple[str, list[str]]]:
             for line in re.findall(r"^ *\$ (.*scorestream .*)$", block, re.MULTILINE):
                 _, _, rest = line.partition("scorestream ")
                 rest = re.sub(r"\$\(date [^)]*\)", "2026-03-01T12:00", rest)
-                if "docker" not in line and "kubectl" not in line:
+                if not re.search(r"\b(docker|kubectl|helm)\b", line):
                     yield (
                         shown(document),
                         ["0" if each == "OFFSET" else each for each in shlex.split(rest.rstrip("&. "))],
