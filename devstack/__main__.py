@@ -28,7 +28,12 @@ def main() -> int:
 
 def _run(options: argparse.Namespace) -> int:
     begun = time.monotonic()
-    stack = Stack(options.dir, say=lambda line: print(line, flush=True))
+    stack = Stack(
+        options.dir,
+        brokers=getattr(options, "brokers", None),
+        connect_workers=getattr(options, "connect_workers", None),
+        say=lambda line: print(line, flush=True),
+    )
     parts = options.parts.split(",") if getattr(options, "parts", None) else None
     match options.verb:
         case "up":
@@ -85,7 +90,9 @@ def _options() -> argparse.Namespace:
     common.add_argument("--dir", type=Path, default=Path(".devstack"), help="folder of the stack (default: .devstack)")
     some = argparse.ArgumentParser(add_help=False)
     some.add_argument("--parts", help="postgres,kafka,connect,clickhouse (default: all)")
-    verbs.add_parser("up", parents=[common, some], help="start what is not running, wait until it answers, write env")
+    up = verbs.add_parser("up", parents=[common, some], help="start what is not running, wait for it, write env")
+    up.add_argument("--brokers", type=int, help="of a new stack; 3 keep each message on two (default: 1)")
+    up.add_argument("--connect-workers", type=int, help="of a new stack, in one group (default: 1)")
     verbs.add_parser("down", parents=[common, some], help="stop; the data stays")
     verbs.add_parser("clean", parents=[common], help="stop, and remove the data")
     status = verbs.add_parser("status", parents=[common], help="each part; exit 1 and the log's tail where one died")

@@ -7,13 +7,15 @@ import shlex
 from typing import TYPE_CHECKING
 
 from devstack.parts import postgres
+from devstack.parts.base import numbered
 from devstack.parts.postgres import CDC_ROLE, READER_ROLE, SUPERUSER
 
 if TYPE_CHECKING:
     from devstack.parts.base import Site
 
 CLICKHOUSE_USER = "scorestream"
-PASSWORDS = (SUPERUSER, CDC_ROLE, READER_ROLE, CLICKHOUSE_USER)
+# `cluster` opens nothing: the id of the Kafka cluster is made from it.
+PASSWORDS = (SUPERUSER, CDC_ROLE, READER_ROLE, CLICKHOUSE_USER, "cluster")
 
 
 def variables(site: Site, server: postgres.Postgres) -> dict[str, str]:
@@ -24,17 +26,18 @@ def variables(site: Site, server: postgres.Postgres) -> dict[str, str]:
     """
     ports = site.ports
     shards = ",".join(f"http://127.0.0.1:{ports[f'clickhouse-{shard}']}" for shard in range(site.shards))
+    workers = ",".join(f"http://127.0.0.1:{ports[name]}" for name in numbered("connect", site.connect_workers))
     return {
         "SCORESTREAM_POSTGRES_DSN": server.url(READER_ROLE, password=False),
         "SCORESTREAM_POSTGRES_PASSWORD": site.passwords[READER_ROLE],
         "SCORESTREAM_BACKFILL_DSN": server.url(CDC_ROLE, password=False),  # the reader may not write signals
         "SCORESTREAM_BACKFILL_PASSWORD": site.passwords[CDC_ROLE],
-        "SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{ports['kafka']}",
+        "SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS": site.bootstrap_servers,
         "SCORESTREAM_KAFKA_PARTITIONS": os.environ.get("SCORESTREAM_KAFKA_PARTITIONS", "16"),
         "SCORESTREAM_CLICKHOUSE_SHARDS": shards,
         "SCORESTREAM_CLICKHOUSE_USER": CLICKHOUSE_USER,
         "SCORESTREAM_CLICKHOUSE_PASSWORD": site.passwords[CLICKHOUSE_USER],
-        "SCORESTREAM_CONNECT_URL": f"http://127.0.0.1:{ports['connect']}",
+        "SCORESTREAM_CONNECT_URL": workers,
         "SCORESTREAM_WEB_PORT": str(ports["web"]),
         "SCORESTREAM_STATE_DIR": str(site.root / "state"),
         "DEVSTACK_DIR": str(site.root),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import threading
@@ -24,10 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack import environment
-from devstack.parts.base import NotReady, Part, Site
+from devstack.parts.base import NotReady, Part, Site, numbered
 from devstack.parts.clickhouse import ClickHouse
 from devstack.parts.connect import Connect
-from devstack.parts.kafka import Kafka
+from devstack.parts.kafka import Kafka, controllers
 from devstack.parts.postgres import Postgres
 from devstack.ports import is_free, passwords, ports
 from devstack.process import POLL_S, PartFailed, wait_until, write_atomically
@@ -51,15 +52,24 @@ class Status:
 class Stack:
     """One stack in one folder."""
 
-    def __init__(self, folder: Path | str = ".devstack", *, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        folder: Path | str = ".devstack",
+        *,
+        brokers: int | None = None,
+        connect_workers: int | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.root = Path(folder).absolute()
         self.say = say
-        self.site = self._site()
+        self.site = self._site({"kafka": brokers, "connect": connect_workers})
         self.postgres = Postgres("postgres", self.site)
-        self.kafka = Kafka("kafka", self.site)
-        self.connect = Connect("connect", self.site)
-        self.clickhouse = [ClickHouse(f"clickhouse-{shard}", self.site) for shard in range(self.site.shards)]
-        every: list[Part] = [self.postgres, self.kafka, self.connect, *self.clickhouse]
+        every: list[Part] = [
+            self.postgres,
+            *(Kafka(name, self.site, number) for number, name in enumerate(numbered("kafka", self.site.brokers), 1)),
+            *(Connect(name, self.site) for name in numbered("connect", self.site.connect_workers)),
+            *(ClickHouse(f"clickhouse-{shard}", self.site) for shard in range(self.site.shards)),
+        ]
         self.parts = {part.name: part for part in every}
 
     def up(self, parts: Iterable[str] | None = None) -> None:
@@ -68,23 +78,19 @@ class Stack:
         Raises:
             PartFailed: a part died or did not answer in time.
         """
-        chosen = [self.parts[name] for name in self._names(parts)]
+        names = self._names(parts)
+        # All at once: Connect loads its classes while the broker starts, and waits for it by itself. It does not wait
+        # for a second broker, which its topics need.
+        waves = [names] if self.site.brokers == 1 else _split(names, "connect")
         with self._locked():
-            # All at once: Connect loads its classes while the broker starts, and waits for it by itself.
-            with ThreadPoolExecutor(len(chosen)) as pool:
-                cancelled = threading.Event()
-                tasks = [pool.submit(self._bring_up, part, cancelled) for part in chosen]
-                faults = [str(fault) for task in tasks if (fault := task.exception()) is not None]
-            if faults:
-                raise PartFailed("\n".join(faults))
+            for wave in waves:
+                self._bring_all_up([self.parts[name] for name in wave])
             write_atomically(self.root / "env", environment.as_shell(self.env()))
 
     def down(self, parts: Iterable[str] | None = None) -> None:
-        """Stop the parts, Connect first and the broker after it."""
+        """Stop the parts, the brokers after all others."""
         with self._locked():
-            names = self._names(parts)
-            waves = [[n for n in names if n != "kafka"], [n for n in names if n == "kafka"]]
-            for wave in filter(None, waves):
+            for wave in _split(self._names(parts), "kafka"):
                 with ThreadPoolExecutor(len(wave)) as pool:
                     list(pool.map(self.stop, wave))
 
@@ -132,6 +138,14 @@ class Stack:
         pid = part.process.pid()
         state = "running" if pid else "died" if part.process.was_started() else "stopped"
         return Status(part.name, state, part.port, pid, part.process.memory_mb(), part.process.log)
+
+    def _bring_all_up(self, parts: list[Part]) -> None:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            cancelled = threading.Event()
+            tasks = [pool.submit(self._bring_up, part, cancelled) for part in parts]
+            faults = [str(fault) for task in tasks if (fault := task.exception()) is not None]
+        if faults:
+            raise PartFailed("\n".join(faults))
 
     def _bring_up(self, part: Part, cancelled: threading.Event) -> None:
         begun = time.monotonic()
@@ -182,19 +196,25 @@ class Stack:
             names += matching
         return list(dict.fromkeys(names))
 
-    def _site(self) -> Site:
+    def _site(self, asked: dict[str, int | None]) -> Site:
         with self._locked("ports.lock"):
-            return self._chosen_site()
+            return self._chosen_site(asked)
 
-    def _chosen_site(self) -> Site:
-        kept = sum(1 for name in ports(self.root / "ports.json", ()) if name.startswith("clickhouse-"))
-        shards = kept or int(os.environ.get("DEVSTACK_SHARDS", SHARDS))
-        names = ["postgres", "kafka", "kafka-controller", "connect", *(f"clickhouse-{n}" for n in range(shards)), "web"]
+    def _chosen_site(self, asked: dict[str, int | None]) -> Site:
+        kept = ports(self.root / "ports.json", ())
+        shards = sum(name.startswith("clickhouse-") for name in kept)
+        shards = shards or int(os.environ.get("DEVSTACK_SHARDS", SHARDS))
+        brokers = _count("kafka", kept, asked["kafka"], "DEVSTACK_BROKERS")
+        workers = _count("connect", kept, asked["connect"], "DEVSTACK_CONNECT_WORKERS")
+        names = ["postgres", *numbered("kafka", brokers), *controllers(brokers), *numbered("connect", workers)]
+        names += [*(f"clickhouse-{shard}" for shard in range(shards)), "web"]
         return Site(
             root=self.root,
             ports=ports(self.root / "ports.json", names),
             passwords=passwords(self.root / "passwords.json", environment.PASSWORDS),
             shards=shards,
+            brokers=brokers,
+            connect_workers=workers,
         )
 
     @contextmanager
@@ -203,6 +223,20 @@ class Stack:
         with (self.root / name).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _count(kind: str, kept: Iterable[str], asked: int | None, variable: str) -> int:
+    """How many parts of a kind the stack has: as when it was made, else as asked, else as the variable says, else 1."""
+    made = sum(re.fullmatch(rf"{kind}(-\d+)?", name) is not None for name in kept)
+    if made and asked and made != asked:
+        raise PartFailed(f"{kind}: the stack was made with {made}, not {asked}; `clean` removes it")
+    return made or asked or int(os.environ.get(variable, "1"))
+
+
+def _split(names: list[str], last: str) -> list[list[str]]:
+    """The parts of the kind `last` after the others; no empty list."""
+    after = [name for name in names if name == last or name.startswith(f"{last}-")]
+    return [wave for wave in ([name for name in names if name not in after], after) if wave]
 
 
 def _await_port(part: Part) -> None:

@@ -137,12 +137,21 @@ class ClickHouseSettings(_Section):
 
 
 class ConnectSettings(_Section):
-    url: str = Field("http://127.0.0.1:8083", description="Kafka Connect's REST interface")
+    url: str = Field(
+        "http://127.0.0.1:8083",
+        description="comma-separated http(s)://host:port of the REST interfaces of Kafka Connect's workers; the first "
+        "one that answers is used",
+    )
     connector: str = Field("scorestream", description="name of the connector")
     config: Path | None = Field(None, description="connector JSON; default: the one in the package")
     username: str | None = Field(None, description="basic auth user of the REST interface")
     password: SecretStr | None = Field(None, description="password of that user")
     ca_cert: Path | None = Field(None, description="PEM file of the CA for https")
+
+    @property
+    def urls(self) -> list[str]:
+        """The workers, the preferred one first."""
+        return [part.strip().rstrip("/") for part in self.url.split(",") if part.strip()]
 
 
 class BatchSettings(_Section):

@@ -15,6 +15,11 @@ class NotReady(Exception):
     """The part does not answer yet; the text has the reason."""
 
 
+def numbered(kind: str, count: int) -> list[str]:
+    """Names of the parts of a kind that is one by default: kafka, kafka-2, kafka-3."""
+    return [kind, *(f"{kind}-{number}" for number in range(2, count + 1))]
+
+
 @dataclass(frozen=True)
 class Site:
     """Where a stack lives: folder, ports and passwords."""
@@ -23,6 +28,13 @@ class Site:
     ports: dict[str, int]
     passwords: dict[str, str]
     shards: int
+    brokers: int = 1
+    connect_workers: int = 1
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """All brokers."""
+        return ",".join(f"127.0.0.1:{self.ports[name]}" for name in numbered("kafka", self.brokers))
 
 
 class Part:

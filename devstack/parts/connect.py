@@ -1,4 +1,4 @@
-"""Kafka Connect, distributed, one worker, with Debezium's Postgres connector on its class path."""
+"""A worker of Kafka Connect, distributed, with Debezium's Postgres connector on its class path."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ PROVIDERS = "org.apache.kafka.common.config.provider"
 class Connect(Part):
     """Secrets by reference: `${env:SCORESTREAM_CDC_PASSWORD}` or `${file:<DEVSTACK_CDC_FILE>:password}`."""
 
-    heap_mb = int(os.environ.get("DEVSTACK_CONNECT_HEAP_MB", "768"))
     stop_timeout_s = 30
+
+    @property
+    def heap_mb(self) -> int:
+        return int(os.environ.get("DEVSTACK_CONNECT_HEAP_MB", "768" if self.site.connect_workers == 1 else "384"))
 
     @property
     def cdc(self) -> dict[str, str]:
@@ -32,21 +35,22 @@ class Connect(Part):
         }
 
     def prepare(self) -> None:
-        secrets = self.data / "secrets" / "cdc.properties"
+        secrets = self.site.root / "connect" / "secrets" / "cdc.properties"  # one path, whichever worker reads it
+        replicas = str(self.site.brokers)
         write_atomically(secrets, "".join(f"{name}={value}\n" for name, value in self.cdc.items()))
         properties = {
-            "bootstrap.servers": f"127.0.0.1:{self.site.ports['kafka']}",
+            "bootstrap.servers": self.site.bootstrap_servers,
             "listeners": f"http://127.0.0.1:{self.port}",
             "rest.advertised.host.name": "127.0.0.1",
             "rest.advertised.port": str(self.port),
             "group.id": "devstack-connect",
             "config.storage.topic": "devstack-connect-configs",
-            "config.storage.replication.factor": "1",
+            "config.storage.replication.factor": replicas,
             "offset.storage.topic": "devstack-connect-offsets",
-            "offset.storage.replication.factor": "1",
+            "offset.storage.replication.factor": replicas,
             "offset.storage.partitions": "4",
             "status.storage.topic": "devstack-connect-status",
-            "status.storage.replication.factor": "1",
+            "status.storage.replication.factor": replicas,
             "status.storage.partitions": "2",
             "key.converter": "org.apache.kafka.connect.json.JsonConverter",
             "key.converter.schemas.enable": "false",

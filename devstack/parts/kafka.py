@@ -1,4 +1,4 @@
-"""A Kafka broker that is its own controller (KRaft), started from jars."""
+"""A Kafka broker that is a controller, too (KRaft), started from jars: alone, or one of several."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from devstack.jars import jars, java
-from devstack.parts.base import NotReady, Part, Site
+from devstack.parts.base import NotReady, Part, Site, numbered
 from devstack.process import PartFailed, write_atomically
 
 # One GC thread, and no second compiler tier for code that runs once: a start takes seconds on two shared cores.
@@ -48,21 +48,29 @@ def jvm_command(main: str, *arguments: str, heap_mb: int, folder: Path, options:
     return [java(), f"-Xmx{heap_mb}m", *JVM, *options, log4j, "-cp", f"{jars()}/*", main, *arguments]
 
 
+def controllers(brokers: int) -> list[str]:
+    """Names of the controllers' ports, in the order of the brokers."""
+    return numbered("kafka-controller", brokers)
+
+
 class Kafka(Part):
-    """One broker on 127.0.0.1."""
+    """One broker on 127.0.0.1. Of three brokers two must have each message, and one may be away."""
 
-    heap_mb = int(os.environ.get("DEVSTACK_KAFKA_HEAP_MB", "512"))
-
-    def __init__(self, name: str, site: Site) -> None:
+    def __init__(self, name: str, site: Site, number: int = 1) -> None:
         super().__init__(name, site)
-        self.bootstrap_servers = f"127.0.0.1:{self.port}"
+        self._number = number
+
+    @property
+    def heap_mb(self) -> int:
+        return int(os.environ.get("DEVSTACK_KAFKA_HEAP_MB", "512" if self.site.brokers == 1 else "256"))
 
     def prepare(self) -> None:
-        controller = self.site.ports["kafka-controller"]
+        controller = self.site.ports[controllers(self.site.brokers)[self._number - 1]]
+        replicas, in_sync = str(self.site.brokers), str(self.site.brokers // 2 + 1)
         properties = {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
+            "node.id": str(self._number),
+            **self._quorum(),
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "controller.listener.names": "CONTROLLER",
@@ -71,15 +79,15 @@ class Kafka(Part):
             "log.dirs": str(self.data / "data"),
             # Commands create topics, compacted and with the right number of partitions. A typing error must not.
             "auto.create.topics.enable": "false",
-            "default.replication.factor": "1",
-            "min.insync.replicas": "1",
-            "offsets.topic.replication.factor": "1",
+            "default.replication.factor": replicas,
+            "min.insync.replicas": in_sync,
+            "offsets.topic.replication.factor": replicas,
             "offsets.topic.num.partitions": "8",
-            "transaction.state.log.replication.factor": "1",
-            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.replication.factor": replicas,
+            "transaction.state.log.min.isr": in_sync,
             "transaction.state.log.num.partitions": "8",
-            "share.coordinator.state.topic.replication.factor": "1",
-            "share.coordinator.state.topic.min.isr": "1",
+            "share.coordinator.state.topic.replication.factor": replicas,
+            "share.coordinator.state.topic.min.isr": in_sync,
             "group.initial.rebalance.delay.ms": "0",
             "log.cleaner.enable": "true",
             "log.cleaner.threads": "1",
@@ -101,17 +109,27 @@ class Kafka(Part):
         return jvm_command("kafka.Kafka", config, heap_mb=self.heap_mb, folder=self.data), dict(os.environ)
 
     def probe(self) -> None:
-        client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        client = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0})
         try:
             brokers = client.list_topics(timeout=1).brokers
         except KafkaException as error:
             raise NotReady(str(error)) from error
-        if not brokers:
+        if self._number not in brokers:
             raise NotReady("the broker is not registered yet")
 
+    def _quorum(self) -> dict[str, str]:
+        ports = [self.site.ports[name] for name in controllers(self.site.brokers)]
+        if len(ports) == 1:
+            return {"controller.quorum.bootstrap.servers": f"127.0.0.1:{ports[0]}"}
+        voters = ",".join(f"{number}@127.0.0.1:{port}" for number, port in enumerate(ports, 1))
+        return {"controller.quorum.voters": voters}
+
     def _format(self, config: Path) -> None:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "a")
-        arguments = ("format", "--standalone", "-t", cluster, "-c", str(config))
+        # All brokers of a stack must have the same id, and those of two stacks must not: the stack's secret makes it.
+        made = uuid.uuid5(uuid.NAMESPACE_OID, self.site.passwords["cluster"])
+        cluster = urlsafe_b64encode(made.bytes).decode().rstrip("=").replace("-", "a")
+        alone = ("--standalone",) if self.site.brokers == 1 else ()
+        arguments = ("format", *alone, "-t", cluster, "-c", str(config))
         command = jvm_command("kafka.tools.StorageTool", *arguments, heap_mb=128, folder=self.data)
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode:

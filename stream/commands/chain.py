@@ -204,7 +204,7 @@ class Chain:
             if status is not None:
                 named["connector"] = status.worker
             living = connect_workers(broker, timeout_s=self._answer_s)
-        yield from across.connect_group(living, named, rest=urlsplit(settings.url).netloc)
+        yield from across.connect_group(living, named, rest={urlsplit(url).netloc for url in settings.urls})
 
 
 def look_at_start(settings: Settings, *, after_s: float = _CATCH_UP_S) -> None:

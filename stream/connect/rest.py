@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 import urllib3
 
-from stream.errors import ConnectError, Retry
+from stream.errors import ConfigError, ConnectError, Retry
 from stream.sections import ConnectSettings
 
 _AGAIN = {409, 503}  # the workers are rebalancing or starting: the same request succeeds in a moment
+_NO_LEADER = "IO Error trying to forward REST request"  # a 500: the leader has died, and the group waits for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Status:
 
 
 class Connect:
-    """A client of one Connect cluster. `with`-able.
+    """A client of one Connect cluster, through the first of its workers that answers. `with`-able.
 
     Every method raises:
         Retry: no worker answers, or the cluster is still rebalancing after `patience_s`.
@@ -90,7 +91,7 @@ class Connect:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.connector = settings.connector  # name of this pipeline's connector
-        self._url = settings.url.rstrip("/")
+        self._urls = settings.urls  # the one that answered last comes first
         self._patience_s = patience_s
         self._clock = clock
         self._sleep = sleep
@@ -216,24 +217,42 @@ class Connect:
         Returns the decoded answer ({} for an empty one), or None for a 404 that the caller allows.
         """
         deadline = self._clock() + self._patience_s
-        where = f"Kafka Connect at {self._url}"
         while True:
-            try:
-                response = self._pool.request(method, self._url + path, json=body)
-            except urllib3.exceptions.HTTPError as error:
-                raise Retry(f"{where} does not answer: {error}") from error
+            response = self._request(method, path, body)
             if response.status == 404 and missing_ok:
                 return None
-            if response.status in _AGAIN and self._clock() < deadline:
-                self._sleep(0.5)
-                continue
             words = _decode(response.data)
             if response.status < 300:
                 return words if response.data else {}
             text = words.get("message") if isinstance(words, dict) else None
             text = text or response.data.decode("utf-8", "replace").strip()[:400] or response.reason or ""
-            kind = Retry if response.status in _AGAIN else ConnectError
+            again = response.status in _AGAIN or text.startswith(_NO_LEADER)
+            if again and self._clock() < deadline:
+                self._sleep(0.5)
+                continue
+            kind = Retry if again else ConnectError
+            where = f"Kafka Connect at {self._urls[0]}"
             raise kind(f"{where}: {method} {path.partition('?')[0]}: {response.status} {text}")
+
+    def _request(self, method: str, path: str, body: object) -> urllib3.BaseHTTPResponse:
+        """The answer of the first worker that gives one.
+
+        A worker that took the request and died may have done it, so the next one gets it only if it may come twice.
+        """
+        for url in list(self._urls):
+            try:
+                response = self._pool.request(method, url + path, json=body)
+            except urllib3.exceptions.HTTPError as error:
+                sent = not isinstance(
+                    error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError
+                )
+                if url != self._urls[-1] and not (sent and method == "POST"):
+                    continue
+                raise Retry(f"Kafka Connect at {', '.join(self._urls)} does not answer: {error}") from error
+            self._urls.remove(url)
+            self._urls.insert(0, url)
+            return response
+        raise ConfigError("SCORESTREAM_CONNECT_URL names no worker of Kafka Connect")
 
 
 def _decode(body: bytes) -> Any:

@@ -7,7 +7,7 @@ the slot is asked before the offset, and everything before the WAL: a later figu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from stream.doctor.finding import ERROR, RECOVER, WARNING, Check, Checks, Finding
 from stream.kafka.connect_workers import ConnectWorker
@@ -104,15 +104,17 @@ def clusters(ours: str | None, connects: str | None) -> Iterator[Finding]:
         yield CLUSTER.found(f"Kafka Connect uses cluster {connects}, the workers use {ours}")
 
 
-def connect_group(living: Sequence[ConnectWorker], named: Mapping[str, str], *, rest: str) -> Iterator[Finding]:
+def connect_group(
+    living: Sequence[ConnectWorker], named: Mapping[str, str], *, rest: Collection[str]
+) -> Iterator[Finding]:
     """Whether the workers that Connect names are alive.
 
     Args:
         living: the workers of all Connect clusters on the brokers.
         named: part of the connector (`connector`, `task 0`) -> worker that Connect names for it.
-        rest: host:port of the REST interface that was asked.
+        rest: host:port of the REST interfaces of the settings.
     """
-    known = {rest, *named.values()}
+    known = {*rest, *named.values()}
     groups = {each.group for each in living}
     own = groups if len(groups) == 1 else {each.group for each in living if each.address in known}
     workers = [each for each in living if each.group in own]

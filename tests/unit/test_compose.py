@@ -61,7 +61,7 @@ def test_addresses_are_services_at_ports_where_they_listen(service, monkeypatch)
     for name, value in environment(service).items():
         monkeypatch.setenv(name, REFERENCE.sub("x", str(value)))
     settings = config.load()
-    addresses = [settings.postgres.dsn, settings.connect.url, *settings.clickhouse.shards]
+    addresses = [settings.postgres.dsn, *settings.connect.urls, *settings.clickhouse.shards]
     addresses += [f"kafka://{server}" for server in settings.kafka.bootstrap_servers.split(",")]
     for address in addresses:
         url = urlsplit(address)

@@ -166,6 +166,46 @@ def test_nobody_there_is_a_retry():
         client.status("s")
 
 
+def test_another_worker_answers_for_one_that_is_away_and_errors_name_it(fake):
+    # given
+    fake.on("GET", "/connectors/s/status", (200, status("RUNNING", "RUNNING")))
+    away = "http://127.0.0.1:9"
+    with Connect(ConnectSettings(url=f"{away}, {fake.url}/")) as client:
+        # when / then
+        assert client.status("s").running
+        fake.on("GET", "/connectors/s/status", (500, {"message": "no"}))
+        with pytest.raises(ConnectError, match=f"{fake.url}: GET /connectors/s/status: 500 no"):
+            client.status("s")
+
+
+@pytest.mark.parametrize(("method", "asked"), [("change", 2), ("restart", 1)])
+def test_a_request_that_may_have_been_done_goes_to_the_next_worker_only_if_it_may_come_twice(fake, method, asked):
+    # given: a worker that takes a request and dies
+    dying = FakeConnect()
+    dying.server.RequestHandlerClass._answer = None
+    for verb in ("PUT", "POST"):
+        setattr(dying.server.RequestHandlerClass, f"do_{verb}", lambda self: dying.requests.append(self.path))
+    fake.on("PUT", "/connectors/s/pause", (202, None))
+    # when
+    with Connect(ConnectSettings(url=f"{dying.url},{fake.url}")) as client:
+        if method == "change":
+            client.change("s", "pause")
+        else:
+            with pytest.raises(Retry, match="does not answer"):
+                client.restart("s", only_failed=True)
+    # then
+    assert len(dying.requests) + len(fake.requests) == asked
+    dying.server.shutdown()
+    dying.server.server_close()
+
+
+def test_a_leader_that_has_just_died_is_waited_for(fake, connect):
+    dead = (500, {"message": "IO Error trying to forward REST request: java.net.ConnectException: refused"})
+    fake.on("PUT", "/connectors/s/resume", dead, dead, (202, None))
+    connect.change("s", "resume")
+    assert len(fake.requests) == 3
+
+
 def test_basic_auth_comes_from_the_settings(fake):
     fake.on("GET", "/connector-plugins", (200, [{"class": "a.B", "version": "1"}]))
     with Connect(ConnectSettings(url=fake.url, username="u", password="p:w")) as client:

@@ -126,6 +126,23 @@ def test_the_settings_are_settings_of_scorestream(tmp_path: Path, monkeypatch: p
     assert (tmp_path / "one" / "passwords.json").stat().st_mode & 0o077 == 0
 
 
+def test_a_cluster_is_chosen_when_the_stack_is_made(tmp_path: Path) -> None:
+    # given / when
+    stack = Stack(tmp_path, brokers=3, connect_workers=2)
+    env = stack.env()
+    # then: every part has a name, and the settings name all of them
+    assert [name for name in stack.parts if name.startswith(("kafka", "connect"))] == [
+        "kafka", "kafka-2", "kafka-3", "connect", "connect-2",
+    ]  # fmt: skip
+    servers = {f"127.0.0.1:{stack.site.ports[name]}" for name in ("kafka", "kafka-2", "kafka-3")}
+    assert set(env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"].split(",")) == servers
+    assert env["SCORESTREAM_CONNECT_URL"].count("http://") == 2
+    # and every other command finds them, and cannot have another number
+    assert Stack(tmp_path).parts.keys() == stack.parts.keys()
+    with pytest.raises(PartFailed, match="kafka: the stack was made with 3, not 1"):
+        Stack(tmp_path, brokers=1)
+
+
 class Failing(Part):
     """A part that says why, and dies."""
 

@@ -66,4 +66,4 @@ def worker(address: str, *, group: str = "connect", waits_s: float = 0) -> Conne
 )
 def test_a_worker_that_connect_names_must_live(living: list[ConnectWorker], checks: list[str]) -> None:
     named = {"connector": "b:8083", "task 0": "a:8083"}
-    assert [each.id for each in across.connect_group(living, named, rest="b:8083")] == checks
+    assert [each.id for each in across.connect_group(living, named, rest={"b:8083"})] == checks
