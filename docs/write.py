@@ -26,7 +26,7 @@ from stream.connect import connector
 from stream.doctor.all_checks import ALL
 from stream.doctor.finding import SYSTEMS, Check
 from stream.pipeline import types
-from stream.web import runbooks
+from stream.web import runbook_page
 
 REFERENCE = Path(__file__).parent / "reference"
 _MADE = "<!-- Made by `make docs` from {source}: change it there. -->\n"
@@ -38,7 +38,7 @@ def pages() -> dict[str, str]:
         "settings.md": ("stream/config.py", settings),
         "metrics.md": ("stream/metrics.py", metric_tables),
         "commands.md": ("stream/cli.py and stream/commands/", commands),
-        "runbooks.md": ("stream/web/runbooks.py", runbooks.markdown),
+        "runbooks.md": ("stream/web/runbooks.py", runbook_page.markdown),
         "doctor.md": ("the checks of stream/doctor/", doctor),
         "types.md": ("stream/pipeline/types.py", types.table),
         "connector.md": ("stream/connect/scorestream-source.json and stream/connect/connector.py", connector_config),

@@ -60,6 +60,13 @@ LATE = Counter(
     ["mode", "topic"],
     registry=REGISTRY,
 )
+AHEAD = Counter(
+    "scorestream_messages_ahead",
+    "Messages newer than anything in Postgres' WAL: not Debezium's, or of commits that a fail over lost. Their "
+    "scorecards were reindexed instead.",
+    ["mode", "topic"],
+    registry=REGISTRY,
+)
 BATCH_MESSAGES = Histogram(
     "scorestream_batch_messages",
     "Messages in a batch.",

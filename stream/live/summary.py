@@ -65,7 +65,8 @@ class Summary:
             sums.ages += [(max(0, now_ms - each), step) for each in done.commit_ms[step // 2 :: step]]
             sums.counts["messages"] += messages
             sums.counts["rows"] += done.rows
-            for name, count in (("reindexed", done.reindexed), ("moved", done.moved)):
+            rare = {"reindexed": done.reindexed, "moved": done.moved, "late": done.late, "ahead": done.ahead}
+            for name, count in rare.items():
                 if count:
                     sums.counts[name] += count
             for outcome, count in outcomes.items():

@@ -79,3 +79,22 @@ def log_letters(letters: Sequence[DeadLetter]) -> None:
                 "applied": letter.applied,
             },
         )
+
+
+def log_ahead(fetched: Sequence[Fetched], first: int, count: int) -> None:
+    """Log one line for a batch's messages that are ahead of Postgres' WAL. `first`: index of the first one."""
+    start = 0
+    for part in fetched:
+        if first < start + len(part.values):
+            log.warning(
+                "messages are newer than Postgres' WAL: their scorecards are reindexed instead",
+                extra={
+                    "topic": part.topic,
+                    "partition": part.partition,
+                    "offset": part.message(first - start).offset,
+                    "messages": count,
+                    "way_out": "find who else produces into the topic, or whether Postgres lost commits in a fail over",
+                },
+            )
+            return
+        start += len(part.values)

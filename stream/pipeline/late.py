@@ -47,6 +47,12 @@ class Newest:
         with self._lock:
             return max((version for end, version in self._reached.get(where, ()) if end <= offset), default=0)
 
+    def forget_above(self, where: Where, version: int) -> None:
+        """Forget versions of a partition that no change of this source can have."""
+        with self._lock:
+            held = self._reached.get(where, [])
+            self._reached[where] = [(end, reached) for end, reached in held if reached <= version]
+
 
 def late(versions: Sequence[int], floor: int) -> tuple[list[int], int]:
     """Indexes of the messages that are older than one before them; and the highest version up to the last.
@@ -68,16 +74,21 @@ def late(versions: Sequence[int], floor: int) -> tuple[list[int], int]:
     return found, floor
 
 
-def late_of(parts: Iterable[tuple[Where, int, Sequence[int]]], newest: Newest) -> tuple[set[int], dict[Where, int]]:
+def late_of(
+    parts: Iterable[tuple[Where, int, Sequence[int]]], newest: Newest, *, most: int | None = None
+) -> tuple[set[int], dict[Where, int]]:
     """Indexes of the late messages, counted over all parts; and the highest version of each partition after them.
 
     Args:
         parts: partition, offset of the start, versions in order. A partition may come in several parts.
+        most: a partition that has reached more is taken for one of which nothing is known.
     """
     found: set[int] = set()
     reached: dict[Where, int] = {}
     at = 0
     for where, start, versions in parts:
+        if most is not None and newest.before(where, start) > most:
+            newest.forget_above(where, most)
         floor = max(reached.get(where, 0), newest.before(where, start))
         indexes, reached[where] = late(versions, floor)
         found.update(at + index for index in indexes)

@@ -69,6 +69,7 @@ class Done(Counts):
 
     ledger: Ledger
     late: int = 0  # messages that are older than one before them; their scorecards were reindexed
+    ahead: int = 0  # messages that are newer than anything in Postgres' WAL; the same was done
     refused: dict[str, int] = field(default_factory=dict)  # dead letters by reason
     commit_ms: list[int] = field(default_factory=list)  # commit times in Postgres of the changes
     stages: dict[str, float] = field(default_factory=dict)  # seconds

@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from stream.epochs import ONE_EPOCH, Epochs
-from stream.pipeline.account import account, log_letters, refusal_of_change
+from stream.pipeline.account import account, log_ahead, log_letters, refusal_of_change
+from stream.pipeline.ahead import Ceiling
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.decisions import plan_scorecards, plan_scores
 from stream.pipeline.envelope import DELETE, STARTED_AT, Envelope, Upserts
@@ -77,6 +78,7 @@ class Pipeline:
         self._layout = layout
         self._retry = retry
         self._settler = Settler(source=source, target=target, layout=layout, retry=retry)
+        self._ceiling = Ceiling(partial(retry, source.position), epochs=epochs)
         self._keep = keep
         self._leaves_own = in_order and table == SCORECARD.source
 
@@ -103,13 +105,15 @@ class Pipeline:
         """
         prepared = prepared or self.prepare(fetched)
         clock = _Stages(decode=prepared.seconds)
-        late, reached = self._batches.find_late(fetched, prepared, self._newest)
+        late, ahead, reached = self._batches.find_misplaced(fetched, prepared, self._newest, self._ceiling)
         for part in fetched:  # at once: another thread may take what follows while this batch is under way
             self._newest.note((part.topic, part.partition), part.end, reached[part.topic, part.partition])
         upserts, messages = prepared.upserts, prepared.messages
         at = [index for index, item in enumerate(messages) if isinstance(item, Envelope)]
         changes: list[Envelope] = [messages[index] for index in at]  # type: ignore[misc]
-        done = Done(ledger=Ledger(fetched[0].topic if fetched else self.table), late=len(late))
+        done = Done(ledger=Ledger(fetched[0].topic if fetched else self.table), late=len(late), ahead=len(ahead))
+        if ahead:
+            log_ahead(fetched, min(ahead), len(ahead))
         done.commit_ms = [change.source.ts_ms for change in changes] if upserts is None else upserts.commit_ms
         refusals = prepared.refusals
         named = list(refusals.values())
@@ -123,7 +127,7 @@ class Pipeline:
             outcomes = [Outcome.TOMBSTONE if item is None else None for item in messages]
             for position, outcome in zip(at, plan.outcomes, strict=True):
                 outcomes[position] = outcome
-            for index in late:
+            for index in late | ahead:
                 if outcomes[index] in {Outcome.WRITTEN, Outcome.RETIRED}:
                     outcomes[index] = Outcome.SUPERSEDED
             for position, why in plan.refused.items():

@@ -23,6 +23,10 @@ class Source(Protocol):
         """Return when look-ups see all these transactions (stream/pipeline/visibility.py)."""
         ...
 
+    def position(self) -> int:
+        """Where the WAL ends, in bytes: every change that was streamed lies before it (stream/pipeline/ahead.py)."""
+        ...
+
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
         """The present place of each scorecard. Scorecards that Postgres does not have are missing."""
         ...

@@ -1,4 +1,4 @@
-"""A batch, decoded ahead, because decoding needs no outside system; and which of its messages come late.
+"""A batch, decoded ahead, because decoding needs no outside system; and which messages have no place in the order.
 
 Enters: messages of one table. Leaves: Prepared. The short way (stream/pipeline/upserts.py) takes nearly every batch,
 because its messages need no decision of their own. The long way decodes each message for itself.
@@ -10,18 +10,27 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from stream.epochs import ONE_EPOCH, Epochs
 from stream.errors import Refused
+from stream.pipeline.ahead import FAR_BYTES, Ceiling
 from stream.pipeline.decoder import Decoder
 from stream.pipeline.envelope import Decoded, Envelope, Upserts
 from stream.pipeline.fetched import Fetched
 from stream.pipeline.late import Newest, Where, late_of
+from stream.pipeline.ordering import LSN_BITS
 from stream.pipeline.refusal import Refusal, refusal_of
 from stream.pipeline.upserts import UpsertDecoder
 from stream.tables import CHATS
 
-_Late = tuple[set[int], dict[Where, int]]
+
+class Misplaced(NamedTuple):
+    """Messages whose versions do not tell the order, by index; and what the partitions have reached."""
+
+    late: set[int]  # older than one before them
+    ahead: set[int]  # newer than anything that Postgres has written
+    reached: dict[Where, int]  # the highest version of each partition
 
 
 @dataclass(slots=True)
@@ -60,29 +69,36 @@ class BatchDecoder:
         messages, refusals = self._messages(fetched) if upserts is None else ([], {})
         return Prepared(upserts, messages, refusals, time.perf_counter() - began)
 
-    def find_late(self, fetched: Sequence[Fetched], prepared: Prepared, newest: Newest) -> _Late:
-        """Take the order from late messages (stream/pipeline/late.py), so that their scorecards are reindexed.
+    def find_misplaced(self, fetched: Sequence[Fetched], prepared: Prepared, newest: Newest, top: Ceiling) -> Misplaced:
+        """Take the order from messages that are late (stream/pipeline/late.py) or ahead (stream/pipeline/ahead.py).
 
-        Returns:
-            Their indexes, and the highest version of each partition.
+        So their scorecards are reindexed. What is ahead makes nothing late.
         """
         numbers = prepared.versions
+        highest = max(numbers, default=0)
+        ceiling = top.above(highest)
+        ahead = {index for index, number in enumerate(numbers) if number > ceiling} if highest > ceiling else set()
+        if ahead:
+            numbers = [0 if index in ahead else number for index, number in enumerate(numbers)]
         starts = [0, *accumulate(len(part.values) for part in fetched)]
         parts = [
             ((part.topic, part.partition), part.start, numbers[start:end])
             for part, (start, end) in zip(fetched, pairwise(starts), strict=True)
         ]
-        late, reached = late_of(parts, newest)
-        if late and prepared.upserts is not None:
+        late, reached = late_of(parts, newest, most=ceiling + (FAR_BYTES << LSN_BITS))
+        self._take_order(fetched, prepared, late, ahead)
+        return Misplaced(late, ahead, reached)
+
+    def _take_order(self, fetched: Sequence[Fetched], prepared: Prepared, late: set[int], ahead: set[int]) -> None:
+        if (late or ahead) and prepared.upserts is not None:
             prepared.upserts = None
             prepared.messages, prepared.refusals = self._messages(fetched)
-        for index in late:
+        for index in late | ahead:
             item = prepared.messages[index]
-            if isinstance(item, Envelope):
-                item.unordered = True
-            elif index in prepared.refusals:
-                prepared.refusals[index].unordered = True
-        return late, reached
+            change = item if isinstance(item, Envelope) else prepared.refusals[index]
+            change.unordered = True
+            if index in ahead:  # no change of Postgres would win over rows of that version
+                change.version = 0
 
     def _upserts(self, fetched: Sequence[Fetched]) -> Upserts | None:
         """The batch as columns, when nothing in it needs a decision of its own: nearly every one of scores."""

@@ -25,6 +25,7 @@ def record(done: Done, *, mode: str, end_to_end_sample: int = 200) -> None:
     metrics.REINDEXED.labels(mode, topic).inc(done.reindexed)
     metrics.MOVED.labels(mode, topic).inc(done.moved)
     metrics.LATE.labels(mode, topic).inc(done.late)
+    metrics.AHEAD.labels(mode, topic).inc(done.ahead)
     for stage, seconds in done.stages.items():
         metrics.STAGE_SECONDS.labels(mode, topic, stage).observe(seconds)
     now = time.time()

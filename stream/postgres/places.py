@@ -33,6 +33,13 @@ _SNAPSHOT = (
     "SELECT pg_current_snapshot()::text, pg_is_in_recovery(), "
     "CASE WHEN NOT pg_is_in_recovery() THEN (3 + age('3'::xid)::bigint) & 4294967295 END"
 )
+# A primary may have sent what a standby has not received. A standby that is further behind than this is of no use.
+_BEHIND_BYTES = 1 << 30
+_POSITION = (
+    "SELECT (CASE WHEN pg_is_in_recovery() "
+    f"THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'::pg_lsn + {_BEHIND_BYTES} "
+    "ELSE pg_current_wal_insert_lsn() - '0/0'::pg_lsn END)::bigint"
+)
 _INFINITE = {2**63 - 1, -(2**63)}
 
 
@@ -83,6 +90,13 @@ class PostgresSource:
                 "SCORESTREAM_POSTGRES_STANDBY=true to wait for the standby at each batch"
             )
         return next((xid for xid in transactions if hidden(xid, snapshot, following)), None)
+
+    def position(self) -> int:
+        """Where the WAL ends, in bytes. Of a standby: what the primary may have written by now."""
+        with self._reading() as (connection, _):
+            row = connection.execute(_POSITION).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
         """The present place of each scorecard. Scorecards that Postgres does not have are missing."""

@@ -1,4 +1,4 @@
-"""What to do about each finding and alert: `make docs` writes docs/reference/runbooks.md; the page serves it.
+"""What to do about each finding and alert (stream/web/runbook_page.py shows it).
 
 The texts stand here once. So the page, the alerts and the document say the same, also without a network. The names in
 the commands and queries are those of the default settings.
@@ -7,7 +7,6 @@ the commands and queries are those of the default settings.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +255,13 @@ RUNBOOKS = (
         look_at=("scorestream dead-letters list", "scorestream dead-letters show OFFSET"),
         run=("scorestream dead-letters redrive --dry-run", "scorestream dead-letters redrive",
              "scorestream dead-letters ack --offset OFFSET")),
+    Runbook("late-messages", "Many messages are out of order",
+        "Messages older than one before them, or newer than Postgres' WAL. Each costs a reindex of its scorecard.",
+        "No. Readers see what Postgres has. The worker is slower.",
+        "The worker's log counts them as late or ahead. Ask who else produces, and whether Postgres failed over.",
+        "Stop a tool that copies messages. After a fail over, recover: it moves the WAL past what was lost.",
+        "It ends once they are processed. After a fail over: when the WAL has passed the lost changes.",
+        "The Kafka team, or after a fail over the database team.", ("scorestream doctor",), _RECOVER),
     Runbook("ledger", "The ledger does not balance",
         "The outcomes of a batch do not add up to its messages. That is a fault of the program.",
         "Perhaps. The repair finds it.",
@@ -291,54 +297,3 @@ RUNBOOKS = (
         "The service's owner, when it ends again.",
         look_at=("scorestream lag --no-monitor",), run=("scorestream monitor",)),
 )  # fmt: skip
-
-
-def markdown() -> str:
-    """The text of docs/reference/runbooks.md."""
-    lines = ["# Runbooks", "", "The dashboard serves the same pages at `/runbooks`.", ""]
-    for each in RUNBOOKS:
-        lines += [f"## {each.id}", "", f"**{each.title}.** {each.meaning}", "", f"**Is data lost?** {each.lost}", ""]
-        for title, text, pasted in _steps(each):
-            lines += [f"**{title}.** {text}", "", *_fenced(pasted)]
-        lines += [f"**Expected time.** {each.time}", "", f"**Whom to call.** {each.call}", ""]
-    return "\n".join(lines)
-
-
-def _steps(runbook: Runbook) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-    return ("First look", runbook.look, runbook.look_at), ("First action", runbook.act, runbook.run)
-
-
-def _fenced(pasted: tuple[str, ...]) -> list[str]:
-    """One fenced block for each run of lines of a kind: SQL as sql, commands as console."""
-    lines: list[str] = []
-    kind = ""
-    for line in pasted:
-        wanted = "sql" if line[0].isupper() else "console"
-        if wanted != kind:
-            lines += ["```", ""] * bool(kind) + [f"```{wanted}"]
-            kind = wanted
-        lines.append(line if wanted == "sql" else f"$ {line}")
-    return [*lines, "```", ""] if kind else []
-
-
-def page() -> str:
-    """The HTML page at /runbooks."""
-    body = "".join(_section(each) for each in RUNBOOKS)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>scorestream runbooks</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
-        'content="light dark"><link rel="stylesheet" href="dashboard.css"></head><body><main class="runbooks">'
-        f'<p><a href="./">Dashboard</a></p><h1>Runbooks</h1>{body}</main></body></html>'
-    )
-
-
-def _section(runbook: Runbook) -> str:
-    steps = "".join(
-        f"<p><b>{title}:</b> {escape(text)}</p>" + (f"<pre>{escape(chr(10).join(pasted))}</pre>" if pasted else "")
-        for title, text, pasted in _steps(runbook)
-    )
-    return (
-        f'<section id="{runbook.id}"><h2>{escape(runbook.title)}</h2><p>{escape(runbook.meaning)}</p>'
-        f"<p><b>Is data lost?</b> {escape(runbook.lost)}</p>{steps}"
-        f"<p><b>Expected time:</b> {escape(runbook.time)} <b>Whom to call:</b> {escape(runbook.call)}</p></section>"
-    )

@@ -35,7 +35,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from stream import metrics
 from stream.errors import UsageError
 from stream.sections import WebSettings
-from stream.web import runbooks
+from stream.web import runbook_page
 from stream.web.health import Health, report
 from stream.web.hosts import is_allowed
 from stream.web.process_state import process_state
@@ -230,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
                 text = b"scorestream: /metrics, /livez, /readyz, /api/process. The dashboard: scorestream monitor\n"
                 self._send(HTTPStatus.OK, text, "text/plain; charset=utf-8")
             case "/runbooks":
-                self._send(HTTPStatus.OK, runbooks.page().encode(), "text/html; charset=utf-8")
+                self._send(HTTPStatus.OK, runbook_page.page().encode(), "text/html; charset=utf-8")
             case path if path in STATIC:
                 name, kind = STATIC[path]
                 self._send(HTTPStatus.OK, (files("stream.web") / name).read_bytes(), kind)

@@ -409,6 +409,18 @@ def test_transactions_that_were_open_at_the_horizon(stack_env: dict[str, str], o
 
 
 @pytest.mark.stack
+def test_the_position_is_behind_every_commit_and_close_to_it(stack_env: dict[str, str]) -> None:
+    # given a transaction that is in the WAL
+    url = stack_env["DEVSTACK_POSTGRES_URL"]
+    real = RealPostgres(url, "uuid")
+    with contextlib.ExitStack() as stack, psycopg.connect(url, autocommit=True) as other:
+        stack.callback(real.drop)
+        real.insert("scorecards", CARDS[0], scorecard_time=JANUARY)
+        (at,) = other.execute("SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint").fetchone() or (0,)
+        # then the source knows a position behind it
+        assert at <= real.position() < at + (1 << 30)
+
+
 def test_a_transaction_that_is_not_visible_is_waited_for(
     stack_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,10 @@ class FakePostgres:
         while self.flushed & set(transactions):
             self._call("expect")
 
+    def position(self) -> int:
+        self._call("position")
+        return self.lsn
+
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
         self._call("places")
         return self._places(ids)

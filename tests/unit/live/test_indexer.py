@@ -20,7 +20,7 @@ from stream.wiring import Clients
 @pytest.mark.parametrize(("table", "inserts"), [(SCORE.source, [SCORE]), (SCORECARD.source, [SCORECARD]), (CHATS, [])])
 def test_it_connects_before_there_is_a_batch(table: str, inserts: list[Table], monkeypatch: pytest.MonkeyPatch) -> None:
     connected: list[Any] = []
-    source = SimpleNamespace(connect=lambda: connected.append("postgres"), close=lambda: None)
+    source = SimpleNamespace(connect=lambda: connected.append("postgres"), close=lambda: None, position=int)
     target: Any = SimpleNamespace(connect=connected.append)
     live: Any = SimpleNamespace(newest=Newest())
     monkeypatch.setattr("stream.wiring.PostgresSource", lambda _: source)

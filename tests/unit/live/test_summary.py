@@ -14,7 +14,7 @@ from tests.unit.live.batches import batch_of
 def done(messages: int) -> Done:
     ledger = Ledger("scorestream.app.scores")
     ledger.add(3, [Outcome.WRITTEN] * messages, consumed=messages)
-    return Done(ledger=ledger, rows=messages)
+    return Done(ledger=ledger, rows=messages, late=1)
 
 
 def test_batches_become_one_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -31,6 +31,7 @@ def test_batches_become_one_line(caplog: pytest.LogCaptureFixture) -> None:
     told = vars(line)
     assert (told["topic"], told["batches"], told["messages"], told["rows"]) == ("scorestream.app.scores", 2, 7, 7)
     assert (told["written"], told["busy_ms"], told["slowest_ms"]) == (7, 700, 500)
+    assert (told["late"], "ahead" in told) == (2, False)
 
 
 def test_the_rest_is_written_at_the_end_and_each_batch_at_debug(caplog: pytest.LogCaptureFixture) -> None:

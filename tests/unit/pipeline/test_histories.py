@@ -79,7 +79,7 @@ def _commit_first(fetch: Callable[[World], None]) -> Callable[[World], None]:
     return fetch_and_commit
 
 
-def _none_late(parts: Any, newest: Newest) -> Any:
+def _none_late(parts: Any, newest: Newest, **_: Any) -> Any:
     found = list(parts)
     return set(), {where: 0 for where, _, _ in found}
 

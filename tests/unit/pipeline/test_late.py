@@ -103,5 +103,5 @@ def test_what_comes_in_order_asks_for_nothing_more(bench: Bench) -> None:
     # then a batch costs one look-up and one confirm, and no scorecard is read whole
     assert (done.late, done.reindexed) == (0, 0)
     assert {name: bench.postgres.calls[name] - asked.get(name, 0) for name in bench.postgres.calls} == {
-        "expect": 1, "places": 2, "snapshot": 0,
+        "expect": 1, "places": 2, "position": 1, "snapshot": 0,
     }  # fmt: skip

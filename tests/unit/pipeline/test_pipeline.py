@@ -12,6 +12,7 @@ import pytest
 from stream.errors import LedgerImbalance, TooManyDeadLetters
 from stream.pipeline.dead_letter import DeadLetter, DeadLetterGuard, Message, parse
 from stream.pipeline.ledger import Ledger, Outcome
+from stream.pipeline.ordering import LSN_MAX
 from stream.pipeline.pipeline import Done, Pipeline
 from stream.pipeline.placement import GONE, Place, State
 from stream.pipeline.reindex import Snapshot, Standing
@@ -51,6 +52,9 @@ class World:
         self.rows: list[dict[str, Any]] = []
         self.letters: list[DeadLetter] = []
         self.held: list[tuple[Any, ...]] = []  # scores in Postgres, as a reindex reads them
+
+    def position(self) -> int:
+        return LSN_MAX
 
     def places(self, ids: Any) -> dict[str, Place]:
         return {} if self.place is None else dict.fromkeys(ids, self.place)
