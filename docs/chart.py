@@ -106,6 +106,15 @@ _NARROWER: dict[str, dict[str, Any]] = {
     "networkPolicy.ingressFrom": {"items": {"type": "object"}},
     "networkPolicy.egressTo": {"items": {"type": "object"}},
     "networkPolicy.egressPorts": {"items": {"type": "integer", "minimum": 1, "maximum": 65535}},
+    "strimzi.topics.replicas": {"minimum": 1},
+    "strimzi.topics.minInsyncReplicas": {"minimum": 0},
+    "strimzi.users.authentication": {"enum": ["scram-sha-512", "tls"]},
+    "strimzi.connect.replicas": {"minimum": 1},
+    "strimzi.connect.database.passwordSecret": {
+        "required": ["name", "key"],
+        "properties": {"name": {"type": "string"}, "key": {"type": "string"}},
+        "additionalProperties": False,
+    },
     "autoscaling.minReplicas": {"minimum": 1},
     "autoscaling.lagSeconds": {"exclusiveMinimum": 0},
 }

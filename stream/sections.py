@@ -147,6 +147,11 @@ class ConnectSettings(_Section):
     username: str | None = Field(None, description="basic auth user of the REST interface")
     password: SecretStr | None = Field(None, description="password of that user")
     ca_cert: Path | None = Field(None, description="PEM file of the CA for https")
+    managed_by: Literal["scorestream", "strimzi"] = Field(
+        "scorestream",
+        description="who owns the connector; strimzi: its operator, by a KafkaConnector resource, and commands that "
+        "would create, change, stop or delete the connector refuse",
+    )
 
     @property
     def urls(self) -> list[str]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import urllib3
 
-from stream.errors import ConfigError, ConnectError, Retry
+from stream.errors import ConfigError, ConnectError, Retry, UsageError
 from stream.sections import ConnectSettings
 
 _AGAIN = {409, 503}  # the workers are rebalancing or starting: the same request succeeds in a moment
@@ -79,6 +79,8 @@ class Connect:
     Every method raises:
         Retry: no worker answers, or the cluster is still rebalancing after `patience_s`.
         ConnectError: Connect refused; the text quotes it.
+
+    What changes the connector itself raises UsageError where Strimzi owns it.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Connect:
     ) -> None:
         self.connector = settings.connector  # name of this pipeline's connector
         self._urls = settings.urls  # the one that answered last comes first
+        self._is_ours = settings.managed_by == "scorestream"
         self._patience_s = patience_s
         self._clock = clock
         self._sleep = sleep
@@ -140,10 +143,12 @@ class Connect:
 
     def put(self, name: str, config: Mapping[str, str]) -> None:
         """Create the connector, or give it another config (which restarts its tasks)."""
+        self._check_ours(name)
         self._call("PUT", f"/connectors/{quote(name, safe='')}/config", body={**config, "name": name})
 
     def create_stopped(self, name: str, config: Mapping[str, str]) -> None:
         """Create the connector without starting it, so that its offsets can be set first (Kafka 3.7 and later)."""
+        self._check_ours(name)
         body = {"name": name, "config": {**config, "name": name}, "initial_state": "STOPPED"}
         self._call("POST", "/connectors", body=body)
 
@@ -158,6 +163,7 @@ class Connect:
 
     def change(self, name: str, to: Literal["pause", "resume", "stop"]) -> None:
         """Pause, resume or stop. Connect answers before the change is complete."""
+        self._check_ours(name)
         self._call("PUT", f"/connectors/{quote(name, safe='')}/{to}")
 
     def restart(self, name: str, *, only_failed: bool) -> None:
@@ -167,6 +173,7 @@ class Connect:
 
     def delete(self, name: str) -> bool:
         """Delete the connector; its offsets, its slot and the topics stay. False: it did not exist."""
+        self._check_ours(name)
         return self._call("DELETE", f"/connectors/{quote(name, safe='')}", missing_ok=True) is not None
 
     def offsets(self, name: str) -> dict[str, Any]:
@@ -210,6 +217,14 @@ class Connect:
             if now - start >= timeout_s:
                 raise ConnectError(f"connector {name} is not {state} after {timeout_s:g} s: it is {_in_words(status)}")
             self._sleep(0.2)
+
+    def _check_ours(self, name: str) -> None:
+        """Raises UsageError where Strimzi owns the connector: its operator would undo the change within two minutes."""
+        if not self._is_ours:
+            raise UsageError(
+                f"connector {name} is Strimzi's (SCORESTREAM_CONNECT_MANAGED_BY): change its resource instead, as "
+                f"`kubectl edit kafkaconnector {name}` (spec.config, or spec.state: running, paused or stopped)"
+            )
 
     def _call(self, method: str, path: str, *, body: object = None, missing_ok: bool = False) -> Any:
         """Send one request.

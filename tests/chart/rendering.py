@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +39,12 @@ class Rendering(NamedTuple):
 
     def documents(self) -> list[dict[str, Any]]:
         """The manifests, as they stand in the repository."""
-        return list(yaml.safe_load_all(self.path.read_text("utf-8")))
+        return _documents(self.path)
+
+
+@cache
+def _documents(path: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(path.read_text("utf-8")))
 
 
 PLAIN = Rendering(ROOT / "deploy" / "kubernetes.yaml")

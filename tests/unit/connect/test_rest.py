@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from stream.connect.rest import Connect, Fault
-from stream.errors import ConnectError, Retry
+from stream.errors import ConnectError, Retry, UsageError
 from stream.sections import ConnectSettings
 
 TRACE = (
@@ -259,3 +259,25 @@ def test_a_connector_is_created_stopped_and_given_its_place(fake, connect):
     created, placed = (body for _, _, body, _ in fake.requests)
     assert created == {"name": "s", "config": {"tasks.max": "1", "name": "s"}, "initial_state": "STOPPED"}
     assert placed == {"offsets": [{"partition": {"server": "p"}, "offset": {"lsn": 42}}]}
+
+
+def test_a_connector_of_strimzis_is_looked_at_and_never_changed(fake):
+    fake.on(
+        "GET",
+        "/connectors/c/status",
+        (200, {"name": "c", "connector": {"state": "RUNNING", "worker_id": "w"}, "tasks": []}),
+    )
+    fake.on("POST", "/connectors/c/restart?includeTasks=true&onlyFailed=true", (204, None))
+    with Connect(ConnectSettings(url=fake.url, managed_by="strimzi")) as connect:
+        assert connect.status("c").state == "RUNNING"
+        connect.restart("c", only_failed=True)
+        changes = (
+            lambda: connect.put("c", {}),
+            lambda: connect.create_stopped("c", {}),
+            lambda: connect.change("c", "pause"),
+            lambda: connect.delete("c"),
+        )
+        for change in changes:
+            with pytest.raises(UsageError, match="kubectl edit kafkaconnector c"):
+                change()
+    assert [method for method, *_ in fake.requests] == ["GET", "POST"]

@@ -10,6 +10,12 @@ port: of a long-running process, with probes; restartPolicy: of a Job; grace: se
 {{- $given = set $given "SCORESTREAM_WEB_HOST" "0.0.0.0" -}}
 {{- end -}}
 {{- $settings := mergeOverwrite $given (deepCopy .root.Values.settings) (default dict .settings) -}}
+{{- with include "scorestream.connectUrl" .root -}}
+{{- $settings = set $settings "SCORESTREAM_CONNECT_URL" . -}}
+{{- end -}}
+{{- if .root.Values.strimzi.connector.enabled -}}
+{{- $settings = set $settings "SCORESTREAM_CONNECT_MANAGED_BY" "strimzi" -}}
+{{- end -}}
 {{- $asFiles := and $secrets (eq .root.Values.secrets.as "files") -}}
 metadata:
   labels:
