@@ -105,13 +105,36 @@ SCORE = Table(
     ),
 )
 
+# The connector cuts a text at this many UTF-16 units, so that no change outgrows a message
+# (stream/pipeline/cut_texts.py).
+TEXT_UNITS = 1_048_576
+
 CHATS = "chats"
 HEARTBEAT = "scorestream_heartbeat"  # tables of connectors/source/0002_cdc.sql
 SIGNAL = "scorestream_signal"
 HORIZON = "scorestream_horizon"  # which transactions had ended, second by second (connectors/source/0002_cdc.sql)
+# Source columns that are read and not copied.
+EXTRA: dict[str, tuple[Column, ...]] = {
+    SCORECARD.source: (
+        Column("scorecard_id", "uuid", nullable=False),
+        Column("customer_id", "text", nullable=False),
+        Column("scorecard_type", "int"),
+    ),
+    SCORE.source: (Column("scorecard_id", "uuid", nullable=False),),
+    CHATS: (
+        Column("conversation_id", "uuid", nullable=False),
+        Column("customer_id", "text", nullable=False),
+        Column("started_at", "time"),
+    ),
+}
 TARGETS: tuple[Table, ...] = (SCORECARD, SCORE)
 SOURCES: tuple[str, ...] = (CHATS, SCORECARD.source, SCORE.source)
 TEMPLATES = "scorecard_templates"
+
+
+def columns_of(source: str) -> tuple[Column, ...]:
+    """The columns of a source table that are read; those that are not copied come first."""
+    return EXTRA[source] + next((table.columns for table in TARGETS if table.source == source), ())
 
 
 def quoted(identifier: str) -> str:

@@ -15,12 +15,14 @@ from typing import Any
 
 from stream.errors import ConfigError, UsageError
 from stream.sections import KafkaSettings, PostgresSettings
-from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES, quoted
+from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES, TEXT_UNITS, columns_of, quoted
 from stream.topic_names import TopicNames
 
+CUT = f"column.truncate.to.{TEXT_UNITS}.chars"  # the workers read a text of this length from Postgres
 DEFAULT_FILE = Path(__file__).with_name("scorestream-source.json")
 
 _SECRET = re.compile(r"password|secret|token|jaas|credential|keystore\.key", re.IGNORECASE)
+_CUTS = re.compile(r"column\.(truncate\.to|mask)\.")
 _REFERENCE = re.compile(r"\$\{[A-Za-z0-9_.-]+:[^}]+\}")
 
 
@@ -81,6 +83,11 @@ def config(
             f'connector config {path}: not JSON of the form {{"name": .., "config": {{..}}}}: {error}'
         ) from error
     merged = base | overrides(kafka, postgres, topics)
+    if other := [key for key in merged if _CUTS.match(key) and key != CUT]:
+        raise ConfigError(
+            f"connector config {path}: {', '.join(other)}: the workers would take what is left of a text for "
+            f"the whole; remove it: {CUT} is set anyway"
+        )
     clear = [key for key, value in merged.items() if is_secret(key) and value and not _REFERENCE.search(value)]
     if clear:
         raise UsageError(
@@ -110,9 +117,11 @@ def overrides(kafka: KafkaSettings, postgres: PostgresSettings, topics: TopicNam
         "slot.name": postgres.slot,
         "publication.name": postgres.publication,
         "table.include.list": ",".join([*(f"{schema}.{table}" for table in SOURCES), heartbeat]),
+        "column.include.list": _columns(re.escape(schema)),
         # With these keys, a score that moves to another scorecard is a delete in one partition and a create in the
         # other.
         "message.key.columns": f"{re.escape(schema)}\\.{SCORE.source}:scorecard_id,{SCORE.id}",
+        CUT: f"{re.escape(schema)}\\.({'|'.join(SOURCES)})\\..*",
         "signal.data.collection": f"{schema}.{SIGNAL}",
         "notification.sink.topic.name": topics.notifications,
         "heartbeat.action.query": _heartbeat(quoted(schema)),
@@ -123,6 +132,12 @@ def overrides(kafka: KafkaSettings, postgres: PostgresSettings, topics: TopicNam
         "topic.creation.rows.min.compaction.lag.ms": str(kafka.min_compaction_lag_s * 1000),
         "topic.creation.default.replication.factor": str(kafka.replication_factor),
     }
+
+
+def _columns(schema: str) -> str:
+    """Only the columns that are read. So no other column makes a message large. Signals and heartbeats are whole."""
+    read = [f"{schema}\\.{table}\\.({'|'.join(column.name for column in columns_of(table))})" for table in SOURCES]
+    return ",".join([*read, f"{schema}\\.scorestream_.*"])
 
 
 def _heartbeat(schema: str) -> str:

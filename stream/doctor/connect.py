@@ -76,10 +76,15 @@ INVALID = CHECKS.add(
 _CAUSES = (
     (
         "RecordTooLarge",
-        "raise producer.override.max.request.size in a copy of the JSON (SCORESTREAM_CONNECT_CONFIG) and "
-        "max.message.bytes of the topics above the size that is named, then `scorestream connectors apply`",
+        "scorestream connectors apply, which leaves out the columns that nothing reads, and cuts long texts",
     ),
     (r"slot.*(does not exist|lost|invalidated)|snapshot mode when needed|offset.*no longer available", RECOVER),
+    (
+        "DateTimeParseException",
+        "a timetz column of a captured table holds a value that Debezium cannot read, in WAL that it has to read: let "
+        "the table refuse such values (scorestream doctor --only postgres), `SELECT pg_drop_replication_slot(..);`, "
+        "then `scorestream recover`",
+    ),
     (r"slot.*is active for PID", "SELECT pg_terminate_backend(..); -- the PID that is named, if it is no connector's"),
     (r"permission denied|password authentication|publication.*does not exist", "scorestream doctor --only postgres"),
 )

@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from stream.errors import Refused
+from stream.pipeline.cut_texts import may_be_cut
 from stream.pipeline.envelope import DELETE, Envelope
 from stream.pipeline.ledger import Outcome
 from stream.pipeline.moves import changes_place, into_appeal, kind_of
@@ -244,14 +245,22 @@ def _mark(plan: Plan, before: Any, place: Place, version: int, layout: Layout) -
 
 
 def _fill_unavailable(table: Table, after: Any, before: Any) -> bool:
-    """Put the before-image's value where Debezium left a placeholder for unchanged TOAST. False: there is none."""
+    """Put the before-image's value where Debezium left a placeholder for unchanged TOAST.
+
+    Returns:
+        False: the message does not have a text whole; Postgres has.
+    """
     for column in table.columns:
-        if column.kind == "text" and getattr(after, column.name) == UNAVAILABLE:
-            known = UNAVAILABLE if before is None else getattr(before, column.name)
+        if column.kind != "text" or (text := getattr(after, column.name)) is None:
+            continue
+        if text == UNAVAILABLE:
             # In a before-image that is not FULL, NULL means nothing.
-            if known == UNAVAILABLE or known is None:
+            text = None if before is None else getattr(before, column.name)
+            if text is None or text == UNAVAILABLE:
                 return False
-            setattr(after, column.name, known)
+            setattr(after, column.name, text)
+        if may_be_cut(text):
+            return False
     return True
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from stream.epochs import ONE_EPOCH, Epochs
 from stream.errors import Refused
+from stream.pipeline.cut_texts import may_be_cut, without_half
 from stream.pipeline.envelope import (
     DELETE,
     FAULTS,
@@ -27,12 +28,12 @@ from stream.pipeline.envelope import (
     Source,
     after_type,
     before_type,
-    columns_of,
     envelope_type,
     upsert_type,
 )
 from stream.pipeline.ordering import lacks_commit, version, versions
 from stream.pipeline.values import are_uuids, uuid_int
+from stream.tables import TEXT_UNITS, columns_of
 
 
 class _Lenient:
@@ -103,9 +104,16 @@ class Decoder:
         wrapped = msgspec.defstruct(f"{table}_wrapped", [("payload", envelope | None)])
         self._decode_wrapped = msgspec.json.Decoder(wrapped).decode
         self._lenient = _Lenient(table)
+        self._has_customers = any(column.name == "customer_id" for column in columns_of(table))
 
     def decode(self, values: Sequence[bytes | None]) -> list[Decoded]:
         """Decode each value, in order. No content of a message raises."""
+        out = self._decode_each(values)
+        if self._has_customers:
+            self._check_customers(out, values)
+        return out
+
+    def _decode_each(self, values: Sequence[bytes | None]) -> list[Decoded]:
         out: list[Decoded]
         try:
             # Nearly every batch has only upserts in the usual form, which need no decision each.
@@ -135,6 +143,7 @@ class Decoder:
     def _any(self, value: bytes | None) -> Decoded:
         if value is None:
             return None
+        value = without_half(value)
         try:
             change = self._decode_usual(value)
             change.version = self._version(change)
@@ -189,6 +198,15 @@ class Decoder:
                         setattr(row, name, None)  # no row can have this id
                     else:
                         out[index] = Refused("bad_uuid", f"{name} is not a UUID")
+
+    def _check_customers(self, out: list[Decoded], values: Sequence[bytes | None]) -> None:
+        """Refuse a message whose customer may be cut: two customers may begin alike."""
+        for index, value in enumerate(values):
+            if value is None or len(value) < TEXT_UNITS or not isinstance(change := out[index], Envelope):
+                continue
+            customers = [row.customer_id for row in (change.after, change.before) if row is not None]
+            if any(isinstance(customer, str) and may_be_cut(customer) for customer in customers):
+                out[index] = Refused("long_customer", f"customer_id has {TEXT_UNITS:,} UTF-16 units, or more")
 
     def _one(self, value: bytes) -> Envelope | None:
         try:

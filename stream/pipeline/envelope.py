@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from stream.errors import Refused
-from stream.tables import CHATS, SCORE, SCORECARD, Column, Kind, Table
+from stream.tables import CHATS, EXTRA, SCORE, SCORECARD, Kind, Table, columns_of
 
 READ, CREATE, UPDATE, DELETE = "r", "c", "u", "d"
 UPSERTS = frozenset({READ, CREATE, UPDATE})
@@ -100,27 +100,7 @@ JSON_TYPES: dict[Kind, Any] = {
     "bool": bool,
 }
 
-# Source columns that are read and not copied.
-EXTRA: dict[str, tuple[Column, ...]] = {
-    SCORECARD.source: (
-        Column("scorecard_id", "uuid", nullable=False),
-        Column("customer_id", "text", nullable=False),
-        Column("scorecard_type", "int"),
-    ),
-    SCORE.source: (Column("scorecard_id", "uuid", nullable=False),),
-    CHATS: (
-        Column("conversation_id", "uuid", nullable=False),
-        Column("customer_id", "text", nullable=False),
-        Column("started_at", "time"),
-    ),
-}
 STARTED_AT = EXTRA[CHATS][2]
-_COPIED: dict[str, Table] = {SCORECARD.source: SCORECARD, SCORE.source: SCORE}
-
-
-def columns_of(table: str) -> tuple[Column, ...]:
-    copied = _COPIED[table].columns if table in _COPIED else ()
-    return EXTRA[table] + copied
 
 
 def after_type(table: str) -> type[msgspec.Struct]:

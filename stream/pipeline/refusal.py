@@ -16,6 +16,7 @@ import msgspec
 
 from stream.epochs import ONE_EPOCH, Epochs
 from stream.errors import Refused
+from stream.pipeline.cut_texts import may_be_cut
 from stream.pipeline.ordering import lacks_commit, version
 from stream.pipeline.placement import Place, State
 from stream.pipeline.values import uuid_int
@@ -54,7 +55,8 @@ def refusal_of(
     refusal.ids = list(dict.fromkeys(text for text in named if _is_uuid(text)))
     refusal.customers = {customer for row in images if isinstance(customer := row.get("customer_id"), str)}
     before = _dict(change.get("before"))
-    known = isinstance(before.get("customer_id"), str) or change.get("op") in _BORN
+    customer = before.get("customer_id")
+    known = (isinstance(customer, str) and not may_be_cut(customer)) or change.get("op") in _BORN
     refusal.anywhere = table == SCORECARD.source and not known
     if is_streamed(source.get("snapshot")) and isinstance(xid := source.get("txId"), int):
         refusal.transaction = xid

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stream.tables import Column, Kind
+from stream.tables import TEXT_UNITS, Column, Kind
 
 
 class Carried(NamedTuple):
@@ -70,6 +70,7 @@ REFUSED_VALUES: tuple[tuple[str, str], ...] = (
     ("NaN, infinities, and numbers that no double holds", "not_finite"),
     ("an integer that 16 bits do not hold", "bad_int"),
     ("a text that is no UUID where one must be", "bad_uuid"),
+    (f"a customer's id of {TEXT_UNITS:,} UTF-16 units or more", "long_customer"),
     ("NULL in a column that may not be NULL in ClickHouse", "null"),
 )
 
@@ -101,7 +102,11 @@ def table() -> str:
             "",
             "A column is of one of six kinds (`stream/tables.py`). A domain is carried as the type below it; generated",
             "and identity columns as any other. A type that is not in this table is not carried: arrays, `bytea`,",
-            "`json`, `money`, `interval`, `time` and `timetz` among them. Other columns may have any type.",
+            "`json`, `money`, `interval`, `time` and `timetz` among them.",
+            "",
+            "Other columns stay out of the messages (`column.include.list`), and may have any type but `timetz`.",
+            "Debezium reads them all the same, and fails at a `timetz` whose offset from UTC has seconds. `doctor`",
+            "names such columns, with a constraint that keeps such values out.",
             "",
             "| kind | type | stored | how |",
             "|---|---|---|---|",
@@ -110,6 +115,12 @@ def table() -> str:
             "The connector sends times as text (`time.precision.mode=isostring`). It sends NULL as NULL, also where",
             "the column has a default (`replace.null.with.default=false`). A number in place of a time is taken for",
             "microseconds. One that may be milliseconds or days is refused, and the row is read from Postgres.",
+            "",
+            "## Long texts",
+            "",
+            f"The connector cuts a text at {TEXT_UNITS:,} UTF-16 units: an emoji has two. So no change outgrows a",
+            "message. The pipeline writes no text of that length from a message, because it may be cut. It reads the",
+            "scorecard with its scores from Postgres instead, and ClickHouse has the whole text, up to Postgres' 1 GB.",
             "",
             "## Values that are refused",
             "",

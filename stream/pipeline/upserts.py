@@ -21,11 +21,12 @@ from msgspec.structs import astuple
 from stream.epochs import ONE_EPOCH, Epochs
 from stream.errors import Refused
 from stream.pipeline import moves
-from stream.pipeline.envelope import EXTRA, FAULTS, UPDATE, Envelope, Upserts, upsert_type
+from stream.pipeline.cut_texts import any_may_be_cut
+from stream.pipeline.envelope import FAULTS, UPDATE, Envelope, Upserts, upsert_type
 from stream.pipeline.ordering import lacks_commit, versions
 from stream.pipeline.values import UNAVAILABLE, Bad, are_uuids, convert
 from stream.pipeline.visibility import RECENT_MS, transactions
-from stream.tables import SCORE, SCORECARD
+from stream.tables import EXTRA, SCORE, SCORECARD
 
 _CHUNK = 1_000
 _SCORE_ID = [column.name for column in SCORE.columns].index(SCORE.id)
@@ -71,7 +72,8 @@ class UpsertDecoder:
         taken = list(map(list, zip(*[astuple(change.after) for change in changes], strict=True)))
         extra = dict(zip(self._extra, taken, strict=False))
         columns = taken[len(extra) :]
-        if any(UNAVAILABLE in columns[at] for at in self._texts):
+        texts = [columns[at] for at in self._texts]
+        if any(UNAVAILABLE in each for each in texts) or any_may_be_cut(values, [extra.get("customer_id", ()), *texts]):
             return False
         if any(moves.kind_of(kind) == "unknown" for kind in set(extra.get("scorecard_type", ()))):
             return False

@@ -109,7 +109,8 @@ def test_a_fault_of_the_connector(client: Client, check: str, what: str, way_out
 @pytest.mark.parametrize(
     ("cause", "way_out"),
     [
-        ("RecordTooLargeException: The message is 41943189 bytes when serialized", "max.request.size"),
+        ("RecordTooLargeException: The message is 41943189 bytes when serialized", "scorestream connectors apply"),
+        ("DateTimeParseException: Text '00:00:00+15:59:59' could not be parsed", "pg_drop_replication_slot"),
         ("ConnectException: .. Reconfigure the connector to use a snapshot mode when needed", RECOVER),
         ('PSQLException: ERROR: can no longer access replication slot "qa": it is lost', RECOVER),
         ('PSQLException: ERROR: replication slot "qa" is active for PID 4711', "pg_terminate_backend"),
