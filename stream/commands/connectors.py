@@ -16,10 +16,18 @@ from stream.errors import PostgresRefused, PostgresUnavailable, UsageError
 from stream.kafka import topics as kafka_admin
 from stream.kafka.broker import Broker
 from stream.postgres.connection import Postgres
+from stream.recover.resume import cannot_go_on
 from stream.wiring import connector_config
 
 wait_option = click.option(
     "--timeout", "timeout_s", type=float, default=60, show_default=True, metavar="SECONDS", help="Longest wait."
+)
+recover_option = click.option(
+    "--recover/--no-recover",
+    "recovers",
+    default=True,
+    show_default=True,
+    help="Do what `scorestream recover` does, where the connector cannot go on from its slot and offset.",
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show what the command would do, and do nothing.")
 
@@ -37,14 +45,16 @@ def command() -> None:
 @click.option("--dry-run", is_flag=True, help="Validate, and print the config and what would change.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the connector runs.")
 @wait_option
+@recover_option
 @pass_app
 @click.pass_context
-def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: float) -> None:
+def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: float, recovers: bool) -> None:
     """Create the topics, then create or update the connector. An equal config is left alone.
 
     The command first looks at Postgres, as SCORESTREAM_POSTGRES_DSN reaches it, by the checks of `scorestream doctor`.
     It prints every fault with the SQL that corrects it (exit code 2). Then Kafka Connect validates the config, and its
-    complaints are printed field by field (exit code 2).
+    complaints are printed field by field (exit code 2). Where the slot of a connector is gone, lost or another
+    server's, the command recovers as `connectors resume` does.
     """
     settings = app.settings
     name = settings.connect.connector
@@ -64,6 +74,8 @@ def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: fl
             return
         if not _topics_are_right(app.broker()):
             ctx.exit(EXIT_USAGE)
+        if held is not None and _is_lost(app, connect):
+            ctx.exit(_recover(app, dry_run=False) if recovers else EXIT_FAILED)
         if changes or held is None:
             connect.put(name, config)
         click.echo(f"connector {name}: " + _verdict(held, changes))
@@ -160,10 +172,45 @@ def pause(app: App, dry_run: bool, timeout_s: float) -> None:
 @command.command()
 @dry_run_option
 @wait_option
+@recover_option
 @pass_app
-def resume(app: App, dry_run: bool, timeout_s: float) -> None:
-    """Go on after a pause or a stop."""
+@click.pass_context
+def resume(ctx: click.Context, app: App, dry_run: bool, timeout_s: float, recovers: bool) -> None:
+    """Go on after a pause or a stop.
+
+    Where the slot is gone, lost or another server's, the connector would fail for good. Then the command prints the
+    plan of `scorestream recover` and carries it out, with the same exit codes. With --no-recover it names the cause
+    and changes nothing (exit code 1).
+    """
+    with Connect(app.settings.connect) as connect:
+        _there(connect, app.settings.connect.connector)
+        lost = _is_lost(app, connect)
+    if lost:
+        ctx.exit(_recover(app, dry_run=dry_run) if recovers else EXIT_FAILED)
     _change(app, "resume", "RUNNING", dry_run=dry_run, timeout_s=timeout_s)
+
+
+def _is_lost(app: App, connect: Connect) -> bool:
+    """Say why the connector cannot go on from its slot and offset; False when it can, or when Postgres is silent."""
+    from stream.commands.recover import wanted  # noqa: PLC0415  imported when it runs
+
+    try:
+        with Postgres(app.settings.postgres) as postgres:
+            found = cannot_go_on(postgres, connect, wanted(app))
+    except (PostgresUnavailable, PostgresRefused) as error:
+        click.echo(f"warning: the slot was not looked at: {str(error).splitlines()[0]}", err=True)
+        return False
+    for each in found:
+        name = app.settings.connect.connector
+        click.echo(f"connector {name} cannot go on: {each.id}: {each.what}; `scorestream recover` leads back", err=True)
+    return bool(found)
+
+
+def _recover(app: App, *, dry_run: bool) -> int:
+    """As `scorestream recover --yes`; an exit code."""
+    from stream.commands.recover import run  # noqa: PLC0415  imported when it runs
+
+    return run(app, dry_run=dry_run, yes=True)
 
 
 @command.command()

@@ -26,9 +26,12 @@ from stream.errors import UsageError
 if TYPE_CHECKING:
     from stream.recover.plan import Plan, Step
     from stream.recover.run import Taken
-    from stream.recover.systems import Parts
+    from stream.recover.systems import Parts, Wanted
     from stream.stores import Stores
     from stream.verify.repair import Outcome
+
+
+PATIENCE_S = 300.0
 
 
 @click.command()
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     "--timeout",
     "timeout_s",
     type=float,
-    default=300,
+    default=PATIENCE_S,
     show_default=True,
     metavar="SECONDS",
     help="Longest wait without progress.",
@@ -63,6 +66,26 @@ def command(
     well. After a kill the same command goes on. Exit code 0: all is right. Exit code 1: not yet. Exit code 2: an
     operator has to act first. Exit code 3: differences are left, or with --dry-run there is something to do.
     """
+    ctx.exit(run(app, dry_run=dry_run, yes=yes, dsn=dsn, timeout_s=timeout_s, as_json=as_json))
+
+
+def run(
+    app: App,
+    *,
+    dry_run: bool,
+    yes: bool,
+    timeout_s: float = PATIENCE_S,
+    dsn: str | None = None,
+    as_json: bool = False,
+) -> int:
+    """Show the plan and carry it out, as the command's help says.
+
+    Args:
+        yes: an operator has agreed to what interrupts or removes something.
+
+    Returns:
+        The exit code.
+    """
     from stream.recover.plan import plan  # noqa: PLC0415  imported when it runs
     from stream.recover.run import Taken, recover  # noqa: PLC0415
     from stream.scope import Scope  # noqa: PLC0415
@@ -73,7 +96,7 @@ def command(
         if not as_json or dry_run or now.blocked:
             _show(now, as_json=as_json)
         if now.blocked or dry_run:
-            ctx.exit(EXIT_USAGE if now.blocked else EXIT_DIFFERENCES if now.findings else EXIT_OK)
+            return EXIT_USAGE if now.blocked else EXIT_DIFFERENCES if now.findings else EXIT_OK
         if not yes and any(step.careful for step in now.steps):
             if not sys.stdin.isatty():
                 raise UsageError("the connector would be stopped, and perhaps the slot dropped: say --yes")
@@ -89,27 +112,35 @@ def command(
         print_json(_as_json(now) | {"taken": _taken(taken), "verify": outcome.as_json(), "right": code == EXIT_OK})
     else:
         _conclude(outcome, code, taken)
-    ctx.exit(code)
+    return code
+
+
+def wanted(app: App) -> Wanted:
+    """The connector that the settings make, and its names in Postgres."""
+    from stream.recover.systems import Wanted  # noqa: PLC0415  imported when it runs
+    from stream.wiring import connector_config  # noqa: PLC0415
+
+    settings = app.settings
+    postgres = settings.postgres
+    return Wanted(settings.connect.connector, connector_config(settings), postgres.slot, postgres.publication)
 
 
 @contextmanager
 def _opened(app: App, stores: Stores, *, dsn: str | None, timeout_s: float) -> Iterator[Parts]:
     from stream.connect.rest import Connect  # noqa: PLC0415  imported when it runs
     from stream.postgres.connection import Postgres  # noqa: PLC0415
-    from stream.recover.systems import Parts, Wanted  # noqa: PLC0415
-    from stream.wiring import connector_config  # noqa: PLC0415
+    from stream.recover.systems import Parts  # noqa: PLC0415
 
     settings = app.settings
     own, postgres = settings.backfill, settings.postgres
     role: dict[str, Any] = {} if own.dsn is None else {"dsn": own.dsn, "password": own.password}
     if dsn is not None:
         role = {"dsn": dsn, "password": None}
-    wanted = Wanted(settings.connect.connector, connector_config(settings), postgres.slot, postgres.publication)
     with (
         Postgres(postgres.model_copy(update=role), writes=True) as replicating,
         Connect(settings.connect) as connect,
     ):
-        yield Parts(wanted, stores=stores, replicating=replicating, connect=connect, timeout_s=timeout_s)
+        yield Parts(wanted(app), stores=stores, replicating=replicating, connect=connect, timeout_s=timeout_s)
 
 
 def _show(now: Plan, *, as_json: bool) -> None:

@@ -89,7 +89,7 @@ class Parts:
             slot = replication.slot(connection, wanted.slot)
         status = self._connect.status(wanted.connector)
         held = self._connect.config(wanted.connector)
-        position = _position(self._connect.offsets(wanted.connector))
+        position = position_of(self._connect.offsets(wanted.connector))
         missing, empty = self._topics()
         broker = self._stores.broker
         with self._postgres.asking() as connection:
@@ -233,7 +233,8 @@ class Parts:
                 threading.Event().wait(_POLL_S)
 
 
-def _position(offset: Mapping[str, Any]) -> Position | None:
+def position_of(offset: Mapping[str, Any]) -> Position | None:
+    """An offset of Debezium as a position; None: it has no LSN."""
     if (lsn := lsn_of(offset)) is None:
         return None
     at_us = offset.get("ts_usec")

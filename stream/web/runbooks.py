@@ -88,8 +88,8 @@ RUNBOOKS = (
     Runbook("connector-failed", "The connector or its task has failed",
         "Debezium stopped with an error. No change reaches Kafka, and Postgres keeps the WAL.",
         "No, while the slot exists. Where the cause is a lost slot, changes are in no message; Postgres has the rows.",
-        "Read the cause in the last column of the status. A cause outside of slot and offsets, a full disk for one, "
-        "comes first.",
+        "Read the cause in the last column of the status, and what the doctor says of it. A cause outside of slot and "
+        "offsets comes first: a full disk, or a value at which Debezium fails.",
         "Recover. It replaces a slot or an offset that cannot be used, restarts what failed, and compares every row.",
         "15 s until changes flow, then the comparison: 12 s for 5 million scores.",
         "The database team, when the cause is in Postgres. The Connect team, when the same cause comes back.",
@@ -98,7 +98,7 @@ RUNBOOKS = (
         "An operator paused it. Postgres keeps the WAL until it goes on.",
         "No, while the slot's WAL stays below max_slot_wal_keep_size.",
         "Ask who paused it and why, and look at how much WAL the slot keeps.",
-        "Resume it.",
+        "Resume it. Where the slot was lost meanwhile, the command says so, recovers, and compares every row.",
         "10 s, then the backlog.",
         "Nobody, when the pause is planned.",
         look_at=(_SLOT,), run=("scorestream connectors resume",)),
@@ -108,7 +108,7 @@ RUNBOOKS = (
         "ClickHouse level, deletes and appeals included.",
         "Ask whether the slot was dropped, or whether this is a new primary after a fail over.",
         "Recover. It makes the slot, lets the connector begin there, and compares and repairs every row. Readers keep "
-        "what is right meanwhile.",
+        "what is right meanwhile. `scorestream connectors resume` does the same.",
         "15 s until changes flow, more while a long transaction is open, then the comparison: 12 s for 5 million "
         "scores.",
         "The database team, when nobody knows who removed it.",

@@ -6,11 +6,13 @@ import json
 
 import pytest
 
-from stream.commands import connectors
+from stream.commands import connectors, recover
 from stream.config import Settings
 from stream.connect.rest import Fault, Status, Task
+from stream.errors import PostgresUnavailable
 from stream.kafka import topics as kafka_admin
 from stream.kafka.topics import Found, wanted
+from stream.recover.findings import Finding
 from stream.wiring import connector_config
 from tests.unit.commands.answers import found
 
@@ -54,6 +56,7 @@ def connect(monkeypatch):
     monkeypatch.setattr(connectors, "Connect", lambda _settings: fake)
     monkeypatch.setattr(kafka_admin, "ensure_topics", lambda _settings: found("created"))
     monkeypatch.setattr(connectors, "_postgres_is_ready", lambda _settings: True)
+    monkeypatch.setattr(connectors, "cannot_go_on", lambda *_: [])
     return fake
 
 
@@ -164,3 +167,53 @@ def test_delete_says_that_the_slot_stays(run, connect):
     connect.calls.clear()
     assert run("connectors", "delete")[0] == 0
     assert connect.calls == []
+
+
+@pytest.fixture
+def recovered(monkeypatch):
+    """The calls of a recovery, for a connector whose slot is gone."""
+    calls = []
+    lost = Finding("slot-missing", "the replication slot does not exist", gap=True)
+    monkeypatch.setattr(connectors, "cannot_go_on", lambda *_: [lost])
+    monkeypatch.setattr(recover, "run", lambda _app, **options: calls.append(options) or 3)
+    return calls
+
+
+@pytest.mark.parametrize("command", [("resume",), ("apply",), ("apply", "--no-wait")])
+def test_a_connector_that_cannot_go_on_is_recovered_with_the_exit_code_of_recover(run, connect, recovered, command):
+    connect.held = connector_config(Settings()) | {"name": "scorestream", "poll.interval.ms": "50"}
+    code, _, err = run("connectors", *command)
+    assert (code, recovered) == (3, [{"dry_run": False, "yes": True}])
+    assert "slot-missing: the replication slot does not exist" in err
+    assert connect.calls == [], "it would fail for good"
+
+
+@pytest.mark.parametrize("command", ["resume", "apply"])
+def test_without_recovery_the_cause_and_the_way_back_are_named(run, connect, recovered, command):
+    connect.held = connector_config(Settings()) | {"name": "scorestream"}
+    code, _, err = run("connectors", command, "--no-recover")
+    assert (code, recovered, connect.calls) == (1, [], [])
+    assert "slot-missing" in err
+    assert "scorestream recover" in err
+
+
+def test_a_dry_run_shows_the_plan(run, connect, recovered):
+    assert run("connectors", "resume", "--dry-run")[0] == 3
+    assert recovered == [{"dry_run": True, "yes": True}]
+    assert connect.calls == []
+
+
+def test_a_new_connector_needs_no_slot(run, connect, recovered):
+    assert run("connectors", "apply")[0] == 0
+    assert recovered == []
+    assert [verb for verb, *_ in connect.calls] == ["put"]
+
+
+def test_a_connector_is_resumed_while_postgres_is_silent(run, connect, monkeypatch):
+    def silent(*_):
+        raise PostgresUnavailable("no route to host")
+
+    monkeypatch.setattr(connectors, "cannot_go_on", silent)
+    code, _, err = run("connectors", "resume")
+    assert (code, connect.calls) == (0, [("change", "resume")])
+    assert "warning: the slot was not looked at: no route to host" in err

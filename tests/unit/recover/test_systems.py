@@ -25,7 +25,7 @@ from stream.recover.facts import Position
     ],
 )
 def test_how_far_a_connector_has_read(offset: dict[str, Any], expected: Position | None) -> None:
-    assert systems._position(offset) == expected
+    assert systems.position_of(offset) == expected
 
 
 @pytest.mark.parametrize(
