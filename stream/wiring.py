@@ -123,6 +123,7 @@ class Clients:
         in_order: bool = False,
         guard: DeadLetterGuard | None = None,
         newest: Newest | None = None,
+        letters: bool = True,
     ) -> Pipeline:
         """A pipeline for one source table over these clients."""
         return Pipeline(
@@ -137,6 +138,7 @@ class Clients:
             in_order=in_order,
             guard=guard,
             newest=newest,
+            letters=letters,
         )
 
     def close(self) -> None:

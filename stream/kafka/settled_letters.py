@@ -15,6 +15,8 @@ import msgspec
 
 from stream.kafka.broker import Broker
 from stream.kafka.dead_letters import Kept
+from stream.kafka.offsets import TP
+from stream.kafka.ranges import records
 from stream.kafka.state_topic import StateTopic
 
 State = Literal["reindexed", "acked", "discarded"]
@@ -41,6 +43,11 @@ class Settled:
             runs.sort(key=lambda run: run[:2])
             self._longest[partition] = max(last - first for first, last, _ in runs)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no letter was ever settled."""
+        return not self._runs
+
     def state(self, kept: Kept) -> str:
         """`open`, or how the letter was settled last.
 
@@ -55,6 +62,36 @@ class Settled:
             if last >= kept.offset and kept.letter.refused_at_ms <= how.at_ms:
                 found = how if found is None or how.at_ms > found.at_ms else found
         return OPEN if found is None else found.state
+
+    def count(self, partition: int, start: int, end: int, *, first_ms: int) -> int:
+        """How many of the letters from `start` up to `end` are settled.
+
+        Args:
+            first_ms: when the first of them was refused. Earlier settlements are of letters that are gone.
+        """
+        count = 0
+        for first, last, how in self._runs.get(partition, ()):  # by first
+            if how.at_ms >= first_ms:
+                begin, start = max(first, start), max(start, min(last + 1, end))
+                count += max(0, start - begin)
+        return count
+
+
+def count_settled(broker: Broker, letters: Mapping[TP, tuple[int, int]]) -> int:
+    """How many of the dead letters in these ranges of offsets are settled.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    known = settled(broker)
+    if known.is_empty:
+        return 0
+    first = {tp: (start, start + 1) for tp, (start, end) in letters.items() if start < end}
+    count = 0
+    for record in records(broker, first, group=f"{broker.topics.prefix}-dead-letters"):
+        tp = TP(record.topic(), record.partition())
+        count += known.count(tp.partition, *letters[tp], first_ms=record.timestamp()[1])
+    return count
 
 
 def settled(broker: Broker) -> Settled:

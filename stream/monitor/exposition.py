@@ -96,6 +96,7 @@ def _partitions(r: Readings) -> Iterator[Sample]:
     yield "kafka_consumergroup_members", (r.group,), len(kafka.group.members)
     if kafka.dead_letters is not None:
         yield "scorestream_dead_letters_kept", (), kafka.dead_letters.total
+        yield "scorestream_dead_letters_open", (), kafka.dead_letters.open
 
 
 def _outside(r: Readings) -> Iterator[Sample]:

@@ -234,7 +234,7 @@ def _rest(readings: Readings) -> Iterator[Finding]:
         reasons = by_label(readings.processes, "scorestream_dead_letters_total", "reason")
         why = ", ".join(f"{name} {count:,.0f}" for name, count in sorted(reasons.items(), key=lambda x: -x[1]) if count)
         text = f"{letters.last_hour:,} messages were refused in the last hour{f' ({why})' if why else ''}; "
-        text += f"{letters.total:,} are kept. `scorestream dead-letters list` shows them."
+        text += f"{letters.open:,} are open. `scorestream dead-letters list` shows them."
         yield Finding("dead-letters", TICKET, "New dead letters", text, letters.newest_at)
     if since := newest(readings.processes, "scorestream_outage_since_timestamp_seconds"):
         text = f"Messages of {duration(readings.now - since)} ago waited longer than compaction keeps every change. "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from stream.clickhouse.shards import Shards
 from stream.config import Settings
 from stream.connect.rest import Connect
 from stream.kafka.broker import Broker
+from stream.kafka.settled_letters import count_settled
 from stream.monitor.lag import Limits
 from stream.monitor.looker import Looker
 from stream.monitor.monitor import Monitor, Names
@@ -38,13 +40,15 @@ def open_monitor(settings: Settings, *, idle_s: float = 0.0) -> Monitor:
     reached = Reached(settings.state_dir / "monitor.json", settings.kafka.group)
     connect = Connect(settings.connect, timeout_s=4, patience_s=0)
     shards = Shards(settings.clickhouse, timeout_s=ANSWER_S)
+    broker = Broker(settings.kafka, settings.topics)
     reader = KafkaReader(
-        Broker(settings.kafka, settings.topics),
+        broker,
         group=settings.kafka.group,
         topics=settings.topics.sources,
         dead_letters=settings.topics.dead_letters,
         limits=limits,
         reached=reached.load(),
+        settled=partial(count_settled, broker),
     )
     polled = Polled(
         kafka=reader,

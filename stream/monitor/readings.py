@@ -40,11 +40,12 @@ class Source(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """The dead-letter topic: how many letters it has, how many came in the last hour, the newest ones."""
+    """The dead-letter topic: how many letters it has, how many came in the last hour, the newest, those not settled."""
 
     total: int
     last_hour: int
     newest_at: float | None = None
+    open: int = 0
 
 
 @dataclass(frozen=True, slots=True)

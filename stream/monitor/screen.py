@@ -136,7 +136,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"replay     {each['name']}: {each['state']}, {share:.0f} %, {each['per_s']:,.0f}/s{left}")
     if letters is not None:
         lines.append(
-            f"dead letters  {letters['total']:,}, {letters['last_hour']:,} of them seen to come in the last hour"
+            f"dead letters  {letters['open']:,} open of {letters['total']:,}, "
+            f"{letters['last_hour']:,} seen to come in the last hour"
         )
     return lines
 

@@ -51,6 +51,7 @@ class Pipeline:
             later message settles a change of a scorecard's own row that happens during a batch of scorecards.
         guard: asked before dead letters are produced.
         newest: what the partitions have reached, to know late messages by; shared by all that process them.
+        letters: False for messages that another pass refuses as well: that one produces their dead letters.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Pipeline:
         in_order: bool = False,
         guard: DeadLetterGuard | None = None,
         newest: Newest | None = None,
+        letters: bool = True,
     ) -> None:
         self.table = table
+        self._letters = letters
         self._newest = Newest() if newest is None else newest
         self._guard = guard
         self._batches = BatchDecoder(table, epochs=epochs)
@@ -313,12 +316,14 @@ class Pipeline:
         Raises:
             TooManyDeadLetters: before a letter is produced, so that a restart does not produce them again.
         """
-        if self._guard is not None:
+        if self._guard is not None and self._letters:
             self._guard.add(
                 done.ledger.topic, messages=sum(len(part.values) for part in fetched), refused=len(refusals)
             )
         letters = account(fetched, outcomes, refusals, plan, done)
-        if letters:
+        if not self._letters:
+            done.refused = {}
+        elif letters:
             self._retry(partial(self._dead_letters.send, letters))
             log_letters(letters)
         done.ledger.check()

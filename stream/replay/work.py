@@ -44,6 +44,7 @@ class Clients(Protocol):
         in_order: bool,
         guard: DeadLetterGuard | None,
         newest: Newest,
+        letters: bool,
     ) -> Pipeline: ...
     def close(self) -> None: ...
 
@@ -135,7 +136,12 @@ class Work:
                 # leave its old place, too. Scores name no customer.
                 wanted = wanted.of_customers() if table == SCORE.source else Scope()
             pipelines[key] = clients.pipeline(
-                table, keep=keep(wanted), in_order=self._in_order, guard=self._own.guard, newest=self._newest
+                table,
+                keep=keep(wanted),
+                in_order=self._in_order,
+                guard=self._own.guard,
+                newest=self._newest,
+                letters=kind != "tail",  # the pass before it, or live, refuses the same messages
             )
         return pipelines[key]
 

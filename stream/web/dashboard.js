@@ -142,7 +142,7 @@ function drawLists() {
   const v = s.verify, d = s.dead_letters;
   pairs("checks", [...(v ? [["last verified", span(s.now - v.last_run) + " ago"], ["last clean", v.last_clean ? span(s.now - v.last_clean) + " ago" : "never"],
     ["cells that differ", number(v.cells.different || 0)], ["visible appeals", number(v.appeals)]] : [["verify", "no verify --watch runs"]]),
-    ["dead letters kept", d ? number(d.total) : "–"], ["of the last hour", d ? number(d.last_hour) : "–"], ...(d ? Object.entries(d.by_reason).map(([k, n]) => [k, number(n)]) : [])]);
+    ["dead letters open", d ? number(d.open) : "–"], ["settled, kept", d ? number(d.total - d.open) : "–"], ["of the last hour", d ? number(d.last_hour) : "–"], ...(d ? Object.entries(d.by_reason).map(([k, n]) => [k, number(n)]) : [])]);
   $("events").replaceChildren(...(history.events.length ? [...history.events].reverse().slice(0, 20).map((e) => el("li", {},
     `${clock(e.from)} ${e.title}: `, e.until ? span(e.until - e.from) : el("b", {}, `for ${span(now() - e.from)} now`))) : [el("li", {}, "nothing")]));
   text("since", `The monitor runs for ${span(s.now - s.started)}.`);

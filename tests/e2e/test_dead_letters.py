@@ -152,6 +152,10 @@ def test_redrive_reindexes_what_a_letter_names(universe: Universe) -> None:
         assert json.loads(universe.run("dead-letters", "ack", "--reason", "not_json", "--json").stdout)["settled"] == 1
         shown = json.loads(universe.done("dead-letters", "list", "--all", "--json"))
         assert shown["by_state"] == {"reindexed": 1, "acked": 1}
+        # nor for the monitor, which still counts what came
+        _, told, _ = universe.call("lag", "--json", "--no-monitor")
+        counted = json.loads(told)["dead_letters"]
+        assert (counted["total"], counted["open"]) == (2, 0)
 
 
 def _redriven(universe: Universe, *options: str) -> tuple[int, int, int]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
+from stream.errors import KafkaUnavailable
 from stream.kafka.broker import Broker, Offsets, Retention
 from stream.kafka.offsets import TP
 from stream.monitor.lag import Limits, Look, PartitionLag, Track
@@ -19,7 +21,11 @@ _PARTITIONS_S = 30.0  # interval of the questions for partitions, log starts and
 
 
 class KafkaReader:
-    """Looks at the live group, again and again."""
+    """Looks at the live group, again and again.
+
+    Args:
+        settled: counts the settled ones among dead letters, by their ranges of offsets.
+    """
 
     def __init__(
         self,
@@ -30,6 +36,7 @@ class KafkaReader:
         dead_letters: str,
         limits: Limits,
         reached: Mapping[TP, int],
+        settled: Callable[[Mapping[TP, tuple[int, int]]], int],
     ) -> None:
         self._source = source
         self._group = group
@@ -45,6 +52,8 @@ class KafkaReader:
         self._empty_since: float | None = None
         self._letters: deque[tuple[float, int]] = deque()
         self._letter_tps: list[TP] = []
+        self._count_settled = settled
+        self._settled = 0
 
     def read(self) -> Kafka:
         """Ask once.
@@ -65,7 +74,10 @@ class KafkaReader:
             offsets = source.offsets(group_name, asked, refresh_starts=refresh)
         if refresh:
             self._refreshed = time.monotonic()
-        letters = [kept for tp in self._letter_tps if (kept := offsets.pop(tp, None)) is not None]
+        letters = {tp: (kept.start, kept.end) for tp in self._letter_tps if (kept := offsets.pop(tp, None)) is not None}
+        if refresh and letters:
+            with suppress(KafkaUnavailable):  # the last count holds: lag does not depend on it
+                self._settled = self._count_settled(letters)
         wanted = {}
         for tp, each in offsets.items():
             track = self.tracks.get(tp)
@@ -94,14 +106,15 @@ class KafkaReader:
     def close(self) -> None:
         self._source.close()
 
-    def _count_letters(self, letters: list[Offsets], now: float) -> DeadLetters | None:
+    def _count_letters(self, letters: Mapping[TP, tuple[int, int]], now: float) -> DeadLetters | None:
         if not letters:
             return None
-        total = sum(each.end - each.start for each in letters)
+        total = sum(end - start for start, end in letters.values())
         if not self._letters or self._letters[-1][1] != total:
             self._letters.append((now, total))
         # The newest count that is older than an hour stays: it is the base of the hour's count.
         while len(self._letters) > 1 and self._letters[1][0] < now - 3600:
             self._letters.popleft()
         came = max(0, total - self._letters[0][1])
-        return DeadLetters(total, came, self._letters[-1][0] if came else None)
+        newest_at = self._letters[-1][0] if came else None
+        return DeadLetters(total, came, newest_at, open=max(0, total - self._settled))

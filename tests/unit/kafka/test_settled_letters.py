@@ -47,3 +47,18 @@ def test_another_partition_is_not_settled() -> None:
 def test_a_letter_that_was_refused_after_the_settlement_is_open() -> None:
     # the topic was created again, and its offsets begin at 0
     assert _settled(("0/0-9", "acked", 5_000)).state(_kept(5, refused_at_ms=5_001)) == OPEN
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "count"),
+    [(0, 100, 16), (12, 15, 3), (30, 100, 1), (0, 5, 0), (21, 30, 0), (40, 41, 1), (41, 50, 0), (0, 7, 2)],
+)
+def test_letters_in_overlapping_runs_are_counted_once(start: int, end: int, count: int) -> None:
+    settled = _settled(("0/10-14", "acked", 5_000), ("0/12-20", "acked", 6_000), ("0/15-16", "acked", 6_000),
+                       ("0/17-20", "acked", 6_000), ("0/31-34", "acked", 900), ("0/40-40", "acked", 6_000),
+                       ("1/0-99", "acked", 6_000), ("0/5-8", "acked", 5_000))  # fmt: skip
+    assert settled.count(0, start, end, first_ms=1_000) == count
+
+
+def test_what_was_settled_before_the_first_letter_came_is_of_another_topic() -> None:
+    assert _settled(("0/0-9", "acked", 5_000)).count(0, 0, 10, first_ms=5_001) == 0

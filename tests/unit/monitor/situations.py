@@ -138,7 +138,8 @@ def situations(now: float = NOW) -> dict[str, Readings]:
         ),
         "rewind": fresh(now, kafka=source("kafka", kafka(rewound=True, now=now), now=now)),
         "dead-letters": fresh(
-            now, kafka=source("kafka", replace(kafka(now=now), dead_letters=DeadLetters(9, 3, now - 60)), now=now)
+            now,
+            kafka=source("kafka", replace(kafka(now=now), dead_letters=DeadLetters(9, 3, now - 60, open=4)), now=now),
         ),
         "kafka-unreachable": fresh(
             now, kafka=source("kafka", kafka(now=now), error="Kafka at k:9092: no answer", now=now)

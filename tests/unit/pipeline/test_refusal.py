@@ -10,6 +10,7 @@ import pytest
 
 from stream.errors import TooManyDeadLetters
 from stream.pipeline.dead_letter import DeadLetterGuard, Message
+from stream.pipeline.ledger import Outcome
 from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.writes import Layout
 from stream.tables import CHATS, SCORE, SCORECARD, TARGETS
@@ -162,6 +163,26 @@ def test_the_guard_is_asked_before_letters_are_produced(bench: Bench) -> None:
         with pytest.raises(TooManyDeadLetters):
             pipeline.process([FakeFetched(messages, "scores")])
     assert not bench.dead_letters.letters
+
+
+def test_a_pass_whose_letters_another_one_produces_reindexes_and_produces_none(bench: Bench) -> None:
+    # given refused messages, of which one names a scorecard, and a guard that would stop at the second one
+    pipeline = Pipeline(
+        "scores",
+        source=bench.postgres,
+        target=bench.target,
+        dead_letters=bench.dead_letters,
+        layout=Layout(shards=2, bucket_days=1),
+        guard=DeadLetterGuard(share=0.1, window=1),
+        letters=False,
+    )
+    key = b'{"scorecard_id":"%s","score_id":"%s"}' % (CARD.encode(), SCORES[0].encode())
+    messages = [Message("t.app.scores", 0, at, 0, key, b"{") for at in range(2)]
+    # when a tail pass processes them
+    done = pipeline.process([FakeFetched(messages, "scores")])
+    # then they are in the ledger, and no letter is produced or counted
+    assert done.ledger.totals() == {Outcome.DEAD_LETTER: 2}
+    assert (done.reindexed, done.refused, bench.dead_letters.letters) == (1, {}, [])
 
 
 def test_the_first_transaction_after_a_snapshot_wins_over_the_snapshot() -> None:

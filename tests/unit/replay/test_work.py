@@ -25,10 +25,12 @@ class FakeClients:
     def __init__(self, *_: Any, **__: Any) -> None:
         self.source = None
         self.guards: list[DeadLetterGuard] = []
+        self.letters: list[bool] = []
         FakeClients.made.append(self)
 
-    def pipeline(self, table: str, *, guard: DeadLetterGuard, **_: Any) -> Any:
+    def pipeline(self, table: str, *, guard: DeadLetterGuard, letters: bool, **_: Any) -> Any:
         self.guards.append(guard)
+        self.letters.append(letters)
         done = SimpleNamespace(refused={}, rows=0, stages={}, ledger=SimpleNamespace(totals=dict))
         return SimpleNamespace(process=lambda *_, **__: done)
 
@@ -47,3 +49,16 @@ def test_each_thread_asks_a_guard_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
     first, second = FakeClients.made
     assert len(first.guards) == 2  # of each table one pipeline, and one guard of the thread
     assert len({id(guard) for guard in (*first.guards, *second.guards)}) == 2
+
+
+def test_a_tail_pass_produces_no_second_letter_of_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a message that cannot be read, so that it may be a delete
+    FakeClients.made = []
+    monkeypatch.setattr(module, "record", lambda *_, **__: None)
+    work = Work(FakeClients, PLAN)
+    stretch = Stretch(TP("p.app.scores", 0), [SimpleNamespace(value=lambda: b"{", key=lambda: b"k")], start=0, end=1)
+    # when the main pass refuses it, and the tail pass takes it again
+    for kind in ("main", "tail"):
+        work("scores", [stretch], kind)
+    # then only the main pass produces its letter
+    assert FakeClients.made[0].letters == [True, False]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from stream.errors import KafkaUnavailable
 from stream.kafka.groups import Group, Member
 from stream.kafka.offsets import TP
 from stream.monitor.lag import Limits
@@ -48,9 +49,15 @@ class Brokers:
         return Group("STABLE" if self.members else "EMPTY", self.members)
 
 
-def reader(brokers: Any) -> KafkaReader:
+def reader(brokers: Any, *, settled: Callable[[Any], int] = lambda _: 0) -> KafkaReader:
     return KafkaReader(
-        brokers, group="live", topics=["t.scores"], dead_letters="dead", limits=Limits(), reached={SCORES: 18}
+        brokers,
+        group="live",
+        topics=["t.scores"],
+        dead_letters="dead",
+        limits=Limits(),
+        reached={SCORES: 18},
+        settled=settled,
     )
 
 
@@ -96,3 +103,28 @@ def test_dead_letters_of_the_last_hour_are_counted_from_the_first_look(monkeypat
         counts.append((letters.total, letters.last_hour))
     # then each look counts those of its own last hour
     assert counts == [(3, 0), (5, 2), (5, 0), (6, 1)]
+
+
+def test_settled_letters_are_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given five letters, of which two are settled
+    clock = [0.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: 0.0, monotonic=lambda: clock[0]))
+    brokers, asked = Brokers(), []
+    brokers.letters = 5
+
+    def settled(ranges: Any) -> int:
+        asked.append(ranges)
+        if len(asked) > 1:
+            raise KafkaUnavailable("no permission")
+        return 2
+
+    looks = reader(brokers, settled=settled)
+    found = []
+    # when one more comes, and when the settlements cannot be read for once
+    for clock[0], brokers.letters in ((0.0, 5), (5.0, 6), (60.0, 6)):
+        letters = looks.read().dead_letters
+        assert letters is not None
+        found.append((letters.total, letters.open))
+    # then the count of settled ones is asked for seldom, and the last one holds
+    assert found == [(5, 3), (6, 4), (6, 4)]
+    assert asked == [{LETTERS: (0, 5)}, {LETTERS: (0, 6)}]
