@@ -37,11 +37,11 @@ status: setup ## which parts of the local stack run, and where
 	@$(PY) -m devstack status --dir $(DIR)
 
 .PHONY: test test-long test-pages check-chart unit check
-test: setup ## all tests: unit, contract, integration, end to end (starts a stack of its own)
+test: setup ## unit, contract, integration and end to end tests (starts a stack of its own)
 	@$(PY) -m pytest $(ARGS)
 check-chart: setup ## the Helm chart by Helm itself and by Kubernetes' schemas (Helm from PATH, else compiled with Go)
 	@$(PY) -m pytest tests/chart $(ARGS)
-test-long: setup ## the tests on the real stack that wait for long: guides, a restored cluster, a kill in each step
+test-long: setup ## the tests on the real stack that take longer: guides, cutover and back, each way to recover, kills
 	@$(PY) -m pytest -m long $(ARGS)
 test-pages: setup ## the dashboard in Chromium, the alerts in Prometheus (taken from PATH, else fetched with npm and apt-get)
 	@$(PY) -m pytest tests/pages $(ARGS)

@@ -143,6 +143,7 @@ class Universe:
             worker.kill()
             print(worker.log_tail())
             raise
+        wait_for("the worker handles signals", lambda: worker.log.stat().st_size > 0 or not worker.alive())
         assert worker.stop() == 0, worker.log_tail()
 
     def differences(self) -> list[str]:

@@ -26,6 +26,9 @@ def command(ctx: click.Context, app: App, restart: bool) -> None:
         ctx.exit(Supervisor(own_command("worker", log_level=ctx.parent.params.get("log_level"))).run())
     from stream.commands.chain import look_at_start  # noqa: PLC0415  the supervisor needs none of the rest
     from stream.live import worker  # noqa: PLC0415  Faust takes a second to import
+    from stream.supervise import stop_signals  # noqa: PLC0415
 
-    look_at_start(settings)
-    ctx.exit(worker.run(settings))
+    with stop_signals(lambda _: ctx.exit(0)):  # until Faust's loop takes the signals over
+        look_at_start(settings)
+        code = worker.run(settings)
+    ctx.exit(code)

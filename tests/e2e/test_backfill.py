@@ -48,6 +48,7 @@ def universe(stack_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monk
         yield made
 
 
+@pytest.mark.long
 def test_one_customers_window_is_read_and_what_commits_later_wins(universe: Universe) -> None:
     with universe.postgres() as connection, psycopg.connect(universe.url) as other:
         workload = Workload(connection, seed=11)
@@ -86,6 +87,7 @@ def test_one_customers_window_is_read_and_what_commits_later_wins(universe: Univ
             universe.wait_until_equal(deadline_s=90)
 
 
+@pytest.mark.long
 def test_kill_of_the_command_and_restart_of_connect(universe: Universe, stack: Any) -> None:
     with universe.postgres() as connection:
         # given a backfill under way

@@ -102,6 +102,7 @@ class Beside:
             client.close()
 
 
+@pytest.mark.long
 def test_cutover_and_back_beside_live(universe: Universe) -> None:
     shadow = universe.name + SHADOW
     with universe.postgres() as connection:
@@ -159,6 +160,7 @@ def test_a_shadow_that_differs_is_refused(universe: Universe) -> None:
         drop(universe, shadow + "_piece")
 
 
+@pytest.mark.long
 def test_tables_of_the_release_before_are_replaced_by_a_replay_and_a_cutover(universe: Universe) -> None:
     shadow = universe.name + SHADOW
     with universe.postgres() as connection:

@@ -29,6 +29,7 @@ def drill(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dr
             universe.close()
 
 
+@pytest.mark.long
 def test_a_standby_without_the_last_transactions_is_promoted(drill: Drill) -> None:
     # given changes that the connector has sent, and the standby never got; when it is promoted and recover runs
     done = drill.run("asynchronous-loses")

@@ -91,6 +91,7 @@ _RUNS = re.compile(r" (doctor|lag|list|status|verify|reindex)\b|--dry-run")
 _NOT_HERE = re.compile(r"--watch|status (june|NAME)|kubectl|docker|backfill status")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("guide", ["operate.md", "verify.md", "upgrade.md"])
 def test_the_commands_of_a_guide_work_on_an_idle_system(universe: Universe, guide: str) -> None:
     # given a system that is set up, with its worker

@@ -46,6 +46,7 @@ def canary(watched: Site) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_a_canary_that_a_shard_refuses_is_told_and_holds_up_nothing(watched: Site) -> None:
     shard = oracle.client_of(watched.universe.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(",")[1], watched.universe.env)
     table = f"{watched.universe.name}.heartbeat"

@@ -38,6 +38,7 @@ def compact_at_once(universe: Universe, topic: str) -> None:
     done.result()
 
 
+@pytest.mark.long
 def test_what_compaction_removed_meanwhile_is_repaired(universe: Universe) -> None:
     topic = f"{universe.name}.app.scorecards"
     with universe.postgres() as connection:

@@ -131,10 +131,10 @@ def deleted_topic(universe: Universe) -> None:
     ("breaking", "finding"),
     [
         (drop_slot, "slot-missing"),
-        (lost_slot, "slot-lost"),
-        (dropped_publication, "publication-missing"),
-        (lost_offsets, "connector-missing"),
-        (deleted_topic, "topics-missing"),
+        pytest.param(lost_slot, "slot-lost", marks=pytest.mark.long),
+        pytest.param(dropped_publication, "publication-missing", marks=pytest.mark.long),
+        pytest.param(lost_offsets, "connector-missing", marks=pytest.mark.long),
+        pytest.param(deleted_topic, "topics-missing", marks=pytest.mark.long),
     ],
 )
 def test_one_command_leads_back_to_health(
@@ -158,6 +158,7 @@ def test_one_command_leads_back_to_health(
     assert universe.call("recover", "--dry-run")[0] == 0
 
 
+@pytest.mark.long
 def test_a_connector_that_failed_for_want_of_its_slot_is_brought_back(universe: Universe, workload: Workload) -> None:
     # given the runbook's old first action: a resumed connector whose slot is gone fails
     stop(universe)
@@ -169,6 +170,7 @@ def test_a_connector_that_failed_for_want_of_its_slot_is_brought_back(universe: 
     assert {"slot-missing", "connector-failed"} <= found(told)
 
 
+@pytest.mark.long
 def test_a_slot_that_is_not_the_offsets_own_is_found(universe: Universe, workload: Workload) -> None:
     # given a slot that was dropped and made again by hand: the offset is of the one before
     stop(universe)

@@ -91,6 +91,7 @@ def test_killed_at_any_point_it_resumes(universe: Universe) -> None:
         drop(universe, "shadow_killed")
 
 
+@pytest.mark.long
 def test_one_customer_touches_no_other(universe: Universe) -> None:
     try:
         # when one customer's log is replayed into a shadow

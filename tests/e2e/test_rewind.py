@@ -24,6 +24,7 @@ def universe(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield made
 
 
+@pytest.mark.long
 def test_rewind_shows_refuses_moves_and_undoes(universe: Universe) -> None:
     with universe.postgres() as connection:
         workload = Workload(connection, seed=41)

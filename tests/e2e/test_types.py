@@ -158,6 +158,7 @@ def universe(request: pytest.FixtureRequest, stack_env: dict[str, str], tmp_path
         made.close()
 
 
+@pytest.mark.long
 def test_live_verify_reindex_and_replay_give_one_value(universe: Universe) -> None:
     # given rows of a snapshot and of changes, indexed by a live worker
     with universe.worker():

@@ -38,6 +38,7 @@ def verify(universe: Universe, *options: str) -> tuple[int, dict[str, Any]]:
     return code, json.loads(printed)
 
 
+@pytest.mark.long
 def test_verify_waits_for_the_pipeline_and_tells_when_it_is_behind(universe: Universe) -> None:
     with universe.postgres() as connection:
         workload = Workload(connection, seed=21)
@@ -69,6 +70,7 @@ def test_verify_waits_for_the_pipeline_and_tells_when_it_is_behind(universe: Uni
             assert explain(universe, shown)["verdict"] == "indexed"
 
 
+@pytest.mark.long
 def test_verify_of_moving_tables_is_clean_and_finds_what_is_wrong(universe: Universe) -> None:
     with universe.postgres() as connection, universe.worker():
         # given rows that are indexed

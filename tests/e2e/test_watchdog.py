@@ -158,6 +158,7 @@ def supervised(universe: Universe) -> Iterator[dict[str, Worker]]:
             worker.process.wait(timeout=20)
 
 
+@pytest.mark.long
 def test_an_outage_is_no_stall(universe: Universe, workload: Workload) -> None:
     shards = universe.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(",")
     with universe.worker(SCORESTREAM_WATCHDOG_STALL_S=str(STALL_S), SCORESTREAM_RETRY_MAX_S="1") as worker:
@@ -183,6 +184,7 @@ def test_an_outage_is_no_stall(universe: Universe, workload: Workload) -> None:
     assert "watchdog: stalled" not in log
 
 
+@pytest.mark.long
 def test_workers_that_hang_end_and_come_back(
     universe: Universe, workload: Workload, supervised: dict[str, Worker]
 ) -> None:

@@ -109,6 +109,7 @@ def workers_own(universe: Universe, database: str) -> None:
     beats.close()
 
 
+@pytest.mark.long
 def test_each_command_sends_what_its_role_may(
     universe: Universe, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

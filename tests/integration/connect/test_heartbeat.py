@@ -77,6 +77,7 @@ def test_changes_arrive_while_a_lock_stops_the_heartbeat(
     wait_for("beats after the lock", lambda: beat(connection) > stood)
 
 
+@pytest.mark.long
 def test_changes_arrive_when_the_heartbeats_tables_are_gone(
     universe: Universe, connection: psycopg.Connection[Any]
 ) -> None:

@@ -316,6 +316,7 @@ def test_two_workers_share_and_nothing_is_lost_when_they_change(bench: Bench) ->
         assert sorted(one.get(key, []) + two.get(key, [])) == list(range(end))
 
 
+@pytest.mark.long
 def test_a_worker_that_slept_through_its_session_joins_again_and_commits_nothing_old(bench: Bench) -> None:
     # given a worker that falls asleep in the middle of a list, for longer than its session
     bench.produce(6_000)
@@ -359,6 +360,7 @@ def test_sigterm_finishes_the_batch_and_commits_it(bench: Bench) -> None:
     until(other.assigned, within_s=20, bench=bench)
 
 
+@pytest.mark.long
 def test_sigterm_ends_a_worker_that_hangs(bench: Bench) -> None:
     # given a worker that will not finish
     bench.produce(1_000)

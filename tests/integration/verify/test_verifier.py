@@ -182,6 +182,7 @@ def test_rows_that_must_not_be_there(universe: Universe, damage: Damage) -> None
     assert sentences == {appeal: "appeal", unknown: "unknown type", waiting: "waiting", gone: "not in postgres"}
 
 
+@pytest.mark.long
 def test_rows_that_clickhouse_cannot_hold_say_so(universe: Universe) -> None:
     # given a score that is not finite and a time beyond DateTime64
     shown = fill(universe, 30)
@@ -255,6 +256,7 @@ def test_ids_that_are_text_in_postgres_are_the_same_ids(universe: Universe, dama
     assert verify(universe, "--repair")["clean"]
 
 
+@pytest.mark.long
 def test_watch_repeats_and_exposes_its_metrics(universe: Universe, damage: Damage) -> None:
     # given equal stores, and a verify that repeats every second
     shown = fill(universe, 20)

@@ -26,7 +26,7 @@ def test_without_a_broker_it_ends_with_an_error(tmp_path: Path) -> None:
     assert "Unable to bootstrap" in done.stderr
 
 
-def test_it_says_that_it_lives_while_a_store_hangs_at_its_start(tmp_path: Path) -> None:
+def test_it_lives_while_a_store_hangs_at_its_start_and_sigterm_ends_it(tmp_path: Path) -> None:
     # given a shard that takes connections and never answers
     with socket.create_server(("127.0.0.1", 0)) as shard, socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -49,6 +49,9 @@ def test_it_says_that_it_lives_while_a_store_hangs_at_its_start(tmp_path: Path) 
         # then the liveness probe is answered meanwhile
         try:
             wait_for("it answers", lives, deadline_s=30)
+            # and SIGTERM ends it as it ends one that works
+            worker.terminate()
+            assert worker.wait(timeout=30) == 0
         finally:
             worker.kill()
             worker.wait()
