@@ -18,7 +18,7 @@ import click
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from docs import chart
+from docs import chart, topics
 from stream import metrics
 from stream.cli import COMMANDS, cli
 from stream.config import PREFIX, Settings
@@ -40,6 +40,7 @@ def pages() -> dict[str, str]:
         "commands.md": ("stream/cli.py and stream/commands/", commands),
         "runbooks.md": ("stream/web/runbooks.py", runbook_page.markdown),
         "doctor.md": ("the checks of stream/doctor/", doctor),
+        "topics.md": ("docs/topics.py and stream/topic_names.py", topics.markdown),
         "types.md": ("stream/pipeline/types.py", types.table),
         "connector.md": ("stream/connect/scorestream-source.json and stream/connect/connector.py", connector_config),
     }

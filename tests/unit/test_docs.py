@@ -37,7 +37,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-_MADE = ["settings.md", "metrics.md", "commands.md", "runbooks.md", "connector.md", "doctor.md"]
+_MADE = ["settings.md", "metrics.md", "commands.md", "runbooks.md", "connector.md", "doctor.md", "topics.md"]
 
 
 @pytest.mark.parametrize("name", _MADE)
