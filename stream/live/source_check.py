@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from stream.clickhouse.source_record import SourceRecord, Stored
 from stream.epochs import Epochs
@@ -38,6 +39,7 @@ class SourceCheck:
         self._record = record
         self._postgres = postgres
         self._epochs = epochs
+        self._highest: tuple[object, int] | None = None
 
     def __call__(self) -> None:
         """One look.
@@ -49,9 +51,18 @@ class SourceCheck:
         epoch = self._epochs.present()  # after the look at what is stored, for the same reason
         with self._postgres.asking() as connection:
             now = cluster(connection)
-        refuse(now, stored, epoch=epoch, highest=self._record.highest)
+        refuse(now, stored, epoch=epoch, highest=partial(self._highest_once, (epoch, now.identifier, now.timeline)))
         if not now.is_standby:
             self._record.write(Stored(epoch, now.identifier or 0, now.timeline or 0, now.lsn))
+
+    def _highest_once(self, of: object) -> int:
+        """The highest version in ClickHouse, read once for each cluster, timeline and epoch.
+
+        Without a record, as on a standby, each look asks for it. What was written since comes from this cluster.
+        """
+        if self._highest is None or self._highest[0] != of:
+            self._highest = of, self._record.highest()
+        return self._highest[1]
 
 
 def refuse(now: Cluster, stored: Sequence[Stored], *, epoch: int, highest: Callable[[], int]) -> None:

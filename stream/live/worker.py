@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
 import signal
 import threading
 from collections.abc import Sequence
@@ -100,14 +101,21 @@ def run(settings: Settings) -> int:
             monitor.start(also=server.own_url)
         watch.start(live)
         outage.look()
+        outage.watch()
         live.on_stopping(outage.close)
         watchdog.start()
         opened.callback(watchdog.close)
-        return live.run()
+        code = live.run()
+    if outage.is_repairing:  # the interpreter would wait for its queries; the note stays, and they are sent again
+        logging.shutdown()
+        os._exit(code)
+    return code
 
 
 def _outage_repair(settings: Settings) -> OutageRepair:
     """Looks for an outage and repairs, with stores of its own."""
+
+    running: list[Postgres] = []
 
     def compare() -> Outcome:
         with (
@@ -115,13 +123,18 @@ def _outage_repair(settings: Settings) -> OutageRepair:
             Shards(settings.clickhouse) as shards,
             ReindexNow(stores.postgres, shards, retry=settings.retry, epochs=settings.epochs) as reindex,
         ):
+            running[:] = [stores.postgres]
             options = Options(Scope(), timeout_s=PATIENCE_S)
             return verify(stores, options, reindex=reindex, show=False)
+
+    def cancel() -> None:
+        for postgres in running:
+            postgres.cancel()
 
     group = settings.kafka.group
     name = f"{settings.topics.prefix}/outage/{group}"
     locks = LockSpace(Postgres(settings.postgres), name, what="lock of the repair")
-    return OutageRepair(Outages(Broker(settings.kafka, settings.topics), group), locks, compare)
+    return OutageRepair(Outages(Broker(settings.kafka, settings.topics), group), locks, compare, cancel)
 
 
 class LiveWorker:

@@ -7,9 +7,10 @@ its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 import psycopg
 from psycopg import IsolationLevel
@@ -26,6 +27,8 @@ TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
 # A host that is cut off loses its session, and its locks, in half a minute. TCP's defaults take two hours.
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
 _KEEPALIVE_OF_SERVER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
+
+_CANCEL_S = 2.0
 
 # Row level security hides rows without an error; with `off` Postgres refuses a query that a policy would filter. The
 # timeout is off because a snapshot idles while ClickHouse answers.
@@ -79,6 +82,7 @@ class Postgres:
         self._variable = variable
         self._timeout_s = settings.statement_timeout_s if statement_timeout_s is None else statement_timeout_s
         self._shared: Connection | None = None
+        self._opened: WeakSet[Connection] = WeakSet()
 
     @property
     def schema(self) -> str:
@@ -152,7 +156,14 @@ class Postgres:
     def _connect(self, statement_timeout_s: float, **more: Any) -> Connection:
         connection = connect(self._settings, statement_timeout_s=statement_timeout_s, variable=self._variable, **more)
         connection.read_only = not self._writes
+        self._opened.add(connection)
         return connection
+
+    def cancel(self) -> None:
+        """Cancel the statements that run now: each raises PostgresUnavailable where it was sent. From any thread."""
+        for connection in tuple(self._opened):
+            with suppress(psycopg.Error):  # it has ended, or the server is away
+                connection.cancel_safe(timeout=_CANCEL_S)
 
     def close(self) -> None:
         """Close the shared connection; the next question opens another."""

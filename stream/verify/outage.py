@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 600.0  # limit of a comparison's wait for the pipeline; then it begins again
 AGAIN_S: Final = 5.0
+SLEPT_S: Final = 60.0  # a step of the clock from which on the process may have slept
 LONGEST_PAUSE_S: Final = 300.0  # between repairs that fail, each of which may read all rows
 
 
@@ -112,17 +113,27 @@ class OutageRepair:
     Args:
         locks: one process at a time repairs; closed with the thread.
         compare: one `verify --repair`; returns what it found last.
+        cancel: ends the queries of `compare`, from another thread.
     """
 
-    def __init__(self, outages: Outages, locks: LockSpace, compare: Callable[[], Outcome]) -> None:
+    def __init__(
+        self,
+        outages: Outages,
+        locks: LockSpace,
+        compare: Callable[[], Outcome],
+        cancel: Callable[[], None] = lambda: None,
+    ) -> None:
         self._outages = outages
         self._locks = locks
         self._compare = compare
+        self._cancel = cancel
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="outage", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def look(self) -> None:
         """Find an outage, say so, and begin to repair in a thread. Before the group is joined."""
+        if self.is_repairing:
+            return
         try:
             outage = self._outages.find(now=time.time())
         except KafkaUnavailable as error:
@@ -136,11 +147,33 @@ class OutageRepair:
             "outage longer than the compaction lag: Kafka may lack changes of place, the tables will be repaired",
             extra={"group": self._outages.group, "behind": duration(outage.found_at - outage.since)},
         )
+        self._thread = threading.Thread(target=self._run, name="outage", daemon=True)
         self._thread.start()
 
+    def watch(self, *, every_s: float = 1.0) -> None:
+        """Look again, in a thread, whenever the process has slept: a suspended host, or SIGSTOP.
+
+        Its session has expired then. The look comes before the group lets the worker go on.
+        """
+        threading.Thread(target=self._watch, args=(every_s,), name="outage-watch", daemon=True).start()
+
+    def _watch(self, every_s: float) -> None:
+        at = time.time()
+        while not self._ended.wait(every_s):
+            before, at = at, time.time()
+            if at - before > SLEPT_S:
+                self.look()
+
+    @property
+    def is_repairing(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     def close(self) -> None:
-        """Begin nothing more. The note stays, so the next worker that starts goes on."""
+        """Begin nothing more, and cancel what runs. The note stays, so the next worker that starts goes on."""
         self._ended.set()
+        if self.is_repairing:
+            self._cancel()
 
     def _run(self) -> None:
         pause_s = AGAIN_S
@@ -151,6 +184,8 @@ class OutageRepair:
                         return
                     pause_s = AGAIN_S
                 except Exception as error:
+                    if self._ended.is_set():  # cancelled
+                        return
                     told = {"cause": str(error), "wait_s": pause_s}
                     unforeseen = not isinstance(error, ScorestreamError)
                     log.warning("repair after an outage: retry", extra=told, exc_info=unforeseen)

@@ -155,3 +155,23 @@ def test_shards_without_the_table_are_told_once(caplog: pytest.LogCaptureFixture
         record.write(Stored(0, OWN, 3, 5_000))
     assert len(caplog.records) == 1
     assert record.highest() == 9
+
+
+def test_a_column_is_read_once_where_nothing_can_be_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given shards without the table `source`, which are looked at twice a minute
+    shards, asked = FakeShards(), []
+    shards.missing = True
+    monkeypatch.setattr(SourceRecord, "highest", lambda _: asked.append(1) or 4_000 << LSN_BITS)
+    seen = [NOW, NOW, NOW, Cluster(OWN, 4, 5_000), Cluster(OWN, 4, 3_999)]
+    monkeypatch.setattr(source_check, "cluster", lambda _: seen.pop(0))
+    check = SourceCheck(SourceRecord(shards), FakePostgres(), epochs=ONE_EPOCH)  # type: ignore[arg-type]
+    # then all rows are asked for their version at the first look, and after a promotion
+    counts = []
+    for _ in range(4):
+        check()
+        counts.append(len(asked))
+    assert counts == [1, 1, 1, 2]
+    # and what was read still holds against a WAL that is shorter
+    with pytest.raises(PostgresRefused, match="WAL is at"):
+        check()
+    assert len(asked) == 2

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from stream import metrics
-from stream.errors import KafkaUnavailable, PostgresRefused
+from stream.errors import KafkaUnavailable, PostgresRefused, PostgresUnavailable
 from stream.kafka.offsets import TP
 from stream.verify import outage as module
 from stream.verify.outage import Outage, OutageRepair, Outages, found
+from testbed.universe import wait_for
 
 SINCE = Outage(since=1_000.0, found_at=9_000.0)
 
@@ -185,3 +187,44 @@ def test_a_repair_that_fails_pauses_longer_each_time(monkeypatch: pytest.MonkeyP
 def test_an_outage_begins_with_the_oldest_message_that_waited() -> None:
     late = {TP("scores", 0): 500.0, TP("scores", 1): 8_000.0}
     assert found(late, now=9_000.0) == SINCE
+
+
+def test_a_worker_that_ends_cancels_the_comparison_under_way() -> None:
+    # given a comparison whose query runs for long
+    began, cancelled = threading.Event(), threading.Event()
+
+    def compare() -> Any:
+        began.set()
+        assert cancelled.wait(10)
+        raise PostgresUnavailable("canceling statement due to user request")
+
+    outages = FakeOutages()
+    repairing = OutageRepair(outages, FakeLocks(), compare, cancelled.set)  # type: ignore[arg-type]
+    repairing.look()
+    assert began.wait(10)
+    # when the worker ends
+    repairing.close()
+    # then the thread ends, and the note stays for the next worker
+    wait_for("the thread ends", lambda: not repairing.is_repairing, deadline_s=10)
+    assert outages.noted == SINCE
+    metrics.OUTAGE_SINCE.set(0)
+
+
+@pytest.mark.parametrize(("slept_s", "looks"), [(30.0, 0), (8_000.0, 1)])
+def test_a_process_that_has_slept_looks_again(slept_s: float, looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a worker that watches, and a host that is suspended
+    clock, asked, ticks = [0.0], [], [0.0, 1.0, 1.0 + slept_s, 2.0 + slept_s]
+
+    def now() -> float:
+        if ticks:
+            clock[0] = ticks.pop(0)
+        return clock[0]
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=now))
+    watching = repair(FakeOutages(None), FakeLocks(), Comparisons())
+    monkeypatch.setattr(watching, "look", lambda: asked.append(clock[0]))
+    watching.watch(every_s=0.001)
+    # when it wakes up, then it looks for an outage once
+    wait_for("the host has woken up", lambda: not ticks, deadline_s=10)
+    watching.close()
+    assert len(asked) == looks
