@@ -19,6 +19,7 @@ from stream.logs import CHOICES, LEVELS
 
 # Name -> summary. They stand here, because --help would have to import every module to read them there.
 COMMANDS = {
+    "status": "What runs, and what to do next: one screen for an operator on call. Exit 1: act now.",
     "doctor": "Look at the whole chain, and say what is wrong, what happens if it stays, and how to correct it.",
     "worker": "The live indexer: takes changes from Kafka and writes them to ClickHouse, until SIGTERM.",
     "config": "The effective settings, and where each came from. Secrets stay hidden.",

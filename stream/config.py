@@ -143,7 +143,9 @@ def load() -> Settings:
             for fault in error.errors(include_input=False, include_url=False)
         ]
     if faults:
-        raise ConfigError("the configuration is wrong:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        raise ConfigError(
+            "the configuration is wrong:\n" + "\n".join(f"  - {fault}" for fault in dict.fromkeys(faults))
+        )
     return settings
 
 

@@ -47,7 +47,7 @@ def _page(found: dict[str, Any], *, everything: bool) -> Group:
             mark = f"  because of {each['because']}: " if each["because"] else f"{each['level']}: "
             parts.append(Text(mark + each["sentence"], style="dim" if each["because"] else ""))
     parts += [Text(""), _topics(found), Text(""), _partitions(found, everything=everything), Text("")]
-    parts += [Text(line) for line in _lines(found)]
+    parts += [Text(line) for line in lines(found)]
     parts.append(Text(answered_by(found), style="dim"))
     return Group(*parts)
 
@@ -108,10 +108,11 @@ def _partitions(found: dict[str, Any], *, everything: bool) -> Table | Text:
     return table
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
+def lines(found: dict[str, Any]) -> list[str]:
+    """A line for each part: connector, slot, shards, canary, group, replays, dead letters."""
     connect, slot, canary, letters = found["connect"], found["slot"], found["canary"], found["dead_letters"]
     tasks = ", ".join(f"task {task['id']} {task['state']}" for task in connect.get("tasks", [])) or "no tasks"
-    lines = [
+    said = [
         f"connector  {connect['name']}: "
         + (connect["error"] or (f"{connect['state']} ({tasks})" if connect["there"] else "not there")),
         f"slot       {slot['name']}: "
@@ -125,21 +126,21 @@ def _lines(found: dict[str, Any]) -> list[str]:
             )
         ),
     ]
-    lines += [f"shard {number}    " + (shard["error"] or "answers") for number, shard in enumerate(found["shards"])]
+    said += [f"shard {number}    " + (shard["error"] or "answers") for number, shard in enumerate(found["shards"])]
     trip = canary["round_trip_s"]
-    lines.append(f"canary     {canary['state']}" + (f", the way took {trip:.2f} s" if trip is not None else ""))
+    said.append(f"canary     {canary['state']}" + (f", the way took {trip:.2f} s" if trip is not None else ""))
     members = found["members"]
-    lines.append(f"group      {found['group']}: {members['state'] or 'not known'}, {len(members['members'])} workers")
+    said.append(f"group      {found['group']}: {members['state'] or 'not known'}, {len(members['members'])} workers")
     for each in found["replays"]:
         share = 100 * each["done"] / each["total"] if each["total"] else 100
         left = f", {duration(each['eta_s'])} left" if each["eta_s"] else ""
-        lines.append(f"replay     {each['name']}: {each['state']}, {share:.0f} %, {each['per_s']:,.0f}/s{left}")
+        said.append(f"replay     {each['name']}: {each['state']}, {share:.0f} %, {each['per_s']:,.0f}/s{left}")
     if letters is not None:
-        lines.append(
+        said.append(
             f"dead letters  {letters['open']:,} open of {letters['total']:,}, "
             f"{letters['last_hour']:,} seen to come in the last hour"
         )
-    return lines
+    return said
 
 
 def _seconds(value: float | None) -> str:

@@ -40,8 +40,9 @@ ALLOWED |= {
     "monitor": {*_BELOW, "reindex", "replay", "backfill", "verify"},
 }
 ALLOWED["doctor"] = {*_BELOW, "cutover", "monitor"}
+ALLOWED["status"] = {*_BELOW, "monitor", "doctor"}
 ALLOWED["recover"] = {*_BELOW, "reindex", "backfill", "verify"}
-ALLOWED["live"] = {*ALLOWED} - {"cutover", "recover"}
+ALLOWED["live"] = {*ALLOWED} - {"cutover", "recover", "status"}
 ALLOWED["commands"] = {*ALLOWED}
 ALLOWED["cli"] = {"commands"}
 
@@ -55,7 +56,7 @@ LIBRARIES: dict[str, set[str]] = {
     "confluent_kafka": {"kafka"},
     "urllib3": {"clickhouse", "connect", "web"},
     "click": {"commands", "cli"},
-    "rich": {"progress", "monitor"},
+    "rich": {"progress", "monitor", "status"},
     "pydantic": {"config", "origins", "sections"},
     "pydantic_settings": {"config", "sections"},
     "tenacity": {"retry"},

@@ -31,6 +31,7 @@ ELSEWHERE = {
     "commands/reindex.py": "tests/e2e/test_purge.py",
     "commands/replay.py": "tests/unit/commands/test_replay_words.py",
     "commands/rewind.py": "tests/e2e/test_rewind.py",
+    "commands/status.py": "tests/e2e/test_guides.py",
     "commands/verify.py": "tests/e2e/test_verify_live.py",
     "commands/worker.py": "tests/unit/live/test_worker.py",
     "doctor/finding.py": "tests/unit/doctor/test_all_checks.py",

@@ -1,0 +1,76 @@
+"""scorestream status: what runs, and what to do next."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stream.commands.console import EXIT_FAILED, EXIT_OK, App, json_option, pass_app, print_json
+from stream.commands.options import Duration
+
+if TYPE_CHECKING:
+    from stream.kafka.broker import Broker
+
+_ANSWER_S = 8.0  # limit of each system
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
+@click.option("--every", "every_s", type=Duration(), default="5s", show_default=True, help="Interval of --watch.")
+@json_option
+@pass_app
+@click.pass_context
+def command(ctx: click.Context, app: App, watch: bool, every_s: float, as_json: bool) -> None:
+    """Show what runs, and what to do next: the most urgent first, each with the lines to paste.
+
+    The command puts together what `lag`, `doctor`, replays, dead letters and `verify --watch` know. It only reads.
+
+    \b
+    now     changes are late, lost or wrong, or will be at the next restart
+    soon    in working hours
+    later   nothing is wrong; there is something to know, or to finish
+
+    Exit codes: 0 nothing is to be done now; 1 something is; 2 usage or configuration.
+    """
+    from stream.commands.chain import Chain  # noqa: PLC0415  the libraries of all systems; --help needs none
+    from stream.doctor.finding import SYSTEMS  # noqa: PLC0415
+    from stream.monitor.opened import open_looker  # noqa: PLC0415
+    from stream.status.look import Look  # noqa: PLC0415
+    from stream.status.screen import screen  # noqa: PLC0415
+    from stream.status.screen import watch as watch_screen  # noqa: PLC0415
+
+    chain = Chain(app.settings, transaction_s=600, answer_s=0.8 * _ANSWER_S)
+    with (
+        open_looker(app.settings, ask_monitor=True, steady=watch) as looker,
+        app.broker() as broker,
+        Look(
+            looker.look, lambda: chain.examine(SYSTEMS, deadline_s=_ANSWER_S)[0], partial(_open_letters, broker)
+        ) as look,
+    ):
+        if watch and not as_json:
+            found = watch_screen(look.once, every_s=every_s)
+        else:
+            found = look.once()
+            while watch:
+                print_json(found.as_json())
+                time.sleep(every_s)
+                found = look.once()
+            if as_json:
+                print_json(found.as_json())
+            else:
+                screen(found)
+    ctx.exit(EXIT_FAILED if found.verdict == "act now" else EXIT_OK)
+
+
+def _open_letters(broker: Broker, document: dict[str, Any]) -> int | None:
+    """The open dead letters. The monitor's document counts the settled ones, too."""
+    from stream.kafka.settled_letters import settled  # noqa: PLC0415
+
+    letters = document["dead_letters"]
+    if letters is None:
+        return None
+    total = int(letters["total"])
+    return total - settled(broker).count(below=total) if total else 0

@@ -1,0 +1,96 @@
+"""One look at everything: the monitor's document and doctor's findings, asked side by side.
+
+Enters: functions that ask. Leaves: a `Standing`. Doctor asks more than the monitor does, so it is asked more seldom.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from stream.doctor.finding import HINT, Finding
+from stream.errors import Retry
+from stream.status.steps import NOW, SOON, Step, steps
+
+EXAMINE_S = 60.0  # interval of doctor's look while the screen is watched
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known at one moment. `document` is None when Kafka does not answer; `silent` says why."""
+
+    document: dict[str, Any] | None
+    checked: Sequence[Finding]
+    open_letters: int | None
+    silent: str = ""
+
+    @property
+    def steps(self) -> list[Step]:
+        return steps(self.document, self.checked, open_letters=self.open_letters)
+
+    @property
+    def verdict(self) -> str:
+        """`act now`, also when Kafka does not answer; `act soon` or `well`."""
+        urgent = {step.when for step in self.steps}
+        return "act now" if NOW in urgent or self.document is None else "act soon" if SOON in urgent else "well"
+
+    def as_json(self) -> dict[str, Any]:
+        """The steps, and the monitor's document in which each figure stands."""
+        return {
+            "verdict": self.verdict,
+            "steps": [asdict(step) for step in self.steps],
+            "open_dead_letters": self.open_letters,
+            "hints": sum(each.severity == HINT for each in self.checked),
+            "kafka": self.silent or None,
+            "state": self.document,
+        }
+
+
+class Look:
+    """Looks again and again. `with`-able, for one thread.
+
+    Args:
+        document: asks a monitor; raises Retry when Kafka does not answer.
+        examine: asks doctor.
+        open_letters: counts the open dead letters, given the document; None when that cannot be said.
+    """
+
+    def __init__(
+        self,
+        document: Callable[[], dict[str, Any]],
+        examine: Callable[[], list[Finding]],
+        open_letters: Callable[[dict[str, Any]], int | None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._document = document
+        self._examine = examine
+        self._open_letters = open_letters
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="doctor")
+        self._asked_at = float("-inf")
+        self._asked: Future[list[Finding]] | None = None
+        self._checked: list[Finding] | None = None
+
+    def once(self) -> Standing:
+        """The newest answers. The first look waits for doctor, too; later ones show what doctor said last."""
+        if self._asked is None and self._clock() - self._asked_at > EXAMINE_S:
+            self._asked, self._asked_at = self._thread.submit(self._examine), self._clock()
+        silent, document, letters = "", None, None
+        try:
+            document = self._document()
+            letters = self._open_letters(document)
+        except Retry as error:
+            silent = str(error)
+        if self._asked is not None and (self._checked is None or self._asked.done()):
+            self._checked, self._asked = self._asked.result(), None
+        return Standing(document, self._checked or [], letters, silent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)

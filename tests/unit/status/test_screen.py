@@ -1,0 +1,61 @@
+"""The screen of `scorestream status`, from made-up situations."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from stream.doctor import postgres
+from stream.status.look import Standing
+from stream.status.screen import page, watch
+from tests.unit.monitor.situations import situations
+from tests.unit.status.test_steps import document
+
+HINT = postgres.FAILOVER.found("slot qa is not a failover slot", "psql ..")
+
+
+def shown(standing: Standing) -> str:
+    out = StringIO()
+    Console(file=out, width=120, force_terminal=False, soft_wrap=True).print(page(standing))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", sorted(situations()))
+def test_every_situation_can_be_shown_on_one_screen(name: str) -> None:
+    text = shown(Standing(document(name), [], 0))
+    assert "what to do next" in text
+    assert "told by here" in text
+    assert text.count("\n") <= 40
+
+
+def test_all_is_well() -> None:
+    text = shown(Standing(document(), [HINT], 0))
+    assert text.startswith("WELL  Everything committed in Postgres is visible in ClickHouse.")
+    assert "every committed change is visible" in text
+    assert "  nothing\n" in text
+    assert "1 hints: scorestream doctor" in text
+
+
+def test_a_fault_stands_with_the_line_to_paste_on_a_line_of_its_own() -> None:
+    text = shown(Standing(document("worker-absent"), [], 2))
+    assert text.startswith("ACT NOW  ")
+    assert "\n             scorestream worker --restart\n" in text
+    assert "Is data lost? No" in text
+    assert "open letters  2" in text
+
+
+def test_without_kafka_the_reason_stands_first() -> None:
+    assert shown(Standing(None, [], None, "k:9092 does not answer")).startswith("ACT NOW  k:9092 does not answer")
+
+
+def test_watching_ends_with_the_last_standing_at_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [Standing(document(), [], 0), Standing(document("stall"), [], 0)]
+
+    def look() -> Standing:
+        if not looks:
+            raise KeyboardInterrupt
+        return looks.pop(0)
+
+    assert watch(look, every_s=0.01).verdict == "act now"
