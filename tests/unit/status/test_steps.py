@@ -1,4 +1,4 @@
-"""What an operator is told to do, in made-up situations."""
+"""The steps of an operator, in made-up situations."""
 
 from __future__ import annotations
 
