@@ -14,6 +14,7 @@ import click
 
 from stream import __version__
 from stream.commands.console import EXIT_FAILED, App
+from stream.commands.trail import audited
 from stream.errors import ScorestreamError
 from stream.logs import CHOICES, LEVELS
 
@@ -37,6 +38,7 @@ COMMANDS = {
     "schema": "ClickHouse tables and views: apply the DDL to every shard, compare them with it.",
     "replay": "The log again, beside live: start, status, list, pause, resume, cancel, delete, join.",
     "rewind": "Move the live group's committed offsets, back or forward, by time, offset or duration.",
+    "audit": "Who changed what, and when: the calls of all commands that change something.",
     "cutover": "Swap a replay's shadow database in, without a hole for readers; and back.",
 }
 
@@ -51,7 +53,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"stream.commands.{cmd_name.replace('-', '_')}").command
-        return command
+        return audited(command, cmd_name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         name = args[0]

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     state_dir: Path = Field(
         Path(".scorestream"), description="folder of what reindex, purge and the monitor keep between runs"
     )
+    audit_user: str | None = Field(
+        None, description="who the audit trail says changed something, such as a service account; default: user@host"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="level of the log on stderr")
     log_format: Literal["auto", "logfmt", "json", "console"] = Field(
         "auto", description="form of the log on stderr; auto is console on a terminal, else logfmt"

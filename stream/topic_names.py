@@ -46,6 +46,11 @@ class TopicNames:
         return f"{self.dead_letters}-settled"
 
     @property
+    def audit(self) -> str:
+        """Topic that holds who changed what, and when."""
+        return f"{self.prefix}.audit"
+
+    @property
     def replays(self) -> str:
         """Topic that holds the state of all replays."""
         return f"{self.prefix}.replays"

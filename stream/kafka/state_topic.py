@@ -107,7 +107,8 @@ class StateTopic:
         self._topic = topic
         self._producer = broker.producer({"delivery.timeout.ms": 30_000})
         self._values: dict[str, bytes] = {}
-        self._tail = Tail(broker, topic) if self._ensure(create=create) else None
+        there = ensure(broker, topic, {"cleanup.policy": "compact"}, create=create)
+        self._tail = Tail(broker, topic) if there else None
 
     def values(self) -> Mapping[str, bytes]:
         """The last value of each key at present. A key whose last value is a tombstone is missing."""
@@ -156,22 +157,24 @@ class StateTopic:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _ensure(self, *, create: bool) -> bool:
-        """Whether the topic exists, after `create` had its effect."""
-        admin = self._broker.admin
-        try:
-            if self._topic in admin.list_topics(timeout=_TIMEOUT_S).topics:
-                return True
-            if not create:
-                return False
-            topic = NewTopic(
-                self._topic,
-                num_partitions=1,
-                replication_factor=self._broker.settings.replication_factor,
-                config={"cleanup.policy": "compact"},
-            )
-            admin.create_topics([topic], operation_timeout=_TIMEOUT_S)[self._topic].result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise self._broker.unavailable(f"topic {self._topic}", error) from error
-        return True
+
+def ensure(
+    broker: Broker, topic: str, options: Mapping[str, str], *, create: bool = True, timeout_s: float = 20
+) -> bool:
+    """Whether a topic of one partition exists, after `create` had its effect.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or the brokers refuse to create it.
+    """
+    try:
+        if topic in broker.admin.list_topics(timeout=timeout_s).topics:
+            return True
+        if not create:
+            return False
+        replicas = broker.settings.replication_factor
+        new = NewTopic(topic, num_partitions=1, replication_factor=replicas, config=dict(options))
+        broker.admin.create_topics([new], operation_timeout=timeout_s)[topic].result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise broker.unavailable(f"topic {topic}", error) from error
+    return True

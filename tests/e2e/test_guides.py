@@ -87,7 +87,7 @@ def test_the_first_hour_goes_as_its_guide_says(universe: Universe) -> None:
 
 
 # The commands for a system without rows and without a person who waits.
-_RUNS = re.compile(r" (doctor|lag|list|status|config|verify|reindex)\b|--dry-run")
+_RUNS = re.compile(r" (audit|doctor|lag|list|status|config|verify|reindex)\b|--dry-run")
 _NOT_HERE = re.compile(r"--watch|status (june|NAME)|kubectl|docker|backfill status")
 
 

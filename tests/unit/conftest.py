@@ -7,14 +7,16 @@ import os
 import pytest
 
 from stream import cli, logs
+from stream.commands import trail
 
 
 @pytest.fixture
 def plain_environment(monkeypatch):
-    """No setting in the environment, and logging left alone."""
+    """No setting in the environment, logging left alone, and no audit trail in Kafka."""
     for name in [name for name in os.environ if name.startswith("SCORESTREAM_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(logs, "configure", lambda _level, _form: None)
+    monkeypatch.setattr(trail, "append", lambda _app, _record: None)
 
 
 @pytest.fixture
