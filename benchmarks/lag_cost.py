@@ -174,7 +174,7 @@ def round_s(universe: Universe, group: Group, settings: Settings, done: Offsets)
         for table in TARGETS:
             client.command(f"TRUNCATE TABLE {table.target}")
         client.close()
-    universe.run("rewind", "--to-earliest", "--execute")
+    universe.run("rewind", "--to-earliest", "--yes")
     started = time.time()
     with universe.worker():
         wait_for("the worker has its partitions", group.assigned, every_s=0.05)

@@ -40,6 +40,7 @@ COMMANDS = {
     "rewind": "Move the live group's committed offsets, back or forward, by time, offset or duration.",
     "audit": "Who changed what, and when: the calls of all commands that change something.",
     "cutover": "Swap a replay's shadow database in, without a hole for readers; and back.",
+    "completion": "The script by which bash, zsh or fish completes commands and options.",
 }
 
 

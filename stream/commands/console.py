@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stream import logs
+from stream.errors import UsageError
 
 if TYPE_CHECKING:
     from stream.clickhouse.shards import Shards
@@ -82,6 +84,21 @@ class App:
         from stream.postgres.connection import Postgres  # noqa: PLC0415  psycopg takes a while to import
 
         return Postgres(self.settings.postgres, statement_timeout_s=0)
+
+
+def confirm(what: str) -> None:
+    """Ask on the terminal whether to go on.
+
+    Args:
+        what: would happen, as half a sentence.
+
+    Raises:
+        UsageError: there is no terminal to ask on.
+        Abort: the answer is no.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError(f"{what}: say --yes, or look at it with --dry-run")
+    click.confirm("Go on?", abort=True, err=True)
 
 
 pass_app = click.make_pass_decorator(App)

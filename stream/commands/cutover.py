@@ -15,9 +15,10 @@ from stream.errors import UsageError
 @click.option("--back", is_flag=True, help="Bring the old tables up to date, and put them back.")
 @click.option("--drop-old", is_flag=True, help="Drop the tables that a cutover replaced; --back is impossible then.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the connector before comparing.")
+@click.option("--dry-run", is_flag=True, help="Show what the command would do, and do nothing.")
 @json_option
 @pass_app
-def command(app: App, name: str, back: bool, drop_old: bool, wait: bool, as_json: bool) -> None:
+def command(app: App, name: str, back: bool, drop_old: bool, wait: bool, dry_run: bool, as_json: bool) -> None:
     """Swap in the tables that `replay start NAME --into DATABASE` has filled.
 
     Catches the shadow up, verifies it against Postgres, and refuses when they differ. Then it holds live's writes back
@@ -26,11 +27,20 @@ def command(app: App, name: str, back: bool, drop_old: bool, wait: bool, as_json
     """
     from stream.cutover import cutover  # noqa: PLC0415  Kafka's clients take a while to import
     from stream.cutover.follower import Follower  # noqa: PLC0415
+    from stream.cutover.outlook import outlook  # noqa: PLC0415
     from stream.wiring import clients_of_replay, open_stores  # noqa: PLC0415
 
     settings = app.settings
     if back and drop_old:
         raise UsageError("--back and --drop-old exclude each other")
+    if dry_run:
+        with open_stores(settings) as stores:
+            would = outlook(stores, name, back=back, drop=drop_old)
+        if as_json:
+            print_json(would.as_json())
+        else:
+            click.echo(f"cutover {name}: {would}; dry run: nothing was done")
+        return
     if drop_old:
         with open_stores(settings) as stores:
             database = cutover.drop_old(stores, name)

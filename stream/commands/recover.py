@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +15,12 @@ from stream.commands.console import (
     EXIT_OK,
     EXIT_USAGE,
     App,
+    confirm,
     json_option,
     pass_app,
     print_json,
     print_table,
 )
-from stream.errors import UsageError
 
 if TYPE_CHECKING:
     from stream.recover.plan import Plan, Step
@@ -98,9 +97,7 @@ def run(
         if now.blocked or dry_run:
             return EXIT_USAGE if now.blocked else EXIT_DIFFERENCES if now.findings else EXIT_OK
         if not yes and any(step.careful for step in now.steps):
-            if not sys.stdin.isatty():
-                raise UsageError("the connector would be stopped, and perhaps the slot dropped: say --yes")
-            click.confirm("Go on?", abort=True, err=True)
+            confirm("the connector would be stopped, and perhaps the slot dropped")
         taken = recover(parts, on_step=lambda step, left: _tell(step, left.seconds))
         began, compare = time.monotonic(), now.steps[-1]
         _tell(compare, compare.seconds)

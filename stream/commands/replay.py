@@ -139,21 +139,26 @@ def member(ctx: click.Context, app: App, name: str) -> None:
 
 @command.command()
 @click.argument("name")
+@json_option
 @pass_app
-def pause(app: App, name: str) -> None:
+def pause(app: App, name: str, as_json: bool) -> None:
     """Let all processes finish their batches, commit and end.
 
     `replay resume` goes on.
     """
-    _want(app, name, "paused")
+    from stream.replay import control as replay  # noqa: PLC0415
+
+    with app.broker() as broker:
+        _say(name, replay.want(broker, name, "paused"), as_json=as_json)
 
 
 @command.command()
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Show its state, and change nothing.")
 @click.option("--repair/--no-repair", default=True, show_default=True, help="Repair what a killed process left.")
+@json_option
 @pass_app
-def cancel(app: App, name: str, dry_run: bool, repair: bool) -> None:
+def cancel(app: App, name: str, dry_run: bool, repair: bool, as_json: bool) -> None:
     """End a replay for good. The rows that it wrote stay.
 
     A process that was killed may have left rows that it did not confirm. They are compared with Postgres and repaired
@@ -162,33 +167,32 @@ def cancel(app: App, name: str, dry_run: bool, repair: bool) -> None:
     from stream.replay import control as replay  # noqa: PLC0415
 
     if dry_run:
-        _show(_facts(app, name))
-        click.echo("dry run: nothing was cancelled")
+        _show_dry(app, name, "cancelled", as_json=as_json)
         return
     with app.broker() as broker:
         state = replay.want(broker, name, "cancelled")
         left = replay.unconfirmed(broker, name)
     if left is not None and not (repair and _is_repaired(app, left.scope)):
         click.echo(left.sentence, err=True)
-    click.echo(f"replay {name}: {state}")
+    _say(name, state, as_json=as_json)
 
 
 @command.command()
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Show its state, and change nothing.")
+@json_option
 @pass_app
-def delete(app: App, name: str, dry_run: bool) -> None:
+def delete(app: App, name: str, dry_run: bool, as_json: bool) -> None:
     """Delete a replay's plan and offsets. Rows stay, and so does a shadow database."""
     from stream.replay import control as replay  # noqa: PLC0415
 
     if dry_run:
-        _show(_facts(app, name))
-        click.echo("dry run: nothing was deleted")
+        _show_dry(app, name, "deleted", as_json=as_json)
         return
     with app.broker() as broker:
         advice = replay.unconfirmed(broker, name)
         replay.delete(broker, name)
-    click.echo(f"replay {name}: deleted")
+    _say(name, "deleted", as_json=as_json)
     if advice is not None:
         click.echo(advice.sentence, err=True)
 
@@ -300,11 +304,20 @@ def _is_repaired(app: App, scope: Scope) -> bool:
         return False
 
 
-def _want(app: App, name: str, wanted: Any) -> None:
-    from stream.replay import control as replay  # noqa: PLC0415
+def _say(name: str, state: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"name": name, "state": state})
+    else:
+        click.echo(f"replay {name}: {state}")
 
-    with app.broker() as broker:
-        click.echo(f"replay {name}: {replay.want(broker, name, wanted)}")
+
+def _show_dry(app: App, name: str, done: str, *, as_json: bool) -> None:
+    facts = _facts(app, name)
+    if as_json:
+        print_json(facts)
+        return
+    _show(facts)
+    click.echo(f"dry run: nothing was {done}")
 
 
 def _facts(app: App, name: str) -> dict[str, Any]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream.commands.console import App, json_option, pass_app, print_json, print_table
+from stream.commands.console import App, confirm, json_option, pass_app, print_json, print_table
 from stream.errors import UsageError
 from stream.replay.start_points import StartPoint, parse_offsets
 from stream.times import parse_duration, parse_moment
+
+if TYPE_CHECKING:
+    from stream.replay.rewind import Move
 
 TABLES = ("chats", "scorecards", "scores")
 
@@ -23,32 +27,41 @@ TABLES = ("chats", "scorecards", "scores")
 @click.option("--to-earliest", is_flag=True, help="To the first message that the log has.")
 @click.option("--to-latest", is_flag=True, help="To the end: messages that wait are skipped and stay unindexed.")
 @click.option("--table", "tables", multiple=True, type=click.Choice(TABLES), help="[default: all]")
-@click.option("--dry-run", is_flag=True, help="Show the moves only.  [default, unless --execute]")
-@click.option("--execute", is_flag=True, help="Move the offsets; without this the command only shows the moves.")
+@click.option("--dry-run", is_flag=True, help="Show the moves only.")
+@click.option("--yes", is_flag=True, help="Do not ask before the offsets are moved.")
+@click.option("--execute", is_flag=True, hidden=True, help="Now --yes.")
 @json_option
 @pass_app
 def command(app: App, /, **options: Any) -> None:
     """Move the live group's committed offsets, back or forward. The workers must be stopped.
 
     Processing messages again changes no row, because each row has a version. Shows from, to and messages for each
-    partition.
+    partition, and asks before it moves them.
     """
     from stream.replay import rewind  # noqa: PLC0415  Kafka's clients take a while to import
 
     settings = app.settings
-    if options["dry_run"] and options["execute"]:
-        raise UsageError("--dry-run and --execute exclude each other: give one")
+    if options["execute"]:
+        click.echo("--execute is the old name of --yes", err=True)
+    yes = options["yes"] or options["execute"]
+    if options["dry_run"] and yes:
+        raise UsageError("--dry-run and --yes exclude each other: give one")
     point = _point(options)
     with app.broker() as broker:
         moves = rewind.plan(broker, point, tables=options["tables"] or TABLES)
-        if options["execute"] and moves:
+        if not options["as_json"]:
+            _show(settings.kafka.group, moves)
+        executed = bool(moves) and not options["dry_run"]
+        if executed:
+            if not yes:
+                confirm("the offsets would be moved")
             rewind.execute(broker, moves)
     undo = rewind.undo(settings.topics, moves)
     if options["as_json"]:
         print_json(
             {
                 "group": settings.kafka.group,
-                "executed": bool(options["execute"] and moves),
+                "executed": executed,
                 "messages": sum(move.messages for move in moves),
                 "partitions": [
                     {
@@ -64,8 +77,17 @@ def command(app: App, /, **options: Any) -> None:
             }
         )
         return
+    if executed:
+        click.echo("moved; start the workers again")
+        if undo:
+            click.echo(f"to undo it: {undo}")
+    elif moves:
+        click.echo("dry run: nothing was moved")
+
+
+def _show(group: str, moves: Sequence[Move]) -> None:
     if not moves:
-        click.echo(f"group {settings.kafka.group}: all offsets are there already; nothing moves")
+        click.echo(f"group {group}: all offsets are there already; nothing moves")
         return
     print_table(
         ["topic", "partition", "from", "to", "messages"],
@@ -73,13 +95,7 @@ def command(app: App, /, **options: Any) -> None:
     )
     total = sum(move.messages for move in moves)
     what = f"{total:,} messages to be processed again" if total >= 0 else f"{-total:,} messages to be skipped"
-    click.echo(f"group {settings.kafka.group}: {what}, {len(moves)} partitions")
-    if not options["execute"]:
-        click.echo("dry run: nothing was moved; stop the workers and add --execute to do it")
-        return
-    click.echo("moved; start the workers again")
-    if undo:
-        click.echo(f"to undo it: {undo}")
+    click.echo(f"group {group}: {what}, {len(moves)} partitions")
 
 
 def _point(options: dict[str, Any]) -> StartPoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -26,17 +27,27 @@ def command() -> None:
 @command.command()
 @database_option
 @click.option("--dry-run", is_flag=True, help="Print the DDL instead of running it.")
+@json_option
 @pass_app
-def apply(app: App, database: str | None, dry_run: bool) -> None:
+def apply(app: App, database: str | None, dry_run: bool, as_json: bool) -> None:
     """Create missing databases, tables and views. Safe to run again; drops nothing."""
     settings = app.settings.clickhouse
     if dry_run:
-        for statement in schema_apply.statements(database or settings.database, settings.cluster):
+        statements = schema_apply.statements(database or settings.database, settings.cluster)
+        if as_json:
+            print_json({"database": database or settings.database, "statements": list(statements)})
+            return
+        for statement in statements:
             click.echo(statement + ";\n")
         return
+    ran: list[dict[str, Any]] = []
     with app.shards(database) as shards:
         for shard, count in schema_apply.apply(shards):
-            click.echo(f"shard {shard} {settings.shards[shard]}: {count} statements run")
+            ran.append({"shard": shard, "url": settings.shards[shard], "statements": count})
+            if not as_json:
+                click.echo(f"shard {shard} {settings.shards[shard]}: {count} statements run")
+    if as_json:
+        print_json({"database": database or settings.database, "shards": ran})
 
 
 @command.command()

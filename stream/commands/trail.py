@@ -67,8 +67,7 @@ def _leaving_records(callback: Callable[..., Any], path: str) -> Callable[..., A
     def call(**given: Any) -> Any:
         if path == "verify" and not given["repair"]:
             return callback(**given)
-        is_dry = bool(given.get("dry_run")) or (path == "rewind" and not given["execute"])
-        trail = _Trail(click.get_current_context(), path, dry_run=is_dry)
+        trail = _Trail(click.get_current_context(), path, dry_run=bool(given.get("dry_run")))
         trail.began()
         try:
             result = callback(**given)

@@ -21,6 +21,7 @@ from typing import Any
 
 from stream.clickhouse.schema.look import check_marks
 from stream.clickhouse.shards import Shards
+from stream.cutover.checks import check, old_database
 from stream.cutover.follower import Follower, ShadowCaughtUp
 from stream.cutover.shadow_tables import Chosen, ShadowTables
 from stream.errors import ScorestreamError, UsageError
@@ -131,55 +132,16 @@ def drop_old(stores: Stores, name: str) -> str:
         UsageError: there was no cutover, or it was taken back: the shadow's name would not hold the old tables.
     """
     with ReplayTopic(stores.broker) as topic, _alone(stores):
-        replay = topic.get(name)
-        state = _state(replay)
-        if state != "done" or replay.plan.into is None:
-            raise UsageError(
-                f"replay {name} has no old tables to drop (cutover: {state}): they are there after `scorestream "
-                f"cutover {name}`"
-            )
-        _tables(stores.shards, replay.plan.into).drop(replay.plan.into)
+        old = old_database(topic.get(name))
+        _tables(stores.shards, old).drop(old)
         topic.put({f"{name}/note/cutover": {"state": "dropped", "at_ms": int(time.time() * 1000)}})
-        return replay.plan.into
-
-
-def check(replay: Replay, *, back: bool) -> str:
-    """The shadow database, when an exchange makes sense.
-
-    Raises:
-        UsageError: the exchange makes no sense; the text says the way out.
-    """
-    plan, name, state = replay.plan, replay.name, _state(replay)
-    if plan.into is None:
-        raise UsageError(f"replay {name} wrote to the live tables: only one with --into DATABASE can be cut over")
-    if state == "dropped":
-        raise UsageError(f"replay {name} was cut over, and its old tables were dropped: start another replay")
-    if back:
-        if state != "done" and not (state == "begun" and replay.notes["cutover"].get("back")):
-            raise UsageError(f"replay {name} was not cut over (cutover: {state}), so there is no way back to take")
-        return plan.into
-    if state == "done":
-        raise UsageError(f"replay {name} is cut over already; `scorestream cutover {name} --back` takes it back")
-    if replay.state != "done":
-        raise UsageError(
-            f"replay {name} is {replay.state}, not done: `scorestream replay status {name}` says how far it is"
-        )
-    if not plan.whole:
-        raise UsageError(
-            f"replay {name} has only a part ({plan.start}, filtered or limited): readers would lose the rest. Replay "
-            "all of it, from --to-earliest, without filter and --until, into another database"
-        )
-    return plan.into
+        return old
 
 
 def _chosen_before(topic: ReplayTopic) -> Chosen:
     """What operators had set before the holds of cutovers that died."""
     notes = [replay.notes.get("cutover", {}) for replay in topic.refresh().values()]
     return {uuid: chosen for note in notes for uuid, chosen in note.get("chosen", {}).items()}
-
-
-def _state(replay: Replay) -> str:
-    return str(replay.notes.get("cutover", {}).get("state", "none"))
 
 
 def _keep(topic: ReplayTopic, cut: Cut) -> None:

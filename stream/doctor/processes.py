@@ -41,7 +41,7 @@ AHEAD = CHECKS.add(
     ERROR,
     "the live group has committed an offset that lies behind the end of the log",
     "the topic was created again, or the brokers lost its end: workers skip messages up to that offset",
-    "stop the workers; scorestream rewind --to-earliest --execute; start them; scorestream verify --repair",
+    "stop the workers; scorestream rewind --to-earliest --yes; start them; scorestream verify --repair",
 )
 TRIMMED = CHECKS.add(
     "offset-trimmed",

@@ -90,4 +90,4 @@ def undo(topics: TopicNames, moves: Sequence[Move]) -> str:
         for move in moves
         if move.before is not None
     ]
-    return f"scorestream rewind --to-offset {','.join(parts)} --execute" if parts else ""
+    return f"scorestream rewind --to-offset {','.join(parts)} --yes" if parts else ""

@@ -232,7 +232,7 @@ RUNBOOKS = (
         "Seconds, then the backlog.",
         "The Kafka team, when nobody re-created the topic.",
         look_at=("scorestream lag --all",),
-        run=("scorestream rewind --to-earliest --execute", "scorestream worker --restart", "scorestream recover")),
+        run=("scorestream rewind --to-earliest --yes", "scorestream worker --restart", "scorestream recover")),
     Runbook("canary", "The canary is late or silent",
         "A heartbeat from Postgres does not arrive in ClickHouse, or the connector writes none, and no other finding "
         "says why.",

@@ -118,6 +118,7 @@ def test_cutover_and_back_beside_live(universe: Universe) -> None:
                 running.kill_all()
             done(universe, "replay", "resume", "green", "--rate", "0")
             # when it is cut over
+            assert json.loads(done(universe, "cutover", "green", "--dry-run", "--json"))["act"] == "exchange"
             cut = cutover(universe)
             assert cut["verified"], cut
             assert cut["held_s"] < 5
@@ -130,6 +131,7 @@ def test_cutover_and_back_beside_live(universe: Universe) -> None:
         universe.wait_until_equal()
         assert beside.reads > 50
         assert beside.dips == []
+        assert "would be dropped" in done(universe, "cutover", "green", "--drop-old", "--dry-run")
         done(universe, "cutover", "green", "--drop-old")
         assert "dropped" in refused(universe, "cutover", "green", "--back")
         universe.wait_until_equal()

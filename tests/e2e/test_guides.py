@@ -136,7 +136,7 @@ def test_the_replay_guide_goes_as_it_says(universe: Universe) -> None:
         assert universe.differences() == []
 
     # and the live group's offsets are moved when its worker has ended
-    assert "--execute" in typed(universe, [each for each in lines("replay.md") if "rewind" in each])
+    assert "--yes" in typed(universe, [each for each in lines("replay.md") if "rewind" in each])
 
 
 @pytest.mark.long

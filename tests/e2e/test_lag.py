@@ -100,7 +100,7 @@ def test_an_idle_system_shows_zero_and_no_age_grows(watched: Site) -> None:
 
 def test_a_rewound_group_is_rewind_and_not_late(watched: Site) -> None:
     assert watched.worker.stop() == 0
-    watched.universe.run("rewind", "--to-earliest", "--execute")
+    watched.universe.run("rewind", "--to-earliest", "--yes")
     state = wait_for(
         "the rewind is seen",
         lambda: (found := watched.state()) and any(each["rewound"] for each in found["partitions"]) and found,

@@ -33,17 +33,20 @@ def test_rewind_shows_refuses_moves_and_undoes(universe: Universe) -> None:
             for _ in range(60):
                 workload.change()
             universe.wait_until_equal()
-            wait_for("live has committed", lambda: _shown(universe, "--by-duration", "10m")["messages"] > 300)
-            # given a worker that runs; when a rewind is executed, it is refused
-            assert "active members" in refused(universe, "rewind", "--by-duration", "10m", "--execute")
-        # and without --execute it shows each partition, and moves nothing
-        shown = _shown(universe, "--by-duration", "10m")
+            wait_for(
+                "live has committed", lambda: _shown(universe, "--by-duration", "10m", "--dry-run")["messages"] > 300
+            )
+            # given a worker that runs; when a rewind is asked for, it is refused
+            assert "active members" in refused(universe, "rewind", "--by-duration", "10m", "--yes")
+        # and --dry-run shows each partition, and moves nothing
+        shown = _shown(universe, "--by-duration", "10m", "--dry-run")
         assert not shown["executed"]
         assert shown["messages"] > 300
-        assert shown == _shown(universe, "--by-duration", "10m")
+        assert shown == _shown(universe, "--by-duration", "10m", "--dry-run")
+        assert "say --yes" in refused(universe, "rewind", "--by-duration", "10m")
         assert all(each["from"] - each["to"] == each["messages"] for each in shown["partitions"])
         # when it is executed and a worker starts
-        moved = _shown(universe, "--by-duration", "10m", "--execute")
+        moved = _shown(universe, "--by-duration", "10m", "--yes")
         assert moved["executed"]
         with universe.worker() as worker:
             wait_for("it processes all again", lambda: "msg=indexed" in worker.log.read_text("utf-8"))
@@ -52,7 +55,7 @@ def test_rewind_shows_refuses_moves_and_undoes(universe: Universe) -> None:
         assert json.loads(done(universe, "verify", "--json", "--no-wait"))["clean"]
         # and the undo moves it to where it was
         done(universe, *shlex.split(moved["undo"])[1:])
-        after = _shown(universe, "--to-earliest")
+        after = _shown(universe, "--to-earliest", "--dry-run")
         wanted = {(each["topic"], each["partition"]): each["from"] for each in moved["partitions"]}
         for each in after["partitions"]:
             key = each["topic"], each["partition"]

@@ -40,7 +40,7 @@ def test_moments_are_not_in_the_future():
 def test_moves_count_and_undo():
     moves = [Move(A, 80, 50, 100), Move(B, None, 10, 50)]
     assert [move.messages for move in moves] == [30, 40]
-    assert undo(TopicNames("scorestream", "app", "dl"), moves) == "scorestream rewind --to-offset scores:0=80 --execute"
+    assert undo(TopicNames("scorestream", "app", "dl"), moves) == "scorestream rewind --to-offset scores:0=80 --yes"
     assert undo(TopicNames("scorestream", "app", "dl"), moves[1:]) == ""
 
 
