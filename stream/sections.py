@@ -243,6 +243,10 @@ class MonitorSettings(_Section):
         description="comma-separated URLs of workers, replays and verify --watch; each address of a name is asked",
     )
 
+    board_url: str | None = Field(
+        None, pattern=r"^https?://", description="the board of this installation, such as Grafana's; the page links to it"
+    )
+
     @field_validator("processes", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:

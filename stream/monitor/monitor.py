@@ -36,6 +36,7 @@ class Names(NamedTuple):
     slot: str
     source: str  # database and schema in Postgres
     clickhouse: str  # database in ClickHouse
+    board: str | None = None  # URL
 
 
 class Since:
@@ -99,7 +100,8 @@ class Monitor:
             if fresh or newest is None or time.time() - newest[0] > _KEPT_S:
                 readings = self.readings()
                 found, how = findings(readings), freshness(readings)
-                newest = self._newest = time.time(), state(readings, found, headline(readings, found, how), how)
+                told = state(readings, found, headline(readings, found, how), how)
+                newest = self._newest = time.time(), told | {"board": self._names.board}
             return newest[1]
 
     def look(self) -> dict[str, Any]:

@@ -71,6 +71,7 @@ def names_of(settings: Settings) -> Names:
         slot=settings.postgres.slot,
         source=f"{Postgres(settings.postgres).database}.{settings.postgres.source_schema}",
         clickhouse=settings.clickhouse.database,
+        board=settings.monitor.board_url,
     )
 
 

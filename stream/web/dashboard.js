@@ -23,7 +23,11 @@ function bytes(n) {
 }
 // For axes: short, and one unit.
 const axis = (s) => s < 120 ? number(s, 1) + " s" : s < 7200 ? number(s / 60, 1) + " min" : s < 172800 ? number(s / 3600, 1) + " h" : number(s / 86400, 1) + " d";
-const clock = (t) => new Date(t * 1000).toLocaleTimeString([], { hour12: false });
+// UTC, as in the log and in every command; the day only where it is not today's.
+const clock = (t) => {
+  const [day, time] = new Date(t * 1000).toISOString().split("T");
+  return (day === new Date(now() * 1000).toISOString().split("T")[0] ? "" : day + " ") + time.slice(0, 8) + " UTC";
+};
 const text = (id, value) => { if ($(id).textContent !== value) $(id).textContent = value; };
 function el(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -53,6 +57,8 @@ function drawHeadline() {
   text("title", head.title);
   text("sentence", head.sentence);
   document.title = (head.level === "fresh" ? "✓ " : head.level === "stuck" ? "✗ " : "! ") + head.title + " – scorestream";
+  $("board").hidden = !s.board;
+  if (s.board) $("board").href = s.board;
   $("runbook").hidden = !head.id;
   if (head.id) $("runbook").href = "runbooks#" + head.id;
   const past = history.events.filter((e) => e.until);

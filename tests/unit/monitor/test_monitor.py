@@ -99,3 +99,10 @@ def test_a_close_keeps_how_far_partitions_were_indexed(monitor: Monitor, polled:
 def test_a_value_is_known_since_its_last_change() -> None:
     since = Since()
     assert [since.of("slot", value, at) for value, at in ((True, 1), (True, 2), (False, 3), (True, 4))] == [1, 1, 3, 4]
+
+
+def test_the_document_has_the_board_of_the_installation(polled: Any, tmp_path: Path) -> None:
+    url = "https://grafana.example/d/scorestream?var-installation=eu-1"
+    names = Names("group", "connector", "slot", "source", "clickhouse", url)
+    monitor = Monitor(polled, names=names, limits=Limits(), reached=Reached(tmp_path / "reached.json", "group"))
+    assert monitor.state()["board"] == url
