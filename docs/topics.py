@@ -5,6 +5,7 @@ Enters: stream/topic_names.py, and the options of stream/kafka/topics.py. Leaves
 
 from __future__ import annotations
 
+from stream.kafka import audit
 from stream.kafka.topics import wanted
 from stream.sections import KafkaSettings
 from stream.tables import HEARTBEAT, SIGNAL
@@ -20,7 +21,8 @@ dead letters has the name that `SCORESTREAM_KAFKA_DEAD_LETTER_TOPIC` gives, and 
 the prefix `<prefix>.` covers all but Debezium's own heartbeat.
 
 `scorestream topics apply` creates the topics of rows, Debezium's and the dead letters, and needs Create on those, too.
-A state topic is created by the first command or worker that writes to it: one partition, compacted.
+A state topic is created by the first command or worker that writes to it: one partition, compacted. The topic of the
+audit trail is created in the same way, and never compacted. To read the trail, Read on it suffices.
 
 Read and Write include Describe. *scorestream* is the user of workers and commands, *Connect* that of Kafka Connect.
 """
@@ -34,6 +36,7 @@ its transactional ids. The chart's `deploy/helm/scorestream/templates/strimzi-us
 def markdown() -> str:
     """The page without its first line."""
     policy = {topic.name: topic.options["cleanup.policy"] for topic in wanted(KafkaSettings(), NAMES)}
+    policy[NAMES.audit] = audit.OPTIONS["cleanup.policy"]
     lines = ["| topic | holds | cleanup | scorestream | Connect |", "| --- | --- | --- | --- | --- |"]
     for name, holds, own, connect in _rows():
         lines.append(f"| `{name}` | {holds} | {policy.get(name, 'compact')} | {own} | {connect} |")
@@ -52,5 +55,6 @@ def _rows() -> list[tuple[str, str, str, str]]:
         (NAMES.settled_letters, "which dead letters are settled", _WRITE, ""),
         (NAMES.replays, "plans and state of replays", _WRITE, ""),
         (NAMES.backfills, "plans and state of backfills", _WRITE, ""),
+        (NAMES.audit, "who changed what, and when", _WRITE, ""),
         (NAMES.outages, "outages longer than the compaction lag, until they are repaired", _WRITE, ""),
     ]

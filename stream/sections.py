@@ -244,7 +244,9 @@ class MonitorSettings(_Section):
     )
 
     board_url: str | None = Field(
-        None, pattern=r"^https?://", description="the board of this installation, such as Grafana's; the page links to it"
+        None,
+        pattern=r"^https?://",
+        description="board of this installation, such as Grafana's; the page links to it",
     )
 
     @field_validator("processes", mode="before")

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import time
-from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from stream.commands.console import EXIT_FAILED, EXIT_OK, App, json_option, pass_app, print_json
 from stream.commands.options import Duration
-
-if TYPE_CHECKING:
-    from stream.kafka.broker import Broker
 
 _ANSWER_S = 8.0  # limit of each system
 
@@ -45,10 +40,7 @@ def command(ctx: click.Context, app: App, watch: bool, every_s: float, as_json: 
     chain = Chain(app.settings, transaction_s=600, answer_s=0.8 * _ANSWER_S)
     with (
         open_looker(app.settings, ask_monitor=True, steady=watch) as looker,
-        app.broker() as broker,
-        Look(
-            looker.look, lambda: chain.examine(SYSTEMS, deadline_s=_ANSWER_S)[0], partial(_open_letters, broker)
-        ) as look,
+        Look(looker.look, lambda: chain.examine(SYSTEMS, deadline_s=_ANSWER_S)[0]) as look,
     ):
         if watch and not as_json:
             found = watch_screen(look.once, every_s=every_s)
@@ -63,14 +55,3 @@ def command(ctx: click.Context, app: App, watch: bool, every_s: float, as_json: 
             else:
                 screen(found)
     ctx.exit(EXIT_FAILED if found.verdict == "act now" else EXIT_OK)
-
-
-def _open_letters(broker: Broker, document: dict[str, Any]) -> int | None:
-    """The open dead letters. The monitor's document counts the settled ones, too."""
-    from stream.kafka.settled_letters import settled  # noqa: PLC0415
-
-    letters = document["dead_letters"]
-    if letters is None:
-        return None
-    total = int(letters["total"])
-    return total - settled(broker).count(below=total) if total else 0

@@ -16,7 +16,7 @@ from stream.kafka.broker import Broker
 from stream.kafka.state_topic import Tail, ensure
 
 Outcome = Literal["started", "succeeded", "refused", "failed", "interrupted"]
-_OPTIONS = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+OPTIONS = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +63,7 @@ def write(broker: Broker, record: Record, *, timeout_s: float) -> None:
         KafkaUnavailable: no acknowledgement in time, or the brokers refuse it.
     """
     topic = broker.topics.audit
-    ensure(broker, topic, _OPTIONS, timeout_s=timeout_s)
+    ensure(broker, topic, OPTIONS, timeout_s=timeout_s)
     failed: list[str] = []
 
     def delivered(error: KafkaError | None, _message: object) -> None:
@@ -87,7 +87,7 @@ def read(broker: Broker, *, since_ms: int = 0) -> list[Run]:
         KafkaUnavailable: no broker answers.
     """
     topic = broker.topics.audit
-    if not ensure(broker, topic, _OPTIONS, create=False):
+    if not ensure(broker, topic, OPTIONS, create=False):
         return []
     tail = Tail(broker, topic)
     try:

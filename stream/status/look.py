@@ -24,12 +24,11 @@ class Standing:
 
     document: dict[str, Any] | None
     checked: Sequence[Finding]
-    open_letters: int | None
     silent: str = ""
 
     @property
     def steps(self) -> list[Step]:
-        return steps(self.document, self.checked, open_letters=self.open_letters)
+        return steps(self.document, self.checked)
 
     @property
     def verdict(self) -> str:
@@ -42,7 +41,6 @@ class Standing:
         return {
             "verdict": self.verdict,
             "steps": [asdict(step) for step in self.steps],
-            "open_dead_letters": self.open_letters,
             "hints": sum(each.severity == HINT for each in self.checked),
             "kafka": self.silent or None,
             "state": self.document,
@@ -55,20 +53,17 @@ class Look:
     Args:
         document: asks a monitor; raises Retry when Kafka does not answer.
         examine: asks doctor.
-        open_letters: counts the open dead letters, given the document; None when that cannot be said.
     """
 
     def __init__(
         self,
         document: Callable[[], dict[str, Any]],
         examine: Callable[[], list[Finding]],
-        open_letters: Callable[[dict[str, Any]], int | None],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._document = document
         self._examine = examine
-        self._open_letters = open_letters
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="doctor")
         self._asked_at = float("-inf")
@@ -79,15 +74,14 @@ class Look:
         """The newest answers. The first look waits for doctor, too; later ones show what doctor said last."""
         if self._asked is None and self._clock() - self._asked_at > EXAMINE_S:
             self._asked, self._asked_at = self._thread.submit(self._examine), self._clock()
-        silent, document, letters = "", None, None
+        silent, document = "", None
         try:
             document = self._document()
-            letters = self._open_letters(document)
         except Retry as error:
             silent = str(error)
         if self._asked is not None and (self._checked is None or self._asked.done()):
             self._checked, self._asked = self._asked.result(), None
-        return Standing(document, self._checked or [], letters, silent)
+        return Standing(document, self._checked or [], silent)
 
     def __enter__(self) -> Self:
         return self

@@ -44,7 +44,7 @@ def page(standing: Standing) -> Group:
     parts: list[Any] = [Text.assemble((f"{verdict.upper()}  ", f"bold {_COLOURS[verdict]}"), sentence)]
     if found is not None:
         parts += [Text(answered_by(found), style="dim"), Text(""), Text("what runs", style="bold")]
-        parts += [Text(f"  {line}") for line in _runs(found, standing.open_letters)]
+        parts += [Text(f"  {line}") for line in _runs(found)]
     parts += [Text(""), Text("what to do next", style="bold")]
     for number, step in enumerate(standing.steps, start=1):
         parts += _step(number, step)
@@ -55,7 +55,7 @@ def page(standing: Standing) -> Group:
     return Group(*parts)
 
 
-def _runs(found: dict[str, Any], open_letters: int | None) -> Iterator[str]:
+def _runs(found: dict[str, Any]) -> Iterator[str]:
     waiting = sum(each["messages"] for each in found["topics"])
     age_s = found["freshness"]["seconds"]
     yield f"live       {waiting:,} messages wait, " + (
@@ -63,8 +63,6 @@ def _runs(found: dict[str, Any], open_letters: int | None) -> Iterator[str]:
         if age_s else "every committed change is visible"
     )  # fmt: skip
     yield from lines(found)
-    if open_letters is not None:
-        yield f"open letters  {open_letters:,}"
     verified = found["verify"]
     if verified is None:
         yield "verify     not known"

@@ -57,19 +57,18 @@ class Step:
     run: tuple[str, ...] = ()
 
 
-def steps(document: Mapping[str, Any] | None, checked: Sequence[Checked], *, open_letters: int | None) -> list[Step]:
+def steps(document: Mapping[str, Any] | None, checked: Sequence[Checked]) -> list[Step]:
     """What to do, the most urgent first.
 
     Args:
         document: of the monitor; None when Kafka does not answer.
-        open_letters: dead letters that no operator has settled; None when they are not known.
     """
     found = [*_monitored(document)] if document is not None else []
     seen = {each["id"] for each in document["findings"]} if document is not None else set()
     covered = seen.union(*(_SAME.get(each, ()) for each in seen))
     found += [_checked(each) for each in checked if each.severity != HINT and each.id not in covered]
     if document is not None:
-        found += _loose_ends(document, open_letters, seen)
+        found += _loose_ends(document, seen)
     return sorted(found, key=lambda each: _RANK[each.when])
 
 
@@ -90,11 +89,11 @@ def _checked(each: Checked) -> Step:
     return Step(when, each.id, f"{each.what}.", f"If it stays: {each.then}.", run=tuple(each.way_out.splitlines()))
 
 
-def _loose_ends(document: Mapping[str, Any], open_letters: int | None, seen: set[str]) -> Iterator[Step]:
+def _loose_ends(document: Mapping[str, Any], seen: set[str]) -> Iterator[Step]:
     """What is no fault of the running system, and still waits for an operator."""
-    if open_letters and "dead-letters" not in seen:
-        what = f"{open_letters:,} dead letters are open."
-        yield _by_runbook(SOON, "dead-letters", what)
+    letters = document["dead_letters"]
+    if letters is not None and letters["open"] and "dead-letters" not in seen:
+        yield _by_runbook(SOON, "dead-letters", f"{letters['open']:,} dead letters are open.")
     for each in document["replays"]:
         if each["state"] == "paused":
             what = f"Replay {each['name']} is paused: {each['done']:,} of {each['total']:,} messages are done."

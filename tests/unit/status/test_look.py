@@ -11,7 +11,7 @@ import pytest
 
 from stream.doctor import kafka, postgres
 from stream.doctor.finding import Finding
-from stream.errors import KafkaUnavailable, PostgresUnavailable
+from stream.errors import KafkaUnavailable
 from stream.status.look import EXAMINE_S, Look
 from tests.unit.status.test_steps import document
 
@@ -22,8 +22,8 @@ WARNING = kafka.SYNC.found("partitions 3 of x lack a replica in sync")
 class Asked:
     """Stand-ins of a monitor and of doctor that count."""
 
-    def __init__(self, *checked: Finding, away: str = "", letters: int = 0) -> None:
-        self.checked, self.away, self.letters = list(checked), away, letters
+    def __init__(self, *checked: Finding, away: str = "") -> None:
+        self.checked, self.away = list(checked), away
         self.documents = self.examined = 0
         self.again = threading.Event()
 
@@ -40,15 +40,14 @@ class Asked:
         return self.checked
 
     def look(self, clock: Callable[[], float] = time.monotonic) -> Look:
-        return Look(self.document, self.examine, lambda _: self.letters, clock=clock)
+        return Look(self.document, self.examine, clock=clock)
 
 
 @pytest.mark.parametrize(
-    ("checked", "letters", "verdict"),
-    [((), 0, "well"), ((WARNING,), 0, "act soon"), ((), 2, "act soon"), ((WARNING, ERROR), 0, "act now")],
+    ("checked", "verdict"), [((), "well"), ((WARNING,), "act soon"), ((WARNING, ERROR), "act now")]
 )
-def test_the_verdict_is_that_of_the_most_urgent_step(checked: Any, letters: int, verdict: str) -> None:
-    with Asked(*checked, letters=letters).look() as look:
+def test_the_verdict_is_that_of_the_most_urgent_step(checked: Any, verdict: str) -> None:
+    with Asked(*checked).look() as look:
         assert look.once().verdict == verdict
 
 
@@ -77,13 +76,5 @@ def test_another_error_is_not_taken_for_an_answer() -> None:
     def fail() -> list[Finding]:
         raise ZeroDivisionError
 
-    with Look(document, fail, lambda _: 0) as look, pytest.raises(ZeroDivisionError):
+    with Look(document, fail) as look, pytest.raises(ZeroDivisionError):
         look.once()
-
-
-def test_letters_that_cannot_be_counted_do_not_hide_the_rest() -> None:
-    def away(_: dict[str, Any]) -> int:
-        raise PostgresUnavailable("away")
-
-    with Look(document, list, away) as look:
-        assert look.once().document is not None

@@ -24,14 +24,14 @@ def shown(standing: Standing) -> str:
 
 @pytest.mark.parametrize("name", sorted(situations()))
 def test_every_situation_can_be_shown_on_one_screen(name: str) -> None:
-    text = shown(Standing(document(name), [], 0))
+    text = shown(Standing(document(name), []))
     assert "what to do next" in text
     assert "told by here" in text
     assert text.count("\n") <= 40
 
 
 def test_all_is_well() -> None:
-    text = shown(Standing(document(), [HINT], 0))
+    text = shown(Standing(document(), [HINT]))
     assert text.startswith("WELL  Everything committed in Postgres is visible in ClickHouse.")
     assert "every committed change is visible" in text
     assert "  nothing\n" in text
@@ -39,19 +39,18 @@ def test_all_is_well() -> None:
 
 
 def test_a_fault_stands_with_the_line_to_paste_on_a_line_of_its_own() -> None:
-    text = shown(Standing(document("worker-absent"), [], 2))
+    text = shown(Standing(document("worker-absent"), []))
     assert text.startswith("ACT NOW  ")
     assert "\n             scorestream worker --restart\n" in text
     assert "Is data lost? No" in text
-    assert "open letters  2" in text
 
 
 def test_without_kafka_the_reason_stands_first() -> None:
-    assert shown(Standing(None, [], None, "k:9092 does not answer")).startswith("ACT NOW  k:9092 does not answer")
+    assert shown(Standing(None, [], "k:9092 does not answer")).startswith("ACT NOW  k:9092 does not answer")
 
 
 def test_watching_ends_with_the_last_standing_at_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = [Standing(document(), [], 0), Standing(document("stall"), [], 0)]
+    looks = [Standing(document(), []), Standing(document("stall"), [])]
 
     def look() -> Standing:
         if not looks:

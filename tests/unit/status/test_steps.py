@@ -25,8 +25,12 @@ def document(name: str = "fresh", **changes: Any) -> dict[str, Any]:
     return state(readings, found, headline(readings, found, how), how) | {"verify": CLEAN, "from": "here"} | changes
 
 
-def found(name: str = "fresh", *checked: Finding, letters: int = 0, **changes: Any) -> list[Step]:
-    return steps(document(name, **changes), checked, open_letters=letters)
+def found(name: str = "fresh", *checked: Finding, **changes: Any) -> list[Step]:
+    return steps(document(name, **changes), checked)
+
+
+def letters(count: int) -> dict[str, Any]:
+    return {"total": 9, "last_hour": 0, "newest_at": None, "open": count}
 
 
 def test_nothing_is_to_be_done_while_all_is_well() -> None:
@@ -71,14 +75,15 @@ def test_warnings_come_after_errors_and_hints_are_left_out() -> None:
 
 def test_without_kafka_doctor_alone_says_what_to_do() -> None:
     silent = kafka.SILENT.found("no broker answers at k:9092")
-    assert [step.id for step in steps(None, [silent], open_letters=None)] == [silent.id]
+    assert [step.id for step in steps(None, [silent])] == [silent.id]
 
 
 def test_open_dead_letters_are_a_step_until_they_are_settled() -> None:
-    (step,) = found(letters=3)
+    (step,) = found(dead_letters=letters(3))
     assert (step.when, step.id) == (SOON, "dead-letters")
     assert "3 dead letters are open" in step.what
-    assert [each.id for each in found("dead-letters", letters=3)] == ["dead-letters"]
+    assert [each.id for each in found("dead-letters", dead_letters=letters(3))] == ["dead-letters"]
+    assert found(dead_letters=letters(0)) == []
 
 
 def test_a_stuck_replay_is_named_in_the_lines_to_paste() -> None:
