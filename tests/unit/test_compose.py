@@ -1,6 +1,7 @@
 """docker-compose.yml against the code: settings, ports, files, versions and commands that really exist."""
 
 import re
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+import stream
 from stream import cli, config
 from stream.config import Settings
 from stream.connect import connector
@@ -37,6 +39,7 @@ def inner_ports():
         "monitor": {int(environment("monitor")["SCORESTREAM_MONITOR_PORT"])},
         "verify": {int(environment("verify")["SCORESTREAM_WEB_PORT"])},
         "prometheus": {9090},
+        "alertmanager": {9093},
         "grafana": {3000},
     }
 
@@ -44,7 +47,7 @@ def inner_ports():
 def test_all_parts_of_the_path_are_there():
     assert set(SERVICES) == {
         "postgres", "kafka", "connect", "clickhouse-0", "clickhouse-1", "schema", "connectors", "operator", "worker",
-        "monitor", "verify", "prometheus", "grafana",
+        "monitor", "verify", "prometheus", "alertmanager", "grafana",
     }  # fmt: skip
     assert set(OURS) == {"schema", "connectors", "operator", "worker", "monitor", "verify"}
 
@@ -82,7 +85,8 @@ def test_published_ports_lead_to_listening_ones_and_do_not_clash():
 
 
 def test_who_watches_asks_where_the_others_listen():
-    scraped = yaml.safe_load((ROOT / "monitoring/prometheus/prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    prometheus = yaml.safe_load((ROOT / "monitoring/prometheus/prometheus.yml").read_text("utf-8"))
+    scraped = [*prometheus["scrape_configs"], *prometheus["alerting"]["alertmanagers"]]
     asked = [target for job in scraped for group in job.get("static_configs", []) for target in group["targets"]]
     asked += [
         f"{name}:{dns['port']}" for job in scraped for dns in job.get("dns_sd_configs", []) for name in dns["names"]
@@ -91,11 +95,17 @@ def test_who_watches_asks_where_the_others_listen():
     urls = [each["url"] for each in yaml.safe_load(source)["datasources"]]
     urls += environment("monitor")["SCORESTREAM_MONITOR_PROCESSES"].split(",")
     asked += [urlsplit(url).netloc for url in urls]
-    assert set(asked) == {"monitor:6067", "worker:6066", "verify:6068", "prometheus:9090"}
+    assert set(asked) == {"monitor:6067", "worker:6066", "verify:6068", "prometheus:9090", "alertmanager:9093"}
     assert all(int(address.split(":")[1]) in inner_ports()[address.split(":")[0]] for address in asked)
     for name in ("worker", "monitor"):
         (port,) = inner_ports()[name]
         assert f":{port}/readyz" in " ".join(SERVICES[name]["healthcheck"]["test"])
+
+
+def test_every_scraped_series_names_its_installation():
+    prometheus = yaml.safe_load((ROOT / "monitoring/prometheus/prometheus.yml").read_text("utf-8"))
+    for job in prometheus["scrape_configs"]:
+        assert {"target_label": "installation", "replacement": "local"} in job["relabel_configs"]
 
 
 def test_grafana_finds_its_dashboards_and_nobody_logs_in():
@@ -231,4 +241,19 @@ def test_the_image_is_reproducible_and_its_user_is_a_number():
     text = (ROOT / "docker/Dockerfile").read_text("utf-8")
     assert re.search(r"^USER \d+$", text, re.M), "kubelet refuses a name where runAsNonRoot is asked for"
     assert "-c constraints.txt" in text
-    assert "org.opencontainers.image" in text
+    assert re.search(r"^ARG PYTHON=python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}$", text, re.M)
+    assert re.findall(r"^FROM (\S+)", text, re.M) == ["${PYTHON}", "${PYTHON}"]
+    for label in ("title", "description", "licenses", "version", "revision", "created"):
+        assert f"org.opencontainers.image.{label}=" in text
+    assert f"ARG VERSION={stream.__version__}\n" in text
+
+
+def test_the_build_has_every_file_that_the_package_ships():
+    copied = set(re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "docker/Dockerfile").read_text("utf-8"), re.M))
+    sources = {name for line in copied for name in line.split()}
+    ignored = (ROOT / "docker/Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    assert {line[1:] for line in ignored if line.startswith("!")} == sources
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    shipped = [each for patterns in project["tool"]["setuptools"]["data-files"].values() for each in patterns]
+    assert {each.split("/")[0] for each in shipped} <= sources
+    assert all(list(ROOT.glob(each)) for each in shipped)

@@ -16,7 +16,7 @@ from stream.cli import COMMANDS, cli
 
 ROOT = Path(__file__).parent.parent.parent
 _ROOMS = "stream|connectors|docs|tests|testbed|benchmarks|demo|drills|devstack|monitoring|deploy|docker"
-_PATH = re.compile(rf"(?<![\w./<-])((?:{_ROOMS})/[\w./-]*\w/?)")
+_PATH = re.compile(rf"(?<![\w./<-])((?:{_ROOMS})/[\w./@-]*\w/?)")
 _BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import promql_parser
 import yaml
@@ -53,3 +54,33 @@ def test_every_alert_is_seen_to_fire_and_to_clear_by_promtool() -> None:
     names = set(re.findall(r"- alert: (\S+)", RULES.read_text("utf-8")))
     assert {check["alertname"] for check in checks if check["exp_alerts"]} == names
     assert {check["alertname"] for check in checks if not check["exp_alerts"]} == names
+
+
+def routing(name: str) -> dict[str, Any]:
+    return yaml.safe_load((MONITORING / "alertmanager" / name).read_text("utf-8"))
+
+
+def test_alertmanager_knows_every_severity_and_names_only_alerts_that_exist() -> None:
+    plain, sending = routing("alertmanager.yml"), routing("slack-and-pagerduty.yml")
+    assert plain["route"] == sending["route"]
+    assert plain["inhibit_rules"] == sending["inhibit_rules"]
+    assert {each["name"] for each in plain["receivers"]} == {"on-call", "tickets"}
+    alerts = set(re.findall(r"- alert: (\S+)", RULES.read_text("utf-8")))
+    for rule in plain["inhibit_rules"]:
+        assert rule["equal"] == ["installation"], "another installation's outage explains nothing here"
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            assert set(alternatives(matcher)) <= alerts, matcher
+
+
+def alternatives(matcher: str) -> list[str]:
+    """The alerts that a matcher names: `alertname = A`, or `alertname =~ "Prefix(A|B)"`."""
+    value = matcher.split("=", 1)[1].strip('~ "')
+    prefix, _, inner = value.partition("(")
+    return [prefix + each for each in inner.rstrip(")").split("|")] if inner else [prefix]
+
+
+def test_alertmanager_has_its_secrets_from_files() -> None:
+    text = (MONITORING / "alertmanager" / "slack-and-pagerduty.yml").read_text("utf-8")
+    assert "routing_key_file: /" in text
+    assert "api_url_file: /" in text
+    assert not re.search(r"(routing_key|service_key|api_url|password): ", text)
