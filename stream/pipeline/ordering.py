@@ -88,6 +88,15 @@ def of_marker(version_: int) -> int:
     return version_ | 1
 
 
+def above(version_: int) -> int:
+    """A version above a row of this version and its marker, and below every later change, for a reindex of that row.
+
+    A scorecard may return to a place that it left at this version, where the marker stands. Three times such versions
+    rise. From then on they are equal, and the row that was inserted last is shown.
+    """
+    return min(version_ + 2, version_ | 6)
+
+
 def epoch_of(version_: int) -> int:
     """The epoch in a version."""
     return version_ >> EPOCH_SHIFT

@@ -23,6 +23,10 @@ class Source(Protocol):
         """Return when look-ups see all these transactions (stream/pipeline/visibility.py)."""
         ...
 
+    def is_primary(self) -> bool:
+        """Whether look-ups see all that any other process has seen; a standby may be behind another one."""
+        ...
+
     def position(self) -> int:
         """Where the WAL ends, in bytes: every change that was streamed lies before it (stream/pipeline/ahead.py)."""
         ...

@@ -1,8 +1,9 @@
 """Reindex: makes ClickHouse equal to Postgres for some scorecards, regardless of which rows stand there.
 
 Enters: the scorecards and their scores as one snapshot of Postgres has them, the rows that stand in ClickHouse, and the
-version to write at. Leaves: rows for the present place, and delete markers for rows elsewhere up to that version. Newer
-changes arrive as messages of their own. A row that ClickHouse cannot hold is refused: it stands nowhere. Pure.
+version to write at. Leaves: rows for the present place, and delete markers for rows elsewhere up to that version. Rows
+that stand elsewhere at a higher version are named: a later look at Postgres decides over them. A row that ClickHouse
+cannot hold is refused: it stands nowhere. Pure.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Reindex:
     markers: Writes = field(default_factory=Writes)
     rows: Writes = field(default_factory=Writes)
     refused: list[tuple[str, Refused]] = field(default_factory=list)  # (scorecard id, why)
+    newer: dict[str, int] = field(default_factory=dict)  # scorecard -> version of a row that stands elsewhere, higher
 
 
 def plan_reindex(
@@ -53,11 +55,16 @@ def plan_reindex(
     kept: set[Key] = set()
     for table in TARGETS:
         kept |= _rows_of(table, snapshot, versions, out=out, layout=layout)
-    by_int = {uuid_int(scorecard_id): version for scorecard_id, version in versions.items()}
+    by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in versions}
     tables = {table.target: table for table in TARGETS}
     for row in standing:
-        version = by_int[row.key.scorecard_id]
-        if row.version <= version and row.key not in kept:
+        scorecard_id = by_int[row.key.scorecard_id]
+        version = versions[scorecard_id]
+        if row.key in kept:
+            continue
+        if row.version > version:
+            out.newer[scorecard_id] = max(row.version, out.newer.get(scorecard_id, 0))
+        else:
             values = {
                 "customer_id": row.key.customer_id,
                 "scorecard_id": row.key.scorecard_id,

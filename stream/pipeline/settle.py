@@ -12,9 +12,10 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from stream.pipeline.ledger import Counts
+from stream.pipeline.ordering import above
 from stream.pipeline.placement import GONE, Place, State
 from stream.pipeline.ports import Retrying, Source, Target, no_retry
-from stream.pipeline.reindex import plan_reindex
+from stream.pipeline.reindex import Reindex, Snapshot, plan_reindex
 from stream.pipeline.values import uuid_int
 from stream.pipeline.writes import Layout, Writes
 
@@ -54,10 +55,7 @@ class Settler:
         ids = list(versions)
         for start in range(0, len(ids), REINDEX_CHUNK):
             chunk = ids[start : start + REINDEX_CHUNK]
-            snapshot = self._retry(partial(self._source.snapshot, chunk))
-            under = sorted(customers | {place.customer_id for place in snapshot.places.values()})
-            standing = self._retry(partial(self._target.standing, chunk, under))
-            plan = plan_reindex({i: versions[i] for i in chunk}, snapshot, standing, self._layout)
+            snapshot, plan = self._plan({i: versions[i] for i in chunk}, customers)
             for scorecard_id in chunk:
                 counts.withheld.pop(scorecard_id, None)
             for scorecard_id, why in plan.refused:
@@ -73,13 +71,29 @@ class Settler:
         counts.reindexed += len(ids)
         return places
 
+    def _plan(self, versions: dict[str, int], customers: set[str]) -> tuple[Snapshot, Reindex]:
+        """A snapshot of these scorecards, and what to write.
+
+        A row may stand elsewhere at a higher version. Its change is one that the snapshot lacks, or a later one that
+        was visible first. So Postgres is read once more. That snapshot holds what the row was written from, and wins
+        over it at its version. A standby may lack it, so there the row's own message decides.
+        """
+        while True:
+            snapshot = self._retry(partial(self._source.snapshot, list(versions)))
+            under = sorted(customers | {place.customer_id for place in snapshot.places.values()})
+            standing = self._retry(partial(self._target.standing, list(versions), under))
+            plan = plan_reindex(versions, snapshot, standing, self._layout)
+            if not plan.newer or not self._retry(self._source.is_primary):
+                return snapshot, plan
+            versions |= {scorecard_id: above(version) for scorecard_id, version in plan.newer.items()}
+
     def raise_to_standing(
         self, versions: dict[str, int], ids: Collection[str], customers: set[str], *, anywhere: Collection[str] = ()
     ) -> None:
         """Raise the versions of these scorecards to the highest that stands of each, before they are reindexed.
 
-        The change of that version was committed before it was processed, so a later snapshot holds it. Written at that
-        version, the snapshot wins over the rows that stand, and loses against every later change.
+        The change of that version was committed before it was processed, so a later snapshot holds it. Written just
+        above that version, the snapshot wins over the rows that stand, and loses against every later change.
 
         Args:
             versions: scorecard id -> version to write at; raised in place.
@@ -99,8 +113,8 @@ class Settler:
                 for row in standing:
                     scorecard_id = by_int[row.key.scorecard_id]
                     customers.add(row.key.customer_id)
-                    if scorecard_id in ids:
-                        versions[scorecard_id] = max(versions[scorecard_id], row.version)
+                    if scorecard_id in ids and row.version > versions[scorecard_id]:
+                        versions[scorecard_id] = above(row.version)
 
     def confirm(
         self,

@@ -91,6 +91,12 @@ class PostgresSource:
             )
         return next((xid for xid in transactions if hidden(xid, snapshot, following)), None)
 
+    def is_primary(self) -> bool:
+        """Whether the server is no standby."""
+        with self._reading() as (connection, _):
+            row = connection.execute("SELECT NOT pg_is_in_recovery()").fetchone()
+        return bool(row and row[0])
+
     def position(self) -> int:
         """Where the WAL ends, in bytes. Of a standby: what the primary may have written by now."""
         with self._reading() as (connection, _):

@@ -419,6 +419,7 @@ def test_the_position_is_behind_every_commit_and_close_to_it(stack_env: dict[str
         (at,) = other.execute("SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint").fetchone() or (0,)
         # then the source knows a position behind it
         assert at <= real.position() < at + (1 << 30)
+        assert real.is_primary()
 
 
 def test_a_transaction_that_is_not_visible_is_waited_for(

@@ -62,6 +62,7 @@ class FakePostgres:
         self.horizons: list[tuple[int, int]] = []  # (all below had ended, none from here on had begun), at some moments
         self.shares: dict[str, set[Transaction]] = defaultdict(set)  # scorecard id -> holders of FOR KEY SHARE
         self.calls: Counter[str] = Counter()
+        self.standby = False
 
     def begin(self) -> Transaction:
         return Transaction(self)
@@ -100,6 +101,9 @@ class FakePostgres:
         self._call("expect")
         while self.flushed & set(transactions):
             self._call("expect")
+
+    def is_primary(self) -> bool:
+        return not self.standby
 
     def position(self) -> int:
         self._call("position")

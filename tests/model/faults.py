@@ -47,6 +47,7 @@ class Faults:
     toast: bool = True
     initial: bool = True  # some rows are there before the connector starts
     hidden: bool = True  # commits that the connector sees before look-ups do
+    overtakes: bool = False  # commits become visible in another order than the WAL's: a known bound (decision 042)
     refused: bool = True  # values that ClickHouse cannot hold: infinity
     under_way: bool = True  # transactions that are open while the initial snapshot is read
     windows: bool = True  # readers ask for spans of event time at the end of each round

@@ -53,14 +53,16 @@ class Writers:
             self._commit(tx)
 
     def _commit(self, tx: Transaction) -> None:
-        hides = 0.8 if self.flushed else 0.15  # while the standby is slow every commit waits for it
+        # While the standby is slow every commit waits for it, unless commits need not wait.
+        hides = 0.8 if self.flushed and not self.faults.overtakes else 0.15
         if self.faults.hidden and not self.draining and not self.window and self._chance(hides):
             self._say("commit, not visible yet")
             tx.flush()
             self.flushed.append(tx)
         else:
             self._say("commit")
-            self._show()
+            if not self.faults.overtakes:
+                self._show()
             tx.commit()
 
     def _show(self) -> None:
