@@ -7,8 +7,8 @@
 2. Inserts and updates pile up in the topics until they have that many messages.
 
 3. The worker starts again. The rate counts from the moment the group has its partitions to the last row's time of
-storage
-   in ClickHouse. That time is read once all offsets are committed. No figure is the worker's own account.
+   storage in ClickHouse, which is read once all offsets are committed. No figure is the worker's own account. CPU time
+   is counted by part, from that moment to the commit of the last offset.
 
 4. A Faust agent that does nothing reads the same topic, by record batches and by single messages.
 
@@ -26,6 +26,7 @@ from typing import Any
 import psycopg
 
 from benchmarks.common import Group, Offsets, arguments, last_stored, publish, run
+from benchmarks.cpu import CpuReading
 from benchmarks.faust_rates import faust_rates
 from demo import counts, workload
 from demo.customers import IDS
@@ -99,7 +100,7 @@ def _catch_up(
     started = time.time()
     rig.start_worker()
     rig.wait_until(group.assigned, what="the worker has its partitions", timeout_s=60, every_s=0.05)
-    assigned = time.time()
+    assigned, cpu_before = time.time(), CpuReading.of(rig)
     rss: list[float] = []
     with screen.bar("catching up", messages, "messages") as bar:
 
@@ -111,7 +112,7 @@ def _catch_up(
             return not left
 
         rig.wait_until(is_done, what="all offsets are committed", timeout_s=300, every_s=0.25)
-    committed = time.time()
+    committed, cpu_after = time.time(), CpuReading.of(rig)
     last = last_stored(rig.settings.clickhouse, stored_before)
     screen.say(
         f"{messages:,} messages in {last - assigned:.1f} s ({last - started:.1f} s with the start of the process)"
@@ -125,6 +126,7 @@ def _catch_up(
         "messages_per_s_with_start": round(messages / (last - started)),
         "seconds": round(last - assigned, 2),
         "start_s": round(assigned - started, 2),
+        "cpu_us_per_message_by_part": cpu_after.us_per_change(cpu_before, messages),
         "rss_mb_max": round(max(rss, default=0), 1),
         "scores_in_topic": group.read({tp: 0 for tp in end if tp[0] == scores}, _only(end, scores))[0],
     }
