@@ -7,8 +7,8 @@
 2. Inserts and updates pile up in the topics until they have that many messages.
 
 3. The worker starts again. The rate counts from the moment the group has its partitions to the last row's time of
-   storage in ClickHouse, which is read once all offsets are committed. No figure is the worker's own account. CPU time
-   is counted by part, from that moment to the commit of the last offset.
+   storage in ClickHouse. That time is read once all offsets are committed. No figure is the worker's own account. CPU
+   time is counted by part, until the last offset is committed.
 
 4. A Faust agent that does nothing reads the same topic, by record batches and by single messages.
 
