@@ -254,6 +254,11 @@ MONITORED = (
     Declared("scorestream_replay_running", "1 while a process works on the replay.", ("replay",)),
     Declared("scorestream_replay_unfinished", "1 while the replay is neither done nor cancelled.", ("replay",)),
     Declared("scorestream_replay_throttled", "1 while the replay slows down for live.", ("replay",)),
+    Declared("scorestream_backfill_total_rows", "Rows of the backfill's plan.", ("backfill",)),
+    Declared("scorestream_backfill_done_rows", "Rows of its steps that are read.", ("backfill",)),
+    Declared("scorestream_backfill_rows_per_second", "Mean rate of the steps that are read.", ("backfill",)),
+    Declared("scorestream_backfill_eta_seconds", "Time left at that rate; absent while none is read.", ("backfill",)),
+    Declared("scorestream_backfill_running", "1 while a process works on the backfill.", ("backfill",)),
     Declared(
         "kafka_consumergroup_lag",
         "End minus committed, as kafka_exporter has it.",

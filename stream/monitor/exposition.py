@@ -64,6 +64,12 @@ def samples(r: Readings) -> Iterator[Sample]:
         unfinished = replay.state in ("running", "stopped", "failed")
         yield "scorestream_replay_unfinished", (replay.name,), float(unfinished)
         yield "scorestream_replay_throttled", (replay.name,), float(bool(replay.throttled_by))
+    for backfill in r.backfills:
+        yield "scorestream_backfill_total_rows", (backfill.name,), backfill.total
+        yield "scorestream_backfill_done_rows", (backfill.name,), backfill.done
+        yield "scorestream_backfill_rows_per_second", (backfill.name,), backfill.per_s
+        yield "scorestream_backfill_eta_seconds", (backfill.name,), backfill.eta_s
+        yield "scorestream_backfill_running", (backfill.name,), float(backfill.running)
 
 
 def _partitions(r: Readings) -> Iterator[Sample]:

@@ -141,6 +141,7 @@ class Monitor:
             canary=self._look_at_canary(now),
             processes=tuple(polled.processes.source.value or ()),
             replays=tuple(polled.replays.source.value or ()),
+            backfills=tuple(polled.backfills.source.value or ()),
             extra=self._times(slot, polled.connect.source.value, now),
         )
 

@@ -14,6 +14,7 @@ from stream.monitor.lag import Limits
 from stream.monitor.looker import Looker
 from stream.monitor.monitor import Monitor, Names
 from stream.monitor.reached import Reached
+from stream.monitor.sources.backfills import BackfillSource
 from stream.monitor.sources.kafka import KafkaReader
 from stream.monitor.sources.polled import Polled
 from stream.monitor.sources.processes import ProcessSource
@@ -57,6 +58,7 @@ def open_monitor(settings: Settings, *, idle_s: float = 0.0) -> Monitor:
         shards=[ShardSource(shards, number) for number in range(shards.count)],
         processes=ProcessSource(own.processes),
         replays=ReplaySource(Broker(settings.kafka, settings.topics)),
+        backfills=BackfillSource(Broker(settings.kafka, settings.topics)),
         interval_s=own.interval_s,
         idle_s=idle_s,
     )

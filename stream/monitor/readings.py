@@ -81,6 +81,18 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class Backfill:
+    """A backfill, by its topic. Counts are rows of the plan."""
+
+    name: str
+    total: int
+    done: int
+    per_s: float
+    eta_s: float | None
+    running: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Readings:
     """All readings of one moment."""
 
@@ -99,6 +111,7 @@ class Readings:
     clickhouse: str = ""  # database in ClickHouse
     processes: tuple[Process, ...] = ()
     replays: tuple[Replay, ...] = ()
+    backfills: tuple[Backfill, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property

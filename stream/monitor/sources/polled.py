@@ -12,7 +12,8 @@ from typing import Any
 
 from stream.connect.rest import Status
 from stream.monitor.canary import Seen
-from stream.monitor.readings import Kafka, Replay
+from stream.monitor.readings import Backfill, Kafka, Replay
+from stream.monitor.sources.backfills import BackfillSource
 from stream.monitor.sources.kafka import KafkaReader
 from stream.monitor.sources.poller import Pace, Poller
 from stream.monitor.sources.processes import Process, ProcessSource
@@ -44,6 +45,7 @@ class Polled:
         shards: Sequence[ShardSource],
         processes: ProcessSource,
         replays: ReplaySource,
+        backfills: BackfillSource,
         interval_s: float,
         idle_s: float = 0.0,
     ) -> None:
@@ -68,6 +70,9 @@ class Polled:
         self.replays: Poller[list[Replay]] = Poller(
             "replays", replays.read, every_s=4.0, pace=pace, close=replays.close
         )
+        self.backfills: Poller[list[Backfill]] = Poller(
+            "backfills", backfills.read, every_s=4.0, pace=pace, close=backfills.close
+        )
         self.started = False
 
     def _looked(self) -> None:
@@ -75,7 +80,7 @@ class Polled:
 
     @property
     def all(self) -> list[Poller[Any]]:
-        return [self.kafka, self.slot, self.connect, *self.shards, self.processes, self.replays]
+        return [self.kafka, self.slot, self.connect, *self.shards, self.processes, self.replays, self.backfills]
 
     def start(self, *, also: str | None = None) -> None:
         """Begin to ask. `also`: the URL of a process that is asked beside the configured ones."""

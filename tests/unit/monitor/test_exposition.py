@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream.metrics import MONITORED
 from stream.monitor.exposition import exposition, samples
-from stream.monitor.readings import Readings
+from stream.monitor.readings import Backfill, Readings
 from tests.unit.monitor.situations import NOW, fresh, situations, worker
 
 
@@ -54,6 +54,14 @@ def test_a_replay_raises_no_lag_of_live() -> None:
     text = scraped(situations()["replaying"])
     assert 'scorestream_replay_done_messages{replay="june"} 840000.0' in text
     assert "scorestream_freshness_seconds 0.0" in text
+
+
+def test_a_backfill_shows_its_rows_and_no_time_left_before_the_first_step() -> None:
+    found = Backfill("may", total=400, done=0, per_s=0.0, eta_s=None, running=True)
+    text = scraped(replace(fresh(), backfills=(found,)))
+    assert 'scorestream_backfill_total_rows{backfill="may"} 400.0' in text
+    assert 'scorestream_backfill_running{backfill="may"} 1.0' in text
+    assert "scorestream_backfill_eta_seconds{" not in text
 
 
 def test_an_answer_that_is_too_old_ends_the_series() -> None:

@@ -36,7 +36,7 @@ class Source:
 
 @pytest.fixture
 def sources() -> dict[str, Source]:
-    return {name: Source(name) for name in ("kafka", "slot", "shard", "processes", "replays")}
+    return {name: Source(name) for name in ("kafka", "slot", "shard", "processes", "replays", "backfills")}
 
 
 @pytest.fixture
@@ -48,6 +48,7 @@ def polled(sources: Any) -> Polled:
         shards=[sources["shard"]],
         processes=sources["processes"],
         replays=sources["replays"],
+        backfills=sources["backfills"],
         interval_s=0.05,
     )
 
@@ -63,7 +64,7 @@ def test_a_source_that_hangs_leaves_the_others_their_answers(
     sources["shard"].hangs.set()
     # then every other one has answered
     answered = {poller.source.name for poller in polled.all if poller.source.at is not None}
-    assert answered == {"kafka", "postgres", "connect", "processes", "replays"}
+    assert answered == {"kafka", "postgres", "connect", "processes", "replays", "backfills"}
 
 
 def test_a_look_at_kafka_is_followed_by_its_conclusion(polled: Polled, sources: dict[str, Source]) -> None:
