@@ -26,6 +26,7 @@ COMMANDS = {
     "config": "The effective settings, and where each came from. Secrets stay hidden.",
     "dead-letters": "Refused messages: list them, show one whole, settle them.",
     "lag": "Lag of the live flow: messages, seconds, a verdict for each partition. Exit 3 above --max-lag.",
+    "fleet": "Many installations in one view, the worst first. Exit 1: one needs an operator.",
     "monitor": "The dashboard, /metrics and health of the whole path, without a worker.",
     "verify": "Compare Postgres with ClickHouse row for row; name the reason of each difference; repair.",
     "explain": "Why a scorecard is in ClickHouse, or is not, in one sentence.",

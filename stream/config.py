@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     state_dir: Path = Field(
         Path(".scorestream"), description="folder of what reindex, purge and the monitor keep between runs"
     )
+    installations: Path | None = Field(
+        None, description="TOML file of the installations that `scorestream fleet` shows: docs/guides/fleet.md"
+    )
     audit_user: str | None = Field(
         None, description="who the audit trail says changed something, such as a service account; default: user@host"
     )
@@ -129,27 +132,70 @@ def load() -> Settings:
             file_values = tomllib.loads(Path(path).read_text("utf-8"))
         except (OSError, tomllib.TOMLDecodeError) as error:
             faults.append(f"{PREFIX}CONFIG={path}: {error}")
-        # Settings ignores further names, because each variable of the environment would be one.
-        faults += [
-            f"{path}: {name}: no such section or setting" + _nearest(name, Settings.model_fields)
-            for name in sorted(file_values.keys() - Settings.model_fields.keys())
-        ]
+        faults += _strange_names(file_values, path)
     _read_secret_files(environ, file_values, faults)
     faults += _unknown_variables(environ)
     try:
         settings = Settings(**file_values)
     except ValidationError as error:
-        faults += [
-            f"{_variable(fault['loc'])}: {fault['msg']}"
-            if fault["type"] != "extra_forbidden"
-            else _unknown(_variable(fault["loc"]))
-            for fault in error.errors(include_input=False, include_url=False)
-        ]
+        faults += _faults_of(error)
     if faults:
         raise ConfigError(
             "the configuration is wrong:\n" + "\n".join(f"  - {fault}" for fault in dict.fromkeys(faults))
         )
     return settings
+
+
+class _Written(Settings):
+    """Settings from a file alone: the environment of this process does not count."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def of_file(values: dict[str, Any], where: str) -> Settings:
+    """The settings of one installation, as a file has them. The environment counts for none of them.
+
+    Args:
+        values: sections and settings, as in the file of `SCORESTREAM_CONFIG`; secrets are read already.
+        where: names them in an error.
+
+    Raises:
+        ConfigError: with every fault.
+    """
+    faults = _strange_names(values, where)
+    try:
+        settings = _Written(**values)
+    except ValidationError as error:
+        faults += [f"{where}: {fault}" for fault in _faults_of(error)]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return settings
+
+
+def _strange_names(values: dict[str, Any], where: str) -> list[str]:
+    """Settings ignores further names, because each variable of the environment would be one."""
+    return [
+        f"{where}: {name}: no such section or setting" + _nearest(name, Settings.model_fields)
+        for name in sorted(values.keys() - Settings.model_fields.keys())
+    ]
+
+
+def _faults_of(error: ValidationError) -> list[str]:
+    return [
+        f"{_variable(fault['loc'])}: {fault['msg']}"
+        if fault["type"] != "extra_forbidden"
+        else _unknown(_variable(fault["loc"]))
+        for fault in error.errors(include_input=False, include_url=False)
+    ]
 
 
 def _secret_fields() -> list[tuple[str, str]]:

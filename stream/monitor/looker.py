@@ -9,15 +9,37 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from stream.errors import KafkaUnavailable
-from stream.kafka.broker import Broker
 from stream.monitor.document import installation
 from stream.web.asker import Asker, AskFailed
 
 if TYPE_CHECKING:
     from stream.monitor.monitor import Monitor, Names
+
+
+class Cluster(Protocol):
+    """Says which cluster an installation's brokers are."""
+
+    def cluster_id(self) -> str | None:
+        """Raises KafkaUnavailable."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Pinned:
+    """A cluster that an operator has written down: the brokers need not be asked."""
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+
+    def cluster_id(self) -> str:
+        return self._cluster
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class Looker:
@@ -31,7 +53,7 @@ class Looker:
 
     def __init__(
         self,
-        brokers: Broker,
+        brokers: Cluster,
         *,
         names: Names,
         urls: Sequence[str],

@@ -11,7 +11,7 @@ from stream.connect.rest import Connect
 from stream.kafka.broker import Broker
 from stream.kafka.settled_letters import count_settled
 from stream.monitor.lag import Limits
-from stream.monitor.looker import Looker
+from stream.monitor.looker import Looker, Pinned
 from stream.monitor.monitor import Monitor, Names
 from stream.monitor.reached import Reached
 from stream.monitor.sources.backfills import BackfillSource
@@ -92,6 +92,22 @@ def open_looker(settings: Settings, *, ask_monitor: bool, steady: bool) -> Looke
         urls=urls if ask_monitor else (),
         open_monitor=lambda: open_monitor(settings),
         steady=steady,
+    )
+
+
+def looker_of(settings: Settings, *, monitor: str | None, cluster: str | None) -> Looker:
+    """The looker of `scorestream fleet` for one installation.
+
+    Args:
+        monitor: URL of its monitor.
+        cluster: the id that its brokers must have; None: they are asked for it.
+    """
+    return Looker(
+        Pinned(cluster) if cluster is not None else Broker(settings.kafka, settings.topics),
+        names=names_of(settings),
+        urls=[f"{monitor}/api/state"] if monitor is not None else (),
+        open_monitor=lambda: open_monitor(settings),
+        steady=False,
     )
 
 

@@ -14,9 +14,8 @@ STREAM = ROOT / "stream"
 # From the ground up. A folder may import itself and the folders that stand in its line. Files beside cli.py are rooms
 # of their own: `GROUND` may be imported by all; `wiring` and `cli` stand higher.
 GROUND = {
-    "config", "epochs", "errors", "interpreter", "logs", "metrics", "origins", "progress", "retry", "scope",
-    "sections", "supervise",
-    "tables", "times", "topic_names",
+    "config", "epochs", "errors", "installations", "interpreter", "logs", "metrics", "origins", "progress", "retry",
+    "scope", "sections", "supervise", "tables", "times", "topic_names",
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "pipeline": set(),
@@ -41,8 +40,9 @@ ALLOWED |= {
 }
 ALLOWED["doctor"] = {*_BELOW, "cutover", "monitor"}
 ALLOWED["status"] = {*_BELOW, "monitor", "doctor"}
+ALLOWED["fleet"] = {*_BELOW, "monitor"}
 ALLOWED["recover"] = {*_BELOW, "reindex", "backfill", "verify"}
-ALLOWED["live"] = {*ALLOWED} - {"cutover", "recover", "status"}
+ALLOWED["live"] = {*ALLOWED} - {"cutover", "fleet", "recover", "status"}
 ALLOWED["commands"] = {*ALLOWED}
 ALLOWED["cli"] = {"commands"}
 
@@ -56,7 +56,7 @@ LIBRARIES: dict[str, set[str]] = {
     "confluent_kafka": {"kafka"},
     "urllib3": {"clickhouse", "connect", "web"},
     "click": {"commands", "cli"},
-    "rich": {"progress", "monitor", "status"},
+    "rich": {"fleet", "progress", "monitor", "status"},
     "pydantic": {"config", "origins", "sections"},
     "pydantic_settings": {"config", "sections"},
     "tenacity": {"retry"},
@@ -67,6 +67,7 @@ LEVELS = 10  # of imports between files
 
 # Who alone may read the settings; every other file takes stores, sections of stream/sections.py, or plain values.
 SETTINGS = {
+    "stream/installations.py",
     "stream/origins.py",
     "stream/wiring.py",
     "stream/live/worker.py",

@@ -28,6 +28,7 @@ READS = {
     "dead-letters show",
     "doctor",
     "explain",
+    "fleet",
     "lag",
     "monitor",
     "replay list",
