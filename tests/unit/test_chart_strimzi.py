@@ -6,8 +6,9 @@ import pytest
 
 from stream import config
 from stream.connect import connector
-from stream.kafka import topics
+from stream.kafka import audit, topics
 from stream.replay.state import group_of
+from stream.topic_names import TopicNames
 from tests.chart.rendering import OPERATORS, ROOT
 from tests.unit.test_chart import container_of, environment, of_kind
 
@@ -28,10 +29,19 @@ def test_every_topic_is_there_as_the_code_wants_it(settings):
         options = dict(topic["spec"]["config"])
         assert options.pop("min.insync.replicas") == "2"
         assert options == wanted.options, wanted.name
-    names = settings.topics
-    assert set(found) == {names.settled_letters, names.replays, names.backfills, names.outages}
     assert all(each["spec"]["partitions"] == 1 for each in found.values())
+    trail = dict(found.pop(settings.topics.audit)["spec"]["config"])
+    trail.pop("min.insync.replicas")
+    assert trail == audit.OPTIONS
+    # What is left holds the state of jobs: a topic of stream/topic_names.py that is missing here is one more of these.
     assert all(each["spec"]["config"]["cleanup.policy"] == "compact" for each in found.values())
+    properties = [
+        getattr(settings.topics, name) for name, each in vars(TopicNames).items() if isinstance(each, property)
+    ]
+    names = {name for each in properties for name in ([each] if isinstance(each, str) else each)}
+    assert set(found) == names - {wanted.name for wanted in topics.wanted(settings.kafka, settings.topics)} - {
+        settings.topics.audit
+    }
 
 
 def test_resources_have_names_that_kubernetes_takes_and_topics_survive_the_release():
@@ -54,18 +64,18 @@ def allowed(user, kind, name):
 
 def test_the_user_of_the_processes_has_the_least_rights_that_they_need(settings):
     names, group = settings.topics, settings.kafka.group
-    assert settings.kafka.sasl_username == "emea"
+    assert settings.kafka.sasl_username == "emea-kafka"
     reads = {"Describe", "DescribeConfigs", "Read"}
     for name in (*names.sources, names.notifications, names.of("scorestream_heartbeat"), names.debezium_heartbeat):
-        assert allowed("emea", "topic", name) == reads, name
-    for name in (names.dead_letters, names.settled_letters, names.replays, names.backfills, names.outages):
-        assert allowed("emea", "topic", name) == reads | {"Create", "Write"}, name
-    assert allowed("emea", "topic", "of-another") == set()
-    assert allowed("emea", "group", group) == {"Describe", "Read"}
-    assert allowed("emea", "group", group_of(names, "march")) == {"Delete", "Describe", "Read"}
+        assert allowed("emea-kafka", "topic", name) == reads, name
+    for name in (names.dead_letters, names.settled_letters, names.replays, names.backfills, names.outages, names.audit):
+        assert allowed("emea-kafka", "topic", name) == reads | {"Create", "Write"}, name
+    assert allowed("emea-kafka", "topic", "of-another") == set()
+    assert allowed("emea-kafka", "group", group) == {"Describe", "Read"}
+    assert allowed("emea-kafka", "group", group_of(names, "march")) == {"Delete", "Describe", "Read"}
     # Consumers that never join a group still ask for its coordinator.
     for passing in ("scorestream-lag-1", "scorestream-state-1", "scorestream-times", f"{names.prefix}-dead-letters"):
-        assert allowed("emea", "group", passing) == {"Describe"}
+        assert allowed("emea-kafka", "group", passing) == {"Describe"}
 
 
 def test_connect_may_write_the_log_in_transactions(settings):

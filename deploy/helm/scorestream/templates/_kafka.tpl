@@ -10,6 +10,7 @@ partitions: {{ get $of "SCORESTREAM_KAFKA_PARTITIONS" | default 16 | int }}
 replicationFactor: {{ get $of "SCORESTREAM_KAFKA_REPLICATION_FACTOR" | default -1 | int }}
 compactionLagMs: {{ mul 1000 (get $of "SCORESTREAM_KAFKA_MIN_COMPACTION_LAG_S" | default 604800 | int64) | toString | quote }}
 deadLetters: {{ $letters | quote }}
+audit: {{ $prefix }}.audit
 stateTopics:
   - {{ $letters }}-settled
   - {{ $prefix }}.replays
