@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from stream.doctor import across, clickhouse, connect, kafka, postgres, processes, roles, settings, source, tables
+from stream.doctor import (
+    across,
+    clickhouse,
+    connect,
+    copies,
+    kafka,
+    postgres,
+    processes,
+    roles,
+    settings,
+    source,
+    tables,
+)
 from stream.doctor.finding import Check
 
 ALL: tuple[Check, ...] = (
     *(
         check
-        for each in (postgres, source, roles, kafka, connect, clickhouse, tables, settings, processes)
+        for each in (postgres, source, copies, roles, kafka, connect, clickhouse, tables, settings, processes)
         for check in each.CHECKS.all
     ),
     *across.ALL,

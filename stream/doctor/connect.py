@@ -25,9 +25,9 @@ SILENT = CHECKS.add(
 PLUGIN = CHECKS.add(
     "connect-plugin",
     ERROR,
-    "Connect has no Debezium connector for Postgres, or one older than 3.4",
-    "the connector cannot start, or it ignores offset.mismatch.strategy",
-    "install Debezium 3.6 on every Connect worker (connectors/pom.xml) and restart the workers",
+    "Connect has no Debezium connector for Postgres, or one older than 3.7",
+    "the connector cannot start, or it leaves out changes after a restart (dbz#76, dbz#1554), without an error",
+    "install Debezium 3.7 on every Connect worker (connectors/pom.xml) and restart the workers",
 )
 MISSING = CHECKS.add(
     "connector-missing",
@@ -88,7 +88,7 @@ _CAUSES = (
     (r"slot.*is active for PID", "SELECT pg_terminate_backend(..); -- the PID that is named, if it is no connector's"),
     (r"permission denied|password authentication|publication.*does not exist", "scorestream doctor --only postgres"),
 )
-OLDEST = (3, 4)  # has offset.mismatch.strategy
+OLDEST = (3, 7)  # 3.6.3 lost rows at each of four kills amid a COPY
 _RESTORED = (
     "a ${env:..} reference is read from the environment of every Connect worker; correct it there and restart them"
 )

@@ -28,7 +28,7 @@ SILENT = CHECKS.add(
 VERSION = CHECKS.add(
     "postgres-version",
     WARNING,
-    "Postgres is older than 14, the oldest that Debezium 3.6 is tested with",
+    "Postgres is older than 14, the oldest that Debezium 3.7 is tested with",
     "decoding may fail, and the server gets no more corrections",
     "upgrade Postgres",
 )

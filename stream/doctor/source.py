@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from stream.doctor import copies
 from stream.doctor.finding import ERROR, WARNING, Checks, Finding
 from stream.pipeline.types import TYPES, carried
 from stream.postgres.connection import Connection
@@ -122,6 +123,7 @@ def examine(connection: Connection, settings: PostgresSettings) -> list[Finding]
     found += _of_partitions(connection, settings, list(there))
     found += _not_carried(connection, settings)
     found += _untold_truncates(connection, settings, list(there))
+    found += copies.examine(connection, settings, list(there))
     found += _without_index(connection, settings, list(there))
     return found
 

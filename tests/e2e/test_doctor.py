@@ -119,7 +119,9 @@ SQL = {
         "ALTER TABLE app.scores RENAME TO old; ALTER TABLE app.new RENAME TO scores; "
         "GRANT SELECT ON app.scores TO scorestream_cdc, scorestream_reader; "
         "CREATE TRIGGER scorestream_truncate BEFORE TRUNCATE ON app.scores "
-        "FOR EACH STATEMENT EXECUTE FUNCTION app.scorestream_delete_first()",
+        "FOR EACH STATEMENT EXECUTE FUNCTION app.scorestream_delete_first(); "
+        "CREATE TRIGGER scorestream_one_by_one BEFORE INSERT ON app.scores "
+        "FOR EACH ROW WHEN (false) EXECUTE FUNCTION app.scorestream_no_op()",
     ),
     "no before-images": ("replica-identity", "ALTER TABLE app.scorecards REPLICA IDENTITY DEFAULT"),
     "a revoked grant of the workers": ("grant-missing", "REVOKE SELECT ON app.scorecards FROM scorestream_reader"),
@@ -129,6 +131,8 @@ SQL = {
     ),
     "a schema that is closed": ("grant-missing", "REVOKE USAGE ON SCHEMA app FROM scorestream_cdc"),
     "no trigger": ("truncate-trigger", "ALTER TABLE app.scorecards DISABLE TRIGGER scorestream_truncate"),
+    "no row trigger": ("copy-trigger", "DROP FUNCTION app.scorestream_no_op CASCADE"),
+    "a row trigger that is off": ("copy-trigger", "ALTER TABLE app.scores DISABLE TRIGGER scorestream_one_by_one"),
     "no index": ("index-missing", "DROP INDEX app.scorecards_conversation_id"),
     "a type that is not carried": (
         "type-not-carried",

@@ -157,6 +157,13 @@ def test_a_truncate_deletes_first():
     assert "BEFORE TRUNCATE" in sql
 
 
+def test_a_copy_writes_a_record_for_each_row():
+    sql = cdc_sql()
+    listed = re.search(r"copied IN\s.+?ARRAY\[(.+?)\]::regclass", sql, re.DOTALL)[1]
+    assert {name.strip(" '") for name in listed.split(",")} == {f"app.{table}" for table in SOURCES}
+    assert "BEFORE INSERT ON %s FOR EACH ROW WHEN (false)" in sql
+
+
 def test_scores_are_keyed_by_what_their_partition_depends_on():
     # A score that moves to another scorecard is then deleted in the partition that it leaves.
     key = DOCUMENT["config"]["message.key.columns"]

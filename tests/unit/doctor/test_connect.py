@@ -21,7 +21,7 @@ TRACE = "org.apache.kafka.connect.errors.ConnectException: outer\n\tat x\nCaused
 class Client:
     """A Connect cluster on which the connector runs."""
 
-    version: str = "3.6.3.Final"
+    version: str = "3.7.0.Final"
     status_: Status | None = RUNNING
     held: dict[str, str] | None = field(default_factory=lambda: WANTED | {"name": "qa"})
     faults: list[Fault] = field(default_factory=list)
@@ -51,7 +51,7 @@ def test_a_connector_that_runs_by_the_settings_has_no_finding() -> None:
     ("client", "check", "what", "way_out"),
     [
         (Client(version=""), "connect-plugin", f"no plugin {PLUGIN}", "install Debezium"),
-        (Client(version="3.3.1.Final"), "connect-plugin", "Debezium is 3.3.1.Final", "install Debezium"),
+        (Client(version="3.6.3.Final"), "connect-plugin", "Debezium is 3.6.3.Final", "install Debezium 3.7"),
         (Client(status_=None, held=None), "connector-missing", "no connector qa", "scorestream connectors apply"),
         (
             Client(status_=replace(RUNNING, tasks=(Task(0, "FAILED", "w1", TRACE),))),

@@ -114,7 +114,7 @@ def test_each_table_and_each_index_is_told() -> None:
 
 def test_each_partition_is_named_with_its_sql() -> None:
     catalogs = Catalogs()
-    catalogs.answers["pg_partition_tree"] = [
+    catalogs.answers["pg_partition_tree(c.oid)"] = [
         ("scores", "app.scores_1", "d", True),
         ("scores", 'app."Scores 2"', "f", False),
         ("scores", "app.scores_3", "f", True),
