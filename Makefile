@@ -79,10 +79,12 @@ bench-verify: setup ## seconds and memory of a comparison of 5,000,000 scores th
 bench-lag: setup ## share of a core that the monitor takes at 64 partitions
 	@$(PY) -m benchmarks.lag_cost
 
-.PHONY: drill drill-replay drill-failover
+.PHONY: drill drill-replay drill-failover drill-cluster
 drill: setup ## fault drill on a stack of its own: kill, pause, cut off, compare at the end (ARGS="--seed 7")
 	@$(PY) -m drills $(ARGS)
 drill-replay: setup ## replay into a shadow beside a writer, processes killed at random, cutover, compare (ARGS="--seed 7")
 	@$(PY) -m drills.replay $(ARGS)
+drill-cluster: setup ## three brokers, two Connect workers: kill amid open transactions and COPY, keep each away (ARGS="--kills 4")
+	@$(PY) -m drills.cluster $(ARGS)
 drill-failover: setup ## promote standbys and restore a dump beneath a writer, recover, compare (ARGS="--only restore")
 	@$(PY) -m drills.failover $(ARGS)

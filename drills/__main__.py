@@ -6,7 +6,6 @@ Exit 0 = PASS, 1 = FAIL, 2 = usage. The table goes to stdout, progress to stderr
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import tempfile
@@ -14,8 +13,9 @@ import time
 from pathlib import Path
 
 from devstack.stack import Stack
-from drills.drill import Options, Result, run
+from drills.drill import Options, run
 from drills.faults import FAULTS, schedule
+from drills.show import show
 from testbed.universe import Universe
 
 
@@ -45,7 +45,7 @@ def main() -> int:
         universe.set_up()
         result = run(universe, stack, chosen, say=_say)
         passed = result.passed
-        _show(result, as_json=options.json)
+        show(result, as_json=options.json)
         if not options.keep:
             universe.close()
     finally:
@@ -56,31 +56,6 @@ def main() -> int:
             if not passed:
                 _say(f"logs of the workers: {folder}")
     return 0 if passed else 1
-
-
-def _show(result: Result, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result.as_json(), indent=2))
-        return
-    print(f"{'fault':<15} {'detail':<34} {'lasted s':>8} {'recovered s':>11} {'rows':>8}")
-    for each in result.rounds:
-        recovered = "never" if each.recovered_s is None else f"{each.recovered_s:.1f}"
-        print(f"{each.fault:<15} {each.detail:<34} {each.lasted_s:>8.1f} {recovered:>11} {each.rows:>8,}")
-    order = result.order
-    print(
-        f"log: {order.messages:,} messages; same row, later offset: {order.falls} with a lower version, {order.ties} "
-        f"told twice; {order.unsequenced} without, {order.backward} with a lower commit LSN than the message before"
-    )
-    for line in result.examples + order.examples:
-        print(f"  {line}")
-    if result.own_ends:
-        print(f"workers that ended by themselves: {'; '.join(result.own_ends)}")
-    words = ", ".join(f"{count} {finding}" for finding, count in result.findings.items())
-    print(
-        f"drill: {'PASS' if result.passed else 'FAIL'} seed {result.seed}, {len(result.rounds)} faults, "
-        f"{result.rows:,} rows changed in {result.seconds:.0f} s: {words}, lag {result.lag}, "
-        f"{result.dead_letters} dead letters"
-    )
 
 
 def _say(line: str) -> None:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from devstack.stack import Stack
-from drills import marks
+from drills import held, marks
 from drills.compare import FINDINGS, compare, dead_letters, lag
-from drills.faults import FAULTS, Scene, timed
+from drills.faults import FAULTS, Fault, Scene, timed
 from drills.log_order import Order, order_of_log
 from drills.windows import Windows
 from drills.workers import Supervised
@@ -38,6 +38,8 @@ class Options:
     seconds: float | None = None  # seconds after which no further fault begins
     quick: bool = False
     between_s: float = 3.0
+    catalog: Mapping[str, Fault] = field(default_factory=lambda: FAULTS)  # by the names of `faults`
+    away_s: float | None = None  # seconds for which a part is away; None = as the fault has it
 
 
 @dataclass
@@ -98,7 +100,8 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
     try:
         writer = Writer(universe.postgres, seed=options.seed, rate=options.rate, rows=options.rows)
         workers += [Supervised(universe, number) for number in range(1, options.workers + 1)]
-        scene = Scene(stack, universe, workers, random.Random(options.seed), quick=options.quick)
+        chooser = random.Random(options.seed)
+        scene = Scene(stack, universe, workers, chooser, quick=options.quick, away=options.away_s)
         marks.wait_until_visible(universe, marks.mark(universe), deadline_s=RECOVER_S)
         say(f"the pipeline runs: {options.workers} workers, {options.rate:g} rows/s")
         writer.start()
@@ -107,7 +110,7 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
             if options.seconds is not None and time.monotonic() - began > options.seconds:
                 break
             time.sleep(options.between_s)
-            done = _round(scene, name, writer)
+            done = _round(scene, name, options.catalog[name], writer)
             result.rounds.append(done)
             late = "NOT recovered" if done.recovered_s is None else f"recovered in {done.recovered_s:.1f} s"
             say(f"{name:<15} {done.detail:<34} {late}; {done.rows:,} rows changed")
@@ -134,16 +137,19 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
     return result
 
 
-def _round(scene: Scene, name: str, writer: Writer) -> Round:
+def _round(scene: Scene, name: str, fault: Fault, writer: Writer) -> Round:
     before = writer.rows
-    detail, lasted_s = timed(FAULTS[name], scene)
+    scene.expected.clear()
+    detail, lasted_s = timed(fault, scene)
     healed = time.monotonic()
     recovered: float | None
     try:
         marks.wait_until_visible(scene.universe, marks.mark(scene.universe), deadline_s=RECOVER_S)
         recovered = time.monotonic() - healed
+        held.wait_until_counted(scene.universe, scene.expected, deadline_s=RECOVER_S)
     except AssertionError:
         recovered = None
+        detail += f"; lacks {held.lost(scene.universe, scene.expected) or 'the marks'}"
     return Round(name, detail, lasted_s, recovered, writer.rows - before)
 
 

@@ -32,6 +32,8 @@ class Scene:
     random: random.Random
     quick: bool = False
     extra: int = field(default=100)
+    away: float | None = None  # seconds for which a part is away; None = as the faults have it
+    expected: dict[str, int] = field(default_factory=dict)  # scorecard -> scores that the round must show
 
     @property
     def pause_s(self) -> float:
@@ -39,7 +41,7 @@ class Scene:
 
     @property
     def away_s(self) -> float:
-        return 20.0 if self.quick else 75.0
+        return self.away or (20.0 if self.quick else 75.0)
 
 
 Fault = Callable[[Scene], str]
@@ -58,7 +60,7 @@ def kill(scene: Scene, *names: str) -> str:
         else:
             scene.stack.kill(name)
     _wait(down_s)
-    parts = [name for name in names if name in PARTS]
+    parts = [name for name in names if name not in ("worker", "workers")]
     if parts:
         with ThreadPoolExecutor(len(parts)) as pool:
             list(pool.map(scene.stack.start, parts))

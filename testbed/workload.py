@@ -89,6 +89,8 @@ class Workload:
         self.sql.execute(statement, values)
 
 
+# Rows of other customers are those of readers beside the workload, who know what they must be.
+_OURS = f"customer_id IN ({', '.join(repr(customer) for customer in CUSTOMERS)})"
 _SCORE_OF = "(SELECT score_id FROM app.scores WHERE scorecard_id = %s LIMIT 1)"
 _CHANGES: dict[str, Any] = {
     "insert": lambda w: w.add_scorecard(),
@@ -112,16 +114,17 @@ _CHANGES: dict[str, Any] = {
     ),
     "appeal withdrawn": lambda w: w.run(
         "UPDATE app.scorecards SET scorecard_type = %s WHERE scorecard_id = "
-        "(SELECT scorecard_id FROM app.scorecards WHERE scorecard_type > 0 LIMIT 1)", w.random.choice([None, 0]),
+        f"(SELECT scorecard_id FROM app.scorecards WHERE scorecard_type > 0 AND {_OURS} LIMIT 1)",
+        w.random.choice([None, 0]),
     ),
     "time moved": lambda w: w.run(
         "UPDATE app.scorecards SET scorecard_time = %s WHERE scorecard_id = "
-        "(SELECT scorecard_id FROM app.scorecards WHERE coalesce(conversation_id, '') = '' "
+        f"(SELECT scorecard_id FROM app.scorecards WHERE coalesce(conversation_id, '') = '' AND {_OURS} "
         "ORDER BY md5(scorecard_id::text || %s) LIMIT 1)", w.time(), str(w.random.random()),
     ),
     "time cleared": lambda w: w.run(
         "UPDATE app.scorecards SET scorecard_time = NULL WHERE scorecard_id = "
-        "(SELECT scorecard_id FROM app.scorecards WHERE coalesce(conversation_id, '') = '' "
+        f"(SELECT scorecard_id FROM app.scorecards WHERE coalesce(conversation_id, '') = '' AND {_OURS} "
         "ORDER BY md5(scorecard_id::text || %s) LIMIT 1)", str(w.random.random()),
     ),
     "start corrected": lambda w: w.run(

@@ -35,9 +35,10 @@ class Connect(Part):
         }
 
     def prepare(self) -> None:
-        secrets = self.site.root / "connect" / "secrets" / "cdc.properties"  # one path, whichever worker reads it
+        secrets = self.site.root / "connect" / "secrets" / "cdc.properties"  # one path for all workers
         replicas = str(self.site.brokers)
-        write_atomically(secrets, "".join(f"{name}={value}\n" for name, value in self.cdc.items()))
+        if self.name == "connect":
+            write_atomically(secrets, "".join(f"{name}={value}\n" for name, value in self.cdc.items()))
         properties = {
             "bootstrap.servers": self.site.bootstrap_servers,
             "listeners": f"http://127.0.0.1:{self.port}",

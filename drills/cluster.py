@@ -1,0 +1,78 @@
+"""Three brokers, two Connect workers: `python -m drills.cluster [--seed N] [--kills N] [--away S] [--copies N]`.
+
+    kills amid open transactions -> each broker and each Connect worker away -> Connect killed amid a COPY -> compare
+
+Exit 0 = PASS, 1 = FAIL, 2 = usage. The table goes to stdout, progress to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from devstack.stack import Stack
+from drills.cluster_faults import AWAY, COPY, FAULTS, KILLS
+from drills.drill import Options, run
+from drills.faults import schedule
+from drills.show import show
+from testbed.universe import Universe
+
+
+def main() -> int:
+    options = _options()
+    chooser = random.Random(options.seed)
+    faults = (
+        schedule(chooser, list(KILLS), options.kills) + list(AWAY if options.away else ()) + [*COPY] * options.copies
+    )
+    chosen = Options(
+        seed=options.seed,
+        faults=faults,
+        rate=options.rate,
+        rows=options.rows,
+        between_s=1.0,
+        catalog=FAULTS,
+        away_s=options.away,
+    )
+    _say(f"seed {options.seed}, {len(faults)} rounds: starting three brokers and two Connect workers in {options.dir}")
+    stack = Stack(options.dir, brokers=3, connect_workers=2)
+    folder = Path(tempfile.mkdtemp(prefix="drill-cluster-"))
+    passed = False
+    try:
+        stack.up()
+        universe = Universe(stack.env(), folder)
+        universe.set_up()
+        result = run(universe, stack, chosen, say=_say)
+        passed = result.passed
+        show(result, as_json=options.json)
+    finally:
+        stack.clean()
+        if not passed:
+            _say(f"logs of the workers: {folder}")
+    return 0 if passed else 1
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="drills.cluster", description="Kill brokers, Connect workers and workers of a cluster; compare at the end."
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of changes and faults (default: 1)")
+    parser.add_argument("--kills", type=int, default=20, help="rounds of SIGKILL amid open transactions (default: 20)")
+    parser.add_argument("--away", type=float, default=60, help="seconds each part is away; 0 = none is (default: 60)")
+    parser.add_argument("--copies", type=int, default=50, help="kills of Connect amid a COPY (default: 50)")
+    parser.add_argument("--rate", type=float, default=100, help="rows changed per second (default: 100)")
+    parser.add_argument("--rows", type=int, default=300, help="scorecards at the start (default: 300)")
+    parser.add_argument("--dir", type=Path, default=Path(".devstack-cluster"), help="(default: .devstack-cluster)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
