@@ -40,6 +40,7 @@ class Faults:
     crashes: bool = True
     pauses: bool = True  # a rebalance while batches are in flight: their worker wakes later
     errors: bool = True
+    late_inserts: bool = True  # an insert that failed for its client is executed afterwards
     replay: bool = True
     incremental: bool = True
     resend: bool = True  # the last transactions come again

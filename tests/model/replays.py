@@ -45,6 +45,7 @@ class Replays:
                 batch.kill()
                 replay.pool += taken
                 replay.again |= set(taken)
+            self._land_all()
             replay.batches.clear()
         elif replay.pool and len(replay.batches) < 2:
             self._fetch_replay(replay)

@@ -18,7 +18,7 @@ from tests.model.world import World
 
 FAULTS = (
     "errors", "incremental", "resend", "toast", "initial", "replay", "pauses", "crashes", "hidden", "refused",
-    "under_way",
+    "under_way", "late_inserts",
 )  # fmt: skip
 
 
@@ -36,6 +36,7 @@ def run_seed(seed: int, faults: Faults | None = None, *, target: Any = None, tra
             crashes=choices.random() < 0.5,
             pauses=choices.random() < 0.5,
             errors=choices.random() < 0.3,
+            late_inserts=choices.random() < 0.3,
             replay=choices.random() < 0.5,
             incremental=choices.random() < 0.5,
             resend=choices.random() < 0.3,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from stream.errors import ClickHouseUnavailable, PostgresUnavailable, Retry
 from stream.pipeline.late import Newest
 from stream.pipeline.ledger import Done
 from stream.pipeline.pipeline import Pipeline
+from stream.pipeline.writes import Writes
 from stream.tables import CHATS, SOURCES
 from tests.fakes import (
     FakeFetched,
@@ -169,6 +171,7 @@ class Workers:
         self._say(f"worker {worker.name} crashes")
         for batch in worker.batches.values():
             batch.kill()
+        self._land_all()
         worker.batches.clear()
         if self._chance(0.5):  # comes back before the group has noticed, or not
             self._assign([other for other in self.workers if other is not worker] or self.workers)
@@ -215,6 +218,25 @@ class Workers:
                 if name in {"places", "snapshot", "scorecards_of"}
                 else (ClickHouseUnavailable(name))
             )
+
+    def _write_or_give_up(self, writes: Writes) -> None:
+        """An insert; some fail for their client, and are executed later."""
+        if self.running is not None and self._chance(0.1):
+            self.running.pause("write")
+            self.pending.append(deepcopy(writes))
+            self._say("  an insert times out")
+            raise ClickHouseUnavailable("write")
+        self._write(writes)
+
+    def _land(self) -> None:
+        """One of these inserts is executed."""
+        self._say("an insert that timed out is executed")
+        self._write(self.pending.pop(self._below(len(self.pending))))
+
+    def _land_all(self) -> None:
+        """Those of a process that was killed end before another one looks for what it left: a session later."""
+        while self.pending:
+            self._land()
 
     @staticmethod
     def _retry(step: Callable[[], Any]) -> Any:

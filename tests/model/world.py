@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from stream.pipeline.writes import Layout
+from stream.pipeline.writes import Layout, Writes
 from tests.fakes import (
     FakeClickHouse,
     FakeDeadLetters,
@@ -65,8 +65,11 @@ class World(Choices, Writers, Workers, Replays, Checks):
         self.fake_target = target is None
         self.target = FakeClickHouse(shards=2, on_call=self._on_call) if target is None else target
         self.target.on_call = self._on_call
+        self.pending: list[Writes] = []  # inserts that failed for their client, and are still executed
         if self.fake_target:
             self.target.order = self._shuffled
+            if faults.late_inserts:
+                self._write, self.target.write = self.target.write, self._write_or_give_up
         self.dead_letters = FakeDeadLetters(on_call=self._on_call)
         self.layout = Layout(shards=2, bucket_days=1)
         self.transactions: list[Transaction] = []
@@ -119,6 +122,8 @@ class World(Choices, Writers, Workers, Replays, Checks):
             actions.append((24, self._advance))
         if self.flushed:
             actions.append((3, self._show))
+        if self.pending:
+            actions.append((2, self._land))
         if self.faults.crashes:
             actions.append((2, self._crash))
         if self.faults.pauses and len(self.workers) > 1:
@@ -152,6 +157,8 @@ class World(Choices, Writers, Workers, Replays, Checks):
                 actions.append((3, self._advance))
             if any(self._idle()):
                 actions.append((1, self._fetch))
+            if self.pending:
+                actions.append((1, self._land))
             if self.replay is not None and not self.replay.finished:
                 actions.append((1, self._replay))
             if not actions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stream.pipeline.late import Newest, late, late_of
+from stream.tables import SCORE
 from tests.unit.pipeline.bench import CARD, NEW, SCORES, Bench
 
 WHERE = ("t.app.scores", 0)
@@ -75,6 +76,26 @@ def test_a_copy_of_the_create_of_a_deleted_score_does_not_revive_it(bench: Bench
     done = bench.process(bench.batch("scores"))
     # then it is known to be late, and nothing is shown of it
     assert done.late == 1
+    bench.check()
+
+
+def test_a_copy_right_behind_a_rewind_is_not_known_until_a_newer_message_is_read(bench: Bench) -> None:
+    # given a copy that is the first message which is read: nothing is known of what lies before it
+    _deleted_and_moved_on(bench)
+    bench.debezium.repeat(1)
+    bench.newest.start(("t.app.scores", 0), bench.offsets["scores"], 0)
+    done = bench.process(bench.batch("scores"))
+    # then it is written (docs/decisions/035, what is left), until its scorecard is reindexed
+    assert done.late == 0
+    assert len(bench.target.visible(SCORE)) == len(SCORES) + 1
+    bench.becomes_appeal()
+    bench.postgres.update("scorecards", CARD, scorecard_type=None)
+    bench.check()
+    # and a copy behind a newer message is known
+    bench.postgres.update("scores", SCORES[0], comment="newer")
+    bench.live("scores")
+    bench.debezium.repeat(1)
+    assert bench.process(bench.batch("scores")).late == 1
     bench.check()
 
 
