@@ -54,7 +54,6 @@ ELSEWHERE = {
     "postgres/replication.py": "tests/e2e/test_recover.py",
     "recover/facts.py": "tests/unit/recover/test_plan.py",
     "recover/findings.py": "tests/unit/recover/test_plan.py",
-    "replay/control.py": "tests/e2e/test_replay.py",
     "replay/lanes.py": "tests/unit/postgres/test_lock.py",
     "replay/processes.py": "tests/e2e/test_replay.py",
     "replay/start.py": "tests/e2e/test_replay.py",

@@ -1,0 +1,60 @@
+"""What a replay may have left behind: rows of a killed process that nobody confirmed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stream.replay import control
+from stream.replay.plan import Control, Heartbeat, Pass, Plan, Result, Span
+from stream.replay.state import Replay
+from stream.scope import Scope
+
+SPAN = Span("p.app.scores", 0, 0, 100)
+KILLED = Heartbeat(member="m", host="h", pid=7, at_ms=1, began_ms=1)
+ENDED = Heartbeat(member="m", host="h", pid=7, at_ms=1, began_ms=1, ended=True)
+
+
+def _plan(**options: Any) -> Plan:
+    main = Pass("main", (SPAN,))
+    return Plan(name="r", group="g", created_ms=1, tables=("scores",), main=main, ends=(SPAN,), **options)
+
+
+def _left(monkeypatch: pytest.MonkeyPatch, replay: Replay) -> control.Unconfirmed | None:
+    class Topic:
+        def __init__(self, _broker: object) -> None: ...
+        def __enter__(self) -> Topic:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+        def get(self, _name: str) -> Replay:
+            return replay
+
+    monkeypatch.setattr(control, "ReplayTopic", Topic)
+    broker: Any = None
+    return control.unconfirmed(broker, "r")
+
+
+@pytest.mark.parametrize("result", [None, Result("cancelled", 1), Result("failed", 1)], ids=str)
+def test_a_killed_process_may_have_left_rows_of_its_customers(
+    result: Result | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay = Replay(_plan(scope=Scope(customers=("acme",))), members={"m": KILLED}, result=result)
+    left = _left(monkeypatch, replay)
+    assert left is not None
+    assert left.scope.customers == ("acme",)
+    assert "h pid 7" in left.sentence
+    assert "scorestream verify --customer acme --repair" in left.sentence
+
+
+@pytest.mark.parametrize(
+    "replay",
+    [
+        pytest.param(Replay(_plan(), members={"m": ENDED}, control=Control("cancelled")), id="no process was killed"),
+        pytest.param(Replay(_plan(into="shadow"), members={"m": KILLED}), id="into a shadow, which nobody reads"),
+        pytest.param(Replay(_plan(), members={"m": KILLED}, result=Result("done", 1)), id="its tail has looked"),
+    ],
+)
+def test_otherwise_nothing_is_left(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _left(monkeypatch, replay) is None
