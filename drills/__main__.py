@@ -34,6 +34,7 @@ def main() -> int:
         workers=options.workers,
         seconds=options.seconds,
         quick=options.quick,
+        windows=options.windows,
     )
     _say(f"seed {options.seed}, {rounds} rounds: starting a stack in {options.dir}")
     stack = Stack(options.dir)
@@ -73,6 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=500, help="rows changed per second (default: 500)")
     parser.add_argument("--rows", type=int, default=300, help="scorecards at the start (default: 300)")
     parser.add_argument("--workers", type=int, default=2, help="(default: 2)")
+    parser.add_argument("--windows", type=float, default=0, help="spans of time read per second (default: 0)")
     parser.add_argument("--quick", action="store_true", help="faults that last are shorter")
     parser.add_argument("--dir", type=Path, default=Path(".devstack-drill"), help="(default: .devstack-drill)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -15,6 +15,7 @@ from typing import Any
 from devstack.stack import Stack
 from drills import held, marks
 from drills.compare import FINDINGS, compare, dead_letters, lag
+from drills.crowd import Crowd
 from drills.faults import FAULTS, Fault, Scene, timed
 from drills.log_order import Order, order_of_log
 from drills.windows import Windows
@@ -40,6 +41,7 @@ class Options:
     between_s: float = 3.0
     catalog: Mapping[str, Fault] = field(default_factory=lambda: FAULTS)  # by the names of `faults`
     away_s: float | None = None  # seconds for which a part is away; None = as the fault has it
+    windows: float = 0.0  # spans per second that many readers ask for; 0: none
 
 
 @dataclass
@@ -62,7 +64,8 @@ class Result:
     findings: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
     ghosts: list[str] = field(default_factory=list)  # rows shown in a span of time that they had left
-    asked: int = 0  # number of spans read
+    asked: int = 0  # number of spans read after a scorecard had left them
+    crowd: dict[str, Any] = field(default_factory=dict)  # what many readers saw (drills/crowd.py)
     lag: int | None = None
     dead_letters: int = 0
     rows: int = 0
@@ -81,6 +84,8 @@ class Result:
             and self.lag == 0
             and not self.dead_letters
             and not self.ghosts
+            and self.asked > 0  # a reader that asks nothing proves nothing
+            and self.crowd.get("clean", not self.crowd)
             and not any(self.stopped)
             # for an abort: no process of this drill sent it
             and not any("killed by" in cause for cause in self.own_ends)
@@ -106,6 +111,9 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
         say(f"the pipeline runs: {options.workers} workers, {options.rate:g} rows/s")
         writer.start()
         windows = drilled.enter_context(Windows(universe, options.seed))
+        crowd = Crowd(universe, options.seed, windows.appeals, per_s=options.windows)
+        if options.windows:
+            drilled.enter_context(crowd)
         for name in options.faults:
             if options.seconds is not None and time.monotonic() - began > options.seconds:
                 break
@@ -119,6 +127,7 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
         writer.stop()
         drilled.close()
         result.ghosts, result.asked = windows.ghosts, windows.asked
+        result.crowd = crowd.as_json() if options.windows else {}
         result.rows, result.steps = writer.rows, writer.counts()
         _settle(universe, result)
         result.dead_letters = dead_letters(universe)

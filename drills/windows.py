@@ -37,6 +37,7 @@ class Windows:
         ghosts: rows shown in a span that the scorecard had left, after a reader of everything had seen it leave.
         asked: spans that were read.
         wandered: scorecards that went all the way: inserted, moved, made an appeal.
+        appeals: those of them, for other readers to know.
     """
 
     universe: Universe
@@ -44,6 +45,7 @@ class Windows:
     ghosts: list[str] = field(default_factory=list)
     asked: int = 0
     wandered: int = 0
+    appeals: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -88,6 +90,7 @@ class Windows:
         for moment in (first, second):
             self._ask(choices, scorecard, moment)
         self.wandered += 1
+        self.appeals.add(scorecard)
 
     def _committed(self, statement: str, *values: Any) -> bool:
         """Run a statement that may run twice, until it is committed; False when the drill has ended."""

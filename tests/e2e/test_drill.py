@@ -28,13 +28,14 @@ def test_three_faults(universe: Universe, stack: Stack) -> None:
     faults = ["clickhouse-1", "cut-postgres", "worker"]
     # when a shard is killed, Postgres' connections are cut, and a worker is killed
     result = drill.run(
-        universe, stack, drill.Options(seed=7, faults=faults, rate=100, rows=100, quick=True, between_s=1)
+        universe, stack, drill.Options(seed=7, faults=faults, rate=100, rows=100, quick=True, between_s=1, windows=50)
     )
     # then each was recovered from, nothing is missing, extra, stale or twice, and no appeal is visible
     assert [each.fault for each in result.rounds] == faults
     assert result.findings == dict.fromkeys(FINDINGS, 0), result.examples
     assert not result.ghosts
     assert result.asked > 0
+    assert result.crowd["clean"], result.crowd
     assert result.order.falls == 0, result.order.examples
     assert not result.own_ends
     assert result.passed, result

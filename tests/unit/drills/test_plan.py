@@ -26,9 +26,10 @@ def test_findings_by_key() -> None:
 def test_what_was_not_looked_at_has_not_passed() -> None:
     clean = dict.fromkeys(FINDINGS, 0)
     recovered = Round("worker", "", 1.0, 2.0, 10)
-    assert Result(1, rounds=[recovered], findings=clean, lag=0, stopped=[0, 0]).passed
-    assert not Result(1, rounds=[recovered], findings={}, lag=0).passed
-    assert not Result(1, rounds=[recovered], findings=clean, lag=None).passed
-    assert not Result(1, rounds=[recovered], findings=clean | {"stale": 1}, lag=0).passed
-    assert not Result(1, rounds=[Round("worker", "", 1.0, None, 10)], findings=clean, lag=0).passed
-    assert not Result(1, rounds=[recovered], findings=clean, lag=0, stopped=[1]).passed
+    assert Result(1, rounds=[recovered], findings=clean, lag=0, stopped=[0, 0], asked=1).passed
+    assert not Result(1, rounds=[recovered], findings=clean, lag=0, stopped=[0, 0]).passed
+    assert not Result(1, rounds=[recovered], findings={}, lag=0, asked=1).passed
+    assert not Result(1, rounds=[recovered], findings=clean, lag=None, asked=1).passed
+    assert not Result(1, rounds=[recovered], findings=clean | {"stale": 1}, lag=0, asked=1).passed
+    assert not Result(1, rounds=[Round("worker", "", 1.0, None, 10)], findings=clean, lag=0, asked=1).passed
+    assert not Result(1, rounds=[recovered], findings=clean, lag=0, stopped=[1], asked=1).passed
