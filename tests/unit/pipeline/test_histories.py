@@ -113,6 +113,7 @@ MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 _CALM = Faults(
     rounds=4, steps=40, rows=1, places=3, workers=1, initial=False, incremental=False, toast=False, errors=False,
     crashes=False, pauses=False, replay=False, refused=False, under_way=False, hidden=False, resend=False,
+    late_inserts=False,
 )  # fmt: skip
 FOCUSED = {
     "no confirm": _CALM,
