@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,11 @@ def lost_slot(universe: Universe) -> None:
             connection.execute("SELECT pg_reload_conf()")
 
 
+def start_by_connect(universe: Universe) -> None:
+    url = f"{universe.env['SCORESTREAM_CONNECT_URL']}/connectors/{universe.name}/resume"
+    urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=10).close()
+
+
 def dropped_publication(universe: Universe) -> None:
     with universe.postgres() as connection:
         connection.execute("DROP PUBLICATION scorestream")
@@ -160,14 +166,31 @@ def test_one_command_leads_back_to_health(
 
 @pytest.mark.long
 def test_a_connector_that_failed_for_want_of_its_slot_is_brought_back(universe: Universe, workload: Workload) -> None:
-    # given the runbook's old first action: a resumed connector whose slot is gone fails
+    # given a connector that was started past this command, by Connect itself, and failed because its slot is gone
     stop(universe)
     drop_slot(universe)
     change(workload)
-    assert universe.call("connectors", "resume", "--timeout", "30")[0] == 1
+    start_by_connect(universe)
+    wait_for("the task fails", lambda: "FAILED" in universe.call("connectors", "status")[1])
     # when recover runs without a role of its own choice, then all is right
     told = recovered(universe)
     assert {"slot-missing", "connector-failed"} <= found(told)
+
+
+@pytest.mark.long
+def test_resume_recovers_a_connector_whose_slot_is_gone(universe: Universe, workload: Workload) -> None:
+    # given a stopped connector whose slot was dropped, and changes, deletes and appeals since
+    stop(universe)
+    drop_slot(universe)
+    change(workload)
+    # when it must not recover, then the cause is named, and nothing is started
+    code, _, said = universe.call("connectors", "resume", "--no-recover")
+    assert (code, "slot-missing" in said, slot_of(universe)) == (1, True, None)
+    assert "STOPPED" in universe.call("connectors", "status")[1]
+    # when it is resumed, then every row is right again
+    code, printed, said = universe.call("connectors", "resume")
+    assert (code, "slot-missing" in said) == (0, True), (printed, said)
+    assert universe.differences() == []
 
 
 @pytest.mark.long
