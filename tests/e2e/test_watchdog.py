@@ -223,6 +223,7 @@ def test_workers_that_hang_end_and_come_back(
         assert worker.log.read_text("utf-8").count("starting it again") == 1, (way, worker.log_tail())
 
 
+@pytest.mark.long
 def test_supervised_workers_end_well(supervised: dict[str, Worker]) -> None:
     for worker in supervised.values():
         worker.signal(signal.SIGTERM)

@@ -31,7 +31,7 @@ def test_the_owner_of_the_tables_can_run_it_twice(universe: Universe) -> None:
         database = connection.info.dbname
         connection.execute(
             f"DROP PUBLICATION scorestream; DROP TABLE app.scorestream_horizon, app.scorestream_signal, "
-            f"app.scorestream_heartbeat; DROP FUNCTION app.scorestream_delete_first CASCADE; "
+            f"app.scorestream_heartbeat; DROP FUNCTION app.scorestream_delete_first, app.scorestream_no_op CASCADE; "
             f"CREATE ROLE {OWNER} CREATEROLE REPLICATION; ALTER SCHEMA app OWNER TO {OWNER}; "
             f'GRANT CREATE ON DATABASE "{database}" TO {OWNER};'
         )
