@@ -9,13 +9,12 @@ import argparse
 import random
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from devstack.stack import Stack
 from drills.drill import Options, run
 from drills.faults import FAULTS, schedule
-from drills.show import show
+from drills.show import say, show
 from testbed.universe import Universe
 
 
@@ -36,7 +35,7 @@ def main() -> int:
         quick=options.quick,
         windows=options.windows,
     )
-    _say(f"seed {options.seed}, {rounds} rounds: starting a stack in {options.dir}")
+    say(f"seed {options.seed}, {rounds} rounds: starting a stack in {options.dir}")
     stack = Stack(options.dir)
     folder = Path(tempfile.mkdtemp(prefix="drill-"))
     passed = False
@@ -44,23 +43,19 @@ def main() -> int:
         stack.up()
         universe = Universe(stack.env(), folder)
         universe.set_up()
-        result = run(universe, stack, chosen, say=_say)
+        result = run(universe, stack, chosen, say=say)
         passed = result.passed
         show(result, as_json=options.json)
         if not options.keep:
             universe.close()
     finally:
         if options.keep:
-            _say(f"kept: {options.dir}, logs of the workers in {folder}")
+            say(f"kept: {options.dir}, logs of the workers in {folder}")
         else:
             stack.clean()
             if not passed:
-                _say(f"logs of the workers: {folder}")
+                say(f"logs of the workers: {folder}")
     return 0 if passed else 1
-
-
-def _say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 def _options() -> argparse.Namespace:

@@ -11,14 +11,13 @@ import argparse
 import random
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from devstack.stack import Stack
 from drills.cluster_faults import AWAY, COPY, FAULTS, KILLS
 from drills.drill import Options, run
 from drills.faults import schedule
-from drills.show import show
+from drills.show import say, show
 from testbed.universe import Universe
 
 
@@ -37,7 +36,7 @@ def main() -> int:
         catalog=FAULTS,
         away_s=options.away,
     )
-    _say(f"seed {options.seed}, {len(faults)} rounds: starting three brokers and two Connect workers in {options.dir}")
+    say(f"seed {options.seed}, {len(faults)} rounds: starting three brokers and two Connect workers in {options.dir}")
     stack = Stack(options.dir, brokers=3, connect_workers=2)
     folder = Path(tempfile.mkdtemp(prefix="drill-cluster-"))
     passed = False
@@ -45,18 +44,14 @@ def main() -> int:
         stack.up()
         universe = Universe(stack.env(), folder)
         universe.set_up()
-        result = run(universe, stack, chosen, say=_say)
+        result = run(universe, stack, chosen, say=say)
         passed = result.passed
         show(result, as_json=options.json)
     finally:
         stack.clean()
         if not passed:
-            _say(f"logs of the workers: {folder}")
+            say(f"logs of the workers: {folder}")
     return 0 if passed else 1
-
-
-def _say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 def _options() -> argparse.Namespace:

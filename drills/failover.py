@@ -22,6 +22,7 @@ from typing import Any
 from devstack.stack import Stack
 from drills import marks
 from drills.compare import FINDINGS, compare
+from drills.show import say
 from drills.workers import Supervised
 from drills.writer import Writer
 from testbed.servers import Servers
@@ -182,8 +183,8 @@ def main() -> int:
             drill = Drill(universe, servers, seed=options.seed, rate=options.rate, rows=options.rows)
             try:
                 for name in names:
-                    _say(name)
-                    rounds.append(drill.run(name, say=_say))
+                    say(name)
+                    rounds.append(drill.run(name, say=say))
             finally:
                 drill.stop()
     finally:
@@ -212,10 +213,6 @@ def _show(rounds: list[Round], seed: int, passed: bool, *, as_json: bool) -> Non
     totals = {name: sum(each.findings.get(name, 0) for each in rounds) for name in FINDINGS}
     words = ", ".join(f"{count} {name}" for name, count in totals.items())
     print(f"drill: {'PASS' if passed else 'FAIL'} seed {seed}, {len(rounds)} fail overs: {words}")
-
-
-def _say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 def _options() -> argparse.Namespace:

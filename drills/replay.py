@@ -32,6 +32,7 @@ from drills import marks
 from drills.compare import FINDINGS, compare, dead_letters, lag
 from drills.drill import SETTLE_S
 from drills.readers import Readers, p50, p99
+from drills.show import say
 from drills.windows import Windows
 from drills.workers import Supervised
 from testbed.replays import Running, drop, facts
@@ -113,7 +114,7 @@ def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, scale: 
             done = universe.run("cutover", NAME, "--json", check=False, timeout_s=300)
             (universe.folder / "cutover.log").write_text(done.stderr, "utf-8")
             result.cutover = json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr[-500:]}
-            _say(f"cutover: {result.cutover}")
+            say(f"cutover: {result.cutover}")
             phase("after")
             time.sleep(5)  # live goes on in the new tables
             writer.stop()
@@ -184,7 +185,7 @@ def _replay(
             time.sleep(4 + 6 * chance.random())
             what = chance.choice(["worker", "process of the replay", "whole replay"])
             result.kills.append(what)
-            _say(f"kill -9: {what}")
+            say(f"kill -9: {what}")
             if what == "worker":
                 deaths.append(time.monotonic())
                 worker.kill()
@@ -206,7 +207,7 @@ def _replay(
             time.sleep(0.5)
     found = facts(universe, NAME)
     result.replayed = int(found["done"])
-    _say(f"replay: {found['state']}, {result.replayed:,} messages, resumed {result.resumed} times")
+    say(f"replay: {found['state']}, {result.replayed:,} messages, resumed {result.resumed} times")
 
 
 def _kill_one(replay: Running, chance: random.Random) -> None:
@@ -253,10 +254,6 @@ def main() -> int:
         f"drill: {'PASS' if result.passed else 'FAIL'} seed {options.seed}, {len(result.kills)} kills; logs in {folder}"
     )
     return 0 if result.passed else 1
-
-
-def _say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

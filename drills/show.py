@@ -1,10 +1,17 @@
-"""The result of a drill on stdout: a table and a verdict, or JSON."""
+"""What a drill says: its steps on stderr, its result on stdout as a table and a verdict, or JSON."""
 
 from __future__ import annotations
 
 import json
+import sys
+import time
 
 from drills.drill import Result
+
+
+def say(line: str) -> None:
+    """Print a step, with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 def show(result: Result, *, as_json: bool) -> None:

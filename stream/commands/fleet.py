@@ -54,8 +54,8 @@ def command(
     """
     from stream.fleet.look import Look  # noqa: PLC0415  clients take a second to import
     from stream.fleet.rows import NEEDS_AN_OPERATOR  # noqa: PLC0415
-    from stream.fleet.screen import screen  # noqa: PLC0415
-    from stream.fleet.screen import watch as watch_screen  # noqa: PLC0415
+    from stream.fleet.screen import page, screen  # noqa: PLC0415
+    from stream.progress import watch as watch_screen  # noqa: PLC0415
 
     look = Look({each.name: _asks(each) for each in _chosen(app, path, only)}, every_s=every_s)
     with _quiet():
@@ -67,7 +67,7 @@ def command(
                     print_json([each.as_json() for each in rows])
                     time.sleep(every_s)
                     rows = look.rows()
-            rows = list(watch_screen(look.rows, every_s=min(every_s, 2.0)))
+            rows = watch_screen(look.rows, page, every_s=min(every_s, 2.0))
         elif as_json:
             print_json([each.as_json() for each in rows])
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import click
@@ -52,12 +53,13 @@ def command(
     AHEAD   the committed offset lies behind the log's end: the topic was created again
     """
     from stream.monitor.opened import open_looker  # noqa: PLC0415  clients take a second to import
-    from stream.monitor.screen import screen, watch_screen  # noqa: PLC0415
+    from stream.monitor.screen import page, screen  # noqa: PLC0415
+    from stream.progress import watch as watch_screen  # noqa: PLC0415
 
     with open_looker(app.settings, ask_monitor=ask_monitor, steady=watch) as looker:
         found: dict[str, Any]
         if watch and not as_json:
-            found = watch_screen(looker, every_s=every_s, everything=everything)
+            found = watch_screen(looker.look, partial(page, everything=everything), every_s=every_s)
         else:
             found = looker.look()
             while watch:

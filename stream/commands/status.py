@@ -33,9 +33,9 @@ def command(ctx: click.Context, app: App, watch: bool, every_s: float, as_json: 
     from stream.commands.chain import Chain  # noqa: PLC0415  the libraries of all systems; --help needs none
     from stream.doctor.finding import SYSTEMS  # noqa: PLC0415
     from stream.monitor.opened import open_looker  # noqa: PLC0415
+    from stream.progress import watch as watch_screen  # noqa: PLC0415
     from stream.status.look import Look  # noqa: PLC0415
-    from stream.status.screen import screen  # noqa: PLC0415
-    from stream.status.screen import watch as watch_screen  # noqa: PLC0415
+    from stream.status.screen import page, screen  # noqa: PLC0415
 
     chain = Chain(app.settings, transaction_s=600, answer_s=0.8 * _ANSWER_S)
     with (
@@ -43,7 +43,7 @@ def command(ctx: click.Context, app: App, watch: bool, every_s: float, as_json: 
         Look(looker.look, lambda: chain.examine(SYSTEMS, deadline_s=_ANSWER_S)[0]) as look,
     ):
         if watch and not as_json:
-            found = watch_screen(look.once, every_s=every_s)
+            found = watch_screen(look.once, page, every_s=every_s)
         else:
             found = look.once()
             while watch:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -21,19 +19,6 @@ _COLOURS = {"fresh": "green", "busy": "yellow", "late": "yellow", "stuck": "red"
 def screen(rows: Sequence[Row]) -> None:
     """Print the table once."""
     Console(soft_wrap=True).print(page(rows))
-
-
-def watch(rows: Callable[[], Sequence[Row]], *, every_s: float) -> Sequence[Row]:
-    """Until Ctrl-C; returns the last rows."""
-    found = rows()
-    with Live(page(found), console=Console(), screen=Console().is_terminal) as live:
-        try:
-            while True:
-                time.sleep(every_s)
-                found = rows()
-                live.update(page(found), refresh=True)
-        except KeyboardInterrupt:
-            return found
 
 
 def page(rows: Sequence[Row]) -> Group:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from stream.monitor.looker import Looker
 from stream.times import duration, size
 
 _COLOURS = {"fresh": "green", "busy": "yellow", "late": "yellow", "stuck": "red", "unknown": "magenta"}
@@ -18,25 +15,13 @@ _VERDICTS = {"OK": "green", "WARN": "yellow", "STALL": "red", "STOP": "red", "RE
 _HOT = 15
 
 
-def watch_screen(looker: Looker, *, every_s: float, everything: bool) -> dict[str, Any]:
-    """Until Ctrl-C; returns the last document."""
-    found = looker.look()
-    with Live(_page(found, everything=everything), console=Console(), screen=Console().is_terminal) as live:
-        try:
-            while True:
-                time.sleep(every_s)
-                found = looker.look()
-                live.update(_page(found, everything=everything), refresh=True)
-        except KeyboardInterrupt:
-            return found
-
-
 def screen(found: dict[str, Any], *, everything: bool) -> None:
     """Print the screen once."""
-    Console(soft_wrap=True).print(_page(found, everything=everything))
+    Console(soft_wrap=True).print(page(found, everything=everything))
 
 
-def _page(found: dict[str, Any], *, everything: bool) -> Group:
+def page(found: dict[str, Any], *, everything: bool) -> Group:
+    """The document as text: the headline, findings, partitions and parts."""
     head = found["headline"]
     colour = _COLOURS[head["level"]]
     parts: list[Any] = [

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.text import Text
 
 from stream.doctor.finding import HINT
@@ -22,19 +20,6 @@ _COLOURS = {"act now": "red", "act soon": "yellow", "well": "green", NOW: "bold 
 def screen(standing: Standing) -> None:
     """Print the screen once."""
     Console(soft_wrap=True).print(page(standing))
-
-
-def watch(look: Callable[[], Standing], *, every_s: float) -> Standing:
-    """Until Ctrl-C; returns the last standing."""
-    found = look()
-    with Live(page(found), console=Console(), screen=Console().is_terminal) as live:
-        try:
-            while True:
-                time.sleep(every_s)
-                found = look()
-                live.update(page(found), refresh=True)
-        except KeyboardInterrupt:
-            return found
 
 
 def page(standing: Standing) -> Group:

@@ -7,7 +7,8 @@ from io import StringIO
 from rich.console import Console
 
 from stream.fleet.rows import Row, in_order, row, silent
-from stream.fleet.screen import page, watch
+from stream.fleet.screen import page
+from stream.progress import watch
 from tests.unit.fleet.test_rows import document
 
 ROWS = in_order(
@@ -46,4 +47,4 @@ def test_watching_ends_with_the_last_rows_at_ctrl_c() -> None:
             raise KeyboardInterrupt
         return looks.pop(0)
 
-    assert watch(look, every_s=0.01) == ROWS[:1]
+    assert watch(look, page, every_s=0.01) == ROWS[:1]

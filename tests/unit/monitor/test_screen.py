@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -10,7 +11,8 @@ from rich.console import Console
 
 from stream.monitor.diagnosis import findings, freshness, headline
 from stream.monitor.document import state
-from stream.monitor.screen import _page, watch_screen
+from stream.monitor.screen import page
+from stream.progress import watch
 from tests.unit.monitor.situations import situations
 
 SITUATIONS = situations()
@@ -24,7 +26,7 @@ def document(name: str) -> dict[str, Any]:
 
 def shown(name: str, *, everything: bool = False) -> str:
     out = StringIO()
-    Console(file=out, width=160, force_terminal=False).print(_page(document(name), everything=everything))
+    Console(file=out, width=160, force_terminal=False).print(page(document(name), everything=everything))
     return out.getvalue()
 
 
@@ -57,4 +59,4 @@ def test_watching_ends_with_the_last_document_at_ctrl_c() -> None:
             return document("fresh") | {"looks": self.looks}
 
     looker: Any = Looker()
-    assert watch_screen(looker, every_s=0.01, everything=False)["looks"] == 2
+    assert watch(looker.look, partial(page, everything=False), every_s=0.01)["looks"] == 2

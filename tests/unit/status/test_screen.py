@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from stream.doctor import postgres
+from stream.progress import watch
 from stream.status.look import Standing
-from stream.status.screen import page, watch
+from stream.status.screen import page
 from tests.unit.monitor.situations import situations
 from tests.unit.status.test_steps import document
 
@@ -57,4 +58,4 @@ def test_watching_ends_with_the_last_standing_at_ctrl_c(monkeypatch: pytest.Monk
             raise KeyboardInterrupt
         return looks.pop(0)
 
-    assert watch(look, every_s=0.01).verdict == "act now"
+    assert watch(look, page, every_s=0.01).verdict == "act now"
