@@ -90,7 +90,12 @@ def test_an_idle_system_shows_zero_and_no_age_grows(watched: Site) -> None:
     assert watched.lag("--max-lag", "1s").returncode == 0
     # and a worker's own dashboard says so, too
     assert b"<title>scorestream" in urllib3.request("GET", watched.worker_url).data
-    found = urllib3.request("GET", f"{watched.worker_url}/api/state").json()
+
+    # once its own sources, which look seldom while nobody watches, have looked
+    def state() -> dict[str, Any]:
+        return dict(urllib3.request("GET", f"{watched.worker_url}/api/state").json())
+
+    found = wait_for("it has seen a beat", lambda: (f := state())["canary"]["state"] != "absent" and f, deadline_s=15)
     assert (found["headline"]["level"], found["freshness"]["seconds"], found["canary"]["state"]) == ("fresh", 0, "ok")
     assert [each["pid"] for each in found["processes"]] == [watched.worker.pid]
     # which `scorestream lag` asks where there is no monitor
