@@ -1,4 +1,5 @@
 """The command line: one file for each noun, with its options and its output.
 
-Enters: arguments. Leaves: results on stdout and an exit code. The other folders do the work itself.
+Enters: arguments. Leaves: results on stdout and an exit code. It never decides about a row or a message:
+the other folders do the work.
 """
