@@ -39,6 +39,8 @@ class Retrier:
         on_retry: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
         self._on_retry = on_retry
+        self._initial_s = settings.initial_s
+        self._stopping = stopping
         self._retrying = Retrying(
             retry=retry_if_exception_type(Retry),
             wait=wait_exponential_jitter(multiplier=settings.initial_s, max=settings.max_s, jitter=settings.initial_s),
@@ -57,18 +59,20 @@ class Retrier:
         try:
             return step()
         except Retry as error:  # tenacity's loop costs more than the call, so the first try goes without it
-            self._on_retry(error)
-            log.warning("retry", extra={"cause": str(error)})
+            self._tell(error, attempt=2, wait_s=self._initial_s)
+            if self._stopping.wait(self._initial_s):
+                raise
         return self._retrying.copy()(step)
 
     def _before_sleep(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
-        if error is not None:
-            self._on_retry(error)
         wait_s = state.next_action.sleep if state.next_action is not None else 0.0
-        log.warning(
-            "retry", extra={"attempt": state.attempt_number + 1, "wait_s": round(wait_s, 2), "cause": str(error)}
-        )
+        if error is not None:
+            self._tell(error, attempt=state.attempt_number + 2, wait_s=wait_s)  # the first try was not tenacity's
+
+    def _tell(self, error: BaseException, *, attempt: int, wait_s: float) -> None:
+        self._on_retry(error)
+        log.warning("retry", extra={"attempt": attempt, "wait_s": round(wait_s, 2), "cause": str(error)})
 
 
 def poll(

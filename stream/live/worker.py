@@ -1,7 +1,7 @@
 """The live worker: Faust agents over record batches -> pipeline -> acknowledge; Faust commits what is acknowledged.
 
-One agent for each source table, each with a thread, a Postgres connection and ClickHouse clients of its own. Within an
-agent one batch is under way at a time, so that batches grow with the backlog.
+One agent for each source table, each with a thread and a Postgres connection of its own; all share the clients of the
+shards. Within an agent one batch is under way at a time, so that batches grow with the backlog.
 
     fetch (Faust) -> take_batches -> [thread] pipeline.process -> ack -> commit (Faust, in between and at the end)
 

@@ -125,6 +125,7 @@ def run(settings: Settings, *, port: int | None = None) -> int:
             history=monitor.history,
             role="monitor",
             more_metrics=monitor.exposition,
+            variable="SCORESTREAM_MONITOR_PORT",
         ) as server,
     ):
         log.warning("dashboard", extra={"url": server.url})

@@ -1,4 +1,4 @@
-"""Where a row belongs. Appeals are dropped here, process scorecards get their time here, the shard is chosen here.
+"""Where a row belongs: which scorecards are appeals, which time a process scorecard has, which shard holds a row.
 
 Enters: the present state of a scorecard (and its conversation) in Postgres. Leaves: a Place. Pure.
 """

@@ -1,7 +1,7 @@
 """Changes + places -> what to write: rows, delete markers, scorecards to reindex, and an outcome for each change.
 
-Pure: no clients, no clock. Appeals are dropped here by their place (stream/pipeline/placement.py). The change decides a
-row's content, the place decides where it stands.
+Pure: no clients, no clock. What has the place of an appeal (stream/pipeline/placement.py) is dropped. The change
+decides a row's content, the place decides where it stands.
 """
 
 from __future__ import annotations

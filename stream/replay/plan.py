@@ -126,7 +126,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Heartbeat(msgspec.Struct, kw_only=True):
-    """A process' account of itself, every few seconds. Counts are since it began."""
+    """A process' account of itself, every second. Counts are since it began."""
 
     member: str
     host: str

@@ -66,7 +66,7 @@ def purge_appeals(
     show: bool = True,
     on_found: Callable[[list[Appeals]], None] = lambda _: None,
 ) -> Purged:
-    """Count the appeals of the scope and the rows that ClickHouse shows of them; unless `dry_run`, retire those.
+    """Count the appeals of the scope and the rows that ClickHouse shows of them; with `reindex`, retire those.
 
     Args:
         on_found: gets the counts before anything is written.

@@ -43,12 +43,12 @@ _NOT_LOST = "No."
 
 RUNBOOKS = (
     Runbook("freshness", "Freshness is below the target",
-        "For too much of the last hour (or six), changes waited longer than SCORESTREAM_MONITOR_TARGET_S before "
-        "readers saw them.",
+        "For too much of the last hour (or of the last six), changes waited longer than SCORESTREAM_MONITOR_TARGET_S "
+        "before readers saw them.",
         _NOT_LOST,
         "Read the dashboard's headline and the chart of lag in seconds: which topic, since when, moving or not.",
         "Follow the runbook of the finding that the headline names. With no finding, start another worker.",
-        "The alert ends up to an hour after the cause is gone.",
+        "The alert ends up to an hour after the cause is gone, or up to six for the slower of the two.",
         "The service's owner, when the budget of the month is at risk.",
         look_at=("scorestream lag",)),
     Runbook("kafka-unreachable", "Kafka does not answer",
@@ -176,7 +176,7 @@ RUNBOOKS = (
         "No, until the wait nears the log's retention.",
         "Read the workers' last log lines and their exit code: 2 is configuration, 137 out of memory.",
         "Start a worker. It goes on from the committed offsets.",
-        "2 to 3 s, then the backlog at 80,000 messages/s or more.",
+        "2 to 3 s, then the backlog at about 75,000 messages/s.",
         "The service's owner, when the worker ends again.",
         look_at=("scorestream lag --all",), run=("scorestream worker --restart",)),
     Runbook("stall", "Partitions stalled or stopped",

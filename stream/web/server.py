@@ -112,6 +112,7 @@ def serve(
     registry: CollectorRegistry = metrics.REGISTRY,
     more_metrics: Callable[[], bytes] = bytes,
     any_port: bool = False,
+    variable: str = "SCORESTREAM_WEB_PORT",
 ) -> Server:
     """Start the server in a thread of this process.
 
@@ -123,6 +124,7 @@ def serve(
         partitions: (topic, partition) of all that this process holds now, for /api/process.
         more_metrics: text that follows the registry's own in /metrics, in Prometheus' text format.
         any_port: listen on a free port where this one is taken.
+        variable: the setting that moves the port, for the error.
 
     Raises:
         UsageError: the server cannot listen on the address.
@@ -139,7 +141,7 @@ def serve(
         http = _listen(web, handler, any_port=any_port)
     except OSError as error:
         raise UsageError(
-            f"cannot listen on {web.host}:{web.port}: {error.strerror}; set SCORESTREAM_WEB_PORT to a free port"
+            f"cannot listen on {web.host}:{web.port}: {error.strerror}; set {variable} to a free port"
         ) from error
     server = Server(http)
     log.info("web", extra={"url": server.url})

@@ -37,10 +37,10 @@ def test_a_transient_error_is_tried_again_and_counted(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.WARNING, logger="stream.retry"):
         assert retrier(step) == 3
 
-    # then each failure was counted, and logged with its cause as a field
+    # then each failure was counted, and logged with its cause and the number of the next try as fields
     assert seen == ["PostgresUnavailable", "KafkaUnavailable"]
-    assert [(each.message, vars(each)["cause"]) for each in caplog.records] == [
-        ("retry", "away"), ("retry", "away, too")
+    assert [(each.message, vars(each)["cause"], vars(each)["attempt"]) for each in caplog.records] == [
+        ("retry", "away", 2), ("retry", "away, too", 3)
     ]  # fmt: skip
 
 
@@ -67,7 +67,28 @@ def test_a_stop_ends_the_wait() -> None:
     # when the step fails, then the error arrives at once
     with pytest.raises(Retry):
         Retrier(long, stopping=stopping, on_retry=lambda _: stopping.set())(step)
-    assert step.calls == 2
+    assert step.calls == 1
+
+
+def test_it_waits_before_the_second_try() -> None:
+    # given a first wait that is longer than the test
+    stopping, step = threading.Event(), Step(PostgresUnavailable("away"))
+    long = RetrySettings(initial_s=60, max_s=60, give_up_s=600)
+
+    def call() -> None:
+        with pytest.raises(Retry):
+            Retrier(long, stopping=stopping)(step)
+
+    caller = threading.Thread(target=call)
+    # when the first try failed
+    caller.start()
+    assert poll(lambda: step.calls == 1, timeout_s=10, every_s=0.001)
+    # then there is no second one, and a stop ends the wait with the step's error
+    caller.join(0.05)
+    assert (caller.is_alive(), step.calls) == (True, 1)
+    stopping.set()
+    caller.join(10)
+    assert (caller.is_alive(), step.calls) == (False, 1)
 
 
 class Clock:
