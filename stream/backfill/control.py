@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from stream.backfill import plan as backfill_plan
-from stream.backfill.counts import Counts
+from stream.backfill.counts import RowCounts
 from stream.backfill.drive import CORRELATION, Drive
 from stream.backfill.notifications import Notifications
-from stream.backfill.plan import Plan
+from stream.backfill.plan import BackfillPlan
 from stream.backfill.signals import Signals
-from stream.backfill.state import Backfill, BackfillTopic, Control
-from stream.backfill.status import Status, status_of
+from stream.backfill.state import Backfill, BackfillControl, BackfillTopic
+from stream.backfill.status import BackfillStatus, status_of
 from stream.connect.rest import Connect
 from stream.errors import ConnectError, UsageError
 from stream.kafka.broker import Broker
@@ -37,7 +37,7 @@ RATE_PER_S = 15_000  # beside a live flow; docs/performance.md has the measureme
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BackfillRequest:
     """What to read. `window_s` None = one window."""
 
     name: str | None
@@ -47,7 +47,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Systems:
+class BackfillSystems:
     """The stores and clients of a backfill, opened and closed by the command.
 
     Attributes:
@@ -63,7 +63,7 @@ class Systems:
     retry: RetrySettings
 
 
-def plan(systems: Systems, request: Request) -> Plan:
+def plan(systems: BackfillSystems, request: BackfillRequest) -> BackfillPlan:
     """The windows and their rows, counted in Postgres now.
 
     Raises:
@@ -79,7 +79,7 @@ def plan(systems: Systems, request: Request) -> Plan:
         chunk = _check_connector(systems)
         systems.signals.check()
         _refuse_second(topic, name)  # before a long count; `start` asks again under the lock
-    counts = Counts(systems.postgres)
+    counts = RowCounts(systems.postgres)
     counts.check_customers(request.scope.customers)
     if request.window_s is not None and (start_us is None or end_us is None):
         span = counts.span(request.scope.customers)
@@ -92,7 +92,7 @@ def plan(systems: Systems, request: Request) -> Plan:
     empty = start_us == end_us == 0
     of = () if empty else backfill_plan.windows(start_us, end_us, size_s=request.window_s)
     rows = counts.rows(request.tables, of, request.scope.customers) if of else {}
-    return Plan(
+    return BackfillPlan(
         name=name,
         customers=request.scope.customers,
         tables=tuple(table for table in backfill_plan.TABLES if table in request.tables),
@@ -103,7 +103,9 @@ def plan(systems: Systems, request: Request) -> Plan:
     )
 
 
-def start(systems: Systems, made: Plan, *, stopping: threading.Event, show: bool = True) -> Status:
+def start(
+    systems: BackfillSystems, made: BackfillPlan, *, stopping: threading.Event, show: bool = True
+) -> BackfillStatus:
     """Run a plan to its end, in this process.
 
     Raises:
@@ -120,7 +122,9 @@ def start(systems: Systems, made: Plan, *, stopping: threading.Event, show: bool
         return _drive(systems, backfill, topic, stopping=stopping, show=show)
 
 
-def resume(systems: Systems, name: str | None, *, stopping: threading.Event, show: bool = True) -> Status | None:
+def resume(
+    systems: BackfillSystems, name: str | None, *, stopping: threading.Event, show: bool = True
+) -> BackfillStatus | None:
     """Go on with the first unread window. None when a process works on it already; that process goes on.
 
     Raises:
@@ -145,7 +149,7 @@ def resume(systems: Systems, name: str | None, *, stopping: threading.Event, sho
         return _drive(systems, topic.get(own), topic, stopping=stopping, show=show)
 
 
-def pause(systems: Systems, name: str | None) -> str:
+def pause(systems: BackfillSystems, name: str | None) -> str:
     """Stop reading for a while, after the chunk under way; returns the backfill's name."""
     with BackfillTopic(systems.broker) as topic:
         backfill = _chosen(topic, name)
@@ -157,7 +161,7 @@ def pause(systems: Systems, name: str | None) -> str:
     return own
 
 
-def stop(systems: Systems, name: str | None) -> str:
+def stop(systems: BackfillSystems, name: str | None) -> str:
     """End the backfill, after the chunk under way; rows that were read stay. Returns the backfill's name."""
     signals = systems.signals
     with BackfillTopic(systems.broker) as topic:
@@ -172,7 +176,7 @@ def stop(systems: Systems, name: str | None) -> str:
     return own
 
 
-def status(broker: Broker, name: str | None) -> Status | None:
+def status(broker: Broker, name: str | None) -> BackfillStatus | None:
     """How far a backfill is; without a name the newest. None: there is none at all.
 
     Raises:
@@ -186,8 +190,8 @@ def status(broker: Broker, name: str | None) -> Status | None:
 
 
 def _drive(
-    systems: Systems, backfill: Backfill, topic: BackfillTopic, *, stopping: threading.Event, show: bool
-) -> Status:
+    systems: BackfillSystems, backfill: Backfill, topic: BackfillTopic, *, stopping: threading.Event, show: bool
+) -> BackfillStatus:
     made, broker = backfill.plan, systems.broker
     with systems.postgres.asking() as connection:
         source = source_of(connection, systems.postgres.schema)
@@ -210,14 +214,14 @@ def _drive(
     return _status(broker, topic.get(made.name))
 
 
-def _status(broker: Broker, backfill: Backfill) -> Status:
+def _status(broker: Broker, backfill: Backfill) -> BackfillStatus:
     if backfill.signal is None:
         return status_of(backfill, [])
     with Notifications(broker, offset=backfill.signal.offset) as notifications:
         return status_of(backfill, notifications.all())
 
 
-def _check_connector(systems: Systems) -> int:
+def _check_connector(systems: BackfillSystems) -> int:
     """Whether the connector runs and takes signals; returns the rows of one chunk."""
     connect, name, schema = systems.connect, systems.connect.connector, systems.postgres.schema
     found, held = connect.status(name), connect.config(name)
@@ -255,7 +259,7 @@ def _refuse_second(topic: BackfillTopic, name: str) -> None:
             )
 
 
-def _take(systems: Systems, topic: BackfillTopic, *, own: str) -> None:
+def _take(systems: BackfillSystems, topic: BackfillTopic, *, own: str) -> None:
     """Take the lock, and make sure that Debezium is not at another program's snapshot."""
     if not systems.signals.lock():
         driven = [f"{b.plan.name} (process {b.driver.pid} on {b.driver.host})" for b in topic.refresh().values()
@@ -299,11 +303,11 @@ def _wait_for_driver(topic: BackfillTopic, name: str) -> bool:
     return topic.get(name).driven
 
 
-def _order(wanted: str) -> Control:
-    return Control(wanted, int(time.time() * 1000))  # type: ignore[arg-type]
+def _order(wanted: str) -> BackfillControl:
+    return BackfillControl(wanted, int(time.time() * 1000))  # type: ignore[arg-type]
 
 
-def expected_s(made: Plan, rate_per_s: float = RATE_PER_S) -> float:
+def expected_s(made: BackfillPlan, rate_per_s: float = RATE_PER_S) -> float:
     """Seconds of a plan at a rate, and half a second for each signal."""
     return made.rows / rate_per_s + 0.5 * len(made.steps)
 

@@ -9,18 +9,18 @@ from stream.backfill.plan import Window, count_query
 from stream.errors import UsageError
 from stream.pipeline.placement import TIME_MAX_US, TIME_MIN_US
 from stream.postgres.connection import Postgres
-from stream.postgres.defining_query import Source, micros_of, source_of
+from stream.postgres.defining_query import SourceSql, micros_of, source_of
 from stream.tables import CHATS, SCORECARD
 from stream.times import moment
 
 
-class Counts:
+class RowCounts:
     """The rows to read, counted by the reader's role. Raises PostgresUnavailable, PostgresRefused."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         with postgres.asking() as connection:
-            self.source: Source = source_of(connection, postgres.schema)
+            self.source: SourceSql = source_of(connection, postgres.schema)
 
     def check_customers(self, customers: Sequence[str]) -> None:
         """Check that these customers exist.

@@ -17,12 +17,12 @@ from functools import partial
 from typing import TypeVar
 
 from stream.backfill.notifications import News, Notifications
-from stream.backfill.plan import Step, execute_snapshot, signal_id
+from stream.backfill.plan import BackfillStep, execute_snapshot, signal_id
 from stream.backfill.signals import Signals
-from stream.backfill.state import Backfill, BackfillTopic, Done, Driver, Result, Signal
+from stream.backfill.state import Backfill, BackfillResult, BackfillTopic, Driver, Signal, StepDone
 from stream.connect.rest import Connect
 from stream.errors import Retry, Stop
-from stream.postgres.defining_query import Source
+from stream.postgres.defining_query import SourceSql
 from stream.progress import Progress
 from stream.retry import Retrier, poll
 from stream.sections import RetrySettings
@@ -57,7 +57,7 @@ class Drive:
         backfill: Backfill,
         *,
         retry: RetrySettings,
-        source: Source,
+        source: SourceSql,
         topic: BackfillTopic,
         signals: Signals,
         connect: Connect,
@@ -97,12 +97,12 @@ class Drive:
                 if step.number not in self._backfill.done:
                     self._read(step)
             rows = sum(done.rows for done in self._backfill.done.values())
-            self._patiently(lambda: self._topic.put({f"{name}/result": Result(rows, _now_ms())}))
+            self._patiently(lambda: self._topic.put({f"{name}/result": BackfillResult(rows, _now_ms())}))
         finally:
             self._leave()
         return rows
 
-    def _read(self, step: Step) -> None:
+    def _read(self, step: BackfillStep) -> None:
         """Send the step's signal, unless that was done before, and wait for its end."""
         signal = self._backfill.signal
         resumed = signal is not None and signal.step == step.number
@@ -127,16 +127,16 @@ class Drive:
             attempt += 1
             self._patiently(partial(self._begin, step, attempt))
 
-    def _begin(self, step: Step, attempt: int) -> None:
+    def _begin(self, step: BackfillStep, attempt: int) -> None:
         signal = Signal(step.number, attempt, self._notifications.end(), _now_ms())
         self._topic.put({f"{self._plan.name}/signal": signal})
         self._backfill.signal = signal
 
-    def _send(self, step: Step, attempt: int) -> int:
+    def _send(self, step: BackfillStep, attempt: int) -> int:
         data = execute_snapshot(self._source, step, self._plan.customers)
         return self._signals.send(signal_id(self._plan.name, step, attempt), "execute-snapshot", data)
 
-    def _await(self, step: Step, attempt: int, lsn: int) -> bool:
+    def _await(self, step: BackfillStep, attempt: int, lsn: int) -> bool:
         """Wait until the step is read. False: Debezium does not know the step any more, and it must be sent again."""
         name, own = self._plan.name, signal_id(self._plan.name, step, attempt)
         before = self._progress.done
@@ -166,8 +166,8 @@ class Drive:
                 if not self._patiently(partial(self._under_way, own, lsn, started=news.started_ms is not None)):
                     return False
 
-    def _finish(self, step: Step, news: News, rows: int) -> None:
-        done = Done(rows, news.seconds, _now_ms())
+    def _finish(self, step: BackfillStep, news: News, rows: int) -> None:
+        done = StepDone(rows, news.seconds, _now_ms())
         self._patiently(lambda: self._topic.put({f"{self._plan.name}/step/{step.number}": done}))
         self._backfill.done[step.number] = done
         logger.info("backfill step read", extra={"backfill": self._plan.name, "step": step.number, "rows": rows})
@@ -223,10 +223,10 @@ class Drive:
             self._news.setdefault(note.id, News()).add(note)
         return any(note.id.startswith(self._plan.name + "/") for note in notes)
 
-    def _news_of(self, step: Step, attempt: int) -> News:
+    def _news_of(self, step: BackfillStep, attempt: int) -> News:
         return self._news.setdefault(signal_id(self._plan.name, step, attempt), News())
 
-    def _wait_while_paused(self, step: Step) -> None:
+    def _wait_while_paused(self, step: BackfillStep) -> None:
         while True:
             self._pulse(step)
             if self._backfill.control.wanted != "pause":
@@ -234,7 +234,7 @@ class Drive:
             self._progress.set(self._progress.done, note=f"paused before {step}")
             self._stopping.wait(0.5)
 
-    def _pulse(self, step: Step) -> None:
+    def _pulse(self, step: BackfillStep) -> None:
         """Send the heartbeat, check the lock, read the orders; raises Stopped."""
         name = self._plan.name
         if self._stopping.is_set():

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from stream.errors import UsageError
-from stream.postgres.defining_query import Source, event_time, is_process, link_as
+from stream.postgres.defining_query import SourceSql, event_time, is_process, link_as
 from stream.tables import CHATS, SCORE, SCORECARD, SIGNAL, quoted
 from stream.times import moment
 
@@ -36,7 +36,7 @@ class Window(msgspec.Struct, frozen=True):
         return f"{_text(self.start_us)} to {_text(self.end_us)}"
 
 
-class Step(msgspec.Struct, frozen=True):
+class BackfillStep(msgspec.Struct, frozen=True):
     """One signal: a window of one table."""
 
     number: int  # from 1
@@ -48,14 +48,14 @@ class Step(msgspec.Struct, frozen=True):
         return f"window {self.window.number} ({self.window}), {self.table}"
 
 
-class Plan(msgspec.Struct, frozen=True):
+class BackfillPlan(msgspec.Struct, frozen=True):
     """A whole backfill. Steps without rows are left out."""
 
     name: str
     customers: tuple[str, ...]
     tables: tuple[str, ...]
     windows: tuple[Window, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[BackfillStep, ...]
     chunk: int  # rows that Debezium reads at once
     created_ms: int
 
@@ -87,17 +87,17 @@ def windows(start_us: int | None, end_us: int | None, *, size_s: float | None) -
     )
 
 
-def steps(of: Sequence[Window], tables: Sequence[str], counts: dict[tuple[str, int], int]) -> tuple[Step, ...]:
+def steps(of: Sequence[Window], tables: Sequence[str], counts: dict[tuple[str, int], int]) -> tuple[BackfillStep, ...]:
     """Steps in order: windows one after another, within each the tables. `counts`: rows of (table, window number)."""
     wanted = [(window, table) for window in of for table in TABLES if table in tables]
     found = [(window, table, counts.get((table, window.number), 0)) for window, table in wanted]
     return tuple(
-        Step(number, window, table, rows)
+        BackfillStep(number, window, table, rows)
         for number, (window, table, rows) in enumerate([each for each in found if each[2]], start=1)
     )
 
 
-def signal_id(name: str, step: Step, attempt: int) -> str:
+def signal_id(name: str, step: BackfillStep, attempt: int) -> str:
     """The signal's id, which Debezium's notifications carry back.
 
     A step that must be read again gets another attempt.
@@ -105,7 +105,7 @@ def signal_id(name: str, step: Step, attempt: int) -> str:
     return f"{name}/{step.number}/{step.table}/{attempt}"
 
 
-def execute_snapshot(source: Source, step: Step, customers: Sequence[str]) -> str:
+def execute_snapshot(source: SourceSql, step: BackfillStep, customers: Sequence[str]) -> str:
     """The signal's data: an incremental snapshot of one table under a condition."""
     collection = re.escape(f"{source.schema}.{step.table}")  # both names are regular expressions to Debezium
     body: dict[str, object] = {"type": "incremental", "data-collections": [collection]}
@@ -122,7 +122,7 @@ def stop_snapshot(schema: str, tables: Sequence[str]) -> str:
     return json.dumps({"type": "incremental", "data-collections": [re.escape(f"{schema}.{table}") for table in tables]})
 
 
-def condition_of(source: Source, table: str, window: Window, customers: Sequence[str]) -> str:
+def condition_of(source: SourceSql, table: str, window: Window, customers: Sequence[str]) -> str:
     """SQL over the table's own row; "" = every row. Debezium puts it into each chunk's WHERE, so literals only.
 
     A chunk walks along the primary key, so a condition over the row itself costs one walk in all. For scores the
@@ -142,7 +142,7 @@ def condition_of(source: Source, table: str, window: Window, customers: Sequence
     return f"scorecard_id IN ({chosen})"
 
 
-def count_query(source: Source, table: str, of: Sequence[Window], customers: Sequence[str]) -> str:
+def count_query(source: SourceSql, table: str, of: Sequence[Window], customers: Sequence[str]) -> str:
     """Rows by window number of a table: (number, rows)."""
     whole = Window(0, of[0].start_us, of[-1].end_us)
     if table == CHATS:
@@ -170,7 +170,7 @@ def _conditions(window: Window, customers: Sequence[str], *, customer: str, time
     return found
 
 
-def _link(source: Source, own: str) -> str:
+def _link(source: SourceSql, own: str) -> str:
     """A scorecard's conversation id as the type of the chats' id, so that the chats' index serves."""
     link, chat = source.types[SCORECARD.source, "conversation_id"], source.types[CHATS, "conversation_id"]
     return own if link == chat else link_as(own, chat)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from stream.backfill.plan import Plan
+from stream.backfill.plan import BackfillPlan
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.state_topic import StateTopic
@@ -21,7 +21,7 @@ from stream.kafka.state_topic import StateTopic
 _ALIVE_S = 10.0  # a driver without a heartbeat for this long is gone
 
 
-class Control(msgspec.Struct, frozen=True):
+class BackfillControl(msgspec.Struct, frozen=True):
     """The operator's orders."""
 
     wanted: Literal["run", "pause", "stop"] = "run"
@@ -46,7 +46,7 @@ class Driver(msgspec.Struct, frozen=True):
     ended: bool = False
 
 
-class Done(msgspec.Struct, frozen=True):
+class StepDone(msgspec.Struct, frozen=True):
     """A finished step."""
 
     rows: int
@@ -54,7 +54,7 @@ class Done(msgspec.Struct, frozen=True):
     at_ms: int
 
 
-class Result(msgspec.Struct, frozen=True):
+class BackfillResult(msgspec.Struct, frozen=True):
     """The backfill is over."""
 
     rows: int
@@ -65,12 +65,12 @@ class Result(msgspec.Struct, frozen=True):
 class Backfill:
     """The topic's content for one backfill."""
 
-    plan: Plan
-    control: Control = field(default_factory=Control)
+    plan: BackfillPlan
+    control: BackfillControl = field(default_factory=BackfillControl)
     signal: Signal | None = None
     driver: Driver | None = None
-    done: dict[int, Done] = field(default_factory=dict)  # by the number of the step
-    result: Result | None = None
+    done: dict[int, StepDone] = field(default_factory=dict)  # by the number of the step
+    result: BackfillResult | None = None
 
     @property
     def driven(self) -> bool:
@@ -104,7 +104,7 @@ class BackfillTopic(StateTopic):
 
 def _backfills(values: Mapping[str, bytes]) -> dict[str, Backfill]:
     found = {
-        key.removesuffix("/plan"): Backfill(msgspec.json.decode(value, type=Plan))
+        key.removesuffix("/plan"): Backfill(msgspec.json.decode(value, type=BackfillPlan))
         for key, value in values.items()
         if key.endswith("/plan")
     }
@@ -115,13 +115,13 @@ def _backfills(values: Mapping[str, bytes]) -> dict[str, Backfill]:
             continue
         match what.partition("/"):
             case ("control", _, _):
-                backfill.control = msgspec.json.decode(value, type=Control)
+                backfill.control = msgspec.json.decode(value, type=BackfillControl)
             case ("signal", _, _):
                 backfill.signal = msgspec.json.decode(value, type=Signal)
             case ("driver", _, _):
                 backfill.driver = msgspec.json.decode(value, type=Driver)
             case ("result", _, _):
-                backfill.result = msgspec.json.decode(value, type=Result)
+                backfill.result = msgspec.json.decode(value, type=BackfillResult)
             case ("step", _, number):
-                backfill.done[int(number)] = msgspec.json.decode(value, type=Done)
+                backfill.done[int(number)] = msgspec.json.decode(value, type=StepDone)
     return found

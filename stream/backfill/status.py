@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stream.backfill.notifications import News, Notification
-from stream.backfill.plan import Plan, Step, signal_id
+from stream.backfill.plan import BackfillPlan, BackfillStep, signal_id
 from stream.backfill.state import Backfill
 from stream.times import moment
 
@@ -15,12 +15,12 @@ State = Literal["running", "pausing", "paused", "stopped", "interrupted", "done"
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class BackfillStatus:
     """One backfill. Rows of a step under way are whole chunks."""
 
-    plan: Plan
+    plan: BackfillPlan
     state: State
-    step: Step | None  # the first unread window
+    step: BackfillStep | None  # the first unread window
     rows: int
     steps: int  # rows read
     seconds: float  # in which rows were read
@@ -68,7 +68,7 @@ class Status:
         }  # fmt: skip
 
 
-def status_of(backfill: Backfill, notes: Iterable[Notification]) -> Status:
+def status_of(backfill: Backfill, notes: Iterable[Notification]) -> BackfillStatus:
     """A backfill's status; `notes` are the notifications since its last signal."""
     plan = backfill.plan
     left = [step for step in plan.steps if step.number not in backfill.done]
@@ -85,7 +85,7 @@ def status_of(backfill: Backfill, notes: Iterable[Notification]) -> Status:
         seconds += news.seconds
         paused = news.paused
     driver = backfill.driver if backfill.driven else None
-    return Status(
+    return BackfillStatus(
         plan=plan,
         state=_state(backfill, paused=paused),
         step=left[0] if left else None,

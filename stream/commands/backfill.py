@@ -12,9 +12,9 @@ from stream.commands.console import App, json_option, pass_app, print_json, prin
 from stream.commands.options import Duration, scope_of
 
 if TYPE_CHECKING:
-    from stream.backfill.control import Systems
-    from stream.backfill.plan import Plan
-    from stream.backfill.status import Status
+    from stream.backfill.control import BackfillSystems
+    from stream.backfill.plan import BackfillPlan
+    from stream.backfill.status import BackfillStatus
 
 
 _name = click.argument("name", required=False)
@@ -72,7 +72,7 @@ def start(
     from stream.backfill import control as backfill  # noqa: PLC0415
     from stream.supervise import stop_event  # noqa: PLC0415
 
-    request = backfill.Request(
+    request = backfill.BackfillRequest(
         name=name,
         scope=scope_of(tuple(dict.fromkeys(customers)), begin, end),
         window_s=window_s or None,
@@ -156,13 +156,13 @@ def status(app: App, name: str | None, as_json: bool) -> None:
 
 
 @contextmanager
-def _systems(app: App) -> Iterator[Systems]:
+def _systems(app: App) -> Iterator[BackfillSystems]:
     """All that a backfill talks to.
 
     Raises:
         UsageError: no role is named that may write signals.
     """
-    from stream.backfill.control import Systems  # noqa: PLC0415
+    from stream.backfill.control import BackfillSystems  # noqa: PLC0415
     from stream.backfill.signals import Signals  # noqa: PLC0415
     from stream.connect.rest import Connect  # noqa: PLC0415
     from stream.wiring import signals_postgres  # noqa: PLC0415
@@ -175,7 +175,7 @@ def _systems(app: App) -> Iterator[Systems]:
         Connect(settings.connect) as connect,
         app.broker() as broker,
     ):
-        yield Systems(postgres, signals, connect, broker, settings.retry)
+        yield BackfillSystems(postgres, signals, connect, broker, settings.retry)
 
 
 def _say(order: str, name: str, *, as_json: bool) -> None:
@@ -185,7 +185,7 @@ def _say(order: str, name: str, *, as_json: bool) -> None:
         click.echo(f"backfill {name}: told to {order}; `scorestream backfill status {name}` shows when it has")
 
 
-def _show_plan(made: Plan, expected_s: float, *, as_json: bool) -> None:
+def _show_plan(made: BackfillPlan, expected_s: float, *, as_json: bool) -> None:
     from stream.times import span  # noqa: PLC0415
 
     counts = {(step.window.number, step.table): step.rows for step in made.steps}
@@ -215,7 +215,7 @@ def _show_plan(made: Plan, expected_s: float, *, as_json: bool) -> None:
     )
 
 
-def _show_end(found: Status, *, as_json: bool) -> None:
+def _show_end(found: BackfillStatus, *, as_json: bool) -> None:
     if as_json:
         print_json(found.as_json())
     else:
@@ -225,7 +225,7 @@ def _show_end(found: Status, *, as_json: bool) -> None:
         )
 
 
-def _show(found: Status, *, as_json: bool) -> None:
+def _show(found: BackfillStatus, *, as_json: bool) -> None:
     from stream.times import span  # noqa: PLC0415
 
     if as_json:

@@ -20,7 +20,7 @@ from stream.doctor import across, clickhouse, connect, kafka, postgres, processe
 from stream.doctor import settings as own
 from stream.doctor.causes import with_causes
 from stream.doctor.examine import Part, examine, in_order
-from stream.doctor.finding import ERROR, HINT, Finding, Purpose, System
+from stream.doctor.finding import ERROR, HINT, DoctorFinding, Purpose, System
 from stream.errors import ConfigError, PostgresRefused, UsageError
 from stream.kafka import topics
 from stream.kafka.access import Access
@@ -59,7 +59,7 @@ class Chain:
         self._transaction_s = transaction_s
         self._answer_s = answer_s
 
-    def examine(self, systems: Sequence[System], *, deadline_s: float) -> tuple[list[Finding], dict[str, float]]:
+    def examine(self, systems: Sequence[System], *, deadline_s: float) -> tuple[list[DoctorFinding], dict[str, float]]:
         """The findings of these systems, and the seconds that each part took."""
         parts = [part for system in dict.fromkeys(systems) for part in self._parts(system)]
         found, took = examine(parts, deadline_s=deadline_s)
@@ -89,7 +89,7 @@ class Chain:
         yield {"postgres", "clickhouse"}, {pg, ch}, Part("versions", across.UNKNOWN, self._versions)
         yield {"kafka", "connect"}, {ka, co}, Part("cluster of Connect", across.UNKNOWN, self._clusters)
 
-    def _postgres(self) -> Iterator[Finding]:
+    def _postgres(self) -> Iterator[DoctorFinding]:
         settings = self._settings.postgres
         with Postgres(settings, statement_timeout_s=self._answer_s) as store:
             yield from postgres.examine(store, settings, transaction_s=self._transaction_s, purpose=self._purpose)
@@ -102,12 +102,12 @@ class Chain:
     def _broker(self) -> Broker:
         return Broker(self._settings.kafka, self._settings.topics, timeout_s=self._answer_s)
 
-    def _kafka(self) -> Iterator[Finding]:
+    def _kafka(self) -> Iterator[DoctorFinding]:
         with self._broker() as broker:
             inspect = partial(topics.inspect, broker, timeout_s=self._answer_s)
             yield from kafka.examine(Access(broker), inspect, broker.topics, broker.settings.bootstrap_servers)
 
-    def _connect(self) -> Iterator[Finding]:
+    def _connect(self) -> Iterator[DoctorFinding]:
         try:
             wanted = connector_config(self._settings)
         except (ConfigError, UsageError) as error:
@@ -116,10 +116,10 @@ class Chain:
         with Connect(self._settings.connect, timeout_s=self._answer_s, patience_s=0) as client:
             yield from connect.examine(client, self._settings.connect.connector, wanted)
 
-    def _shard(self, number: int) -> Iterator[Finding]:
+    def _shard(self, number: int) -> Iterator[DoctorFinding]:
         settings = self._settings.clickhouse
         with Shards(settings, timeout_s=self._answer_s) as shards:
-            shard = clickhouse.Shard(
+            shard = clickhouse.ShardServer(
                 number,
                 shards.where(number),
                 shards.database,
@@ -130,7 +130,7 @@ class Chain:
             most = self._settings.replay.max_parts if self._purpose == "replay" else PARTS_LIMIT
             yield from clickhouse.examine(shard, self._purpose, most_parts=most)
 
-    def _own(self) -> Iterator[Finding]:
+    def _own(self) -> Iterator[DoctorFinding]:
         settings = self._settings
         files = {
             "SCORESTREAM_KAFKA_SSL_CA_LOCATION": settings.kafka.ssl_ca_location,
@@ -147,7 +147,7 @@ class Chain:
         if self._purpose == "backfill" and not settings.backfill.dsn:
             yield own.BACKFILL.found("SCORESTREAM_BACKFILL_DSN is not set")
 
-    def _processes(self) -> Iterator[Finding]:
+    def _processes(self) -> Iterator[DoctorFinding]:
         settings = self._settings
         asker = Asker(timeout_s=min(_ASK_S, self._answer_s))
         try:
@@ -162,7 +162,7 @@ class Chain:
         finally:
             asker.close()
 
-    def _offsets(self) -> Iterator[Finding]:
+    def _offsets(self) -> Iterator[DoctorFinding]:
         postgres_, name = self._settings.postgres, self._settings.connect.connector
         with (
             Postgres(postgres_, statement_timeout_s=self._answer_s) as store,
@@ -176,7 +176,7 @@ class Chain:
             begins=slot and slot[0], offset=offset, wal=wal and wal[0], connector=name, slot=postgres_.slot
         )
 
-    def _versions(self) -> Iterator[Finding]:
+    def _versions(self) -> Iterator[DoctorFinding]:
         """As a worker looks before it starts, and the versions of the newest rows."""
         settings = self._settings
         with (
@@ -195,7 +195,7 @@ class Chain:
             wal = None if now.is_standby else now.lsn
             yield from across.versions(highest, epoch=settings.epochs.present(), wal=wal)
 
-    def _clusters(self) -> Iterator[Finding]:
+    def _clusters(self) -> Iterator[DoctorFinding]:
         settings = self._settings.connect
         with Connect(settings, timeout_s=self._answer_s, patience_s=0) as client, self._broker() as broker:
             yield from across.clusters(broker.cluster_id(), client.cluster_id())

@@ -7,10 +7,10 @@ import click
 from stream.commands.console import EXIT_FAILED, EXIT_USAGE, App, json_option, pass_app, print_json, print_table
 from stream.config import Settings
 from stream.connect import connector
-from stream.connect.rest import Connect, Status
+from stream.connect.rest import Connect, ConnectorStatus
 from stream.doctor import connect as checks
 from stream.doctor import kafka as kafka_checks
-from stream.doctor.finding import ERROR, Finding
+from stream.doctor.finding import ERROR, DoctorFinding
 from stream.doctor.postgres import before_connector
 from stream.errors import PostgresRefused, PostgresUnavailable, UsageError
 from stream.kafka import topics as kafka_admin
@@ -109,7 +109,7 @@ def _topics_are_right(broker: Broker) -> bool:
     return all(each.id != kafka_checks.PARTITIONS.id for each in found)
 
 
-def _tell(found: list[Finding]) -> None:
+def _tell(found: list[DoctorFinding]) -> None:
     for each in found:
         click.echo(f"{each.severity}: {each}", err=True)
 
@@ -256,7 +256,7 @@ def _change(app: App, verb: str, state: str, *, dry_run: bool, timeout_s: float)
         _show(connect.wait(name, state=state, timeout_s=timeout_s))
 
 
-def _there(connect: Connect, name: str) -> Status:
+def _there(connect: Connect, name: str) -> ConnectorStatus:
     found = connect.status(name)
     if found is None:
         raise UsageError(f"there is no connector {name}; `scorestream connectors apply` makes it")
@@ -269,7 +269,7 @@ def _verdict(held: dict[str, str] | None, changes: list[str]) -> str:
     return f"updated, {len(changes)} keys" if changes else "left as it is: it has this config"
 
 
-def _show(found: Status) -> None:
+def _show(found: ConnectorStatus) -> None:
     click.echo(f"connector {found.name}: {found.state} on {found.worker}")
     if found.tasks:
         print_table(
@@ -278,7 +278,7 @@ def _show(found: Status) -> None:
         )
 
 
-def _as_json(found: Status) -> dict[str, object]:
+def _as_json(found: ConnectorStatus) -> dict[str, object]:
     return {
         "state": found.state,
         "worker": found.worker,

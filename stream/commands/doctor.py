@@ -15,7 +15,7 @@ from stream.doctor.finding import ERROR, PURPOSES, SYSTEMS, WARNING
 from stream.errors import UsageError
 
 if TYPE_CHECKING:
-    from stream.doctor.finding import Finding, Purpose, System
+    from stream.doctor.finding import DoctorFinding, Purpose, System
 
 _SHOWN = {"error": "ERROR", "warning": "warning", "hint": "hint"}
 
@@ -85,7 +85,7 @@ def command(
     ctx.exit(EXIT_FAILED if any(each.severity == ERROR for each in found) else EXIT_OK)
 
 
-def _show(systems: Iterable[System], found: list[Finding], seconds: float) -> None:
+def _show(systems: Iterable[System], found: list[DoctorFinding], seconds: float) -> None:
     """Grouped by system; the way out stands on a line of its own, so that it can be pasted."""
     for system in systems:
         own = [each for each in found if each.system == system]
@@ -104,7 +104,7 @@ def _show(systems: Iterable[System], found: list[Finding], seconds: float) -> No
         click.echo(f"not healthy: {_count(found)} ({seconds:.1f} s)")
 
 
-def _count(found: list[Finding]) -> str:
+def _count(found: list[DoctorFinding]) -> str:
     counts = [
         (sum(each.severity == severity for each in found), name)
         for severity, name in ((ERROR, "error"), (WARNING, "warning"), ("hint", "hint"))

@@ -10,7 +10,7 @@ from stream.commands.console import print_json, print_table
 from stream.times import time_text
 
 if TYPE_CHECKING:
-    from stream.replay.plan import Plan
+    from stream.replay.plan import ReplayPlan
     from stream.replay.start import Sample
 
 
@@ -25,7 +25,7 @@ def measured(topic: Any) -> float | None:
     return max(rates)[1] if rates else None
 
 
-def show(made: Plan, found: Sample, per_s_before: float | None, *, as_json: bool) -> None:
+def show(made: ReplayPlan, found: Sample, per_s_before: float | None, *, as_json: bool) -> None:
     """Print how much the replay would read, and how long that takes at the rate of the last one."""
     from stream.replay.start import ASSUMED_PER_S  # noqa: PLC0415  Kafka's clients take a while to import
 

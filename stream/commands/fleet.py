@@ -52,12 +52,12 @@ def command(
     counts only when cluster and databases are those of the file. An installation that does not answer is a line, too,
     and delays no other. Exit codes: 0 none needs an operator; 1 one does, or does not answer; 2 usage or configuration.
     """
-    from stream.fleet.look import Look  # noqa: PLC0415  clients take a second to import
+    from stream.fleet.look import FleetLook  # noqa: PLC0415  clients take a second to import
     from stream.fleet.rows import NEEDS_AN_OPERATOR  # noqa: PLC0415
     from stream.fleet.screen import page, screen  # noqa: PLC0415
     from stream.progress import watch as watch_screen  # noqa: PLC0415
 
-    look = Look({each.name: _asks(each) for each in _chosen(app, path, only)}, every_s=every_s)
+    look = FleetLook({each.name: _asks(each) for each in _chosen(app, path, only)}, every_s=every_s)
     with _quiet():
         rows = look.once(timeout_s=timeout_s)
         if watch:

@@ -23,11 +23,11 @@ from stream.commands.console import (
 )
 
 if TYPE_CHECKING:
-    from stream.recover.plan import Plan, Step
-    from stream.recover.run import Taken
-    from stream.recover.systems import Parts, Wanted
+    from stream.recover.plan import RecoveryPlan, RecoveryStep
+    from stream.recover.run import StepTaken
+    from stream.recover.systems import OpenSystems, Wanted
     from stream.stores import Stores
-    from stream.verify.repair import Outcome
+    from stream.verify.repair import VerifyOutcome
 
 
 PATIENCE_S = 300.0
@@ -86,7 +86,7 @@ def run(
         The exit code.
     """
     from stream.recover.plan import plan  # noqa: PLC0415  imported when it runs
-    from stream.recover.run import Taken, recover  # noqa: PLC0415
+    from stream.recover.run import StepTaken, recover  # noqa: PLC0415
     from stream.scope import Scope  # noqa: PLC0415
     from stream.verify.repair import Options, verify  # noqa: PLC0415
 
@@ -103,7 +103,7 @@ def run(
         _tell(compare, compare.seconds)
         with app.reindexing(stores.postgres) as reindex:
             outcome = verify(stores, Options(Scope(), timeout_s=timeout_s), reindex=reindex)
-        taken.append(Taken(compare, time.monotonic() - began))
+        taken.append(StepTaken(compare, time.monotonic() - began))
     code = _code(outcome)
     if as_json:
         print_json(_as_json(now) | {"taken": _taken(taken), "verify": outcome.as_json(), "right": code == EXIT_OK})
@@ -123,10 +123,10 @@ def wanted(app: App) -> Wanted:
 
 
 @contextmanager
-def _opened(app: App, stores: Stores, *, dsn: str | None, timeout_s: float) -> Iterator[Parts]:
+def _opened(app: App, stores: Stores, *, dsn: str | None, timeout_s: float) -> Iterator[OpenSystems]:
     from stream.connect.rest import Connect  # noqa: PLC0415  imported when it runs
     from stream.postgres.connection import Postgres  # noqa: PLC0415
-    from stream.recover.systems import Parts  # noqa: PLC0415
+    from stream.recover.systems import OpenSystems  # noqa: PLC0415
 
     settings = app.settings
     own, postgres = settings.backfill, settings.postgres
@@ -137,10 +137,10 @@ def _opened(app: App, stores: Stores, *, dsn: str | None, timeout_s: float) -> I
         Postgres(postgres.model_copy(update=role), writes=True) as replicating,
         Connect(settings.connect) as connect,
     ):
-        yield Parts(wanted(app), stores=stores, replicating=replicating, connect=connect, timeout_s=timeout_s)
+        yield OpenSystems(wanted(app), stores=stores, replicating=replicating, connect=connect, timeout_s=timeout_s)
 
 
-def _show(now: Plan, *, as_json: bool) -> None:
+def _show(now: RecoveryPlan, *, as_json: bool) -> None:
     for text in now.blocked:
         click.echo(f"to do first: {text}", err=True)
     if as_json:
@@ -158,18 +158,18 @@ def _show(now: Plan, *, as_json: bool) -> None:
         click.echo(f"note: {note}")
 
 
-def _tell(step: Step, left_s: float) -> None:
+def _tell(step: RecoveryStep, left_s: float) -> None:
     click.echo(f"recover: {step.id}: {step.what} (about {left_s:,.0f} s left)", err=True)
 
 
-def _code(outcome: Outcome) -> int:
+def _code(outcome: VerifyOutcome) -> int:
     last = outcome.verified
     if last.wrong or last.not_opened or outcome.visible_appeals:
         return EXIT_DIFFERENCES
     return EXIT_FAILED if last.lagging or last.not_comparable else EXIT_OK
 
 
-def _conclude(outcome: Outcome, code: int, taken: list[Taken]) -> None:
+def _conclude(outcome: VerifyOutcome, code: int, taken: list[StepTaken]) -> None:
     last, rows = outcome.verified, sum(outcome.verified.rows.values())
     seconds = sum(each.seconds for each in taken)
     done = f"{outcome.repaired:,} scorecards repaired, {seconds:.0f} s"
@@ -182,11 +182,11 @@ def _conclude(outcome: Outcome, code: int, taken: list[Taken]) -> None:
         click.echo(f"recover: the connector streams, and nothing can be said yet: {why}; run this command again")
 
 
-def _taken(taken: list[Taken]) -> list[dict[str, Any]]:
+def _taken(taken: list[StepTaken]) -> list[dict[str, Any]]:
     return [{"id": each.step.id, "seconds": round(each.seconds, 2)} for each in taken]
 
 
-def _as_json(now: Plan) -> dict[str, Any]:
+def _as_json(now: RecoveryPlan) -> dict[str, Any]:
     return {
         "findings": [{"id": each.id, "what": each.what, "gap": each.gap} for each in now.findings],
         "blocked": list(now.blocked),

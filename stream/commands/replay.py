@@ -80,7 +80,7 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
         kind=options["kind"],
         names=("--event-from", "--event-to"),
     )
-    request = replay_start.Request(
+    request = replay_start.ReplayRequest(
         name=name,
         start=_start_point(options),
         until_ms=None if options["until"] is None else parse_moment(options["until"]),

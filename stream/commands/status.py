@@ -34,13 +34,13 @@ def command(ctx: click.Context, app: App, watch: bool, every_s: float, as_json: 
     from stream.doctor.finding import SYSTEMS  # noqa: PLC0415
     from stream.monitor.opened import open_looker  # noqa: PLC0415
     from stream.progress import watch as watch_screen  # noqa: PLC0415
-    from stream.status.look import Look  # noqa: PLC0415
+    from stream.status.look import StatusLook  # noqa: PLC0415
     from stream.status.screen import page, screen  # noqa: PLC0415
 
     chain = Chain(app.settings, transaction_s=600, answer_s=0.8 * _ANSWER_S)
     with (
         open_looker(app.settings, ask_monitor=True, steady=watch) as looker,
-        Look(looker.look, lambda: chain.examine(SYSTEMS, deadline_s=_ANSWER_S)[0]) as look,
+        StatusLook(looker.look, lambda: chain.examine(SYSTEMS, deadline_s=_ANSWER_S)[0]) as look,
     ):
         if watch and not as_json:
             found = watch_screen(look.once, page, every_s=every_s)

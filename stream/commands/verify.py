@@ -25,7 +25,7 @@ from stream.commands.options import Duration, database_option, scope_of, scope_o
 if TYPE_CHECKING:
     from stream.scope import Scope
     from stream.stores import Stores
-    from stream.verify.repair import Outcome
+    from stream.verify.repair import VerifyOutcome
     from stream.verify.verified import Verified
 
 
@@ -81,13 +81,13 @@ def command(
     options = Options(scope, wait=wait, timeout_s=timeout_s, limit=limit)
 
     @contextmanager
-    def compared(*, show: bool) -> Iterator[tuple[Outcome, Stores]]:
+    def compared(*, show: bool) -> Iterator[tuple[VerifyOutcome, Stores]]:
         with ExitStack() as opened:
             stores = opened.enter_context(app.stores(database))
             reindex = opened.enter_context(app.reindexing(stores.postgres, database)) if repair else None
             yield verify(stores, options, reindex=reindex, show=show), stores
 
-    def compare() -> Outcome:
+    def compare() -> VerifyOutcome:
         with compared(show=False) as (outcome, _):
             return outcome
 
@@ -114,23 +114,23 @@ def command(
     ctx.exit(_code(outcome))
 
 
-def _tell_line(outcome: Outcome) -> None:
+def _tell_line(outcome: VerifyOutcome) -> None:
     click.echo(_line(outcome))
 
 
-def _tell_json(outcome: Outcome) -> None:
+def _tell_json(outcome: VerifyOutcome) -> None:
     """Print one line of JSON for each comparison."""
     click.echo(json.dumps(outcome.as_json(), ensure_ascii=False))
 
 
-def _code(outcome: Outcome) -> int:
+def _code(outcome: VerifyOutcome) -> int:
     last = outcome.verified
     if last.wrong or last.not_opened or outcome.visible_appeals:
         return EXIT_DIFFERENCES
     return EXIT_FAILED if last.lagging or last.not_comparable else EXIT_OK
 
 
-def _show(outcome: Outcome, *, repair: bool) -> None:
+def _show(outcome: VerifyOutcome, *, repair: bool) -> None:
     if repair and outcome.repaired:
         click.echo(f"repaired {outcome.repaired:,} scorecards:")
         _show_findings(outcome.first)
@@ -175,7 +175,7 @@ def _show_findings(last: Verified) -> None:
         click.echo(f"not comparable yet: {last.not_comparable:,} scorecards changed at every look; run verify again")
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: VerifyOutcome) -> str:
     from stream.pipeline.ordering import lsn_text  # noqa: PLC0415
 
     last = outcome.verified
@@ -193,7 +193,7 @@ def _line(outcome: Outcome) -> str:
     )
 
 
-def _report(stores: Stores, scope: Scope, outcome: Outcome) -> dict[str, Any]:
+def _report(stores: Stores, scope: Scope, outcome: VerifyOutcome) -> dict[str, Any]:
     from dataclasses import asdict  # noqa: PLC0415
 
     from stream.postgres.defining_query import source_of  # noqa: PLC0415

@@ -50,7 +50,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ConnectorStatus:
     """State of a connector and its tasks; `state` is Connect's word (RUNNING, PAUSED, STOPPED, FAILED, UNASSIGNED)."""
 
     name: str
@@ -152,14 +152,16 @@ class Connect:
         body = {"name": name, "config": {**config, "name": name}, "initial_state": "STOPPED"}
         self._call("POST", "/connectors", body=body)
 
-    def status(self, name: str) -> Status | None:
+    def status(self, name: str) -> ConnectorStatus | None:
         """State of the connector and its tasks, or None when there is no such connector (or none yet)."""
         answer = self._call("GET", f"/connectors/{quote(name, safe='')}/status", missing_ok=True)
         if answer is None:
             return None
         connector = answer["connector"]
         tasks = tuple(Task(task["id"], task["state"], task["worker_id"], task.get("trace")) for task in answer["tasks"])
-        return Status(answer["name"], connector["state"], connector["worker_id"], tasks, connector.get("trace"))
+        return ConnectorStatus(
+            answer["name"], connector["state"], connector["worker_id"], tasks, connector.get("trace")
+        )
 
     def change(self, name: str, to: Literal["pause", "resume", "stop"]) -> None:
         """Pause, resume or stop. Connect answers before the change is complete."""
@@ -191,7 +193,7 @@ class Connect:
         body = {"offsets": [{"partition": dict(partition), "offset": dict(offset)}]}
         self._call("PATCH", f"/connectors/{quote(name, safe='')}/offsets", body=body)
 
-    def wait(self, name: str, *, state: str = "RUNNING", timeout_s: float = 60, settle_s: float = 1) -> Status:
+    def wait(self, name: str, *, state: str = "RUNNING", timeout_s: float = 60, settle_s: float = 1) -> ConnectorStatus:
         """Wait until the connector and all its tasks are in a state.
 
         Args:
@@ -203,7 +205,7 @@ class Connect:
             ConnectError: a part failed (with its cause), or the time is over (with the present state).
         """
         start = since = self._clock()
-        before: Status | None = None
+        before: ConnectorStatus | None = None
         while True:
             status = self.status(name)
             now = self._clock()
@@ -277,12 +279,12 @@ def _decode(body: bytes) -> Any:
         return None
 
 
-def _all_in(status: Status, state: str) -> bool:
+def _all_in(status: ConnectorStatus, state: str) -> bool:
     # A stopped connector has no tasks; a paused one keeps them.
     return status.state == state and all(task.state == state for task in status.tasks)
 
 
-def _in_words(status: Status | None) -> str:
+def _in_words(status: ConnectorStatus | None) -> str:
     if status is None:
         return "not there"
     tasks = ", ".join(f"task {task.id} {task.state}" for task in status.tasks) or "no tasks"

@@ -16,7 +16,7 @@ from stream.kafka.log_reader import LogReader, Stretch
 from stream.kafka.offsets import TP
 from stream.postgres.connection import Postgres
 from stream.replay.live_watch import Watch
-from stream.replay.plan import PassKind, Plan, table_of
+from stream.replay.plan import PassKind, ReplayPlan, table_of
 from stream.replay.state import check_kept
 from stream.replay.tally import Worked
 from stream.replay.work import OpenClients, Work
@@ -47,7 +47,7 @@ class Follower:
         self,
         stores: Stores,
         clients: OpenClients,
-        plan: Plan,
+        plan: ReplayPlan,
         *,
         live_lag_s: float,
         database: str,

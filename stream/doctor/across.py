@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from stream.doctor.finding import ERROR, RECOVER, WARNING, Check, Checks, Finding
+from stream.doctor.finding import ERROR, RECOVER, WARNING, Check, Checks, DoctorFinding
 from stream.kafka.connect_workers import ConnectWorker
 from stream.pipeline.ordering import commit_lsn, epoch_of, lsn_text
 from stream.times import duration
@@ -67,7 +67,9 @@ EPOCH = _SETTINGS.add(
 ALL: tuple[Check, ...] = (*_CONNECT.all, *_SETTINGS.all)
 
 
-def offsets(*, begins: int | None, offset: int | None, wal: int | None, connector: str, slot: str) -> Iterator[Finding]:
+def offsets(
+    *, begins: int | None, offset: int | None, wal: int | None, connector: str, slot: str
+) -> Iterator[DoctorFinding]:
     """Slot, offset and WAL. LSNs are bytes from 0/0; None = not known.
 
     Args:
@@ -85,7 +87,7 @@ def offsets(*, begins: int | None, offset: int | None, wal: int | None, connecto
         yield AHEAD.found(what)
 
 
-def versions(highest: int, *, epoch: int, wal: int | None) -> Iterator[Finding]:
+def versions(highest: int, *, epoch: int, wal: int | None) -> Iterator[DoctorFinding]:
     """The highest version that ClickHouse has, asked first, against what Postgres can give.
 
     Args:
@@ -98,7 +100,7 @@ def versions(highest: int, *, epoch: int, wal: int | None) -> Iterator[Finding]:
         yield EPOCH.found(f"{told}; Postgres is at epoch {epoch}, LSN {lsn_text(wal)}")
 
 
-def clusters(ours: str | None, connects: str | None) -> Iterator[Finding]:
+def clusters(ours: str | None, connects: str | None) -> Iterator[DoctorFinding]:
     """Whether Connect and the workers use one Kafka cluster; None = not known."""
     if ours is not None and connects is not None and ours != connects:
         yield CLUSTER.found(f"Kafka Connect uses cluster {connects}, the workers use {ours}")
@@ -106,7 +108,7 @@ def clusters(ours: str | None, connects: str | None) -> Iterator[Finding]:
 
 def connect_group(
     living: Sequence[ConnectWorker], named: Mapping[str, str], *, rest: Collection[str]
-) -> Iterator[Finding]:
+) -> Iterator[DoctorFinding]:
     """Whether the workers that Connect names are alive.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stream.doctor import across, connect, kafka, postgres
-from stream.doctor.finding import Finding
+from stream.doctor.finding import DoctorFinding
 
 # The cause that stands first is the one that is named.
 _CAUSES = {
@@ -34,13 +34,13 @@ _CAUSES = {
 }
 
 
-def with_causes(found: Sequence[Finding]) -> list[Finding]:
+def with_causes(found: Sequence[DoctorFinding]) -> list[DoctorFinding]:
     """The findings in their order; each effect says which finding to correct, and how."""
     first = {each.id: each for each in reversed(found)}
     return [_linked(each, first) for each in found]
 
 
-def _linked(finding: Finding, first: dict[str, Finding]) -> Finding:
+def _linked(finding: DoctorFinding, first: dict[str, DoctorFinding]) -> DoctorFinding:
     for cause in _CAUSES.get(finding.id, ()):
         if cause in first:
             return replace(finding, what=f"{finding.what} (follows from {cause})", way_out=first[cause].way_out)

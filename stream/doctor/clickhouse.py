@@ -1,6 +1,6 @@
 """One ClickHouse shard: its tables against the DDL, privileges, parts, replicas, and what else reads or filters them.
 
-Enters: `Shard`, which asks one server. Leaves: findings. Reads only.
+Enters: `ShardServer`, which asks one server. Leaves: findings. Reads only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from stream.clickhouse.schema.apply import Difference
 from stream.cutover.shadow_tables import IS_HELD
 from stream.doctor import tables
-from stream.doctor.finding import ERROR, HINT, WARNING, Checks, Finding, Purpose
+from stream.doctor.finding import ERROR, HINT, WARNING, Checks, DoctorFinding, Purpose
 from stream.errors import ClickHouseRefused
 from stream.monitor.findings import PARTS_LIMIT
 from stream.tables import TARGETS
@@ -142,7 +142,7 @@ Ask = Callable[[str, dict[str, Any]], Sequence[Sequence[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
+class ShardServer:
     """One server.
 
     Attributes:
@@ -160,12 +160,12 @@ class Shard:
 
 
 def examine(
-    shard: Shard,
+    shard: ShardServer,
     purpose: Purpose | None = None,
     *,
     most_parts: int = PARTS_LIMIT,
     clock: Callable[[], float] = time.time,
-) -> Iterator[Finding]:
+) -> Iterator[DoctorFinding]:
     """Everything that is wrong.
 
     Args:
@@ -187,11 +187,11 @@ def examine(
                 yield ATOMIC.found(f"{shard.where}: database {shard.database} is {engine}")
 
 
-def _own(shard: Shard) -> dict[str, Any]:
+def _own(shard: ShardServer) -> dict[str, Any]:
     return {"database": shard.database}
 
 
-def _version_and_clock(shard: Shard, clock: Callable[[], float]) -> Iterator[Finding]:
+def _version_and_clock(shard: ShardServer, clock: Callable[[], float]) -> Iterator[DoctorFinding]:
     before = clock()
     ((version, theirs),) = shard.ask("SELECT version(), toFloat64(now64(6))", {})
     after = clock()
@@ -203,7 +203,7 @@ def _version_and_clock(shard: Shard, clock: Callable[[], float]) -> Iterator[Fin
         yield CLOCK.found(f"{shard.where}: its clock is {duration(abs(ahead_s))} {direction} this host's")
 
 
-def _around(shard: Shard, there: Sequence[Sequence[Any]]) -> Iterator[Finding]:
+def _around(shard: ShardServer, there: Sequence[Sequence[Any]]) -> Iterator[DoctorFinding]:
     names = [name for name, *_ in there]
     if "heartbeat" not in names and names:
         yield tables.TABLE.found(f"{shard.where}: {shard.database}.heartbeat: missing", severity=WARNING)
@@ -216,7 +216,9 @@ def _around(shard: Shard, there: Sequence[Sequence[Any]]) -> Iterator[Finding]:
             yield VIEW.found(what, f"DROP VIEW `{database}`.`{view}`; -- and refresh one from {name}_current instead")
 
 
-def _seen(shard: Shard, table: str, query: str, **values: Any) -> Generator[Finding, None, Sequence[Sequence[Any]]]:
+def _seen(
+    shard: ShardServer, table: str, query: str, **values: Any
+) -> Generator[DoctorFinding, None, Sequence[Sequence[Any]]]:
     """The rows of a system table; none where the user may not read it."""
     try:
         return shard.ask(query, _own(shard) | values)
@@ -229,7 +231,7 @@ def _seen(shard: Shard, table: str, query: str, **values: Any) -> Generator[Find
         return ()
 
 
-def _parts(shard: Shard, most: int) -> Iterator[Finding]:
+def _parts(shard: ShardServer, most: int) -> Iterator[DoctorFinding]:
     for table, partition, count in (yield from _seen(shard, "system.parts", _PARTS, most=most)):
         sql = f"OPTIMIZE TABLE `{shard.database}`.`{table}` PARTITION ID '{partition}';"
         yield PARTS.found(f"{shard.where}: {shard.database}.{table} has {count:,} parts in partition {partition}", sql)
@@ -237,7 +239,7 @@ def _parts(shard: Shard, most: int) -> Iterator[Finding]:
         yield BROKEN.found(f"{shard.where}: {count} parts of {shard.database}.{table} are set aside ({reason})")
 
 
-def _replicas(shard: Shard) -> Iterator[Finding]:
+def _replicas(shard: ShardServer) -> Iterator[DoctorFinding]:
     for table, readonly, late_s, away in (yield from _seen(shard, "system.replicas", _REPLICAS)):
         name = f"{shard.database}.{table}"
         if readonly:
@@ -249,7 +251,7 @@ def _replicas(shard: Shard) -> Iterator[Finding]:
             yield BEHIND.found(f"{shard.where}: {away} replicas of {name} are away", "start the servers that are away")
 
 
-def _grants(shard: Shard, purpose: Purpose | None) -> Iterator[Finding]:
+def _grants(shard: ShardServer, purpose: Purpose | None) -> Iterator[DoctorFinding]:
     """Missing grants. An older server than ClickHouse 24.12 does not know CHECK GRANT; then nothing is reported."""
     for privileges, on in (*_ALWAYS, *(_FOR[purpose] if purpose else ())):
         scope = on.format(database=f"`{shard.database}`")

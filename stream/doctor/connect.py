@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from stream.connect.connector import differences, shown
-from stream.connect.rest import Fault, Status
-from stream.doctor.finding import ERROR, RECOVER, WARNING, Checks, Finding
+from stream.connect.rest import ConnectorStatus, Fault
+from stream.doctor.finding import ERROR, RECOVER, WARNING, Checks, DoctorFinding
 
 CHECKS = Checks("connect")
 SILENT = CHECKS.add(
@@ -100,10 +100,10 @@ class Client(Protocol):
     def plugins(self) -> dict[str, str]: ...
     def config(self, name: str) -> dict[str, str] | None: ...
     def validate(self, config: Mapping[str, str], *, name: str) -> list[Fault]: ...
-    def status(self, name: str) -> Status | None: ...
+    def status(self, name: str) -> ConnectorStatus | None: ...
 
 
-def examine(client: Client, name: str, wanted: Mapping[str, str]) -> Iterator[Finding]:
+def examine(client: Client, name: str, wanted: Mapping[str, str]) -> Iterator[DoctorFinding]:
     """Everything that is wrong.
 
     Args:
@@ -129,7 +129,7 @@ def examine(client: Client, name: str, wanted: Mapping[str, str]) -> Iterator[Fi
         yield from refusal(fault)
 
 
-def refusal(fault: Fault) -> Iterator[Finding]:
+def refusal(fault: Fault) -> Iterator[DoctorFinding]:
     """What Connect has against one field; `connectors apply` shows the same."""
     value = shown(fault.name, fault.value)
     for message in fault.messages:
@@ -143,14 +143,14 @@ def refusal(fault: Fault) -> Iterator[Finding]:
         yield INVALID.found(f"{fault.name} = {value}: {message}", way)
 
 
-def _plugin(plugins: Mapping[str, str], wanted: str) -> Iterator[Finding]:
+def _plugin(plugins: Mapping[str, str], wanted: str) -> Iterator[DoctorFinding]:
     if wanted not in plugins:
         yield PLUGIN.found(f"Kafka Connect has no plugin {wanted}")
     elif (found := re.match(r"(\d+)\.(\d+)", plugins[wanted])) and (int(found[1]), int(found[2])) < OLDEST:
         yield PLUGIN.found(f"Debezium is {plugins[wanted]}", severity=WARNING)
 
 
-def _state(status: Status) -> Iterator[Finding]:
+def _state(status: ConnectorStatus) -> Iterator[DoctorFinding]:
     if status.failures:
         told = "; ".join(status.failures)
         way = next((way for cause, way in _CAUSES if re.search(cause, told)), "")
@@ -162,6 +162,6 @@ def _state(status: Status) -> Iterator[Finding]:
         yield TASK.found(f"connector {status.name} is {status.state}, and {states}")
 
 
-def _drift(held: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[Finding]:
+def _drift(held: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[DoctorFinding]:
     if differ := differences(held, wanted):
         yield CONFIG.found(f"{len(differ)} keys differ: {'; '.join(differ.values())[:600]}")

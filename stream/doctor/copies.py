@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stream.doctor.finding import WARNING, Checks, Finding
+from stream.doctor.finding import WARNING, Checks, DoctorFinding
 from stream.postgres.connection import Connection
 from stream.sections import PostgresSettings
 from stream.tables import quoted
@@ -40,7 +40,7 @@ _LACKING = """
 """
 
 
-def examine(connection: Connection, settings: PostgresSettings, tables: list[str]) -> Iterator[Finding]:
+def examine(connection: Connection, settings: PostgresSettings, tables: list[str]) -> Iterator[DoctorFinding]:
     """Tables and partitions into which a COPY writes many rows with one record. Raises psycopg's errors."""
     schema = settings.source_schema
     for table, disabled in connection.execute(_LACKING, (schema, tables, _TRIGGER)).fetchall():

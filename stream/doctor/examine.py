@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from stream.doctor.finding import ERROR, HINT, SYSTEMS, WARNING, Check, Finding
+from stream.doctor.finding import ERROR, HINT, SYSTEMS, WARNING, Check, DoctorFinding
 from stream.errors import Retry, ScorestreamError
 
 _GRAVITY = {ERROR: 0, WARNING: 1, HINT: 2}
@@ -22,18 +22,18 @@ class Part:
 
     name: str
     silent: Check
-    ask: Callable[[], Iterable[Finding]]
+    ask: Callable[[], Iterable[DoctorFinding]]
 
 
 @dataclass(slots=True)
 class _Asked:
     part: Part
-    found: list[Finding] = field(default_factory=list)
+    found: list[DoctorFinding] = field(default_factory=list)
     took_s: float | None = None  # None: it has not answered yet
     thread: threading.Thread | None = None
 
 
-def examine(parts: Sequence[Part], *, deadline_s: float) -> tuple[list[Finding], dict[str, float]]:
+def examine(parts: Sequence[Part], *, deadline_s: float) -> tuple[list[DoctorFinding], dict[str, float]]:
     """Ask all parts at once.
 
     Returns:
@@ -48,7 +48,7 @@ def examine(parts: Sequence[Part], *, deadline_s: float) -> tuple[list[Finding],
     for each in asked:
         assert each.thread is not None
         each.thread.join(max(0.0, began + deadline_s - time.monotonic()))
-    found: list[Finding] = []
+    found: list[DoctorFinding] = []
     took: dict[str, float] = {}
     for each in asked:
         found += each.found
@@ -59,7 +59,7 @@ def examine(parts: Sequence[Part], *, deadline_s: float) -> tuple[list[Finding],
     return in_order(found), took
 
 
-def in_order(found: Iterable[Finding]) -> list[Finding]:
+def in_order(found: Iterable[DoctorFinding]) -> list[DoctorFinding]:
     """By system, the gravest first."""
     return sorted(found, key=lambda each: (SYSTEMS.index(each.system), _GRAVITY[each.severity]))
 

@@ -1,6 +1,6 @@
 """A check, and what it found: the values that every file of this folder makes.
 
-Enters: nothing. Leaves: `Check`s, which docs/reference/doctor.md lists, and the `Finding`s that the command shows.
+Enters: nothing. Leaves: `Check`s, which docs/reference/doctor.md lists, and the `DoctorFinding`s of the command.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RECOVER: Final = "scorestream recover"  # it shows its plan and asks before it c
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DoctorFinding:
     """One thing that is wrong.
 
     Attributes:
@@ -64,9 +64,9 @@ class Check:
     way_out: str
     purposes: tuple[Purpose, ...]
 
-    def found(self, what: str, way_out: str = "", *, severity: Severity | None = None) -> Finding:
+    def found(self, what: str, way_out: str = "", *, severity: Severity | None = None) -> DoctorFinding:
         """A finding of this check."""
-        return Finding(self.id, self.system, severity or self.severity, what, self.then, way_out or self.way_out)
+        return DoctorFinding(self.id, self.system, severity or self.severity, what, self.then, way_out or self.way_out)
 
 
 class Checks:

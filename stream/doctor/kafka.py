@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
-from stream.doctor.finding import ERROR, WARNING, Checks, Finding
+from stream.doctor.finding import ERROR, WARNING, Checks, DoctorFinding
 from stream.kafka.offsets import TP
 from stream.kafka.topics import Found, wrong_partitions
 from stream.times import duration
@@ -95,7 +95,7 @@ class Brokers(Protocol):
 
 def examine(
     brokers: Brokers, inspect: Callable[[], list[Found]], names: TopicNames, servers: str, *, now: float | None = None
-) -> Iterator[Finding]:
+) -> Iterator[DoctorFinding]:
     """Everything that is wrong. Raises KafkaUnavailable."""
     found = inspect()
     yield from topics(found, names, servers)
@@ -107,7 +107,7 @@ def examine(
     yield from _open(brokers.open_since(rows), time.time() if now is None else now)
 
 
-def topics(found: list[Found], names: TopicNames, servers: str) -> Iterator[Finding]:
+def topics(found: list[Found], names: TopicNames, servers: str) -> Iterator[DoctorFinding]:
     """Of the topics alone; `connectors apply` asks the same."""
     for each in found:
         if each.state == "missing":
@@ -135,14 +135,14 @@ def _more_durable(warning: str, servers: str, topic: str) -> str:
     return f"kafka-reassign-partitions.sh --bootstrap-server {servers} with three replicas for each partition"
 
 
-def _denied(missing: Mapping[str, list[str]], servers: str) -> Iterator[Finding]:
+def _denied(missing: Mapping[str, list[str]], servers: str) -> Iterator[DoctorFinding]:
     for topic, operations in missing.items():
         flags = " ".join(f"--operation {each.capitalize()}" for each in operations)
         tool = f"kafka-acls.sh --bootstrap-server {servers} --add --allow-principal User:.. {flags} --topic {topic}"
         yield DENIED.found(f"this user may not {', '.join(operations)} topic {topic}", tool)
 
 
-def _open(since: Mapping[TP, float], now: float) -> Iterator[Finding]:
+def _open(since: Mapping[TP, float], now: float) -> Iterator[DoctorFinding]:
     for tp, at in since.items():
         if now - at >= OPEN_S:
             yield TRANSACTION.found(f"a transaction is open in {tp.topic}-{tp.partition} for {duration(now - at)}")

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from stream.doctor import roles, source
-from stream.doctor.finding import ERROR, HINT, RECOVER, WARNING, Checks, Finding, Purpose, Severity
+from stream.doctor.finding import ERROR, HINT, RECOVER, WARNING, Checks, DoctorFinding, Purpose, Severity
 from stream.monitor.findings import WAL_LEAST
 from stream.postgres.connection import LSN_NOW, Connection, Postgres, is_readable
 from stream.sections import PostgresSettings
@@ -167,7 +167,7 @@ SELECT gid, owner, database, extract(epoch FROM clock_timestamp() - prepared)::f
 
 def examine(
     postgres: Postgres, settings: PostgresSettings, *, transaction_s: float, purpose: Purpose | None = None
-) -> Iterator[Finding]:
+) -> Iterator[DoctorFinding]:
     """All faults of the server and the slot.
 
     Args:
@@ -186,7 +186,7 @@ def examine(
         yield from roles.examine(connection, settings)
 
 
-def before_connector(connection: Connection, settings: PostgresSettings) -> list[Finding]:
+def before_connector(connection: Connection, settings: PostgresSettings) -> list[DoctorFinding]:
     """What the connector needs of Postgres before it starts; the slot and its state are not among it."""
     found = [each for each in _of_server(_row(connection)) if each.id not in {SLOTS.id}]
     return [*found, *source.examine(connection, settings), *roles.examine(connection, settings)]
@@ -217,7 +217,7 @@ def _row(connection: Connection) -> _Server:
     return _Server(*row)
 
 
-def _of_server(server: _Server) -> Iterator[Finding]:
+def _of_server(server: _Server) -> Iterator[DoctorFinding]:
     if server.version < _OLDEST:
         yield VERSION.found(f"Postgres is {server.version_text}")
     if server.wal_level != "logical":
@@ -234,7 +234,7 @@ def _of_server(server: _Server) -> Iterator[Finding]:
             yield RUNS_AHEAD.found(told, sql + "SELECT pg_reload_conf();")
 
 
-def _server(connection: Connection, settings: PostgresSettings) -> Generator[Finding, None, bool]:
+def _server(connection: Connection, settings: PostgresSettings) -> Generator[DoctorFinding, None, bool]:
     """The server and the slot; returns whether it is a standby."""
     server = _row(connection)
     if server.in_recovery:
@@ -246,7 +246,7 @@ def _server(connection: Connection, settings: PostgresSettings) -> Generator[Fin
     return False
 
 
-def _slot(connection: Connection, settings: PostgresSettings, server: _Server) -> Iterator[Finding]:
+def _slot(connection: Connection, settings: PostgresSettings, server: _Server) -> Iterator[DoctorFinding]:
     name = settings.slot
     row = connection.execute(_SLOT, (name,)).fetchone()
     if row is None:
@@ -294,7 +294,7 @@ def _alter_slot(connection: Connection, name: str) -> str:
     return f"scorestream connectors stop && {command}; scorestream connectors resume"
 
 
-def _transactions(connection: Connection, settings: PostgresSettings, limit_s: float) -> Iterator[Finding]:
+def _transactions(connection: Connection, settings: PostgresSettings, limit_s: float) -> Iterator[DoctorFinding]:
     horizon = f"{quoted(settings.source_schema)}.{quoted(HORIZON)}"
     seen = _SEEN.format(horizon=horizon) if is_readable(connection, horizon) else "NULL"
     for pid, role, database, age_s in connection.execute(_OPEN.format(seen=seen)).fetchall():
@@ -308,7 +308,7 @@ def _transactions(connection: Connection, settings: PostgresSettings, limit_s: f
             yield PREPARED.found(what, f"ROLLBACK PREPARED '{text}'; -- or COMMIT PREPARED, in database {database}")
 
 
-def _pooler(connection: Connection, severity: Severity | None) -> Iterator[Finding]:
+def _pooler(connection: Connection, severity: Severity | None) -> Iterator[DoctorFinding]:
     """A pooler makes up the process id that it gives to its clients."""
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     if row is not None and row[0] != connection.info.backend_pid:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from stream.doctor.finding import ERROR, HINT, WARNING, Checks, Finding
+from stream.doctor.finding import ERROR, HINT, WARNING, Checks, DoctorFinding
 from stream.kafka.groups import Group
 from stream.kafka.offsets import TP
 from stream.monitor.sources.processes import addresses
@@ -84,7 +84,7 @@ class Members(Protocol):
 
 def examine(
     members: Members, *, group: str, topics: Sequence[str], urls: Mapping[str, bool], get: Callable[[str], bytes]
-) -> Iterator[Finding]:
+) -> Iterator[DoctorFinding]:
     """Everything that is wrong.
 
     Args:
@@ -105,7 +105,7 @@ def examine(
             yield from _process(address, must, get)
 
 
-def _group(found: Group, name: str, partitions: Sequence[TP]) -> Iterator[Finding]:
+def _group(found: Group, name: str, partitions: Sequence[TP]) -> Iterator[DoctorFinding]:
     if not found.members:
         yield EMPTY.found(f"group {name} has no member")
         return
@@ -119,7 +119,7 @@ def _group(found: Group, name: str, partitions: Sequence[TP]) -> Iterator[Findin
             yield IDLE.found(f"worker {member.client_id} on {member.host} holds no partition")
 
 
-def _offsets(members: Members, group: str, tps: Sequence[TP]) -> Iterator[Finding]:
+def _offsets(members: Members, group: str, tps: Sequence[TP]) -> Iterator[DoctorFinding]:
     """The start is asked before the committed offset, and the end after it: both only grow while all is well."""
     starts, committed, ends = members.starts(tps), members.committed(group, tps), members.ends(tps)
     if ahead := {tp for tp, offset in committed.items() if offset > ends.get(tp, offset)}:
@@ -135,7 +135,7 @@ def _names(tps: Iterable[TP]) -> str:
     return ", ".join(f"{tp.topic}-{tp.partition}" for tp in ordered[:5]) + more
 
 
-def _process(url: str, must: bool, get: Callable[[str], bytes]) -> Iterator[Finding]:
+def _process(url: str, must: bool, get: Callable[[str], bytes]) -> Iterator[DoctorFinding]:
     try:
         get(url + "/readyz")
     except AskFailed as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from stream.doctor.finding import ERROR, WARNING, Checks, Finding
+from stream.doctor.finding import ERROR, WARNING, Checks, DoctorFinding
 from stream.postgres.connection import Connection
 from stream.sections import PostgresSettings
 from stream.tables import HEARTBEAT, HORIZON, SIGNAL, SOURCES, TEMPLATES, quoted
@@ -100,7 +100,7 @@ ORDER BY r.rolname, s.setrole = 0, s.setdatabase = 0
 """
 
 
-def examine(connection: Connection, settings: PostgresSettings) -> Iterator[Finding]:
+def examine(connection: Connection, settings: PostgresSettings) -> Iterator[DoctorFinding]:
     """Everything that is wrong. Raises psycopg's errors."""
     values = {
         "connector": CONNECTOR_ROLE,
@@ -121,7 +121,7 @@ def examine(connection: Connection, settings: PostgresSettings) -> Iterator[Find
     yield from _timeouts(connection, values)
 
 
-def signals(connection: Connection, schema: str) -> Iterator[Finding]:
+def signals(connection: Connection, schema: str) -> Iterator[DoctorFinding]:
     """What the role of this connection lacks to send signals. Raises psycopg's errors."""
     table = f"{quoted(schema)}.{quoted(SIGNAL)}"
     row = connection.execute(
@@ -132,7 +132,7 @@ def signals(connection: Connection, schema: str) -> Iterator[Finding]:
         yield SIGNAL_GRANT.found(f"role {row[0]} may not INSERT into {schema}.{SIGNAL}", sql)
 
 
-def _grants(connection: Connection, schema: str, values: Mapping[str, object]) -> Iterator[Finding]:
+def _grants(connection: Connection, schema: str, values: Mapping[str, object]) -> Iterator[DoctorFinding]:
     rows = connection.execute(_GRANTS, {**values, "tables": list(_READER | _CONNECTOR)}).fetchall()
     locked_out = set()
     for role, is_reader, table, may_enter, held in rows:
@@ -147,7 +147,7 @@ def _grants(connection: Connection, schema: str, values: Mapping[str, object]) -
             yield GRANT.found(f"role {role} may not {privileges} on {schema}.{table}", sql)
 
 
-def _timeouts(connection: Connection, values: Mapping[str, object]) -> Iterator[Finding]:
+def _timeouts(connection: Connection, values: Mapping[str, object]) -> Iterator[DoctorFinding]:
     seen = set()
     for role, is_reader, database, of_role, name, value in connection.execute(_TIMEOUTS, values).fetchall():
         if name not in (_OF_READER if is_reader else _OF_CONNECTOR) or (role, name) in seen:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stream.doctor.finding import ERROR, WARNING, Checks, Finding
+from stream.doctor.finding import ERROR, WARNING, Checks, DoctorFinding
 
 CHECKS = Checks("settings")
 FILE = CHECKS.add(
@@ -43,7 +43,7 @@ BACKFILL = CHECKS.add(
 
 def examine(
     *, files: Mapping[str, Path], secrets: Mapping[str, Path], state_dir: Path, uid: int | None = None
-) -> Iterator[Finding]:
+) -> Iterator[DoctorFinding]:
     """Everything that is wrong.
 
     Args:

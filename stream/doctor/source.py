@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from stream.doctor import copies
-from stream.doctor.finding import ERROR, WARNING, Checks, Finding
+from stream.doctor.finding import ERROR, WARNING, Checks, DoctorFinding
 from stream.pipeline.types import TYPES, carried
 from stream.postgres.connection import Connection
 from stream.postgres.publication import publish_sql, unpublished
@@ -107,7 +107,7 @@ _UNREAD = {"score_id", "customer_id", "agent_user_id", "ended_at"}  # of connect
 _TRUNCATE = "scorestream_truncate"  # the trigger of connectors/source/0002_cdc.sql
 
 
-def examine(connection: Connection, settings: PostgresSettings) -> list[Finding]:
+def examine(connection: Connection, settings: PostgresSettings) -> list[DoctorFinding]:
     """Everything that is wrong. Raises psycopg's errors."""
     tables = _tables(connection, settings.source_schema)
     found = []
@@ -138,7 +138,7 @@ def _tables(connection: Connection, schema: str) -> dict[str, str]:
     return dict(rows.fetchall())
 
 
-def _unpublished(connection: Connection, settings: PostgresSettings, tables: list[str]) -> Iterator[Finding]:
+def _unpublished(connection: Connection, settings: PostgresSettings, tables: list[str]) -> Iterator[DoctorFinding]:
     publication = settings.publication
     row = connection.execute(
         "SELECT pubinsert AND pubupdate AND pubdelete, pubviaroot OR NOT EXISTS (SELECT FROM pg_partitioned_table p "
@@ -162,7 +162,7 @@ def _unpublished(connection: Connection, settings: PostgresSettings, tables: lis
             yield UNPUBLISHED.found(f"publication {publication} leaves out {table}", sql)
 
 
-def _untold_truncates(connection: Connection, settings: PostgresSettings, tables: list[str]) -> Iterator[Finding]:
+def _untold_truncates(connection: Connection, settings: PostgresSettings, tables: list[str]) -> Iterator[DoctorFinding]:
     rows = connection.execute(
         "SELECT c.relname, t.tgenabled <> 'D' FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
         "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND t.tgname = %s",
@@ -181,7 +181,7 @@ def _trigger(settings: PostgresSettings, table: str) -> str:
     return f"CREATE TRIGGER {_TRUNCATE} BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {deletes};"
 
 
-def _of_partitions(connection: Connection, settings: PostgresSettings, tables: list[str]) -> Iterator[Finding]:
+def _of_partitions(connection: Connection, settings: PostgresSettings, tables: list[str]) -> Iterator[DoctorFinding]:
     """Leaves of partitioned tables.
 
     Postgres logs a change with the leaf's replica identity, and a leaf inherits none.
@@ -204,7 +204,7 @@ def _of_partitions(connection: Connection, settings: PostgresSettings, tables: l
             yield TRUNCATE.found(what, _trigger(settings, leaf))
 
 
-def _not_carried(connection: Connection, settings: PostgresSettings) -> Iterator[Finding]:
+def _not_carried(connection: Connection, settings: PostgresSettings) -> Iterator[DoctorFinding]:
     """Columns of a type whose values do not reach ClickHouse."""
     rows = connection.execute(
         "SELECT c.relname, a.attname, coalesce(b.typname, t.typname), coalesce(b.typtype, t.typtype) = 'e' "
@@ -232,7 +232,7 @@ def _not_carried(connection: Connection, settings: PostgresSettings) -> Iterator
         yield NOT_CARRIED.found(what, sql)
 
 
-def _stopping(settings: PostgresSettings, types: Mapping[tuple[str, str], tuple[str, bool]]) -> Iterator[Finding]:
+def _stopping(settings: PostgresSettings, types: Mapping[tuple[str, str], tuple[str, bool]]) -> Iterator[DoctorFinding]:
     """Columns with values at which Debezium fails: it reads every column of a change, those too that it leaves out."""
     read = {(table, column.name) for table, column in _READ}
     for (table, column), (kind, _) in types.items():
@@ -249,7 +249,7 @@ def _renamed(table: str, there: Iterable[tuple[str, str]]) -> str:
     return quoted(strange[0]) if len(strange) == 1 else ".."
 
 
-def _without_index(connection: Connection, settings: PostgresSettings, tables: list[str]) -> Iterator[Finding]:
+def _without_index(connection: Connection, settings: PostgresSettings, tables: list[str]) -> Iterator[DoctorFinding]:
     for table, column in _INDEXED:
         if table not in tables:
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from stream.clickhouse.schema.apply import Difference
-from stream.doctor.finding import ERROR, WARNING, Checks, Finding
+from stream.doctor.finding import ERROR, WARNING, Checks, DoctorFinding
 
 CHECKS = Checks("clickhouse")
 TABLE = CHECKS.add(
@@ -52,7 +52,7 @@ POLICY = CHECKS.add(
 )
 
 
-def finding(difference: Difference, *, where: str, database: str, user: str) -> Finding:
+def finding(difference: Difference, *, where: str, database: str, user: str) -> DoctorFinding:
     """A difference of `scorestream schema status`, with its way out.
 
     Args:

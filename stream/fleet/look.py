@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from stream.fleet.rows import Row, in_order, row, silent
-from stream.monitor.readings import Source
+from stream.monitor.readings import Answer
 from stream.monitor.sources.poller import Pace, Poller
 from stream.times import duration
 
@@ -19,7 +19,7 @@ Ask = Callable[[], dict[str, Any]]
 STALE_S = 15.0  # age of an answer from which on the row is silent
 
 
-class Look:
+class FleetLook:
     """All installations. `with`-able.
 
     Args:
@@ -63,7 +63,7 @@ class Look:
         now = time.time()
         return in_order(self._row(name, poller.source, now, waited_s) for name, poller in self._pollers.items())
 
-    def _row(self, name: str, source: Source[dict[str, Any]], now: float, waited_s: float | None) -> Row:
+    def _row(self, name: str, source: Answer[dict[str, Any]], now: float, waited_s: float | None) -> Row:
         if source.value is not None and source.at is not None and now - source.at < self._stale_s:
             try:
                 return row(name, source.value)

@@ -26,7 +26,7 @@ from stream.sections import KafkaSettings
 from stream.topic_names import TopicNames
 
 
-class Offsets(NamedTuple):
+class PartitionOffsets(NamedTuple):
     """Offsets of one partition. `committed` is None when the group never committed one."""
 
     start: int
@@ -149,7 +149,7 @@ class Broker:
             TP(each.topic, each.partition): each.offset for each in answer if each.error is None and each.offset >= 0
         }
 
-    def offsets(self, group: str, tps: Sequence[TP], *, refresh_starts: bool = True) -> dict[TP, Offsets]:
+    def offsets(self, group: str, tps: Sequence[TP], *, refresh_starts: bool = True) -> dict[TP, PartitionOffsets]:
         """Start, end and committed offset of each partition.
 
         Ends are read first. A commit that comes afterwards covers them, so the lag is never overstated.
@@ -159,7 +159,7 @@ class Broker:
         if refresh_starts or any(tp not in self._starts for tp in tps):
             self._starts |= self.starts(tps)
         return {
-            tp: Offsets(start=min(self._starts[tp], end), end=end, committed=committed.get(tp))
+            tp: PartitionOffsets(start=min(self._starts[tp], end), end=end, committed=committed.get(tp))
             for tp, end in ends.items()
         }
 

@@ -27,7 +27,7 @@ _STATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class GroupMember:
     """A member of the group."""
 
     id: str
@@ -41,9 +41,9 @@ class Group:
     """A consumer group; `state` is Kafka's word (STABLE, EMPTY, DEAD, PREPARING_REBALANCING, ...)."""
 
     state: str
-    members: tuple[Member, ...] = ()
+    members: tuple[GroupMember, ...] = ()
 
-    def holders(self) -> dict[TP, Member]:
+    def holders(self) -> dict[TP, GroupMember]:
         return {tp: member for member in self.members for tp in member.partitions}
 
 
@@ -58,7 +58,9 @@ def describe(admin: AdminClient, name: str, *, timeout_s: float) -> Group:
         return Group(DEAD)
     group = found[0]
     members = (
-        Member(member.id, member.client_id, member.client_host.lstrip("/"), tuple(assigned(member.assignment or b"")))
+        GroupMember(
+            member.id, member.client_id, member.client_host.lstrip("/"), tuple(assigned(member.assignment or b""))
+        )
         for member in group.members
     )
     return Group(_STATES.get(group.state, group.state.upper()), tuple(members))

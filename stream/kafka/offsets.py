@@ -27,7 +27,7 @@ class Held(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class PartitionProgress:
     """How far a partition is; None where it is not known yet.
 
     Attributes:

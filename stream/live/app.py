@@ -22,7 +22,7 @@ from typing import Any, Final, NoReturn
 
 import faust
 
-from stream.kafka.offsets import TP, Progress
+from stream.kafka.offsets import TP, PartitionProgress
 from stream.live.gather import ack, take_batches
 from stream.live.record_batch import BatchSchema, RecordBatch
 from stream.live.transport import BatchConsumer
@@ -128,7 +128,7 @@ class LiveApp:
         """Whether the batch's partition has been ours ever since it was fetched. From any thread."""
         return self._consumer.still_ours(batch)
 
-    def progress(self) -> dict[TP, Progress]:
+    def progress(self) -> dict[TP, PartitionProgress]:
         """How far each assigned partition is. From any thread; asks no broker."""
         return self._consumer.progress()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
-from stream.kafka.offsets import TP, Progress
+from stream.kafka.offsets import TP, PartitionProgress
 from stream.pipeline.ports import Retrying
 
 T = TypeVar("T")
@@ -94,7 +94,10 @@ class Stalls:
 
 
 def see(
-    progress: Mapping[TP, Progress], ends: Mapping[TP, int], committed: Mapping[TP, int], tries: Mapping[str, int]
+    progress: Mapping[TP, PartitionProgress],
+    ends: Mapping[TP, int],
+    committed: Mapping[TP, int],
+    tries: Mapping[str, int],
 ) -> dict[TP, Seen]:
     """Combine the states of the worker and of the brokers.
 

@@ -31,7 +31,7 @@ from faust.types import TP as FaustTP
 from faust.types import ConsumerMessage
 
 from stream.kafka.marks import Mark
-from stream.kafka.offsets import TP, Offsets, Progress
+from stream.kafka.offsets import TP, Offsets, PartitionProgress
 from stream.live.doubt import Doubts, Uncommitted
 from stream.live.fetch import BatchConsumerThread
 from stream.live.record_batch import RecordBatch
@@ -320,16 +320,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         heard = self._thread.silent_s < HEARD * self.app.conf.broker_session_timeout
         return heard and batch.tp in self._ours and self._since[batch.tp] <= batch.generation
 
-    def progress(self) -> dict[TP, Progress]:
+    def progress(self) -> dict[TP, PartitionProgress]:
         """How far each assigned partition is. From any thread; asks no broker."""
         consumer = self._thread._consumer
         subscription = None if consumer is None else consumer._subscription.subscription
         assignment: Any = None if subscription is None else subscription.assignment
-        found: dict[TP, Progress] = {}
+        found: dict[TP, PartitionProgress] = {}
         for tp in () if assignment is None else assignment.tps:
             state = assignment.state_value(tp)
             delivered = self.offsets.end(TP(*tp))
-            found[TP(*tp)] = Progress(
+            found[TP(*tp)] = PartitionProgress(
                 position=state._position if delivered is None else delivered,
                 committed=self._committed_offset.get(FaustTP(*tp)),
                 end=state.lso,

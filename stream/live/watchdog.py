@@ -22,7 +22,7 @@ from typing import Any, Final
 from stream import metrics
 from stream.errors import KafkaUnavailable, Stalled
 from stream.kafka.broker import Broker
-from stream.kafka.offsets import TP, Progress
+from stream.kafka.offsets import TP, PartitionProgress
 from stream.kafka.topic_ids import TopicIds
 from stream.live.app import LiveApp
 from stream.live.stacks import stacks
@@ -126,7 +126,7 @@ class Watchdog:
         behind = {tp: (self._seen[tp].committed or 0, self._seen[tp].end) for tp in late}
         return {tp: late[tp] for tp, following in source.next_messages(behind).items() if following.waiting}
 
-    def _progress(self) -> Mapping[TP, Progress]:
+    def _progress(self) -> Mapping[TP, PartitionProgress]:
         if self._live.app._consumer is None:  # `progress` would create it, in the wrong thread
             return {}
         return self._live.progress()

@@ -44,8 +44,8 @@ from stream.reindex.now import ReindexNow
 from stream.scope import Scope
 from stream.tables import CHATS, HEARTBEAT, SOURCES
 from stream.verify.outage import PATIENCE_S, OutageRepair, Outages
-from stream.verify.repair import Options, Outcome, verify
-from stream.web.health import Check, Health
+from stream.verify.repair import Options, VerifyOutcome, verify
+from stream.web.health import Health, HealthCheck
 from stream.web.server import serve
 from stream.wiring import Clients, open_stores
 
@@ -117,7 +117,7 @@ def _outage_repair(settings: Settings) -> OutageRepair:
 
     running: list[Postgres] = []
 
-    def compare() -> Outcome:
+    def compare() -> VerifyOutcome:
         with (
             open_stores(settings, patient=True, statement_timeout_s=0) as stores,
             Shards(settings.clickhouse) as shards,
@@ -189,11 +189,11 @@ class LiveWorker:
     def health(self) -> Health:
         """Live while the process answers. Ready once the group has given it partitions, and until it is to end."""
         assigned = self._assigned
-        joined = Check("group", assigned is not None, "joined" if assigned is not None else "not joined yet")
+        joined = HealthCheck("group", assigned is not None, "joined" if assigned is not None else "not joined yet")
         ending = self._stopping.is_set()
         return Health(
-            live=(Check("process", ok=True, reason="answers"),),
-            ready=(joined, Check("running", not ending, "ending" if ending else "indexing")),
+            live=(HealthCheck("process", ok=True, reason="answers"),),
+            ready=(joined, HealthCheck("running", not ending, "ending" if ending else "indexing")),
             is_ending=ending,
         )
 

@@ -18,7 +18,7 @@ SILENT_S = 15.0  # limit without a new beat in Postgres; a connector that restar
 _KEPT = 10_000  # beats remembered while none comes through: hours
 
 
-class Seen(NamedTuple):
+class SeenBeat(NamedTuple):
     """A beat as one end shows it; times in Unix seconds. Only ClickHouse knows `stored_at`."""
 
     beat: int
@@ -55,11 +55,11 @@ class CanaryTrack:
 
     def __init__(self, *, settle_s: float = 2.0) -> None:
         self._settle_s = settle_s
-        self._written: deque[Seen] = deque(maxlen=_KEPT)
-        self._arrived: list[Seen | None] = []  # the newest beat that each shard has ever shown
+        self._written: deque[SeenBeat] = deque(maxlen=_KEPT)
+        self._arrived: list[SeenBeat | None] = []  # the newest beat that each shard has ever shown
 
     def look(
-        self, now: float, written: Seen | None, shards: Sequence[Seen | None], *, read_at: float | None = None
+        self, now: float, written: SeenBeat | None, shards: Sequence[SeenBeat | None], *, read_at: float | None = None
     ) -> Canary:
         """Compare both ends.
 
@@ -88,7 +88,7 @@ class CanaryTrack:
         state = "late" if late_s else "silent" if silent else "ok"
         return Canary(state, late_s, as_of, trip, written.beat, shown)
 
-    def _remember(self, shards: Sequence[Seen | None]) -> None:
+    def _remember(self, shards: Sequence[SeenBeat | None]) -> None:
         """Keep the newest beat of each shard: a merge in ClickHouse may drop a newer beat with a lower number."""
         if len(self._arrived) != len(shards):
             self._arrived = [None] * len(shards)

@@ -10,7 +10,7 @@ from stream.monitor.canary import state_of
 from stream.monitor.diagnosis import Freshness, Headline
 from stream.monitor.finding import Finding
 from stream.monitor.lag import SEVERITY, PartitionLag, Verdict
-from stream.monitor.readings import Readings, Source, short
+from stream.monitor.readings import Answer, Readings, short
 from stream.monitor.sources.processes import Process, by_label, newest, quantiles, rate, total
 from stream.pipeline.ledger import Outcome
 
@@ -58,7 +58,7 @@ def installation(cluster: str | None, *, source: str, clickhouse: str) -> dict[s
     return {"cluster": cluster, "source": source, "clickhouse": clickhouse}
 
 
-def _sources(readings: Readings) -> list[Source[Any]]:
+def _sources(readings: Readings) -> list[Answer[Any]]:
     return [readings.kafka, readings.slot, readings.connect, *readings.shards]
 
 
@@ -163,7 +163,7 @@ def _connect(readings: Readings) -> dict[str, Any]:
     return found
 
 
-def _shard(source: Source[Any]) -> dict[str, Any]:
+def _shard(source: Answer[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"name": source.name, "ok": source.ok, "error": source.error, "since": source.error_since}
     if source.value is not None:
         found["parts"] = {table: {"total": p.total, "most": p.most} for table, p in source.value.parts.items()}
@@ -209,7 +209,7 @@ def _process(process: Process) -> dict[str, Any]:
     }
 
 
-def _source(source: Source[Any]) -> dict[str, Any]:
+def _source(source: Answer[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"ok": source.ok, "error": source.error, "since": source.error_since, "there": False}
     if source.value is not None:
         found |= asdict(source.value) | {"there": True}

@@ -42,7 +42,7 @@ SEVERITY = {Verdict.OK: 0, Verdict.REWIND: 1, Verdict.WARN: 2, Verdict.STALL: 3,
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LagLimits:
     """Thresholds of late and stuck; seconds."""
 
     target_s: float = 5.0
@@ -51,7 +51,7 @@ class Limits:
     warn_after_s: float = 30.0
 
 
-class Look(NamedTuple):
+class PartitionLook(NamedTuple):
     """One look at a partition.
 
     Attributes:
@@ -119,9 +119,9 @@ class Track:
         reached: the highest committed offset that an earlier process saw, so that a rewind survives its restart.
     """
 
-    def __init__(self, limits: Limits, *, reached: int | None = None) -> None:
+    def __init__(self, limits: LagLimits, *, reached: int | None = None) -> None:
         self._limits = limits
-        self._looks: deque[tuple[Look, PartitionLag]] = deque()
+        self._looks: deque[tuple[PartitionLook, PartitionLag]] = deque()
         self.reached = reached
         self._moved_at: float | None = None  # when the committed offset was last seen to move
         self._committed: int | None = None
@@ -140,7 +140,7 @@ class Track:
         self.reached = reached
         return max(start, start if reached is None else reached)
 
-    def add(self, look: Look) -> PartitionLag:
+    def add(self, look: PartitionLook) -> PartitionLag:
         """Take a look into account. `next_offset` has been asked for the same offsets before."""
         following = self.next_offset(start=look.start, end=look.end, committed=look.committed)
         if look.committed != self._committed:
@@ -188,7 +188,7 @@ class Track:
             self._looks.popleft()
         return lag
 
-    def _look_ahead(self, look: Look) -> float | None:
+    def _look_ahead(self, look: PartitionLook) -> float | None:
         """Since when the committed offset lies behind the end. One look proves nothing: both are not read at once."""
         if look.committed is None or look.committed <= look.end:
             self._ahead = None
@@ -198,7 +198,7 @@ class Track:
             return self._ahead[1]
         return None
 
-    def _judge(self, look: Look, *, rewound: int, seconds: float | None) -> tuple[Verdict, float]:
+    def _judge(self, look: PartitionLook, *, rewound: int, seconds: float | None) -> tuple[Verdict, float]:
         limits = self._limits
         if look.waiting:
             # Unmoved since its last move. When none was seen, since the message came.
@@ -215,7 +215,7 @@ class Track:
             return Verdict.WARN, self._late_since
         return Verdict.OK, self._ok_since(look)
 
-    def _not_falling(self, look: Look, seconds: float | None) -> bool:
+    def _not_falling(self, look: PartitionLook, seconds: float | None) -> bool:
         """Whether it was late for all of the last `warn_after_s`, and no less at the end than at the beginning."""
         limits = self._limits
         if self._late_since is None or look.at - self._late_since < limits.warn_after_s or seconds is None:
@@ -223,12 +223,12 @@ class Track:
         before = [lag.seconds for past, lag in self._looks if past.at >= look.at - limits.warn_after_s]
         return bool(before) and before[0] is not None and seconds >= before[0]
 
-    def _ok_since(self, look: Look) -> float:
+    def _ok_since(self, look: PartitionLook) -> float:
         if self._looks and (last := self._looks[-1][1]).verdict is Verdict.OK:
             return last.since
         return look.at
 
-    def _rates(self, look: Look) -> tuple[float | None, float | None]:
+    def _rates(self, look: PartitionLook) -> tuple[float | None, float | None]:
         """Messages/s committed, and messages/s appended, over the window."""
         window = [past for past, _ in self._looks if past.at >= look.at - self._limits.rate_window_s]
         if not window or look.at - window[0].at <= 0:
@@ -240,7 +240,7 @@ class Track:
         # A step back is a rewind, not a negative rate.
         return sum(max(0, b - a) for a, b in pairwise(steps)) / span, produced
 
-    def _first_at(self, look: Look) -> float:
+    def _first_at(self, look: PartitionLook) -> float:
         return self._looks[0][0].at if self._looks else look.at
 
     def _forget(self) -> None:
@@ -248,7 +248,7 @@ class Track:
         self.reached = self._moved_at = self._committed = self._rewound_at = self._late_since = None
 
 
-def _age(look: Look) -> float | None:
+def _age(look: PartitionLook) -> float | None:
     if not look.waiting:
         return 0.0
     return None if look.next_at is None else max(0.0, look.at - look.next_at)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stream.monitor.monitor import Monitor, Names
 
 
-class Cluster(Protocol):
+class ClusterIdentity(Protocol):
     """Says which cluster an installation's brokers are."""
 
     def cluster_id(self) -> str | None:
@@ -53,7 +53,7 @@ class Looker:
 
     def __init__(
         self,
-        brokers: Cluster,
+        brokers: ClusterIdentity,
         *,
         names: Names,
         urls: Sequence[str],

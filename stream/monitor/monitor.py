@@ -11,18 +11,18 @@ import threading
 import time
 from typing import Any, Final, NamedTuple, Self
 
-from stream.connect.rest import Status
+from stream.connect.rest import ConnectorStatus
 from stream.monitor.canary import Canary, CanaryTrack
 from stream.monitor.diagnosis import findings, freshness, headline
 from stream.monitor.document import state
 from stream.monitor.exposition import exposition
 from stream.monitor.history import History, course
-from stream.monitor.lag import Limits
+from stream.monitor.lag import LagLimits
 from stream.monitor.reached import Reached
-from stream.monitor.readings import Readings, Source
+from stream.monitor.readings import Answer, Readings
 from stream.monitor.sources.polled import Polled
-from stream.monitor.sources.slot import Slot
-from stream.web.health import Check, Health
+from stream.monitor.sources.slot import SlotReading
+from stream.web.health import Health, HealthCheck
 
 _FIRST_S: Final = 2.0  # how long the first viewer waits for fresh answers
 _KEPT_S: Final = 0.5  # the greatest age of a document that a viewer gets
@@ -55,7 +55,7 @@ class Since:
 class Monitor:
     """All sources, and the conclusions. `with`-able: it asks from `start` (or `with`) to `close`."""
 
-    def __init__(self, polled: Polled, *, names: Names, limits: Limits, reached: Reached) -> None:
+    def __init__(self, polled: Polled, *, names: Names, limits: LagLimits, reached: Reached) -> None:
         self.polled = polled
         self._names = names
         self._limits = limits
@@ -135,7 +135,7 @@ class Monitor:
             source=self._names.source,
             clickhouse=self._names.clickhouse,
             kafka=polled.kafka.source,
-            slot=Source("postgres", slot, answer.at, answer.error, answer.error_since),
+            slot=Answer("postgres", slot, answer.at, answer.error, answer.error_since),
             connect=polled.connect.source,
             shards=tuple(shard.source for shard in polled.shards),
             canary=self._look_at_canary(now),
@@ -150,7 +150,9 @@ class Monitor:
         source = self.polled.kafka.source
         recent = source.at is not None and time.time() - source.at < 30
         reason = source.error or ("answers" if recent else "not asked yet" if source.at is None else "old answer")
-        return Health(live=(Check("process", ok=True, reason="answers"),), ready=(Check("kafka", recent, reason),))
+        return Health(
+            live=(HealthCheck("process", ok=True, reason="answers"),), ready=(HealthCheck("kafka", recent, reason),)
+        )
 
     def _look_at_canary(self, now: float) -> Canary:
         answer, shards = self.polled.slot.source, [shard.source for shard in self.polled.shards]
@@ -163,7 +165,7 @@ class Monitor:
             now, answer.value[1], beats, read_at=read_at if all(shard.ok for shard in shards) else now
         )
 
-    def _times(self, slot: Slot | None, status: Status | None, now: float) -> dict[str, float]:
+    def _times(self, slot: SlotReading | None, status: ConnectorStatus | None, now: float) -> dict[str, float]:
         states = None if status is None else (status.state, tuple(task.state for task in status.tasks))
         return {
             "connector_since": self._since.of("connector", states, now),

@@ -10,7 +10,7 @@ from stream.config import Settings
 from stream.connect.rest import Connect
 from stream.kafka.broker import Broker
 from stream.kafka.settled_letters import count_settled
-from stream.monitor.lag import Limits
+from stream.monitor.lag import LagLimits
 from stream.monitor.looker import Looker, Pinned
 from stream.monitor.monitor import Monitor, Names
 from stream.monitor.reached import Reached
@@ -37,7 +37,7 @@ def open_monitor(settings: Settings, *, idle_s: float = 0.0) -> Monitor:
         idle_s: sources are asked no more often than this while no viewer looks; 0 = at each one's own interval.
     """
     own = settings.monitor
-    limits = Limits(target_s=own.target_s, stuck_s=own.stuck_s)
+    limits = LagLimits(target_s=own.target_s, stuck_s=own.stuck_s)
     reached = Reached(settings.state_dir / "monitor.json", settings.kafka.group)
     connect = Connect(settings.connect, timeout_s=4, patience_s=0)
     shards = Shards(settings.clickhouse, timeout_s=ANSWER_S)

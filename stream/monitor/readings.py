@@ -10,21 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from stream.connect.rest import Status
+from stream.connect.rest import ConnectorStatus
 from stream.kafka.broker import Retention
 from stream.kafka.groups import Group
 from stream.kafka.offsets import TP
 from stream.monitor.canary import Canary
-from stream.monitor.lag import Limits, PartitionLag
+from stream.monitor.lag import LagLimits, PartitionLag
 from stream.monitor.sources.processes import Process
-from stream.monitor.sources.shards import Shard
-from stream.monitor.sources.slot import Slot
+from stream.monitor.sources.shards import ShardReading
+from stream.monitor.sources.slot import SlotReading
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Source(Generic[T]):
+class Answer(Generic[T]):
     """The newest answer (`value`, at `at`), and the error since then, if there is one."""
 
     name: str
@@ -39,7 +39,7 @@ class Source(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetters:
+class DeadLetterReading:
     """The dead-letter topic: how many letters it has, how many came in the last hour, the newest, those not settled."""
 
     total: int
@@ -56,12 +56,12 @@ class Kafka:
     empty_since: float | None
     partitions: Mapping[TP, PartitionLag]
     retention: Mapping[str, Retention]
-    dead_letters: DeadLetters | None
+    dead_letters: DeadLetterReading | None
     cluster: str | None = None  # the brokers' cluster id
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class ReplayReading:
     """A replay, by its topic and its group's offsets. `throttled_by` is empty at full speed."""
 
     name: str
@@ -81,7 +81,7 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
-class Backfill:
+class BackfillReading:
     """A backfill, by its topic. Counts are rows of the plan."""
 
     name: str
@@ -98,20 +98,20 @@ class Readings:
 
     now: float
     started: float
-    limits: Limits
+    limits: LagLimits
     group: str
     connector: str
     slot_name: str
-    kafka: Source[Kafka]
-    slot: Source[Slot]
-    connect: Source[Status | None]
-    shards: tuple[Source[Shard], ...]
+    kafka: Answer[Kafka]
+    slot: Answer[SlotReading]
+    connect: Answer[ConnectorStatus | None]
+    shards: tuple[Answer[ShardReading], ...]
     canary: Canary
     source: str = ""  # database and schema in Postgres
     clickhouse: str = ""  # database in ClickHouse
     processes: tuple[Process, ...] = ()
-    replays: tuple[Replay, ...] = ()
-    backfills: tuple[Backfill, ...] = ()
+    replays: tuple[ReplayReading, ...] = ()
+    backfills: tuple[BackfillReading, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property

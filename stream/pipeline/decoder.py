@@ -25,7 +25,7 @@ from stream.pipeline.envelope import (
     UPSERTS,
     Decoded,
     Envelope,
-    Source,
+    Origin,
     after_type,
     before_type,
     envelope_type,
@@ -44,7 +44,7 @@ class _Lenient:
         self._columns = {column.name: column for column in columns_of(table)}
         envelope = msgspec.defstruct(
             f"{table}_open",
-            [("op", str), ("source", Source), *((name, dict[str, Any] | None, None) for name in ("after", "before"))],
+            [("op", str), ("source", Origin), *((name, dict[str, Any] | None, None) for name in ("after", "before"))],
             bases=(Envelope,),
         )
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(envelope).decode

@@ -19,7 +19,7 @@ READ, CREATE, UPDATE, DELETE = "r", "c", "u", "d"
 UPSERTS = frozenset({READ, CREATE, UPDATE})
 
 
-class Source(msgspec.Struct, gc=False):
+class Origin(msgspec.Struct, gc=False):
     """What Debezium says about the origin of a change; the order is in `sequence`."""
 
     table: str
@@ -37,7 +37,7 @@ class Envelope(msgspec.Struct, gc=False):
     """
 
     op: str
-    source: Source
+    source: Origin
     after: Any = None
     before: Any = None
     version: int = 0  # set after decoding
@@ -128,7 +128,7 @@ def before_type(table: str) -> type[msgspec.Struct]:
 def envelope_type(table: str) -> Any:
     fields: list[Any] = [
         ("op", str),
-        ("source", Source),
+        ("source", Origin),
         ("after", after_type(table) | None, None),
         ("before", before_type(table) | None, None),
     ]

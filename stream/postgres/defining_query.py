@@ -22,7 +22,7 @@ Types = Mapping[tuple[str, str], str]  # (table, column) -> Postgres' name of it
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceSql:
     """Postgres' side. Aliases: s = scorecards, r = the row's own table, c = chats."""
 
     schema: str
@@ -182,7 +182,7 @@ def _alias(table: Table) -> str:
     return "s" if table is SCORECARD else "r"
 
 
-def as_stored(connection: Connection, source: Source, ids: Sequence[str]) -> list[str]:
+def as_stored(connection: Connection, source: SourceSql, ids: Sequence[str]) -> list[str]:
     """The ids as Postgres spells them, one for each: a text column may hold another spelling."""
     kind = source.types[SCORECARD.source, "scorecard_id"]
     if kind == "uuid":
@@ -192,14 +192,14 @@ def as_stored(connection: Connection, source: Source, ids: Sequence[str]) -> lis
     return [held.get(uuid_int(scorecard_id), scorecard_id) for scorecard_id in ids]
 
 
-def spellings(source: Source, ids: Sequence[str]) -> list[str]:
+def spellings(source: SourceSql, ids: Sequence[str]) -> list[str]:
     if source.types[SCORECARD.source, "scorecard_id"] == "uuid":
         return list(ids)
     bare = [scorecard_id.replace("-", "") for scorecard_id in ids]
     return [spelled for text in (*ids, *bare) for spelled in (text.lower(), text.upper())]
 
 
-def source_of(connection: Connection, schema: str) -> Source:
+def source_of(connection: Connection, schema: str) -> SourceSql:
     """Postgres' side of the checksums, for the types of its columns."""
     rows = connection.execute(
         "SELECT c.relname, a.attname, coalesce(b.typname, t.typname) "
@@ -208,4 +208,4 @@ def source_of(connection: Connection, schema: str) -> Source:
         "WHERE n.nspname = %s AND c.relname = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped",
         (schema, [CHATS, *(table.source for table in TARGETS)]),
     )
-    return Source(schema, {(table, column): kind for table, column, kind in rows})
+    return SourceSql(schema, {(table, column): kind for table, column, kind in rows})

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stream.postgres.connection import Connection
-from stream.postgres.defining_query import Source
+from stream.postgres.defining_query import SourceSql
 from stream.scope import Scope
 from stream.tables import SCORECARD
 
@@ -15,7 +15,7 @@ _CHUNK = 1_000
 
 def appeal_ids(
     connection: Connection,
-    source: Source,
+    source: SourceSql,
     scope: Scope,
     *,
     after: str | None = None,
@@ -33,7 +33,7 @@ def appeal_ids(
 
 def pages(
     connection: Connection,
-    source: Source,
+    source: SourceSql,
     conditions: Sequence[str],
     values: Sequence[Any],
     *,

@@ -32,7 +32,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class PostgresServer:
     """The server that the DSN leads to.
 
     Attributes:
@@ -74,7 +74,7 @@ FROM pg_replication_slots s WHERE s.slot_name = %s
 """
 
 
-def server(connection: Connection, schema: str) -> Server:
+def server(connection: Connection, schema: str) -> PostgresServer:
     """The server and its place in the WAL. Raises psycopg's errors."""
     row = connection.execute(_SERVER, (schema, [table.source for table in TARGETS])).fetchone()
     assert row is not None
@@ -85,7 +85,9 @@ def server(connection: Connection, schema: str) -> Server:
         foreign = connection.execute(
             f"SELECT max(begun) > pg_snapshot_xmax(pg_current_snapshot())::text::bigint FROM {horizon} WHERE ended > 0"
         ).fetchone()
-    return Server(database, version, system, timeline, in_recovery, lsn, xact_s, bool(foreign and foreign[0]), rows)
+    return PostgresServer(
+        database, version, system, timeline, in_recovery, lsn, xact_s, bool(foreign and foreign[0]), rows
+    )
 
 
 def slot(connection: Connection, name: str) -> Slot | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stream.clickhouse.source_record import Stored
-from stream.postgres.replication import Server, Slot
+from stream.postgres.replication import PostgresServer, Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Facts:
         workers: members of the live group.
     """
 
-    server: Server
+    server: PostgresServer
     slot: Slot | None
     unpublished: tuple[str, ...] | None
     connector: str | None

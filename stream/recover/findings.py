@@ -18,7 +18,7 @@ PASS_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RecoveryFinding:
     """One thing that is wrong. `gap`: changes may be in no message, so only a comparison finds them."""
 
     id: str
@@ -26,7 +26,7 @@ class Finding:
     gap: bool = False
 
 
-def findings(facts: Facts) -> list[Finding]:
+def findings(facts: Facts) -> list[RecoveryFinding]:
     """Everything that is wrong, causes first."""
     return [*_source(facts), *_offsets(facts), *_versions(facts), *_topics(facts), *_connector(facts)]
 
@@ -65,34 +65,36 @@ def versions_ahead(facts: Facts) -> int:
     return max(0, reached(facts) - facts.server.lsn)
 
 
-def _source(facts: Facts) -> Iterator[Finding]:
+def _source(facts: Facts) -> Iterator[RecoveryFinding]:
     if facts.unpublished is None:
-        yield Finding("publication-missing", "the publication does not exist", gap=True)
+        yield RecoveryFinding("publication-missing", "the publication does not exist", gap=True)
     elif facts.unpublished:
-        yield Finding("publication-tables", f"the publication leaves out {', '.join(facts.unpublished)}", gap=True)
+        yield RecoveryFinding(
+            "publication-tables", f"the publication leaves out {', '.join(facts.unpublished)}", gap=True
+        )
     if facts.slot is None:
-        yield Finding("slot-missing", "the replication slot does not exist", gap=True)
+        yield RecoveryFinding("slot-missing", "the replication slot does not exist", gap=True)
     elif facts.slot.lost:
-        yield Finding("slot-lost", f"Postgres invalidated the slot ({facts.slot.lost})", gap=True)
+        yield RecoveryFinding("slot-lost", f"Postgres invalidated the slot ({facts.slot.lost})", gap=True)
     if facts.server.foreign_horizon:
-        yield Finding("horizon-foreign", "the horizon table has transaction ids of another server")
+        yield RecoveryFinding("horizon-foreign", "the horizon table has transaction ids of another server")
 
 
-def _offsets(facts: Facts) -> Iterator[Finding]:
+def _offsets(facts: Facts) -> Iterator[RecoveryFinding]:
     position, slot = facts.position, facts.slot
     if position is None:
         if facts.connector is not None:  # without a connector Connect tells no offsets
-            yield Finding("offsets-missing", "Connect has no offset of the connector")
+            yield RecoveryFinding("offsets-missing", "Connect has no offset of the connector")
         return
     if position.lsn > facts.server.lsn:
-        yield Finding(
+        yield RecoveryFinding(
             "offsets-ahead",
             f"the connector's offset {text(position.lsn)} is beyond Postgres' WAL, which ends at "
             f"{text(facts.server.lsn)}: it is another server's, or of changes that a fail over lost",
             gap=True,
         )
     elif slot is not None and not slot.lost and position.lsn < slot.confirmed:
-        yield Finding(
+        yield RecoveryFinding(
             "offsets-behind",
             f"the slot begins at {text(slot.confirmed)}, after the connector's offset {text(position.lsn)}: it is "
             "another slot of the same name",
@@ -100,25 +102,29 @@ def _offsets(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _versions(facts: Facts) -> Iterator[Finding]:
+def _versions(facts: Facts) -> Iterator[RecoveryFinding]:
     if is_other_cluster(facts):
-        yield Finding("versions-ahead", "Postgres is another cluster than the one that the rows come from", gap=True)
+        yield RecoveryFinding(
+            "versions-ahead", "Postgres is another cluster than the one that the rows come from", gap=True
+        )
     elif ahead := versions_ahead(facts):
         beyond = f"{ahead:,} bytes of WAL" if ahead <= PASS_BYTES else "far"
-        yield Finding("versions-ahead", f"ClickHouse has versions {beyond} beyond Postgres: new changes would lose")
+        yield RecoveryFinding(
+            "versions-ahead", f"ClickHouse has versions {beyond} beyond Postgres: new changes would lose"
+        )
 
 
-def _topics(facts: Facts) -> Iterator[Finding]:
+def _topics(facts: Facts) -> Iterator[RecoveryFinding]:
     if facts.missing_topics:
-        yield Finding("topics-missing", f"no topic {', '.join(facts.missing_topics)}", gap=True)
+        yield RecoveryFinding("topics-missing", f"no topic {', '.join(facts.missing_topics)}", gap=True)
 
 
-def _connector(facts: Facts) -> Iterator[Finding]:
+def _connector(facts: Facts) -> Iterator[RecoveryFinding]:
     if facts.connector is None:
-        yield Finding("connector-missing", "Kafka Connect has no connector of this name")
+        yield RecoveryFinding("connector-missing", "Kafka Connect has no connector of this name")
     elif facts.connector == "FAILED":
-        yield Finding("connector-failed", "; ".join(facts.failures) or "the connector failed")
+        yield RecoveryFinding("connector-failed", "; ".join(facts.failures) or "the connector failed")
     elif facts.connector in {"PAUSED", "STOPPED"}:
-        yield Finding("connector-stopped", f"the connector is {facts.connector}")
+        yield RecoveryFinding("connector-stopped", f"the connector is {facts.connector}")
     if facts.drifted:
-        yield Finding("config-drift", f"the connector's config differs in {', '.join(facts.drifted)}")
+        yield RecoveryFinding("config-drift", f"the connector's config differs in {', '.join(facts.drifted)}")

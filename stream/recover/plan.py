@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from stream.recover.facts import Facts
-from stream.recover.findings import PASS_BYTES, Finding, findings, highest_epoch, needs_slot, versions_ahead
+from stream.recover.findings import PASS_BYTES, RecoveryFinding, findings, highest_epoch, needs_slot, versions_ahead
 
 COMPARED_PER_S = 150_000  # rows that a comparison passes a second, in both stores together
 _FILLER_PER_S = 50 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RecoveryStep:
     """One step. `seconds`: an estimate. `careful`: it interrupts or removes something, so an operator confirms it."""
 
     id: str
@@ -28,19 +28,19 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RecoveryPlan:
     """What is wrong, what to do, and what only an operator can do; `blocked` holds the last, one text each.
 
     The last two steps, `stream` and `compare`, are in every plan.
     """
 
-    findings: tuple[Finding, ...]
-    steps: tuple[Step, ...]
+    findings: tuple[RecoveryFinding, ...]
+    steps: tuple[RecoveryStep, ...]
     blocked: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
-    def changes(self) -> tuple[Step, ...]:
+    def changes(self) -> tuple[RecoveryStep, ...]:
         """The steps before the waiting and the comparison."""
         return tuple(step for step in self.steps if step.id not in {"stream", "compare"})
 
@@ -49,12 +49,12 @@ class Plan:
         return sum(step.seconds for step in self.steps)
 
 
-def plan(facts: Facts) -> Plan:
+def plan(facts: Facts) -> RecoveryPlan:
     """The plan for what is seen now."""
-    return Plan(tuple(findings(facts)), tuple(_steps(facts)), tuple(_blocked(facts)), tuple(_notes(facts)))
+    return RecoveryPlan(tuple(findings(facts)), tuple(_steps(facts)), tuple(_blocked(facts)), tuple(_notes(facts)))
 
 
-def _steps(facts: Facts) -> Iterator[Step]:
+def _steps(facts: Facts) -> Iterator[RecoveryStep]:
     wrong = {each.id for each in findings(facts)}
     new_slot = needs_slot(facts)
     new_offset = new_slot or bool(wrong & {"offsets-missing", "offsets-ahead", "offsets-behind"})
@@ -62,42 +62,46 @@ def _steps(facts: Facts) -> Iterator[Step]:
     still = new_offset or bool(wrong & {"topics-missing", "publication-tables", "versions-ahead"})
     yield from _before(facts, still=still)
     if new_offset and facts.position is not None:
-        yield Step("forget-offset", "delete the connector's offset", 1, careful=True)
+        yield RecoveryStep("forget-offset", "delete the connector's offset", 1, careful=True)
     yield from _in_postgres(facts, new_slot=new_slot)
     if new_offset:
-        yield Step("set-offset", "let the connector begin where the slot begins, without a snapshot", 2)
+        yield RecoveryStep("set-offset", "let the connector begin where the slot begins, without a snapshot", 2)
     if ahead := versions_ahead(facts):
-        yield Step("pass-versions", "write filler WAL past the versions that ClickHouse has", 1 + ahead / _FILLER_PER_S)
+        yield RecoveryStep(
+            "pass-versions", "write filler WAL past the versions that ClickHouse has", 1 + ahead / _FILLER_PER_S
+        )
     if facts.connector == "FAILED" and not still:
-        yield Step("restart-connector", "restart what failed", 10)
+        yield RecoveryStep("restart-connector", "restart what failed", 10)
     elif facts.connector != "RUNNING" or still:
-        yield Step("start-connector", "start the connector", 5)
-    yield Step("stream", "wait until the connector has read up to now", 10)
-    yield Step("compare", "compare every row with Postgres, and repair", 5 + 2 * facts.server.rows / COMPARED_PER_S)
+        yield RecoveryStep("start-connector", "start the connector", 5)
+    yield RecoveryStep("stream", "wait until the connector has read up to now", 10)
+    yield RecoveryStep(
+        "compare", "compare every row with Postgres, and repair", 5 + 2 * facts.server.rows / COMPARED_PER_S
+    )
 
 
-def _before(facts: Facts, *, still: bool) -> Iterator[Step]:
+def _before(facts: Facts, *, still: bool) -> Iterator[RecoveryStep]:
     """The connector is there, has its config, and does not run where it must not."""
     if facts.connector is None:
-        yield Step("create-connector", "create the connector, stopped", 2)
+        yield RecoveryStep("create-connector", "create the connector, stopped", 2)
     elif still and facts.connector != "STOPPED":
-        yield Step("stop-connector", "stop the connector", 5, careful=True)
+        yield RecoveryStep("stop-connector", "stop the connector", 5, careful=True)
     if facts.drifted:
-        yield Step("configure-connector", "give the connector the config of the settings", 2)
+        yield RecoveryStep("configure-connector", "give the connector the config of the settings", 2)
 
 
-def _in_postgres(facts: Facts, *, new_slot: bool) -> Iterator[Step]:
+def _in_postgres(facts: Facts, *, new_slot: bool) -> Iterator[RecoveryStep]:
     """The publication before the slot: a slot decodes with the publications of its own moment. Then the topics."""
     if new_slot and facts.slot is not None:
-        yield Step("drop-slot", "drop the slot, which nobody can read on", 1, careful=True)
+        yield RecoveryStep("drop-slot", "drop the slot, which nobody can read on", 1, careful=True)
     if facts.unpublished is None or facts.unpublished:
-        yield Step("publish", "publish the tables", 1)
+        yield RecoveryStep("publish", "publish the tables", 1)
     if facts.server.foreign_horizon:
-        yield Step("forget-horizon", "empty the horizon of the other server", 1)
+        yield RecoveryStep("forget-horizon", "empty the horizon of the other server", 1)
     if facts.missing_topics:
-        yield Step("create-topics", "create the missing topics", 2)
+        yield RecoveryStep("create-topics", "create the missing topics", 2)
     if new_slot:
-        yield Step("create-slot", "create the slot", 2 + facts.server.xact_s)
+        yield RecoveryStep("create-slot", "create the slot", 2 + facts.server.xact_s)
 
 
 def _blocked(facts: Facts) -> Iterator[str]:

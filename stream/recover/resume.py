@@ -10,13 +10,13 @@ from stream.connect.rest import Connect
 from stream.postgres import replication
 from stream.postgres.connection import Postgres
 from stream.recover.facts import Facts
-from stream.recover.findings import Finding, findings
+from stream.recover.findings import RecoveryFinding, findings
 from stream.recover.systems import Wanted, position_of
 
 _ENDS = {"slot-missing", "slot-lost", "offsets-ahead", "offsets-behind"}
 
 
-def cannot_go_on(postgres: Postgres, connect: Connect, wanted: Wanted) -> list[Finding]:
+def cannot_go_on(postgres: Postgres, connect: Connect, wanted: Wanted) -> list[RecoveryFinding]:
     """What keeps the connector from going on; nothing when it can. The slot is asked before the offset.
 
     Raises:

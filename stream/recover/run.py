@@ -10,7 +10,7 @@ from typing import Protocol
 
 from stream.errors import Stop, UsageError
 from stream.recover.facts import Facts
-from stream.recover.plan import Plan, Step, plan
+from stream.recover.plan import RecoveryPlan, RecoveryStep, plan
 
 log = logging.getLogger(__name__)
 
@@ -23,28 +23,31 @@ class Systems(Protocol):
     def look(self) -> Facts:
         """The state of now."""
 
-    def do(self, step: Step) -> None:
+    def do(self, step: RecoveryStep) -> None:
         """Take one step; taking it again changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class StepTaken:
     """A step that was taken, and how long it took."""
 
-    step: Step
+    step: RecoveryStep
     seconds: float
 
 
 def recover(
-    systems: Systems, *, on_step: Callable[[Step, Plan], None], clock: Callable[[], float] = time.monotonic
-) -> list[Taken]:
+    systems: Systems,
+    *,
+    on_step: Callable[[RecoveryStep, RecoveryPlan], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> list[StepTaken]:
     """Take every step of the plan but the comparison.
 
     Raises:
         UsageError: something that only an operator can do is left.
         Stop: a step was taken, and what it was for is still wrong.
     """
-    taken: list[Taken] = []
+    taken: list[StepTaken] = []
     while True:
         facts = systems.look()
         now = plan(facts)
@@ -57,7 +60,7 @@ def recover(
         on_step(step, now)
         began = clock()
         systems.do(step)
-        taken.append(Taken(step, clock() - began))
+        taken.append(StepTaken(step, clock() - began))
         log.info("step taken", extra={"step": step.id, "seconds": round(taken[-1].seconds, 2)})
         if step.id == "stream" and not plan(systems.look()).changes:
             return taken

@@ -10,7 +10,7 @@ from typing import Any
 
 from stream.clickhouse.source_record import SourceRecord
 from stream.connect.connector import differences, lsn_of
-from stream.connect.rest import Connect, Status
+from stream.connect.rest import Connect, ConnectorStatus
 from stream.errors import ConnectError, PostgresRefused, UsageError
 from stream.kafka import topics
 from stream.postgres import publication, replication
@@ -18,7 +18,7 @@ from stream.postgres.connection import Postgres
 from stream.progress import Progress
 from stream.recover.facts import Facts, Position
 from stream.recover.findings import reached
-from stream.recover.plan import Step
+from stream.recover.plan import RecoveryStep
 from stream.retry import poll
 from stream.stores import Stores
 
@@ -36,7 +36,7 @@ class Wanted:
     publication: str
 
 
-class Parts:
+class OpenSystems:
     """Postgres, Connect, Kafka and ClickHouse as `run.Systems`; the command opens and closes them.
 
     Args:
@@ -111,7 +111,7 @@ class Parts:
             workers=len(broker.group(broker.live_group).members),
         )
 
-    def do(self, step: Step) -> None:
+    def do(self, step: RecoveryStep) -> None:
         """Take one step; see `run.Systems`."""
         self._taking[step.id]()
 
@@ -242,7 +242,7 @@ def position_of(offset: Mapping[str, Any]) -> Position | None:
     return Position(lsn, None if at_us is None else int(at_us) // 1000, snapshot)
 
 
-def _state(status: Status | None) -> str:
+def _state(status: ConnectorStatus | None) -> str:
     if status is None:
         return "UNASSIGNED"
     if status.failures:

@@ -15,7 +15,7 @@ from stream.errors import UsageError
 from stream.pipeline.placement import GONE, State
 from stream.pipeline.values import uuid_int, uuid_text
 from stream.postgres.connection import Connection, Postgres
-from stream.postgres.defining_query import Source, source_of
+from stream.postgres.defining_query import SourceSql, source_of
 from stream.postgres.pages import pages
 from stream.progress import Progress
 from stream.reindex.job_state import JobFile, JobState
@@ -121,7 +121,7 @@ def reindex_scope(
         return _run(postgres, reindex, job, state, chunks, show=show)
 
 
-def count(connection: Connection, source: Source, scope: Scope) -> int:
+def count(connection: Connection, source: SourceSql, scope: Scope) -> int:
     """Scorecards of any state in the scope."""
     more, values = scope.postgres(customer=source.customer, time=source.time, process=source.process)
     row = connection.execute(
@@ -136,7 +136,7 @@ def count_scope(postgres: Postgres, scope: Scope) -> int:
         return count(connection, source_of(connection, postgres.schema), scope)
 
 
-def faulty(connection: Connection, source: Source, ids: Sequence[str]) -> int:
+def faulty(connection: Connection, source: SourceSql, ids: Sequence[str]) -> int:
     """How many of these scorecards have a row that ClickHouse cannot hold."""
     kind = source.types[SCORECARD.source, "scorecard_id"]
     found: set[str] = set()

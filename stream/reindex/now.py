@@ -39,7 +39,7 @@ from stream.pipeline.settle import REINDEX_CHUNK, Settler
 from stream.pipeline.values import uuid_int
 from stream.pipeline.writes import Key, Writes
 from stream.postgres.connection import LSN_NOW, Postgres
-from stream.postgres.defining_query import Source, as_stored, source_of
+from stream.postgres.defining_query import SourceSql, as_stored, source_of
 from stream.postgres.places import PostgresSource
 from stream.retry import Retrier
 from stream.sections import RetrySettings
@@ -81,7 +81,7 @@ class ReindexNow:
         )
         self._layout = layout_of(shards)
         self._settler = Settler(source=self._source, target=self._target, layout=self._layout, retry=self._retry)
-        self._schema: Source | None = None
+        self._schema: SourceSql | None = None
         self._floor: int | None = None
 
     @property

@@ -42,7 +42,7 @@ class Rows(Protocol):
     def scorecards_of(self, conversations: Sequence[str]) -> list[tuple[str, str, bool]]: ...
 
 
-class Reindex(Protocol):
+class ReindexScorecards(Protocol):
     """As stream/reindex/now.py."""
 
     def __call__(self, ids: Sequence[str], customers: Iterable[str]) -> Reindexed: ...
@@ -79,7 +79,7 @@ def redrive(
 def apply(
     letters: Iterable[Kept],
     source: Rows,
-    reindex: Reindex,
+    reindex: ReindexScorecards,
     withheld: Callable[[Sequence[str]], set[str]],
     settle: Callable[[Sequence[tuple[int, int]]], None],
 ) -> Redriven:
@@ -107,7 +107,7 @@ def apply(
 def _chunk(
     named: _Named,
     source: Rows,
-    reindex: Reindex,
+    reindex: ReindexScorecards,
     withheld: Callable[[Sequence[str]], set[str]],
     settle: Callable[[Sequence[tuple[int, int]]], None],
     done: Redriven,

@@ -21,7 +21,7 @@ from stream.tables import CHATS, SCORE
 Chooser = Callable[[Sequence[str]], set[str]]  # scorecard ids -> those that are wanted
 
 
-class Source(Protocol):
+class PlaceSource(Protocol):
     """Postgres, as in stream/postgres/places.py."""
 
     def places(self, ids: Sequence[str]) -> Mapping[str, Place]: ...
@@ -53,7 +53,7 @@ def keep(scope: Scope) -> Callable[[Place], bool] | None:
     return wanted
 
 
-def chooser(wanted: Scope, source: Source) -> Chooser | None:
+def chooser(wanted: Scope, source: PlaceSource) -> Chooser | None:
     """Which scorecards a scope wants, by one look-up; those that are gone, too. None: all."""
     kept = keep(wanted)
     if kept is None:

@@ -19,7 +19,7 @@ from stream.kafka.log_reader import LogReader, Stretch
 from stream.kafka.offsets import TP
 from stream.pipeline.ports import Retrying
 from stream.replay.lanes import ADVANCE, Lanes
-from stream.replay.plan import Pass, Plan, Span
+from stream.replay.plan import Pass, ReplayPlan, Span
 from stream.replay.state import check_kept
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Claims:
         retry: until a store answers.
     """
 
-    def __init__(self, plan: Plan, lanes: Lanes, reader: LogReader, retry: Retrying) -> None:
+    def __init__(self, plan: ReplayPlan, lanes: Lanes, reader: LogReader, retry: Retrying) -> None:
         self._plan = plan
         self._lanes = lanes
         self._reader = reader

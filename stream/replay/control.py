@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
-from stream.replay.plan import Control, Wanted
+from stream.replay.plan import ReplayControl, Wanted
 from stream.replay.state import ReplayTopic, check_kept, check_open, group_of
 from stream.replay.status import present_pass, summary
 from stream.retry import poll
@@ -48,7 +48,7 @@ def want(broker: Broker, name: str, wanted: Wanted, *, timeout_s: float = 30) ->
     with ReplayTopic(broker) as topic:
         replay = topic.get(name)
         check_open(replay)
-        topic.put({f"{name}/control": Control(wanted, int(time.time() * 1000), replay.control.rate)})
+        topic.put({f"{name}/control": ReplayControl(wanted, int(time.time() * 1000), replay.control.rate)})
         ended = poll(
             lambda: topic.get(name),
             lambda found: wanted == "running" or not found.alive(),
@@ -71,7 +71,7 @@ def reopen(broker: Broker, name: str, *, rate: int | None = None) -> None:
         check_kept(replay.plan, tps, broker.committed(replay.plan.group, tps))
         if replay.control.wanted != "running" or rate is not None:
             rate = replay.control.rate if rate is None else rate
-            topic.put({f"{name}/control": Control("running", int(time.time() * 1000), rate)})
+            topic.put({f"{name}/control": ReplayControl("running", int(time.time() * 1000), rate)})
 
 
 class Unconfirmed(NamedTuple):

@@ -26,10 +26,10 @@ from stream.replay.batches import Batches
 from stream.replay.claims import WAIT_S, Claims
 from stream.replay.lanes import Lanes
 from stream.replay.live_watch import Watch
-from stream.replay.plan import Pass, Result
+from stream.replay.plan import Pass, ReplayResult
 from stream.replay.state import Replay, ReplayTopic
 from stream.replay.tally import Tally, Worked, now_ms
-from stream.replay.throttle import Limits, Throttle
+from stream.replay.throttle import Throttle, ThrottleLimits
 from stream.replay.work import OpenClients, Work
 from stream.retry import Retrier
 from stream.sections import ReplaySettings, RetrySettings
@@ -79,7 +79,7 @@ class Member:
         self._reader = self._stack.enter_context(LogReader(stores.broker, group=plan.group))
         lanes = self._stack.enter_context(Lanes(stores.postgres, f"{stores.broker.topics.prefix}/{name}"))
         self._watch = Watch(stores.broker, stores.shards.of(plan.into) if plan.into is not None else stores.shards)
-        limits = Limits(own.live_lag_s, own.max_parts, own.errors_per_minute, own.least_per_s)
+        limits = ThrottleLimits(own.live_lag_s, own.max_parts, own.errors_per_minute, own.least_per_s)
         self._throttle = Throttle(limits, ceiling_per_s=plan.rate)
         self._giving_up = threading.Event()  # ends retries of batches under way when this process fails
         self._retry = Retrier(
@@ -217,7 +217,7 @@ class Member:
         ends = self._broker.ends(self._broker.source_partitions())
         following = self._plan.next_pass([self._plan.main, *self._replay.passes], ends)
         if following is None:
-            self._topic.put({f"{self._name}/result": Result("done", now_ms())})
+            self._topic.put({f"{self._name}/result": ReplayResult("done", now_ms())})
         else:
             log.info("pass", extra={"kind": following.kind, "messages": following.messages})
             self._topic.put({f"{self._name}/pass/{self._passing + 1}": following})

@@ -75,7 +75,7 @@ class Pass(msgspec.Struct, frozen=True):
         return sum(min(max(committed.get(s.tp, s.start) - s.start, 0), s.messages) for s in self.spans if s.messages)
 
 
-class Plan(msgspec.Struct, frozen=True):
+class ReplayPlan(msgspec.Struct, frozen=True):
     """The request, and the state of the log at that time. It never changes.
 
     Attributes:
@@ -109,7 +109,7 @@ class Plan(msgspec.Struct, frozen=True):
         return Pass("tail" if self.into is None else "follow", tuple(spans))
 
 
-class Control(msgspec.Struct, frozen=True):
+class ReplayControl(msgspec.Struct, frozen=True):
     """The operator's wish."""
 
     wanted: Wanted = "running"
@@ -117,7 +117,7 @@ class Control(msgspec.Struct, frozen=True):
     rate: int | None = None  # replaces the plan's; 0 = no ceiling any more
 
 
-class Result(msgspec.Struct, frozen=True):
+class ReplayResult(msgspec.Struct, frozen=True):
     """How a replay ended."""
 
     state: Literal["done", "failed"]

@@ -21,7 +21,7 @@ from stream.replay.state import ReplayTopic, check_open
 from stream.replay.status import present_pass, summary
 from stream.retry import poll
 from stream.supervise import Children, describe, own_command, stop_event
-from stream.web.health import Check, Health
+from stream.web.health import Health, HealthCheck
 from stream.web.server import serve
 from stream.wiring import broker, clients_of_replay, open_stores
 
@@ -46,7 +46,7 @@ def _work(settings: Settings, name: str, stopping: threading.Event) -> str:
     interpreter.prepare()  # before the clients' threads take arenas of their own
     batch = settings.batch
     web = settings.web.model_copy(update={"port": settings.replay.port})
-    health = Health(live=(Check("process", ok=True, reason="answers"),))
+    health = Health(live=(HealthCheck("process", ok=True, reason="answers"),))
     # Several processes of one host want the port; the first gets it.
     with open_stores(settings) as stores, serve(web, health=lambda: health, role="replay", any_port=True):
         return Member(

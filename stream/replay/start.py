@@ -20,7 +20,7 @@ from stream.kafka.offsets import TP
 from stream.postgres.connection import Postgres
 from stream.postgres.places import PostgresSource
 from stream.replay.choose import by_filter, chooser
-from stream.replay.plan import Pass, Plan, Span, default_tables, order_of, table_of
+from stream.replay.plan import Pass, ReplayPlan, Span, default_tables, order_of, table_of
 from stream.replay.start_points import LogBounds, StartPoint, bounds, check_offsets, resolve
 from stream.replay.state import ReplayTopic, group_of
 from stream.scope import Scope
@@ -34,7 +34,7 @@ ASSUMED_PER_S = 80_000  # where no replay was ever measured (docs/performance.md
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ReplayRequest:
     """What the command line asks for."""
 
     name: str
@@ -55,7 +55,7 @@ class Sample:
     bytes_each: dict[str, float]  # by topic
 
 
-def plan(stores: Stores, request: Request) -> Plan:
+def plan(stores: Stores, request: ReplayRequest) -> ReplayPlan:
     """The plan of a request.
 
     Raises:
@@ -89,7 +89,7 @@ def plan(stores: Stores, request: Request) -> Plan:
         and request.scope.is_empty
         and set(tables) >= set(default_tables())
     )
-    return Plan(
+    return ReplayPlan(
         name=request.name,
         group=group_of(broker.topics, request.name),
         created_ms=int(time.time() * 1000),
@@ -104,7 +104,7 @@ def plan(stores: Stores, request: Request) -> Plan:
     )
 
 
-def create(stores: Stores, topic: ReplayTopic, made: Plan) -> None:
+def create(stores: Stores, topic: ReplayTopic, made: ReplayPlan) -> None:
     """Keep the plan: from now on the replay exists, and any process may work on it.
 
     Raises:
@@ -133,7 +133,7 @@ def check_name(topic: ReplayTopic, name: str) -> None:
         )
 
 
-def sample(stores: Stores, made: Plan) -> Sample:
+def sample(stores: Stores, made: ReplayPlan) -> Sample:
     """Look at some messages of the main pass, from the middle of each partition: how large, how many match."""
     source = PostgresSource(stores.postgres)
     choose = chooser(made.scope, source)
@@ -155,7 +155,7 @@ def sample(stores: Stores, made: Plan) -> Sample:
     return Sample(seen, matched, {topic: sum(found) / len(found) for topic, found in sizes.items() if found})
 
 
-def _ends(broker: Broker, request: Request, known: LogBounds) -> dict[TP, int]:
+def _ends(broker: Broker, request: ReplayRequest, known: LogBounds) -> dict[TP, int]:
     if request.until_ms is None:
         return dict(known.ends)
     found = broker.offsets_at(list(known.ends), request.until_ms)

@@ -17,7 +17,7 @@ from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.offsets import TP
 from stream.kafka.state_topic import StateTopic
-from stream.replay.plan import Control, Heartbeat, Pass, Plan, Result
+from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult
 from stream.topic_names import TopicNames
 
 ENDED = frozenset({"done", "failed", "cancelled"})
@@ -27,10 +27,10 @@ ENDED = frozenset({"done", "failed", "cancelled"})
 class Replay:
     """All that is known of one replay."""
 
-    plan: Plan
+    plan: ReplayPlan
     passes: list[Pass] = field(default_factory=list)
-    control: Control = field(default_factory=Control)
-    result: Result | None = None
+    control: ReplayControl = field(default_factory=ReplayControl)
+    result: ReplayResult | None = None
     members: dict[str, Heartbeat] = field(default_factory=dict)
     notes: dict[str, dict[str, Any]] = field(default_factory=dict)  # of other writers, such as the cutover
 
@@ -75,7 +75,7 @@ def check_open(replay: Replay) -> None:
         )
 
 
-def check_kept(plan: Plan, tps: Iterable[TP], committed: Mapping[TP, int]) -> None:
+def check_kept(plan: ReplayPlan, tps: Iterable[TP], committed: Mapping[TP, int]) -> None:
     """Check that Kafka still has the replay's offsets: each partition got one when the replay was created.
 
     Raises:
@@ -121,7 +121,7 @@ class ReplayTopic(StateTopic):
 
 def _replays(values: Mapping[str, bytes]) -> dict[str, Replay]:
     replays = {
-        key.removesuffix("/plan"): Replay(msgspec.json.decode(value, type=Plan))
+        key.removesuffix("/plan"): Replay(msgspec.json.decode(value, type=ReplayPlan))
         for key, value in values.items()
         if key.endswith("/plan")
     }
@@ -134,9 +134,9 @@ def _replays(values: Mapping[str, bytes]) -> dict[str, Replay]:
         if kind == "pass":
             replay.passes.append(msgspec.json.decode(value, type=Pass))
         elif kind == "control":
-            replay.control = msgspec.json.decode(value, type=Control)
+            replay.control = msgspec.json.decode(value, type=ReplayControl)
         elif kind == "result":
-            replay.result = msgspec.json.decode(value, type=Result)
+            replay.result = msgspec.json.decode(value, type=ReplayResult)
         elif kind == "member":
             replay.members[rest] = msgspec.json.decode(value, type=Heartbeat)
         elif kind == "note":

@@ -21,7 +21,7 @@ _BURST_S = 0.5  # but live waits for batches of more than a thousand rows
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ThrottleLimits:
     """Above these a replay slows down."""
 
     live_lag_s: float
@@ -30,7 +30,7 @@ class Limits:
     least_per_s: float
 
 
-def reason(look: Looked, limits: Limits) -> str:
+def reason(look: Looked, limits: ThrottleLimits) -> str:
     """The measurement above its limit; "" when there is none."""
     if look.live_lag_s > limits.live_lag_s:
         return f"live is {look.live_lag_s:.1f} s behind (limit {limits.live_lag_s:g} s)"
@@ -50,7 +50,7 @@ class Throttle:
     """
 
     def __init__(
-        self, limits: Limits, *, ceiling_per_s: float | None = None, clock: Callable[[], float] = time.monotonic
+        self, limits: ThrottleLimits, *, ceiling_per_s: float | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._limits = limits
         self._clock = clock

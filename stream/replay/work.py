@@ -22,18 +22,18 @@ from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.placement import Place
 from stream.pipeline.ports import Retrying
 from stream.pipeline.record import record
-from stream.replay.choose import Source, by_filter, by_key, by_place, chooser, keep
-from stream.replay.plan import PassKind, Plan
+from stream.replay.choose import PlaceSource, by_filter, by_key, by_place, chooser, keep
+from stream.replay.plan import PassKind, ReplayPlan
 from stream.replay.tally import Worked
 from stream.scope import Scope
 from stream.tables import SCORE
 
 
-class Clients(Protocol):
+class ThreadStores(Protocol):
     """Stores of one thread, as stream/wiring.py opens them."""
 
     @property
-    def source(self) -> Source: ...
+    def source(self) -> PlaceSource: ...
     @property
     def retry(self) -> Retrying: ...
     def pipeline(
@@ -50,7 +50,7 @@ class Clients(Protocol):
 
 
 # Opens the clients of one thread. The event ends their retries; the database is another than the live one, or None.
-OpenClients = Callable[[threading.Event, str | None], Clients]
+OpenClients = Callable[[threading.Event, str | None], ThreadStores]
 
 
 class Work:
@@ -65,8 +65,8 @@ class Work:
 
     def __init__(
         self,
-        clients: Callable[[], Clients],
-        plan: Plan,
+        clients: Callable[[], ThreadStores],
+        plan: ReplayPlan,
         *,
         still_mine: Callable[[Sequence[Stretch]], bool] = lambda _: True,
         in_order: bool = False,
@@ -79,7 +79,7 @@ class Work:
         self._guard = guard
         self._newest = Newest()  # of all threads
         self._own = threading.local()
-        self._all: list[Clients] = []
+        self._all: list[ThreadStores] = []
         self._lock = threading.Lock()
 
     def __call__(self, table: str, stretches: Sequence[Stretch], kind: PassKind) -> Worked:
@@ -108,7 +108,9 @@ class Work:
         for clients in self._all:
             clients.close()
 
-    def _select(self, clients: Clients, table: str, stretches: Sequence[Stretch], kind: PassKind) -> Sequence[Stretch]:
+    def _select(
+        self, clients: ThreadStores, table: str, stretches: Sequence[Stretch], kind: PassKind
+    ) -> Sequence[Stretch]:
         wanted = self._plan.scope
         if kind == "tail":
             values = list(chain.from_iterable(stretch.values for stretch in stretches))
@@ -126,7 +128,7 @@ class Work:
         values = list(chain.from_iterable(stretch.values for stretch in stretches))
         return subset(stretches, by_filter(table, values, wanted, chosen))
 
-    def _pipeline(self, clients: Clients, table: str, kind: PassKind) -> Pipeline:
+    def _pipeline(self, clients: ThreadStores, table: str, kind: PassKind) -> Pipeline:
         pipelines: dict[tuple[str, bool], Pipeline] = self._own.pipelines
         key = table, kind == "tail"
         if key not in pipelines:
@@ -145,14 +147,14 @@ class Work:
             )
         return pipelines[key]
 
-    def _clients(self) -> Clients:
+    def _clients(self) -> ThreadStores:
         if not hasattr(self._own, "clients"):
             self._own.clients = self._open()
             self._own.pipelines = {}
             self._own.guard = self._guard()
             with self._lock:
                 self._all.append(self._own.clients)
-        clients: Clients = self._own.clients
+        clients: ThreadStores = self._own.clients
         return clients
 
 

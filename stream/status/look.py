@@ -1,6 +1,6 @@
 """One look at everything: the monitor's document and doctor's findings, asked side by side.
 
-Enters: functions that ask. Leaves: a `Standing`. Doctor asks more than the monitor does, so it is asked more seldom.
+Enters: functions that ask. Leaves: a `Situation`. Doctor asks more than the monitor does, so it is asked more seldom.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from stream.doctor.finding import HINT, Finding
+from stream.doctor.finding import HINT, DoctorFinding
 from stream.errors import Retry
 from stream.status.steps import NOW, SOON, Step, steps
 
@@ -19,11 +19,11 @@ EXAMINE_S = 60.0  # interval of doctor's look while the screen is watched
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Situation:
     """What is known at one moment. `document` is None when Kafka does not answer; `silent` says why."""
 
     document: dict[str, Any] | None
-    checked: Sequence[Finding]
+    checked: Sequence[DoctorFinding]
     silent: str = ""
 
     @property
@@ -47,7 +47,7 @@ class Standing:
         }
 
 
-class Look:
+class StatusLook:
     """Looks again and again. `with`-able, for one thread.
 
     Args:
@@ -58,7 +58,7 @@ class Look:
     def __init__(
         self,
         document: Callable[[], dict[str, Any]],
-        examine: Callable[[], list[Finding]],
+        examine: Callable[[], list[DoctorFinding]],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -67,10 +67,10 @@ class Look:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="doctor")
         self._asked_at = float("-inf")
-        self._asked: Future[list[Finding]] | None = None
-        self._checked: list[Finding] | None = None
+        self._asked: Future[list[DoctorFinding]] | None = None
+        self._checked: list[DoctorFinding] | None = None
 
-    def once(self) -> Standing:
+    def once(self) -> Situation:
         """The newest answers. The first look waits for doctor, too; later ones show what doctor said last."""
         if self._asked is None and self._clock() - self._asked_at > EXAMINE_S:
             self._asked, self._asked_at = self._thread.submit(self._examine), self._clock()
@@ -81,7 +81,7 @@ class Look:
             silent = str(error)
         if self._asked is not None and (self._checked is None or self._asked.done()):
             self._checked, self._asked = self._asked.result(), None
-        return Standing(document, self._checked or [], silent)
+        return Situation(document, self._checked or [], silent)
 
     def __enter__(self) -> Self:
         return self

@@ -10,19 +10,19 @@ from rich.text import Text
 
 from stream.doctor.finding import HINT
 from stream.monitor.screen import answered_by, lines
-from stream.status.look import Standing
+from stream.status.look import Situation
 from stream.status.steps import NOW, SOON, Step
 from stream.times import duration
 
 _COLOURS = {"act now": "red", "act soon": "yellow", "well": "green", NOW: "bold red", SOON: "yellow"}
 
 
-def screen(standing: Standing) -> None:
+def screen(standing: Situation) -> None:
     """Print the screen once."""
     Console(soft_wrap=True).print(page(standing))
 
 
-def page(standing: Standing) -> Group:
+def page(standing: Situation) -> Group:
     """The verdict, what runs, and what to do next."""
     verdict, found = standing.verdict, standing.document
     sentence = found["headline"]["sentence"] if found is not None else standing.silent

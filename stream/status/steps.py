@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from stream.doctor.finding import ERROR, HINT
-from stream.doctor.finding import Finding as Checked
+from stream.doctor.finding import DoctorFinding as Checked
 from stream.monitor.finding import NOTE, PAGE, TICKET
 from stream.times import duration
 from stream.web.runbooks import RUNBOOKS

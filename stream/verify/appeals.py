@@ -16,7 +16,7 @@ from typing import Any
 from stream.clickhouse.shards import Shards
 from stream.pipeline.placement import APPEALS
 from stream.postgres.connection import Connection
-from stream.postgres.defining_query import Source
+from stream.postgres.defining_query import SourceSql
 from stream.postgres.pages import appeal_ids
 from stream.scope import Scope
 from stream.tables import SCORECARD, TARGETS
@@ -51,7 +51,7 @@ class Appeals:
 
 def appeals(
     connection: Connection,
-    source: Source,
+    source: SourceSql,
     shards: Shards,
     scope: Scope,
     *,
@@ -93,7 +93,7 @@ def _look(shards: Shards, ids: Sequence[str], customers: set[str]) -> _Shown:
 def _lasting(
     shown: _Shown,
     connection: Connection,
-    source: Source,
+    source: SourceSql,
     shards: Shards,
     caught_up: Callable[[], bool],
 ) -> _Shown:
@@ -112,7 +112,7 @@ def _lasting(
     return shown
 
 
-def _still_appeals(connection: Connection, source: Source, ids: Sequence[str]) -> set[str]:
+def _still_appeals(connection: Connection, source: SourceSql, ids: Sequence[str]) -> set[str]:
     kind = source.types[SCORECARD.source, "scorecard_id"]
     rows = connection.execute(
         f"SELECT s.scorecard_id::text FROM {source.joined(SCORECARD)} "

@@ -16,7 +16,7 @@ from stream.clickhouse.layout import layout_of
 from stream.clickhouse.shards import Shards
 from stream.pipeline.writes import Layout
 from stream.postgres.connection import Connection
-from stream.postgres.defining_query import MODULUS, Source
+from stream.postgres.defining_query import MODULUS, SourceSql
 from stream.scope import Scope
 from stream.tables import Table
 from stream.times import DAY_US
@@ -56,7 +56,7 @@ class Different(NamedTuple):
 
 
 def postgres_cells(
-    connection: Connection, source: Source, scope: Scope, on_table: Callable[[Table, int], None]
+    connection: Connection, source: SourceSql, scope: Scope, on_table: Callable[[Table, int], None]
 ) -> Cells:
     """The cells that ClickHouse must have: one pass over each table, inside the caller's transaction.
 
@@ -130,7 +130,7 @@ class Suspect(NamedTuple):
 
 def suspects(
     connection: Connection,
-    source: Source,
+    source: SourceSql,
     shards: Shards,
     *,
     scope: Scope,
@@ -177,7 +177,7 @@ def _disagreeing(streams: Sequence[Iterator[_Part]]) -> Iterator[Suspect]:
 
 def _postgres_stream(
     connection: Connection,
-    source: Source,
+    source: SourceSql,
     *,
     scope: Scope,
     table: Table,
@@ -225,7 +225,7 @@ def _shard_stream(shards: Shards, shard: int, *, table: Table, cells: list[Cell]
             yield _Part(bytes(scorecard), shard, (customer, day, bool(process), shard), Content(rows, total))
 
 
-def _conditions(source: Source, scope: Scope) -> tuple[list[str], list[Any]]:
+def _conditions(source: SourceSql, scope: Scope) -> tuple[list[str], list[Any]]:
     more, values = scope.postgres(customer=source.customer, time=source.time, process=source.process)
     return [source.ordinary, source.timed, *more], values
 

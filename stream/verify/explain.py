@@ -25,7 +25,7 @@ from stream.tables import SCORE, SCORECARD, TARGETS
 from stream.times import moment
 from stream.verify.caught_up import CaughtUp
 from stream.verify.dead_letter_index import DeadLetterIndex
-from stream.verify.findings import APPEAL_NAMES, Finding, compare, not_shown
+from stream.verify.findings import APPEAL_NAMES, RowDifference, compare, not_shown
 from stream.verify.last_messages import LogEntry, last_messages
 from stream.verify.row_states import Card, InPostgres, in_postgres, shown
 
@@ -35,7 +35,7 @@ _LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredState:
     """States of one sort key on one shard, not collapsed: rows as they lie in the parts."""
 
     shard: int
@@ -75,8 +75,8 @@ class Explanation:
     scores: int = 0  # in Postgres
     shard: int | None = None  # where it belongs
     shown: dict[str, int] = field(default_factory=dict)  # table -> rows that ClickHouse shows
-    stored: list[Stored] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    stored: list[StoredState] = field(default_factory=list)
+    findings: list[RowDifference] = field(default_factory=list)
     dead_letters: list[str] = field(default_factory=list)
     lag: str = ""  # what the pipeline has not passed yet; empty when it is up to date, or not asked
     log: list[LogEntry] | None = None  # None: not asked for
@@ -213,7 +213,7 @@ def _compare(
         out.findings = compare(postgres_has, there, spread, highest=held, dead_letters=known, settled=settled)
 
 
-def _stored(shards: Shards, scorecard_id: str) -> list[Stored]:
+def _stored(shards: Shards, scorecard_id: str) -> list[StoredState]:
     """Everything on every shard, under any customer.
 
     The sort key does not start with the id, so this reads a column.
@@ -230,7 +230,7 @@ def _stored(shards: Shards, scorecard_id: str) -> list[Stored]:
             query, {"id": scorecard_id}
         ):
             found.append(
-                Stored(
+                StoredState(
                     shard, table.target, customer, month, at, bool(process), version, bool(deleted), indexed_at, rows
                 )
             )

@@ -23,7 +23,7 @@ _BY_TARGET = {table.target: table for table in TARGETS}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RowDifference:
     """One wrong row, and where it was seen."""
 
     what: Literal["missing", "extra", "stale"]
@@ -62,7 +62,7 @@ def compare(
     highest: Mapping[Key, tuple[int, bool]],
     dead_letters: Mapping[str, str],
     settled: Collection[str] = (),
-) -> list[Finding]:
+) -> list[RowDifference]:
     """The findings of some scorecards.
 
     Args:
@@ -72,7 +72,7 @@ def compare(
         dead_letters: row id -> where a refused change of it lies.
         settled: ids of rows whose letter is named only while the row still cannot be indexed.
     """
-    found: list[Finding] = []
+    found: list[RowDifference] = []
     standing: dict[RowId, list[TargetRow]] = {}
     for row in shown:
         standing.setdefault((row.key.table, row.key.row_id), []).append(row)
@@ -103,7 +103,7 @@ def _wanted(
     *,
     highest: Mapping[Key, tuple[int, bool]],
     letter: str | None,
-) -> Finding | None:
+) -> RowDifference | None:
     """Missing or stale, or None."""
     table = _BY_TARGET[row_id[0]]
     key = layout.key(table, card.place, scorecard_id=wanted.scorecard_id, row_id=row_id[1])
@@ -174,8 +174,8 @@ def _difference(has: Key, wanted: Key) -> str:
 
 def _finding(
     what: Literal["missing", "extra", "stale"], key: Key, event_time_us: int, is_process: bool, reason: str
-) -> Finding:
-    return Finding(
+) -> RowDifference:
+    return RowDifference(
         what=what,
         table=key.table,
         scorecard_id=uuid_text(key.scorecard_id),

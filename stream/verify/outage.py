@@ -31,7 +31,7 @@ from stream.postgres.lock import LockSpace
 from stream.times import duration
 
 if TYPE_CHECKING:
-    from stream.verify.repair import Outcome
+    from stream.verify.repair import VerifyOutcome
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class OutageRepair:
         self,
         outages: Outages,
         locks: LockSpace,
-        compare: Callable[[], Outcome],
+        compare: Callable[[], VerifyOutcome],
         cancel: Callable[[], None] = lambda: None,
     ) -> None:
         self._outages = outages

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from stream.postgres.connection import Connection
-from stream.postgres.defining_query import Source
+from stream.postgres.defining_query import SourceSql
 from stream.progress import Progress
 from stream.scope import Scope
 from stream.tables import Table
@@ -40,7 +40,7 @@ class Stages:
             self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
             self._thread.start()
 
-    def plan(self, connection: Connection, source: Source, scope: Scope) -> None:
+    def plan(self, connection: Connection, source: SourceSql, scope: Scope) -> None:
         """Estimate the rows of all passes: each table once in Postgres, once in ClickHouse."""
         for table in scope.targets:
             row = connection.execute(

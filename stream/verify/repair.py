@@ -22,7 +22,7 @@ ROUNDS = 3  # rounds of repair, each followed by a comparison
 
 
 @dataclass(slots=True)
-class Outcome:
+class VerifyOutcome:
     """The last comparison, the first one where it was repaired, and the appeals."""
 
     verified: Verified
@@ -57,7 +57,7 @@ class Options:
     limit: int = 1_000
 
 
-def verify(stores: Stores, options: Options, *, reindex: ReindexNow | None = None, show: bool = True) -> Outcome:
+def verify(stores: Stores, options: Options, *, reindex: ReindexNow | None = None, show: bool = True) -> VerifyOutcome:
     """One comparison; with `reindex`, comparisons and reindexes until nothing differs or `ROUNDS` are over."""
     verifier = Verifier(stores, wait=options.wait, timeout_s=options.timeout_s)
     if reindex is None:
@@ -65,7 +65,7 @@ def verify(stores: Stores, options: Options, *, reindex: ReindexNow | None = Non
         repaired = 0
     else:
         first, last, repaired = _repair(reindex, options, verifier, show=show)
-    return Outcome(last, first, repaired, _appeals(stores, options, verifier))
+    return VerifyOutcome(last, first, repaired, _appeals(stores, options, verifier))
 
 
 def _repair(reindex: ReindexNow, options: Options, verifier: Verifier, *, show: bool) -> tuple[Verified, Verified, int]:

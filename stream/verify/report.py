@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from stream.clickhouse.shards import Shards
 from stream.postgres.connection import Connection, is_readable
-from stream.postgres.defining_query import Source
+from stream.postgres.defining_query import SourceSql
 from stream.scope import Scope
 from stream.tables import SCORE, SCORECARD, TEMPLATES
 from stream.times import day_text
@@ -82,7 +82,7 @@ class Template:
     shown: int
 
 
-def templates(connection: Connection, source: Source, shards: Shards, scope: Scope) -> list[Template]:
+def templates(connection: Connection, source: SourceSql, shards: Shards, scope: Scope) -> list[Template]:
     """Scorecards by template: in Postgres' defining query, and shown."""
     more, values = scope.postgres(customer=source.customer, time=source.time, process=source.process)
     in_postgres: dict[tuple[str, str], tuple[int, int]] = {

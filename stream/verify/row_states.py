@@ -14,7 +14,7 @@ from stream.clickhouse.shards import Shards
 from stream.pipeline.placement import Place, place_of
 from stream.pipeline.writes import Key
 from stream.postgres.connection import Connection
-from stream.postgres.defining_query import Source, micros_of, spellings
+from stream.postgres.defining_query import SourceSql, micros_of, spellings
 from stream.tables import SCORECARD, TARGETS, Table
 from stream.verify.checksums import target_hashes
 
@@ -62,7 +62,7 @@ class InPostgres:
     rows: dict[RowId, SourceRow] = field(default_factory=dict)
 
 
-def in_postgres(connection: Connection, source: Source, ids: Sequence[str]) -> InPostgres:
+def in_postgres(connection: Connection, source: SourceSql, ids: Sequence[str]) -> InPostgres:
     """Scorecards and their rows, of any state.
 
     It takes several statements: the caller opens a transaction if it wants one.

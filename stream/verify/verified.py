@@ -10,7 +10,7 @@ from stream.pipeline.ordering import lsn_text
 from stream.scope import Scope
 from stream.times import day_text
 from stream.verify.cells import Cell, Cells, Different
-from stream.verify.findings import Finding
+from stream.verify.findings import RowDifference
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Verified:
     rows: dict[str, int] = field(default_factory=dict)  # rows by table, in Postgres
     different: list[Different] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (table, what) -> rows
-    findings: list[Finding] = field(default_factory=list)  # the first `limit` findings
+    findings: list[RowDifference] = field(default_factory=list)  # the first `limit` findings
     not_opened: int = 0  # differing cells beyond the limit, which were not opened
     moving: list[str] = field(default_factory=list)  # scorecards that changed at every look
     letters_unread: str = ""  # why the dead letters could not be read, so that reasons may be missing

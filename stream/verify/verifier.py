@@ -24,14 +24,14 @@ from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
 from stream.pipeline.values import uuid_text
 from stream.pipeline.writes import Key
 from stream.postgres.connection import LSN_NOW, Connection
-from stream.postgres.defining_query import Source, source_of
+from stream.postgres.defining_query import SourceSql, source_of
 from stream.scope import Scope
 from stream.stores import Stores
 from stream.verify import cells
 from stream.verify.caught_up import CaughtUp
 from stream.verify.cells import Suspect
 from stream.verify.dead_letter_index import DeadLetterIndex
-from stream.verify.findings import Finding, compare
+from stream.verify.findings import RowDifference, compare
 from stream.verify.progress import Stages
 from stream.verify.row_states import InPostgres, in_postgres, shown
 from stream.verify.verified import Verified
@@ -109,7 +109,7 @@ class Verifier:
         result: Verified,
         snapshot: Connection,
         present: Connection,
-        source: Source,
+        source: SourceSql,
         *,
         limit: int | None,
         on_chunk: OnChunk | None,
@@ -154,7 +154,7 @@ class Verifier:
         result: Verified,
         snapshot: Connection,
         present: Connection,
-        source: Source,
+        source: SourceSql,
         *,
         moving: dict[str, set[str]],
         limit: int | None,
@@ -182,7 +182,7 @@ class Verifier:
         ids: dict[str, set[str]],
         result: Verified,
         present: Connection,
-        source: Source,
+        source: SourceSql,
         *,
         limit: int | None,
         on_chunk: OnChunk | None,
@@ -212,7 +212,7 @@ class Verifier:
 
     def _findings(
         self, postgres_has: InPostgres, ids: dict[str, set[str]], scope: Scope
-    ) -> tuple[list[Finding], dict[Key, int]]:
+    ) -> tuple[list[RowDifference], dict[Key, int]]:
         """The findings, and the highest version of each sort key of those scorecards."""
         customers = {customer for seen in ids.values() for customer in seen}
         customers |= {card.place.customer_id for card in postgres_has.cards.values()}
@@ -239,7 +239,7 @@ class Verifier:
 
     def _tell(
         self,
-        findings: list[Finding],
+        findings: list[RowDifference],
         ids: dict[str, set[str]],
         result: Verified,
         limit: int | None,

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from stream import metrics
 from stream.errors import Retry
 from stream.sections import WebSettings
-from stream.verify.repair import Outcome
-from stream.web.health import Check, Health
+from stream.verify.repair import VerifyOutcome
+from stream.web.health import Health, HealthCheck
 from stream.web.server import serve
 
 log = logging.getLogger(__name__)
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 def watch(
     web: WebSettings,
-    compare: Callable[[], Outcome],
+    compare: Callable[[], VerifyOutcome],
     *,
     every_s: float,
     stopping: threading.Event,
-    on_outcome: Callable[[Outcome], None],
+    on_outcome: Callable[[VerifyOutcome], None],
 ) -> None:
     """Compare every `every_s` seconds until `stopping` is set; /metrics and probes on SCORESTREAM_WEB_PORT.
 
@@ -58,11 +58,12 @@ class _Watched:
 
     def health(self) -> Health:
         return Health(
-            live=(Check("process", ok=True),), ready=(Check("comparison", ok=not self.fault, reason=self.fault),)
+            live=(HealthCheck("process", ok=True),),
+            ready=(HealthCheck("comparison", ok=not self.fault, reason=self.fault),),
         )
 
 
-def _record(outcome: Outcome) -> None:
+def _record(outcome: VerifyOutcome) -> None:
     last = outcome.verified
     different = len(last.wrong_cells)
     metrics.VERIFY_CELLS.labels("clean").set(last.cells - different)

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class HealthCheck:
     """One checked fact. `reason` says what was found, whether the check holds or fails."""
 
     name: str
@@ -25,8 +25,8 @@ class Health:
     `ready`: when one fails, the process does not do its work now.
     """
 
-    live: tuple[Check, ...] = ()
-    ready: tuple[Check, ...] = ()
+    live: tuple[HealthCheck, ...] = ()
+    ready: tuple[HealthCheck, ...] = ()
     is_ending: bool = False  # the process was asked to end
 
     @property
@@ -39,7 +39,7 @@ class Health:
         return self.is_live and all(check.ok for check in self.ready)
 
 
-def report(checks: tuple[Check, ...]) -> dict[str, Any]:
+def report(checks: tuple[HealthCheck, ...]) -> dict[str, Any]:
     """The JSON of a probe: `ok`, and each check with its reason."""
     return {
         "ok": all(check.ok for check in checks),

@@ -29,7 +29,7 @@ SELECT name, engine, sorting_key, comment FROM system.tables WHERE database = %(
 """
 
 
-class Held(NamedTuple):
+class TableSeen(NamedTuple):
     """What a shard tells of a table."""
 
     engine: str
@@ -71,12 +71,12 @@ class TableLook:
             self._seen_at[shard] = time.monotonic()
         return True
 
-    def held(self, shard: int) -> dict[str, Held]:
+    def held(self, shard: int) -> dict[str, TableSeen]:
         """The target tables that are there. Raises as `Shards.ask`."""
         rows = self._shards.ask(shard, _TABLES, {"database": self._shards.database})
-        return {name: Held(*rest) for name, *rest in rows}
+        return {name: TableSeen(*rest) for name, *rest in rows}
 
-    def marks(self, shard: int, held: Mapping[str, Held]) -> None:
+    def marks(self, shard: int, held: Mapping[str, TableSeen]) -> None:
         """Raises ConfigError when the tables are another shard's."""
         for table in TARGETS:
             if table.target in held:

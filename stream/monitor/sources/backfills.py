@@ -9,7 +9,7 @@ import time
 
 from stream.backfill import state as backfill_state
 from stream.kafka.broker import Broker
-from stream.monitor.readings import Backfill
+from stream.monitor.readings import BackfillReading
 
 SHOWN_S = 86_400.0  # how long a backfill that ended is shown
 
@@ -21,7 +21,7 @@ class BackfillSource:
         self._broker = broker
         self._topic: backfill_state.BackfillTopic | None = None
 
-    def read(self) -> list[Backfill]:
+    def read(self) -> list[BackfillReading]:
         """Backfills under way, and those that ended lately.
 
         Raises:
@@ -45,12 +45,12 @@ class BackfillSource:
             self._topic.close()
 
 
-def _view(backfill: backfill_state.Backfill) -> Backfill:
+def _view(backfill: backfill_state.Backfill) -> BackfillReading:
     total = backfill.plan.rows
     rows = sum(each.rows for each in backfill.done.values())
     seconds = sum(each.seconds for each in backfill.done.values())
     per_s = rows / seconds if seconds > 0 else 0.0
-    return Backfill(
+    return BackfillReading(
         name=backfill.plan.name,
         total=total,
         done=rows,

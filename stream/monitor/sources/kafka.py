@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from stream.errors import KafkaUnavailable
-from stream.kafka.broker import Broker, Offsets, Retention
+from stream.kafka.broker import Broker, PartitionOffsets, Retention
 from stream.kafka.offsets import TP
-from stream.monitor.lag import Limits, Look, PartitionLag, Track
-from stream.monitor.readings import DeadLetters, Kafka
+from stream.monitor.lag import LagLimits, PartitionLag, PartitionLook, Track
+from stream.monitor.readings import DeadLetterReading, Kafka
 
 _PARTITIONS_S = 30.0  # interval of the questions for partitions, log starts and retention
 
@@ -34,7 +34,7 @@ class KafkaReader:
         group: str,
         topics: Sequence[str],
         dead_letters: str,
-        limits: Limits,
+        limits: LagLimits,
         reached: Mapping[TP, int],
         settled: Callable[[Mapping[TP, tuple[int, int]]], int],
     ) -> None:
@@ -68,7 +68,7 @@ class KafkaReader:
             self._cluster = source.cluster_id()
             self._letter_tps = source.partitions([self._dead_letter_topic])
             self._retention = source.retention(sorted({tp.topic for tp in self._partitions}))
-        offsets: dict[TP, Offsets] = {}
+        offsets: dict[TP, PartitionOffsets] = {}
         if self._partitions:  # the dead letters' offsets come by the same request: each request costs the monitor CPU
             asked = [*self._partitions, *self._letter_tps]
             offsets = source.offsets(group_name, asked, refresh_starts=refresh)
@@ -96,7 +96,9 @@ class KafkaReader:
             waiting, next_at = following[tp]
             rebalancing = group.members and not holders
             holder = f"{member.host} ({member.client_id})" if member else None if rebalancing else ""
-            lags[tp] = self.tracks[tp].add(Look(now, each.start, each.end, each.committed, waiting, next_at, holder))
+            lags[tp] = self.tracks[tp].add(
+                PartitionLook(now, each.start, each.end, each.committed, waiting, next_at, holder)
+            )
         return Kafka(group, self._empty_since, lags, self._retention, self._count_letters(letters, now), self._cluster)
 
     def reached(self) -> dict[TP, int | None]:
@@ -106,7 +108,7 @@ class KafkaReader:
     def close(self) -> None:
         self._source.close()
 
-    def _count_letters(self, letters: Mapping[TP, tuple[int, int]], now: float) -> DeadLetters | None:
+    def _count_letters(self, letters: Mapping[TP, tuple[int, int]], now: float) -> DeadLetterReading | None:
         if not letters:
             return None
         total = sum(end - start for start, end in letters.values())
@@ -117,4 +119,4 @@ class KafkaReader:
             self._letters.popleft()
         came = max(0, total - self._letters[0][1])
         newest_at = self._letters[-1][0] if came else None
-        return DeadLetters(total, came, newest_at, open=max(0, total - self._settled))
+        return DeadLetterReading(total, came, newest_at, open=max(0, total - self._settled))

@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stream.connect.rest import Status
-from stream.monitor.canary import Seen
-from stream.monitor.readings import Backfill, Kafka, Replay
+from stream.connect.rest import ConnectorStatus
+from stream.monitor.canary import SeenBeat
+from stream.monitor.readings import BackfillReading, Kafka, ReplayReading
 from stream.monitor.sources.backfills import BackfillSource
 from stream.monitor.sources.kafka import KafkaReader
 from stream.monitor.sources.poller import Pace, Poller
 from stream.monitor.sources.processes import Process, ProcessSource
 from stream.monitor.sources.replays import ReplaySource
-from stream.monitor.sources.shards import Shard, ShardSource
-from stream.monitor.sources.slot import Slot, SlotSource
+from stream.monitor.sources.shards import ShardReading, ShardSource
+from stream.monitor.sources.slot import SlotReading, SlotSource
 
 _ONCE_S = 12.0  # the longest time of one look at everything
 
@@ -41,7 +41,7 @@ class Polled:
         *,
         kafka: KafkaReader,
         slot: SlotSource,
-        connector: Callable[[], Status | None],
+        connector: Callable[[], ConnectorStatus | None],
         shards: Sequence[ShardSource],
         processes: ProcessSource,
         replays: ReplaySource,
@@ -56,21 +56,21 @@ class Polled:
         self.kafka: Poller[Kafka] = Poller(
             "kafka", kafka.read, every_s=interval_s, pace=pace, close=kafka.close, then=self._looked
         )
-        self.slot: Poller[tuple[Slot | None, Seen | None]] = Poller(
+        self.slot: Poller[tuple[SlotReading | None, SeenBeat | None]] = Poller(
             "postgres", slot.read, every_s=max(2.0, interval_s), pace=pace, close=slot.close
         )
-        self.connect: Poller[Status | None] = Poller("connect", connector, every_s=4.0, pace=pace)
-        self.shards: list[Poller[Shard]] = [
+        self.connect: Poller[ConnectorStatus | None] = Poller("connect", connector, every_s=4.0, pace=pace)
+        self.shards: list[Poller[ShardReading]] = [
             Poller(f"shard {number}", shard.read, every_s=3.0, pace=pace, close=shard.close)
             for number, shard in enumerate(shards)
         ]
         self.processes: Poller[list[Process]] = Poller(
             "processes", lambda: processes.read(time.time()), every_s=3.0, pace=pace, close=processes.close
         )
-        self.replays: Poller[list[Replay]] = Poller(
+        self.replays: Poller[list[ReplayReading]] = Poller(
             "replays", replays.read, every_s=4.0, pace=pace, close=replays.close
         )
-        self.backfills: Poller[list[Backfill]] = Poller(
+        self.backfills: Poller[list[BackfillReading]] = Poller(
             "backfills", backfills.read, every_s=4.0, pace=pace, close=backfills.close
         )
         self.started = False

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from stream.errors import ScorestreamError
-from stream.monitor.readings import Source
+from stream.monitor.readings import Answer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Poller(Generic[T]):
         close: Callable[[], None] = lambda: None,
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        self._source: Source[T] = Source(name)
+        self._source: Answer[T] = Answer(name)
         self._asking_since: float | None = None
         self._read = read
         self._every_s = every_s
@@ -74,7 +74,7 @@ class Poller(Generic[T]):
         self._thread = threading.Thread(target=self._run, name=f"monitor-{name}", daemon=True)
 
     @property
-    def source(self) -> Source[T]:
+    def source(self) -> Answer[T]:
         """The newest answer, and why there is none since."""
         source, since = self._source, self._asking_since
         if source.error is None and since is not None and time.time() - since > HANGS_S:
@@ -84,7 +84,7 @@ class Poller(Generic[T]):
     def start(self) -> None:
         self._thread.start()
 
-    def once(self) -> Source[T]:
+    def once(self) -> Answer[T]:
         """Ask once, in the caller's thread."""
         now, before = time.time(), self._source
         self._asking_since = now
@@ -94,9 +94,9 @@ class Poller(Generic[T]):
             if before.error is None:
                 log.warning("source does not answer", extra={"source": before.name, "cause": str(error)})
             since = before.error_since or now
-            self._source = Source(before.name, before.value, before.at, str(error), since)
+            self._source = Answer(before.name, before.value, before.at, str(error), since)
         else:
-            self._source = Source(before.name, value, time.time())
+            self._source = Answer(before.name, value, time.time())
         finally:
             self._asking_since = None
         return self._source
@@ -132,7 +132,7 @@ class Poller(Generic[T]):
             except Exception:
                 log.exception("source failed", extra={"source": self._source.name})
                 old = self._source
-                self._source = Source(old.name, old.value, old.at, "internal error; see the log", time.time())
+                self._source = Answer(old.name, old.value, old.at, "internal error; see the log", time.time())
             self._asked.set()
             try:
                 self._then()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from stream.kafka.broker import Broker
-from stream.monitor.readings import Replay
+from stream.monitor.readings import ReplayReading
 from stream.replay import state as replay_state
 
 SHOWN_S = 86_400.0  # how long a replay that ended is shown
@@ -22,7 +22,7 @@ class ReplaySource:
         self._topic: replay_state.ReplayTopic | None = None
         self._moved: dict[str, tuple[int, float]] = {}
 
-    def read(self) -> list[Replay]:
+    def read(self) -> list[ReplayReading]:
         """Replays under way, and those that ended lately; the newest first.
 
         Raises:
@@ -46,7 +46,7 @@ class ReplaySource:
         if self._topic is not None:
             self._topic.close()
 
-    def _view(self, replay: replay_state.Replay, now: float) -> Replay:
+    def _view(self, replay: replay_state.Replay, now: float) -> ReplayReading:
         passing = replay.passes[-1] if replay.passes else replay.plan.main
         total = passing.messages
         finished = replay.result is not None and replay.result.state == "done"
@@ -61,7 +61,7 @@ class ReplaySource:
         per_s = sum(beat.per_s for beat in alive)
         error = replay.result.error if replay.result is not None else ""
         error = error or next((beat.error for beat in replay.members.values() if beat.error), "")
-        return Replay(
+        return ReplayReading(
             name=replay.name,
             state=replay.state,
             stage=passing.kind,

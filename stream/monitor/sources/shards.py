@@ -12,7 +12,7 @@ from functools import partial
 from stream.clickhouse.schema.policies import Policy, policies
 from stream.clickhouse.shards import Shards
 from stream.errors import ClickHouseRefused
-from stream.monitor.canary import Seen
+from stream.monitor.canary import SeenBeat
 
 _PARTS = """
 SELECT table, toInt64(sum(n)), toInt64(max(n)) FROM (
@@ -37,11 +37,11 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
+class ShardReading:
     """What a shard shows."""
 
     parts: Mapping[str, Parts]
-    beat: Seen | None
+    beat: SeenBeat | None
     has_heartbeat: bool
     policies: tuple[Policy, ...] = ()
 
@@ -57,7 +57,7 @@ class ShardSource:
         self._blind = False  # this user may not see policies
         self._calls = 0
 
-    def read(self) -> Shard:
+    def read(self) -> ShardReading:
         """Ask the shard.
 
         Raises:
@@ -69,7 +69,7 @@ class ShardSource:
             self._look_at_policies()
         beat, there = self._read_beat()
         self._calls += 1
-        return Shard(parts=self._parts, beat=beat, has_heartbeat=there, policies=self._policies)
+        return ShardReading(parts=self._parts, beat=beat, has_heartbeat=there, policies=self._policies)
 
     def close(self) -> None:
         self._shards.close()
@@ -80,10 +80,10 @@ class ShardSource:
         found = policies(partial(self._shards.ask, self._shard), self._shards.database)
         self._blind, self._policies = found is None, tuple(found or ())
 
-    def _read_beat(self) -> tuple[Seen | None, bool]:
+    def _read_beat(self) -> tuple[SeenBeat | None, bool]:
         try:
             rows = self._shards.ask(self._shard, _LAST_BEAT)
         except ClickHouseRefused:  # no such table, or no permission for it: no canary
             return None, False
         beat, at, stored_at, count = rows[0]
-        return (Seen(beat, at, stored_at) if count else None), True
+        return (SeenBeat(beat, at, stored_at) if count else None), True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stream.monitor.canary import Seen
+from stream.monitor.canary import SeenBeat
 from stream.postgres.connection import Connection, Postgres, is_readable
 from stream.postgres.publication import unstreamed
 from stream.tables import HEARTBEAT
@@ -21,7 +21,7 @@ _BEAT = "SELECT beat, extract(epoch FROM at)::float8 FROM {} ORDER BY beat DESC 
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class SlotReading:
     """A replication slot.
 
     Attributes:
@@ -51,7 +51,7 @@ class SlotSource:
         self._unpublished: tuple[str, ...] = ()
         self._calls = 0
 
-    def read(self) -> tuple[Slot | None, Seen | None]:
+    def read(self) -> tuple[SlotReading | None, SeenBeat | None]:
         """The slot (None: there is none) and the newest beat (None: no table, no row, no permission).
 
         Raises:
@@ -67,7 +67,7 @@ class SlotSource:
         if row is None:
             return None, beat
         active, status, safe, lag, retained, inactive_since, invalid = row
-        slot = Slot(
+        slot = SlotReading(
             active=active,
             wal_status=status,
             safe_bytes=None if safe is None else int(safe),
@@ -82,8 +82,8 @@ class SlotSource:
     def close(self) -> None:
         self._postgres.close()
 
-    def _beat(self, connection: Connection) -> Seen | None:
+    def _beat(self, connection: Connection) -> SeenBeat | None:
         if not is_readable(connection, self._postgres.table(HEARTBEAT)):
             return None
         row = connection.execute(_BEAT.format(self._postgres.table(HEARTBEAT))).fetchone()
-        return None if row is None else Seen(beat=row[0], at=row[1])
+        return None if row is None else SeenBeat(beat=row[0], at=row[1])

@@ -11,17 +11,17 @@ import pytest
 
 from stream.backfill.drive import CORRELATION, Drive, Stopped
 from stream.backfill.notifications import Notification, parse
-from stream.backfill.plan import Plan, steps, windows
-from stream.backfill.state import Backfill, Control, Done, Signal
-from stream.connect.rest import Status, Task
+from stream.backfill.plan import BackfillPlan, steps, windows
+from stream.backfill.state import Backfill, BackfillControl, Signal, StepDone
+from stream.connect.rest import ConnectorStatus, Task
 from stream.errors import PostgresUnavailable, Stop
-from stream.postgres.defining_query import Source
+from stream.postgres.defining_query import SourceSql
 from stream.progress import Progress
 from stream.sections import RetrySettings
 from stream.times import DAY_US
 
 RETRY = RetrySettings(initial_s=0.001, max_s=0.002)
-SOURCE = Source("app", {("scorecards", "conversation_id"): "text", ("chats", "conversation_id"): "text"})
+SOURCE = SourceSql("app", {("scorecards", "conversation_id"): "text", ("chats", "conversation_id"): "text"})
 
 
 def note(signal: str, kind: str, **data: str) -> Notification:
@@ -87,8 +87,8 @@ class Debezium:
     # connect
     connector = "scorestream"
 
-    def status(self, name: str) -> Status:
-        return Status(name, self.state, "w", (Task(0, self.state, "w"),))
+    def status(self, name: str) -> ConnectorStatus:
+        return ConnectorStatus(name, self.state, "w", (Task(0, self.state, "w"),))
 
     def offsets(self, name: str) -> dict[str, Any]:
         return self.offset
@@ -118,7 +118,7 @@ def read(signal: str) -> list[Notification]:
 def debezium() -> Debezium:
     of = windows(0, 2 * DAY_US, size_s=86_400)
     found = steps(of, ("scorecards", "scores"), {(t, n): 7 for t in ("scorecards", "scores") for n in (1, 2)})
-    return Debezium(Backfill(Plan("b", (), ("scorecards", "scores"), of, found, 5, 0)))
+    return Debezium(Backfill(BackfillPlan("b", (), ("scorecards", "scores"), of, found, 5, 0)))
 
 
 def test_one_signal_after_another(debezium: Debezium) -> None:
@@ -131,7 +131,7 @@ def test_one_signal_after_another(debezium: Debezium) -> None:
 
 def test_resumed_it_goes_on_with_the_first_step_that_is_not_read(debezium: Debezium) -> None:
     # given a process that was killed while step 2 was read, which Debezium has ended by itself
-    debezium.backfill.done = {1: Done(7, 1, 0)}
+    debezium.backfill.done = {1: StepDone(7, 1, 0)}
     debezium.backfill.signal = Signal(2, 1, 0, 0)
     debezium.sent = [("b/2/scores/1", "execute-snapshot")]
     debezium.told = read("b/2/scores/1")
@@ -156,7 +156,7 @@ def test_a_step_that_was_stopped_is_read_again_under_another_id(debezium: Debezi
 
 def test_what_a_stop_left_out_is_read_after_a_resume(debezium: Debezium) -> None:
     # given a step that was stopped: Debezium ends the signal, but never said that the table was read to its end
-    debezium.backfill.done = {1: Done(7, 1, 0)}
+    debezium.backfill.done = {1: StepDone(7, 1, 0)}
     debezium.backfill.signal = Signal(2, 1, 0, 0)
     debezium.sent = [("b/2/scores/1", "execute-snapshot")]
     debezium.told = [note("b/2/scores/1", kind) for kind in ("STARTED", "IN_PROGRESS", "COMPLETED")]
@@ -226,9 +226,9 @@ def test_a_pause_that_debezium_forgot_is_ordered_again(debezium: Debezium) -> No
 
     def orders() -> None:
         if debezium.now == 5:
-            debezium.backfill.control = Control("pause")
+            debezium.backfill.control = BackfillControl("pause")
         if debezium.now == 60:
-            debezium.backfill.control = Control("run")
+            debezium.backfill.control = BackfillControl("run")
             debezium.answer = read
             debezium.told += read("b/1/scorecards/1")
 
@@ -239,7 +239,7 @@ def test_a_pause_that_debezium_forgot_is_ordered_again(debezium: Debezium) -> No
 
 
 def test_stop_and_sigterm_say_how_to_go_on(debezium: Debezium) -> None:
-    debezium.backfill.control = Control("stop")
+    debezium.backfill.control = BackfillControl("stop")
     with pytest.raises(Stopped, match=r"stopped by the operator.*backfill resume b"):
         debezium.run()
     assert not debezium.snapshots

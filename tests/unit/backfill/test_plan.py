@@ -19,11 +19,11 @@ from stream.backfill.plan import (
     windows,
 )
 from stream.errors import UsageError
-from stream.postgres.defining_query import Source
+from stream.postgres.defining_query import SourceSql
 from stream.times import DAY_US, parse_time
 
 JAN = parse_time("2026-01-01")
-SOURCE = Source("app", {("scorecards", "conversation_id"): "text", ("chats", "conversation_id"): "text"})
+SOURCE = SourceSql("app", {("scorecards", "conversation_id"): "text", ("chats", "conversation_id"): "text"})
 WINDOW = Window(1, JAN, JAN + 10 * DAY_US)
 
 
@@ -83,7 +83,7 @@ def test_a_customers_backslash_and_quote_stay_inside_the_literal() -> None:
 
 
 def test_conversation_ids_of_another_type_are_cast_on_the_scorecards_side() -> None:
-    source = Source("app", {("scorecards", "conversation_id"): "text", ("chats", "conversation_id"): "uuid"})
+    source = SourceSql("app", {("scorecards", "conversation_id"): "text", ("chats", "conversation_id"): "uuid"})
     for table in ("scorecards", "scores"):
         assert "::text::uuid END" in condition_of(source, table, WINDOW, [])
 

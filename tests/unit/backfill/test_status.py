@@ -6,11 +6,11 @@ import pytest
 
 from stream.backfill.notifications import parse
 from stream.backfill.plan import (
-    Plan,
+    BackfillPlan,
     steps,
     windows,
 )
-from stream.backfill.state import Backfill, Control, Done, Driver, Result, Signal
+from stream.backfill.state import Backfill, BackfillControl, BackfillResult, Driver, Signal, StepDone
 from stream.backfill.status import status_of
 from stream.times import DAY_US, parse_time
 from tests.unit.backfill.test_notifications import note
@@ -21,13 +21,13 @@ JAN = parse_time("2026-01-01")
 def backfill() -> Backfill:
     of = windows(JAN, JAN + 20 * DAY_US, size_s=10 * 86_400)
     found = steps(of, ("scorecards", "scores"), {(t, n): 100 for t in ("scorecards", "scores") for n in (1, 2)})
-    return Backfill(Plan("b", ("acme",), ("scorecards", "scores"), of, found, 50, 0))
+    return Backfill(BackfillPlan("b", ("acme",), ("scorecards", "scores"), of, found, 50, 0))
 
 
 def test_status_adds_finished_steps_and_what_is_told_of_the_one_under_way() -> None:
     # given three steps done, and one chunk of the fourth told
     held = backfill()
-    held.done = {1: Done(100, 1.0, 0), 2: Done(100, 1.0, 0), 3: Done(100, 2.0, 0)}
+    held.done = {1: StepDone(100, 1.0, 0), 2: StepDone(100, 1.0, 0), 3: StepDone(100, 2.0, 0)}
     held.signal = Signal(4, 2, 0, 0)
     notes = [parse(n) for n in (note("STARTED", at=0, signal="b/4/scores/2"),
                                 note("IN_PROGRESS", at=1_000, signal="b/4/scores/2"),
@@ -48,12 +48,12 @@ def test_status_adds_finished_steps_and_what_is_told_of_the_one_under_way() -> N
         ("run", 10**15, None, "running"),
         ("pause", 10**15, None, "paused"),
         ("stop", None, None, "stopped"),
-        ("run", None, Result(1, 1), "done"),
+        ("run", None, BackfillResult(1, 1), "done"),
     ],
 )
-def test_states(control: str, driver_ms: int | None, result: Result | None, state: str) -> None:
+def test_states(control: str, driver_ms: int | None, result: BackfillResult | None, state: str) -> None:
     held = backfill()
-    held.control = Control(control, 1)  # type: ignore[arg-type]
+    held.control = BackfillControl(control, 1)  # type: ignore[arg-type]
     held.driver = None if driver_ms is None else Driver("host", 1, driver_ms)
     held.result = result
     assert status_of(held, []).state == state

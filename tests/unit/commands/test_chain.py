@@ -14,15 +14,15 @@ from stream.commands.chain import Chain
 from stream.config import MonitorSettings, Settings, WebSettings
 from stream.doctor import postgres, tables
 from stream.doctor.examine import Part
-from stream.doctor.finding import SYSTEMS, Finding
+from stream.doctor.finding import SYSTEMS, DoctorFinding
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Finding]]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[DoctorFinding]]:
     """Names of the parts that were asked -> what they find; nothing unless a test says so."""
-    found: dict[str, list[Finding]] = {}
+    found: dict[str, list[DoctorFinding]] = {}
 
-    def examine(parts: list[Part], *, deadline_s: float) -> tuple[list[Finding], dict[str, float]]:
+    def examine(parts: list[Part], *, deadline_s: float) -> tuple[list[DoctorFinding], dict[str, float]]:
         return [each for part in parts for each in found.setdefault(part.name, [])], {part.name: 0.1 for part in parts}
 
     monkeypatch.setattr(chain, "examine", examine)
@@ -33,7 +33,7 @@ def the_chain(**sections: Any) -> Chain:
     return Chain(Settings(**sections), transaction_s=600, answer_s=1)
 
 
-def test_every_system_and_every_shard_is_a_part_and_systems_are_compared(asked: dict[str, list[Finding]]) -> None:
+def test_every_system_and_every_shard_is_a_part_and_systems_are_compared(asked: dict[str, list[DoctorFinding]]) -> None:
     shards = {"shards": ["http://a:1", "http://b:2"]}
     _, took = the_chain(clickhouse=shards).examine(SYSTEMS, deadline_s=1)
     assert list(took) == [
@@ -42,12 +42,12 @@ def test_every_system_and_every_shard_is_a_part_and_systems_are_compared(asked: 
     ]  # fmt: skip
 
 
-def test_only_what_was_asked_for_is_compared(asked: dict[str, list[Finding]]) -> None:
+def test_only_what_was_asked_for_is_compared(asked: dict[str, list[DoctorFinding]]) -> None:
     _, took = the_chain().examine(["postgres", "connect"], deadline_s=1)
     assert list(took) == ["Postgres", "Kafka Connect", "slot and offset"]
 
 
-def test_a_system_that_does_not_answer_is_not_compared(asked: dict[str, list[Finding]]) -> None:
+def test_a_system_that_does_not_answer_is_not_compared(asked: dict[str, list[DoctorFinding]]) -> None:
     asked["Postgres"] = [postgres.SILENT.found("no answer")]
     _, took = the_chain().examine(["postgres", "connect", "clickhouse"], deadline_s=1)
     assert "slot and offset" not in took
@@ -55,7 +55,7 @@ def test_a_system_that_does_not_answer_is_not_compared(asked: dict[str, list[Fin
 
 
 def test_the_start_of_a_worker_logs_errors_and_warnings(
-    asked: dict[str, list[Finding]], caplog: pytest.LogCaptureFixture
+    asked: dict[str, list[DoctorFinding]], caplog: pytest.LogCaptureFixture
 ) -> None:
     asked["Postgres"] = [
         postgres.WAL_UNLIMITED.found("no limit"),

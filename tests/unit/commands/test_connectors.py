@@ -8,18 +8,20 @@ import pytest
 
 from stream.commands import connectors, recover
 from stream.config import Settings
-from stream.connect.rest import Fault, Status, Task
+from stream.connect.rest import ConnectorStatus, Fault, Task
 from stream.errors import PostgresUnavailable
 from stream.kafka import topics as kafka_admin
 from stream.kafka.topics import Found, wanted
-from stream.recover.findings import Finding
+from stream.recover.findings import RecoveryFinding
 from stream.wiring import connector_config
 from tests.unit.commands.answers import found
 
-RUNNING = Status("scorestream", "RUNNING", "w:1", (Task(0, "RUNNING", "w:1"),))
+RUNNING = ConnectorStatus("scorestream", "RUNNING", "w:1", (Task(0, "RUNNING", "w:1"),))
 
 
-FAILED = Status("scorestream", "RUNNING", "w:1", (Task(0, "FAILED", "w:1", "a.B: no\nCaused by: c.D: slot is active"),))
+FAILED = ConnectorStatus(
+    "scorestream", "RUNNING", "w:1", (Task(0, "FAILED", "w:1", "a.B: no\nCaused by: c.D: slot is active"),)
+)
 
 
 class FakeConnect:
@@ -173,7 +175,7 @@ def test_delete_says_that_the_slot_stays(run, connect):
 def recovered(monkeypatch):
     """The calls of a recovery, for a connector whose slot is gone."""
     calls = []
-    lost = Finding("slot-missing", "the replication slot does not exist", gap=True)
+    lost = RecoveryFinding("slot-missing", "the replication slot does not exist", gap=True)
     monkeypatch.setattr(connectors, "cannot_go_on", lambda *_: [lost])
     monkeypatch.setattr(recover, "run", lambda _app, **options: calls.append(options) or 3)
     return calls

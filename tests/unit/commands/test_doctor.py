@@ -8,16 +8,16 @@ import pytest
 
 from stream.commands.chain import Chain
 from stream.doctor import kafka, postgres
-from stream.doctor.finding import Finding
+from stream.doctor.finding import DoctorFinding
 
 ERROR = postgres.WAL_LEVEL.found("wal_level is replica, not logical")
 HINT = postgres.FAILOVER.found("slot qa is not a failover slot", "psql ..")
 
 
 @pytest.fixture
-def found(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+def found(monkeypatch: pytest.MonkeyPatch) -> list[DoctorFinding]:
     """What the chain finds; a test fills it."""
-    given: list[Finding] = []
+    given: list[DoctorFinding] = []
     monkeypatch.setattr(Chain, "examine", lambda _self, _systems, *, deadline_s: (given, {"Postgres": 0.5}))
     return given
 

@@ -4,15 +4,15 @@ import pytest
 
 from stream.cutover.checks import check
 from stream.errors import UsageError
-from stream.replay.plan import Pass, Plan, Result
+from stream.replay.plan import Pass, ReplayPlan, ReplayResult
 from stream.replay.state import Replay
 
 
 def replay(*, into="green", whole=True, state="done", note=None, back=False):
-    plan = Plan(
+    plan = ReplayPlan(
         name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", ()), ends=(), into=into, whole=whole
     )
-    result = Result("done", 1) if state == "done" else None
+    result = ReplayResult("done", 1) if state == "done" else None
     notes = {} if note is None else {"cutover": {"state": note, "back": back}}
     return Replay(plan, result=result, notes=notes)
 

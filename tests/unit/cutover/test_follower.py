@@ -12,11 +12,11 @@ from stream.cutover import follower as module
 from stream.cutover.follower import Follower
 from stream.kafka.log_reader import Stretch
 from stream.kafka.offsets import TP
-from stream.replay.plan import Pass, Plan, Span
+from stream.replay.plan import Pass, ReplayPlan, Span
 
 SCORES, CARDS = TP("t.app.scores", 0), TP("t.app.scorecards", 0)
 SPANS = tuple(Span(tp.topic, tp.partition, 0, 10) for tp in (SCORES, CARDS))
-PLAN = Plan(name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", SPANS), ends=SPANS)
+PLAN = ReplayPlan(name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", SPANS), ends=SPANS)
 
 
 class World:

@@ -9,7 +9,7 @@ import pytest
 
 from stream.clickhouse.schema.apply import Difference
 from stream.doctor import clickhouse
-from stream.doctor.finding import Finding, Purpose
+from stream.doctor.finding import DoctorFinding, Purpose
 from stream.errors import ClickHouseRefused
 
 NOW = 1_000_000.0
@@ -40,8 +40,8 @@ class Server:
         return rows
 
 
-def found(server: Server, purpose: Purpose | None = None) -> list[Finding]:
-    shard = clickhouse.Shard(
+def found(server: Server, purpose: Purpose | None = None) -> list[DoctorFinding]:
+    shard = clickhouse.ShardServer(
         1, "ClickHouse shard 1 (http://c1)", "qa", "writer", server.ask, lambda: server.differences
     )
     return list(clickhouse.examine(shard, purpose, clock=lambda: NOW))

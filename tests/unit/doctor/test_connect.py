@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from stream.connect.rest import Fault, Status, Task
+from stream.connect.rest import ConnectorStatus, Fault, Task
 from stream.doctor import connect
-from stream.doctor.finding import RECOVER, Finding
+from stream.doctor.finding import RECOVER, DoctorFinding
 
 PLUGIN = "io.debezium.connector.postgresql.PostgresConnector"
 WANTED = {"connector.class": PLUGIN, "slot.name": "qa", "database.password": "${env:SCORESTREAM_CDC_PASSWORD}"}
-RUNNING = Status("qa", "RUNNING", "w1:8083", (Task(0, "RUNNING", "w1:8083"),))
+RUNNING = ConnectorStatus("qa", "RUNNING", "w1:8083", (Task(0, "RUNNING", "w1:8083"),))
 TRACE = "org.apache.kafka.connect.errors.ConnectException: outer\n\tat x\nCaused by: java.sql.SQLException: no slot"
 
 
@@ -22,7 +22,7 @@ class Client:
     """A Connect cluster on which the connector runs."""
 
     version: str = "3.7.0.Final"
-    status_: Status | None = RUNNING
+    status_: ConnectorStatus | None = RUNNING
     held: dict[str, str] | None = field(default_factory=lambda: WANTED | {"name": "qa"})
     faults: list[Fault] = field(default_factory=list)
 
@@ -35,11 +35,11 @@ class Client:
     def validate(self, config: Mapping[str, str], *, name: str) -> list[Fault]:
         return self.faults
 
-    def status(self, name: str) -> Status | None:
+    def status(self, name: str) -> ConnectorStatus | None:
         return self.status_
 
 
-def found(client: Client) -> list[Finding]:
+def found(client: Client) -> list[DoctorFinding]:
     return list(connect.examine(client, "qa", WANTED))
 
 

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 from stream.doctor import clickhouse, kafka, postgres
 from stream.doctor.examine import Part, examine
-from stream.doctor.finding import Finding
+from stream.doctor.finding import DoctorFinding
 from stream.errors import ClickHouseUnavailable, PostgresRefused
 
 
 def test_parts_are_asked_at_the_same_time_and_told_by_system_and_severity() -> None:
     both = threading.Barrier(2, timeout=5)
 
-    def of_kafka() -> Iterator[Finding]:
+    def of_kafka() -> Iterator[DoctorFinding]:
         both.wait()
         yield kafka.TOPIC.found("no topic x")
 
-    def of_postgres() -> Iterator[Finding]:
+    def of_postgres() -> Iterator[DoctorFinding]:
         both.wait()
         yield postgres.FAILOVER.found("hint")
         yield postgres.WAL_LEVEL.found("error")
@@ -33,7 +33,7 @@ def test_parts_are_asked_at_the_same_time_and_told_by_system_and_severity() -> N
 def test_a_part_that_hangs_is_a_finding_and_keeps_what_it_had_found() -> None:
     never = threading.Event()
 
-    def hangs() -> Iterator[Finding]:
+    def hangs() -> Iterator[DoctorFinding]:
         yield kafka.TOPIC.found("no topic x")
         never.wait(30)
 
@@ -47,15 +47,15 @@ def test_a_part_that_hangs_is_a_finding_and_keeps_what_it_had_found() -> None:
 
 
 def test_a_part_that_fails_is_a_finding_and_the_others_go_on() -> None:
-    def away() -> Iterator[Finding]:
+    def away() -> Iterator[DoctorFinding]:
         raise ClickHouseUnavailable("ClickHouse shard 1 (http://c1): no connection")
         yield
 
-    def refused() -> Iterator[Finding]:
+    def refused() -> Iterator[DoctorFinding]:
         raise PostgresRefused("permission denied for table x\nmore")
         yield
 
-    def broken() -> Iterator[Finding]:
+    def broken() -> Iterator[DoctorFinding]:
         raise KeyError("x")
         yield
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from stream.doctor import kafka
-from stream.doctor.finding import Finding
+from stream.doctor.finding import DoctorFinding
 from stream.kafka.offsets import TP
 from stream.kafka.topics import Found, Topic
 from stream.topic_names import TopicNames
@@ -35,7 +35,7 @@ class Brokers:
         return {tp: at for tp, at in self.open.items() if tp.topic in topics}
 
 
-def found(brokers: Brokers | None = None, *, topics: list[Found] = TOPICS) -> list[Finding]:
+def found(brokers: Brokers | None = None, *, topics: list[Found] = TOPICS) -> list[DoctorFinding]:
     return list(kafka.examine(brokers or Brokers(), lambda: topics, NAMES, "k1:9092", now=1000.0))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from stream.config import PostgresSettings
 from stream.doctor import postgres
-from stream.doctor.finding import RECOVER, Finding, Purpose
+from stream.doctor.finding import RECOVER, DoctorFinding, Purpose
 from tests.unit.doctor.catalogs import Catalogs, server, slot
 
 
@@ -25,7 +25,7 @@ class Store:
         yield self._catalogs
 
 
-def found(catalogs: Catalogs, *, standby: bool = False, purpose: Purpose | None = None) -> list[Finding]:
+def found(catalogs: Catalogs, *, standby: bool = False, purpose: Purpose | None = None) -> list[DoctorFinding]:
     settings = PostgresSettings(standby=standby)
     return list(postgres.examine(Store(catalogs), settings, transaction_s=600, purpose=purpose))  # type: ignore[arg-type]
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import pytest
 
 from stream.doctor import processes
-from stream.doctor.finding import Finding
-from stream.kafka.groups import DEAD, Group, Member
+from stream.doctor.finding import DoctorFinding
+from stream.kafka.groups import DEAD, Group, GroupMember
 from stream.kafka.offsets import TP
 from stream.web.asker import AskFailed
 
 TPS = tuple(TP("qa.app.scores", number) for number in range(4))
-WORKER = Member("m1", "w1", "10.0.0.1", TPS)
+WORKER = GroupMember("m1", "w1", "10.0.0.1", TPS)
 
 
 class Members:
@@ -44,7 +44,7 @@ def found(
     urls: Mapping[str, bool] | None = None,
     answers: Mapping[str, str] | None = None,
     at: int = 15,
-) -> list[Finding]:
+) -> list[DoctorFinding]:
     def get(url: str) -> bytes:
         if error := (answers or {}).get(url, ""):
             raise AskFailed(error)
@@ -69,13 +69,13 @@ def test_a_group_without_members_is_an_error() -> None:
 
 
 def test_partitions_that_no_member_holds_are_named() -> None:
-    (finding,) = found(Group("STABLE", (Member("m1", "w1", "10.0.0.1", TPS[:2]),)))
+    (finding,) = found(Group("STABLE", (GroupMember("m1", "w1", "10.0.0.1", TPS[:2]),)))
     assert finding.what == "no member of group qa-live holds qa.app.scores-2, qa.app.scores-3"
-    assert found(Group("PREPARING_REBALANCING", (Member("m1", "w1", "10.0.0.1", ()),))) == []
+    assert found(Group("PREPARING_REBALANCING", (GroupMember("m1", "w1", "10.0.0.1", ()),))) == []
 
 
 def test_a_worker_too_many_is_a_hint() -> None:
-    (finding,) = found(Group("STABLE", (WORKER, Member("m2", "w2", "10.0.0.2", ()))))
+    (finding,) = found(Group("STABLE", (WORKER, GroupMember("m2", "w2", "10.0.0.2", ()))))
     assert (finding.id, finding.severity) == ("worker-idle", "hint")
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from stream.config import PostgresSettings
 from stream.doctor import roles
-from stream.doctor.finding import Finding
+from stream.doctor.finding import DoctorFinding
 from tests.unit.doctor.catalogs import EVERYTHING, Catalogs
 
 
-def found(catalogs: Catalogs) -> list[Finding]:
+def found(catalogs: Catalogs) -> list[DoctorFinding]:
     return list(roles.examine(catalogs, PostgresSettings()))  # type: ignore[arg-type]
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from stream.config import PostgresSettings
 from stream.doctor import source
-from stream.doctor.finding import Finding
+from stream.doctor.finding import DoctorFinding
 from tests.unit.doctor.catalogs import COLUMNS, PUBLISHED, Catalogs
 
 
-def found(catalogs: Catalogs) -> list[Finding]:
+def found(catalogs: Catalogs) -> list[DoctorFinding]:
     return source.examine(catalogs, PostgresSettings())  # type: ignore[arg-type]
 
 

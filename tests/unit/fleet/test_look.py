@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stream.errors import KafkaUnavailable
-from stream.fleet.look import Look
+from stream.fleet.look import FleetLook
 from tests.unit.fleet.test_rows import document
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -39,7 +39,7 @@ def away() -> dict[str, Any]:
 def test_one_that_hangs_delays_no_other(held: threading.Event) -> None:
     # given twenty installations that answer, one that hangs, one that refuses
     asks = {f"i{n:02}": (lambda n=n: document(cluster=str(n))) for n in range(20)}
-    look = Look(asks | {"hangs": hanging(held), "away": away})
+    look = FleetLook(asks | {"hangs": hanging(held), "away": away})
     # when all are asked
     began = time.monotonic()
     rows = look.once(timeout_s=2.0)
@@ -55,12 +55,12 @@ def test_one_that_hangs_delays_no_other(held: threading.Event) -> None:
 
 def test_all_that_answer_are_waited_for_no_longer_than_they_take() -> None:
     began = time.monotonic()
-    Look({"a": document}).once(timeout_s=30)
+    FleetLook({"a": document}).once(timeout_s=30)
     assert time.monotonic() - began < 20
 
 
 def test_an_answer_of_another_release_is_a_row() -> None:
-    (row,) = Look({"old": lambda: {"headline": "?"}}).once(timeout_s=5)
+    (row,) = FleetLook({"old": lambda: {"headline": "?"}}).once(timeout_s=5)
     assert (row.level, row.sentence) == (
         "silent", "its monitor answers in another form: it may be of another release",
     )  # fmt: skip
@@ -75,7 +75,7 @@ def test_a_watched_installation_that_falls_silent_says_since_when(monkeypatch: p
             raise KafkaUnavailable("k:9092 is away")
         return answers.pop()
 
-    look = Look({"a": ask})
+    look = FleetLook({"a": ask})
     assert look.once(timeout_s=5)[0].level == "fresh"
     look.once(timeout_s=5)
     # when it has been silent for long
@@ -93,7 +93,7 @@ def test_it_asks_again_and_again_until_it_is_stopped() -> None:
         asked.release()
         return document()
 
-    look = Look({"a": ask}, every_s=0.01).start()
+    look = FleetLook({"a": ask}, every_s=0.01).start()
     assert asked.acquire(timeout=5)
     assert asked.acquire(timeout=5)
     look.stop()

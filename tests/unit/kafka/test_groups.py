@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.kafka.groups import DEAD, Group, Member, assigned, describe
+from stream.kafka.groups import DEAD, Group, GroupMember, assigned, describe
 from stream.kafka.offsets import TP
 
 
@@ -63,6 +63,6 @@ def test_a_group_is_told_with_its_members_and_a_group_that_is_not_there_is_dead(
     # then both are named
     assert describe(admin, "live", timeout_s=1) == Group(
         "PREPARING_REBALANCING",
-        (Member("m1", "c1", "10.0.0.1", (TP("t", 0), TP("t", 2))), Member("m2", "c2", "10.0.0.2", ())),
+        (GroupMember("m1", "c1", "10.0.0.1", (TP("t", 0), TP("t", 2))), GroupMember("m2", "c2", "10.0.0.2", ())),
     )
     assert describe(admin, "another", timeout_s=1) == Group(DEAD)

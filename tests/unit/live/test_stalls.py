@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stream.errors import ClickHouseUnavailable
-from stream.kafka.offsets import TP, Progress
+from stream.kafka.offsets import TP, PartitionProgress
 from stream.live.stalls import Seen, Stalls, Tries, see
 
 SCORES = TP("scores", 3)
@@ -58,7 +58,7 @@ def test_a_partition_that_was_given_away_is_forgotten() -> None:
 
 def test_done_is_what_the_brokers_have_as_committed() -> None:
     # given a worker that has delivered all, and takes it for committed
-    how = Progress(position=7, committed=7, end=7, answered_at=None, waiting=0)
+    how = PartitionProgress(position=7, committed=7, end=7, answered_at=None, waiting=0)
     # then something waits until the group's offsets say so too
     assert see({SCORES: how}, {SCORES: 7}, {}, {})[SCORES].waiting == 7
     assert see({SCORES: how}, {SCORES: 7}, {SCORES: 7}, {})[SCORES].waiting == 0

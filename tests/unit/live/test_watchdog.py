@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stream.errors import KafkaUnavailable, Stalled
-from stream.kafka.offsets import TP, Progress
+from stream.kafka.offsets import TP, PartitionProgress
 from stream.live import watchdog as module
 from stream.live.watchdog import Watchdog
 from testbed.universe import wait_for
@@ -59,8 +59,8 @@ class World:
 
     def on_stopping(self, _call: Any) -> None: ...
 
-    def progress(self) -> dict[TP, Progress]:
-        return {SCORES: Progress(position=20, committed=10, end=20, answered_at=None, waiting=10)}
+    def progress(self) -> dict[TP, PartitionProgress]:
+        return {SCORES: PartitionProgress(position=20, committed=10, end=20, answered_at=None, waiting=10)}
 
     def restart_topics(self, topics: set[str]) -> None:
         self.restarted |= topics

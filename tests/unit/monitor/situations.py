@@ -7,20 +7,20 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from stream.connect.rest import Status, Task
+from stream.connect.rest import ConnectorStatus, Task
 from stream.kafka.broker import Retention
-from stream.kafka.groups import Group, Member
+from stream.kafka.groups import Group, GroupMember
 from stream.kafka.offsets import TP
 from stream.monitor.canary import Canary
-from stream.monitor.lag import Limits, Look, Track
-from stream.monitor.readings import DeadLetters, Kafka, Readings, Replay, Source
+from stream.monitor.lag import LagLimits, PartitionLook, Track
+from stream.monitor.readings import Answer, DeadLetterReading, Kafka, Readings, ReplayReading
 from stream.monitor.sources.processes import Document, Process
-from stream.monitor.sources.shards import Parts, Shard
-from stream.monitor.sources.slot import Slot
+from stream.monitor.sources.shards import Parts, ShardReading
+from stream.monitor.sources.slot import SlotReading
 
 NOW = 1_795_000_000.0
 TOPICS = ("scorestream.app.chats", "scorestream.app.scorecards", "scorestream.app.scores")
-MEMBER = Member("m1", "scorestream", "10.0.0.7", tuple(TP(t, p) for t in TOPICS for p in range(16)))
+MEMBER = GroupMember("m1", "scorestream", "10.0.0.7", tuple(TP(t, p) for t in TOPICS for p in range(16)))
 
 
 @cache
@@ -31,7 +31,7 @@ def kafka(
     lags = {}
     for topic in TOPICS:
         for number in range(16):
-            track = Track(Limits(), reached=5000 if rewound and topic.endswith("scores") else None)
+            track = Track(LagLimits(), reached=5000 if rewound and topic.endswith("scores") else None)
             own = topic.endswith("scores") and (number in stuck or late_s > 0 or not members)
             for back in range(60, -1, -2):
                 at = now - back
@@ -43,11 +43,11 @@ def kafka(
                     next_at, end = now - 40, 6000
                 elif rewound and topic.endswith("scores"):
                     committed = 2000 - back
-                lag = track.add(Look(at, 0, end, committed, next_at is not None, next_at, holder))
+                lag = track.add(PartitionLook(at, 0, end, committed, next_at is not None, next_at, holder))
             lags[TP(topic, number)] = lag
     group = Group("STABLE", (MEMBER,)) if members else Group("EMPTY")
     kept = {topic: Retention(7 * 86400.0, compacted=True) for topic in TOPICS}
-    return Kafka(group, None if members else now - 38, lags, kept, DeadLetters(0, 0))
+    return Kafka(group, None if members else now - 38, lags, kept, DeadLetterReading(0, 0))
 
 
 def worker(*, up: bool = True, now: float = NOW) -> Process:
@@ -68,12 +68,12 @@ def worker(*, up: bool = True, now: float = NOW) -> Process:
     return process
 
 
-def status(state: str = "RUNNING", task: str = "RUNNING", trace: str | None = None) -> Status:
-    return Status("scorestream", state, "connect:8083", (Task(0, task, "connect:8083", trace),))
+def status(state: str = "RUNNING", task: str = "RUNNING", trace: str | None = None) -> ConnectorStatus:
+    return ConnectorStatus("scorestream", state, "connect:8083", (Task(0, task, "connect:8083", trace),))
 
 
-def source(name: str, value: Any, *, error: str | None = None, now: float = NOW) -> Source[Any]:
-    return Source(name, value, now - (40 if error else 1), error, now - 39 if error else None)
+def source(name: str, value: Any, *, error: str | None = None, now: float = NOW) -> Answer[Any]:
+    return Answer(name, value, now - (40 if error else 1), error, now - 39 if error else None)
 
 
 def fresh(now: float = NOW, **changes: Any) -> Readings:
@@ -82,14 +82,14 @@ def fresh(now: float = NOW, **changes: Any) -> Readings:
     base = Readings(
         now=now,
         started=now - 4000,
-        limits=Limits(),
+        limits=LagLimits(),
         group="scorestream-live",
         connector="scorestream",
         slot_name="scorestream",
         kafka=source("kafka", kafka(now=now), now=now),
-        slot=source("postgres", Slot(True, "reserved", 10**10, 2000, 3 * 10**6, None, None), now=now),
+        slot=source("postgres", SlotReading(True, "reserved", 10**10, 2000, 3 * 10**6, None, None), now=now),
         connect=source("connect", status(), now=now),
-        shards=tuple(source(f"shard {n}", Shard(parts, None, True), now=now) for n in range(2)),
+        shards=tuple(source(f"shard {n}", ShardReading(parts, None, True), now=now) for n in range(2)),
         canary=Canary("ok", 0.0, now, 0.08, 700, (700, 700)),
         processes=(worker(now=now),),
     )
@@ -98,10 +98,12 @@ def fresh(now: float = NOW, **changes: Any) -> Readings:
 
 def situations(now: float = NOW) -> dict[str, Readings]:
     """Name -> readings; the name is that of the finding that must lead, `fresh` of none."""
-    paused = Slot(False, "reserved", 10**10, 10**6, 3 * 10**6, now - 60, None)
+    paused = SlotReading(False, "reserved", 10**10, 10**6, 3 * 10**6, now - 60, None)
     late = Canary("late", 40.0, now - 40, 0.08, 700, (690, 690))
     silent = Canary("silent", 0.0, now - 40, 0.08, 700, (700, 700))
-    replay = Replay("june", "running", "main", 2_000_000, 840_000, 0, 61_000, 19, "", 2, "shadow", now - 20, now, "")
+    replay = ReplayReading(
+        "june", "running", "main", 2_000_000, 840_000, 0, 61_000, 19, "", 2, "shadow", now - 20, now, ""
+    )
     failed = "java.lang.Exception: boom\nCaused by: org.postgresql.util.PSQLException: slot is in use"
     retry = "ClickHouse shard 1 (http://ch-1:8123): connection refused"
     return {
@@ -139,7 +141,9 @@ def situations(now: float = NOW) -> dict[str, Readings]:
         "rewind": fresh(now, kafka=source("kafka", kafka(rewound=True, now=now), now=now)),
         "dead-letters": fresh(
             now,
-            kafka=source("kafka", replace(kafka(now=now), dead_letters=DeadLetters(9, 3, now - 60, open=4)), now=now),
+            kafka=source(
+                "kafka", replace(kafka(now=now), dead_letters=DeadLetterReading(9, 3, now - 60, open=4)), now=now
+            ),
         ),
         "kafka-unreachable": fresh(
             now, kafka=source("kafka", kafka(now=now), error="Kafka at k:9092: no answer", now=now)

@@ -9,8 +9,8 @@ import pytest
 from stream.kafka.offsets import TP
 from stream.monitor.diagnosis import findings, freshness, headline
 from stream.monitor.finding import NOTE
-from stream.monitor.lag import Limits, Look, Track
-from stream.monitor.readings import Source
+from stream.monitor.lag import LagLimits, PartitionLook, Track
+from stream.monitor.readings import Answer
 from tests.unit.monitor.situations import NOW, fresh, situations
 
 TROUBLE = [name for name in situations() if name not in ("fresh", "replaying", "lagging", "rewind")]
@@ -52,15 +52,15 @@ def test_an_old_answer_of_kafka_is_not_freshness() -> None:
 
 
 def test_an_age_grows_between_looks_only_where_the_same_message_waits() -> None:
-    def told(*looks: Look, at: float) -> float | None:
-        track = Track(Limits())
+    def told(*looks: PartitionLook, at: float) -> float | None:
+        track = Track(LagLimits())
         lags = {TP("p.app.scores", 1): track.add(look) for look in looks}
         kafka = replace(situations()["fresh"].kafka.value, partitions=lags)
-        return freshness(fresh(now=at, kafka=Source("kafka", kafka, looks[-1].at))).seconds
+        return freshness(fresh(now=at, kafka=Answer("kafka", kafka, looks[-1].at))).seconds
 
-    first = Look(NOW, 0, 100, 50, True, NOW - 0.3, "w")
+    first = PartitionLook(NOW, 0, 100, 50, True, NOW - 0.3, "w")
     # given messages that flow; then their age at the last look is shown until the next look
-    flow = Look(NOW + 2, 0, 120, 90, True, NOW + 1.5, "w")
+    flow = PartitionLook(NOW + 2, 0, 120, 90, True, NOW + 1.5, "w")
     assert told(first, flow, at=NOW + 3.9) == pytest.approx(0.5)
     # and given the same message twice, then its age grows
     assert told(first, first._replace(at=NOW + 2), at=NOW + 3.9) == pytest.approx(4.2)

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream.metrics import MONITORED
 from stream.monitor.exposition import exposition, samples
-from stream.monitor.readings import Backfill, Readings
+from stream.monitor.readings import BackfillReading, Readings
 from tests.unit.monitor.situations import NOW, fresh, situations, worker
 
 
@@ -57,7 +57,7 @@ def test_a_replay_raises_no_lag_of_live() -> None:
 
 
 def test_a_backfill_shows_its_rows_and_no_time_left_before_the_first_step() -> None:
-    found = Backfill("may", total=400, done=0, per_s=0.0, eta_s=None, running=True)
+    found = BackfillReading("may", total=400, done=0, per_s=0.0, eta_s=None, running=True)
     text = scraped(replace(fresh(), backfills=(found,)))
     assert 'scorestream_backfill_total_rows{backfill="may"} 400.0' in text
     assert 'scorestream_backfill_running{backfill="may"} 1.0' in text

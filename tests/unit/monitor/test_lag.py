@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from stream.monitor.lag import Limits, Look, PartitionLag, Track, Verdict
+from stream.monitor.lag import LagLimits, PartitionLag, PartitionLook, Track, Verdict
 
 HELD = "10.0.0.1 (scorestream)"
 
 
 def look(
     at: float, committed: int | None, end: int, *, next_at: float | None = None, holder: str | None = HELD
-) -> Look:
+) -> PartitionLook:
     waiting = next_at is not None
-    return Look(at, 0, end, committed, waiting, next_at, holder)
+    return PartitionLook(at, 0, end, committed, waiting, next_at, holder)
 
 
-def follow(looks: list[Look], *, reached: int | None = None) -> list[PartitionLag]:
-    track = Track(Limits(), reached=reached)
+def follow(looks: list[PartitionLook], *, reached: int | None = None) -> list[PartitionLag]:
+    track = Track(LagLimits(), reached=reached)
     return [track.add(each) for each in looks]
 
 
@@ -75,7 +75,7 @@ def test_catching_up_is_ok_and_says_when_it_is_done() -> None:
 
 def test_a_rewind_is_no_lag_and_ends_where_it_was() -> None:
     # given a group that had everything, and goes back by 800
-    track = Track(Limits())
+    track = Track(LagLimits())
     track.add(look(0, 1000, 1000))
     assert track.next_offset(start=0, end=1000, committed=200) == 1000
     back = track.add(look(2, 200, 1000))
@@ -96,12 +96,12 @@ def test_a_topic_made_anew_begins_anew() -> None:
 
 
 def test_a_group_without_commits_is_behind_from_the_start_of_the_log() -> None:
-    (lag,) = follow([Look(50, 30, 40, None, True, 45.0, HELD)])
+    (lag,) = follow([PartitionLook(50, 30, 40, None, True, 45.0, HELD)])
     assert (lag.messages, lag.seconds) == (10, 5.0)
 
 
 def test_messages_that_left_the_log_are_lost() -> None:
-    (lag,) = follow([Look(50, 30, 40, 10, True, 45.0, HELD)])
+    (lag,) = follow([PartitionLook(50, 30, 40, 10, True, 45.0, HELD)])
     assert lag.lost == 20
 
 

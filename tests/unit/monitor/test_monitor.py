@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from stream.kafka.offsets import TP
-from stream.monitor.lag import Limits
+from stream.monitor.lag import LagLimits
 from stream.monitor.monitor import Monitor, Names, Since
 from stream.monitor.reached import Reached
-from stream.monitor.readings import Source
+from stream.monitor.readings import Answer
 from stream.monitor.sources.poller import Pace
 from tests.unit.monitor.situations import kafka
 
@@ -21,7 +21,7 @@ class FakePoller:
     """A poller whose newest answer the test sets."""
 
     def __init__(self, name: str, value: Any = None, *, at: float | None = None) -> None:
-        self.source: Source[Any] = Source(name, value, at)
+        self.source: Answer[Any] = Answer(name, value, at)
         self.waited = 0
 
     def wait(self, timeout_s: float) -> None:
@@ -57,14 +57,14 @@ def polled() -> FakePolled:
 @pytest.fixture
 def monitor(polled: Any, tmp_path: Path) -> Monitor:
     names = Names("group", "connector", "slot", "source", "clickhouse")
-    return Monitor(polled, names=names, limits=Limits(), reached=Reached(tmp_path / "reached.json", "group"))
+    return Monitor(polled, names=names, limits=LagLimits(), reached=Reached(tmp_path / "reached.json", "group"))
 
 
 def test_it_is_ready_once_kafka_has_answered_and_not_for_long(monitor: Monitor, polled: FakePolled) -> None:
     assert [(check.ok, check.reason) for check in monitor.health().ready] == [(False, "not asked yet")]
-    polled.kafka.source = Source("kafka", kafka(), time.time())
+    polled.kafka.source = Answer("kafka", kafka(), time.time())
     assert monitor.health().is_ready
-    polled.kafka.source = Source("kafka", kafka(), time.time() - 60)
+    polled.kafka.source = Answer("kafka", kafka(), time.time() - 60)
     assert [(check.ok, check.reason) for check in monitor.health().ready] == [(False, "old answer")]
 
 
@@ -85,7 +85,7 @@ def test_the_first_viewer_waits_for_fresh_answers_and_the_next_one_does_not(
 
 
 def test_each_look_at_kafka_adds_to_the_history(monitor: Monitor, polled: FakePolled) -> None:
-    polled.kafka.source = Source("kafka", kafka(), time.time())
+    polled.kafka.source = Answer("kafka", kafka(), time.time())
     polled.then()
     assert monitor.history(0)["series"]["freshness"] == [0]
 
@@ -105,5 +105,5 @@ def test_a_value_is_known_since_its_last_change() -> None:
 def test_the_document_has_the_board_of_the_installation(polled: Any, tmp_path: Path) -> None:
     url = "https://grafana.example/d/scorestream?var-installation=eu-1"
     names = Names("group", "connector", "slot", "source", "clickhouse", url)
-    monitor = Monitor(polled, names=names, limits=Limits(), reached=Reached(tmp_path / "reached.json", "group"))
+    monitor = Monitor(polled, names=names, limits=LagLimits(), reached=Reached(tmp_path / "reached.json", "group"))
     assert monitor.state()["board"] == url

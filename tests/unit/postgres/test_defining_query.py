@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from stream.postgres.defining_query import Source, as_stored, float_of, link_as, source_of, text_of
+from stream.postgres.defining_query import SourceSql, as_stored, float_of, link_as, source_of, text_of
 from stream.tables import SCORE, SCORECARD, TARGETS
 
 UPPER, LOWER = "ABCDEF00-0000-4000-8000-00000000000A", "abcdef00-0000-4000-8000-00000000000a"
 
 
-def source(link: str = "text", chat: str = "text", **types: str) -> Source:
+def source(link: str = "text", chat: str = "text", **types: str) -> SourceSql:
     kinds = {"uuid": "uuid", "text": "text", "time": "timestamptz", "float": "float8", "int": "int4", "bool": "bool"}
     known = {(table.source, column.name): kinds[column.kind] for table in TARGETS for column in table.columns}
     known |= {("scores", name): kind for name, kind in types.items()}
     known |= {("scorecards", "scorecard_id"): "uuid", ("scores", "scorecard_id"): "uuid"}
-    return Source("app", known | {("scorecards", "conversation_id"): link, ("chats", "conversation_id"): chat})
+    return SourceSql("app", known | {("scorecards", "conversation_id"): link, ("chats", "conversation_id"): chat})
 
 
 class FakeConnection:
@@ -73,7 +73,7 @@ def test_ids_are_asked_as_postgres_spells_them() -> None:
     connection: Any = FakeConnection((UPPER,))
     # then the canonical id becomes the stored one, and an unknown id stays
     other = LOWER.replace("a", "b")
-    assert as_stored(connection, Source("app", kinds), [LOWER, other]) == [UPPER, other]
+    assert as_stored(connection, SourceSql("app", kinds), [LOWER, other]) == [UPPER, other]
     assert as_stored(connection, source(), [LOWER]) == [LOWER]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream.postgres.defining_query import Source
+from stream.postgres.defining_query import SourceSql
 from stream.postgres.pages import appeal_ids, pages
 from stream.scope import Scope
 
-SOURCE = Source(
+SOURCE = SourceSql(
     "app",
     {
         ("scorecards", "scorecard_id"): "uuid",

@@ -9,12 +9,12 @@ import pytest
 
 from stream.clickhouse.source_record import Stored
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS
-from stream.postgres.replication import Server, Slot
+from stream.postgres.replication import PostgresServer, Slot
 from stream.recover.facts import Facts, Position
 from stream.recover.findings import PASS_BYTES, findings
 from stream.recover.plan import plan
 
-SERVER = Server("db", 180001, "7", 1, False, lsn=1_000, xact_s=0.0, foreign_horizon=False, rows=300_000)
+SERVER = PostgresServer("db", 180001, "7", 1, False, lsn=1_000, xact_s=0.0, foreign_horizon=False, rows=300_000)
 SLOT = Slot("db", active=True, confirmed=900)
 HEALTHY = Facts(
     server=SERVER,

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from stream.postgres import replication
-from stream.postgres.replication import Server, Slot
+from stream.postgres.replication import PostgresServer, Slot
 from stream.recover import resume
 from stream.recover.systems import Wanted
 
-SERVER = Server("db", 180001, "7", 1, False, lsn=1_000, xact_s=0.0, foreign_horizon=False, rows=300_000)
+SERVER = PostgresServer("db", 180001, "7", 1, False, lsn=1_000, xact_s=0.0, foreign_horizon=False, rows=300_000)
 SLOT = Slot("db", active=False, confirmed=900)
 LOST = Slot("db", active=False, confirmed=900, lost="wal_removed")
 WANTED = Wanted("scorestream", {}, "scorestream", "scorestream")

@@ -9,7 +9,7 @@ import pytest
 
 from stream.errors import Stop, UsageError
 from stream.recover.facts import Facts, Position
-from stream.recover.plan import Step
+from stream.recover.plan import RecoveryStep
 from stream.recover.run import recover
 from tests.unit.recover.test_plan import HEALTHY, SLOT
 
@@ -26,7 +26,7 @@ class FakeSystems:
     def look(self) -> Facts:
         return self.facts
 
-    def do(self, step: Step) -> None:
+    def do(self, step: RecoveryStep) -> None:
         self.done.append(step.id)
         if step.id not in self.broken:
             self.facts = _EFFECTS.get(step.id, lambda facts: facts)(self.facts)

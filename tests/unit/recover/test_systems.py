@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream.connect.rest import Status, Task
+from stream.connect.rest import ConnectorStatus, Task
 from stream.recover import systems
 from stream.recover.facts import Position
 
@@ -32,11 +32,11 @@ def test_how_far_a_connector_has_read(offset: dict[str, Any], expected: Position
     ("status", "expected"),
     [
         (None, "UNASSIGNED"),  # just created
-        (Status("s", "RUNNING", "w", (Task(0, "RUNNING", "w"),)), "RUNNING"),
-        (Status("s", "RUNNING", "w", ()), "UNASSIGNED"),  # its task has not started
-        (Status("s", "RUNNING", "w", (Task(0, "FAILED", "w", "why"),)), "FAILED"),
-        (Status("s", "STOPPED", "w", ()), "STOPPED"),
+        (ConnectorStatus("s", "RUNNING", "w", (Task(0, "RUNNING", "w"),)), "RUNNING"),
+        (ConnectorStatus("s", "RUNNING", "w", ()), "UNASSIGNED"),  # its task has not started
+        (ConnectorStatus("s", "RUNNING", "w", (Task(0, "FAILED", "w", "why"),)), "FAILED"),
+        (ConnectorStatus("s", "STOPPED", "w", ()), "STOPPED"),
     ],
 )
-def test_one_word_for_connector_and_tasks(status: Status | None, expected: str) -> None:
+def test_one_word_for_connector_and_tasks(status: ConnectorStatus | None, expected: str) -> None:
     assert systems._state(status) == expected

@@ -11,11 +11,11 @@ from stream.errors import PostgresUnavailable, UsageError
 from stream.kafka.offsets import TP, Offsets
 from stream.replay.claims import Claims
 from stream.replay.lanes import ADVANCE
-from stream.replay.plan import Pass, Plan, Span
+from stream.replay.plan import Pass, ReplayPlan, Span
 
 SPANS = [Span("t.app.scores", lane, 0, 10 + lane) for lane in range(3)]
 MAIN = Pass("main", tuple(SPANS))
-PLAN = Plan(name="r", group="g", created_ms=1, tables=("scores",), main=MAIN, ends=tuple(SPANS))
+PLAN = ReplayPlan(name="r", group="g", created_ms=1, tables=("scores",), main=MAIN, ends=tuple(SPANS))
 T0, T1, T2 = (span.tp for span in SPANS)
 
 

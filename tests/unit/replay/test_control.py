@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stream.replay import control
-from stream.replay.plan import Control, Heartbeat, Pass, Plan, Result, Span
+from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
 from stream.replay.state import Replay
 from stream.scope import Scope
 
@@ -16,9 +16,9 @@ KILLED = Heartbeat(member="m", host="h", pid=7, at_ms=1, began_ms=1)
 ENDED = Heartbeat(member="m", host="h", pid=7, at_ms=1, began_ms=1, ended=True)
 
 
-def _plan(**options: Any) -> Plan:
+def _plan(**options: Any) -> ReplayPlan:
     main = Pass("main", (SPAN,))
-    return Plan(name="r", group="g", created_ms=1, tables=("scores",), main=main, ends=(SPAN,), **options)
+    return ReplayPlan(name="r", group="g", created_ms=1, tables=("scores",), main=main, ends=(SPAN,), **options)
 
 
 def _left(monkeypatch: pytest.MonkeyPatch, replay: Replay) -> control.Unconfirmed | None:
@@ -36,9 +36,9 @@ def _left(monkeypatch: pytest.MonkeyPatch, replay: Replay) -> control.Unconfirme
     return control.unconfirmed(broker, "r")
 
 
-@pytest.mark.parametrize("result", [None, Result("cancelled", 1), Result("failed", 1)], ids=str)
+@pytest.mark.parametrize("result", [None, ReplayResult("cancelled", 1), ReplayResult("failed", 1)], ids=str)
 def test_a_killed_process_may_have_left_rows_of_its_customers(
-    result: Result | None, monkeypatch: pytest.MonkeyPatch
+    result: ReplayResult | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replay = Replay(_plan(scope=Scope(customers=("acme",))), members={"m": KILLED}, result=result)
     left = _left(monkeypatch, replay)
@@ -51,9 +51,11 @@ def test_a_killed_process_may_have_left_rows_of_its_customers(
 @pytest.mark.parametrize(
     "replay",
     [
-        pytest.param(Replay(_plan(), members={"m": ENDED}, control=Control("cancelled")), id="no process was killed"),
+        pytest.param(
+            Replay(_plan(), members={"m": ENDED}, control=ReplayControl("cancelled")), id="no process was killed"
+        ),
         pytest.param(Replay(_plan(into="shadow"), members={"m": KILLED}), id="into a shadow, which nobody reads"),
-        pytest.param(Replay(_plan(), members={"m": KILLED}, result=Result("done", 1)), id="its tail has looked"),
+        pytest.param(Replay(_plan(), members={"m": KILLED}, result=ReplayResult("done", 1)), id="its tail has looked"),
     ],
 )
 def test_otherwise_nothing_is_left(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,14 +15,16 @@ from stream.kafka.offsets import TP
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.replay import member as module
 from stream.replay.member import Member
-from stream.replay.plan import Control, Heartbeat, Pass, Plan, Result, Span
+from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
 from stream.replay.state import Replay
 from stream.replay.tally import Worked
 from stream.sections import ReplaySettings, RetrySettings
 from stream.topic_names import TopicNames
 
 SCORES = [Span("scorestream.app.scores", lane, 0, 5 + lane) for lane in range(3)]
-PLAN = Plan(name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", tuple(SCORES)), ends=tuple(SCORES))
+PLAN = ReplayPlan(
+    name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", tuple(SCORES)), ends=tuple(SCORES)
+)
 
 
 class FakeMessage:
@@ -64,7 +66,7 @@ class FakeTopic:
         for value in values.values():
             if isinstance(value, Pass):
                 self._world.replay.passes.append(value)
-            elif isinstance(value, Result):
+            elif isinstance(value, ReplayResult):
                 self._world.replay.result = value
             elif isinstance(value, Heartbeat):
                 self._world.replay.members[value.member] = value
@@ -229,7 +231,7 @@ def test_lanes_of_others_are_left_to_them(world: World) -> None:
 
 
 def test_a_cancelled_replay_is_left_alone(world: World) -> None:
-    world.replay.control = Control("cancelled")
+    world.replay.control = ReplayControl("cancelled")
     assert _member(world).run() == "cancelled"
     assert not world.worked
 

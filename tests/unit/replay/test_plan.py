@@ -6,7 +6,7 @@ import pytest
 from stream.kafka.offsets import TP
 from stream.pipeline.placement import GONE, Place, State
 from stream.replay.choose import keep
-from stream.replay.plan import Pass, Plan, Span
+from stream.replay.plan import Pass, ReplayPlan, Span
 from stream.scope import Scope
 
 CARDS, SCORES, CHATS = "p.app.scorecards", "p.app.scores", "p.app.chats"
@@ -15,7 +15,9 @@ CARDS, SCORES, CHATS = "p.app.scorecards", "p.app.scores", "p.app.chats"
 def plan(**options):
     main = Pass("main", (Span(CARDS, 0, 10, 20), Span(SCORES, 0, 0, 100), Span(SCORES, 1, 5, 5)))
     ends = (Span(CHATS, 0, 0, 7), Span(CARDS, 0, 0, 20), Span(SCORES, 0, 0, 100), Span(SCORES, 1, 0, 5))
-    return Plan(name="r", group="g", created_ms=1, tables=("scorecards", "scores"), main=main, ends=ends, **options)
+    return ReplayPlan(
+        name="r", group="g", created_ms=1, tables=("scorecards", "scores"), main=main, ends=ends, **options
+    )
 
 
 def test_equal_partition_numbers_are_one_lane_and_empty_spans_are_none():
@@ -58,14 +60,14 @@ def test_nothing_follows_when_nothing_came():
 def test_a_plan_survives_the_topic():
     made = plan(scope=Scope(customers=("acme",), kind="process"), rate=5)
     kept = msgspec.json.encode(made)
-    assert msgspec.json.decode(kept, type=Plan) == made
+    assert msgspec.json.decode(kept, type=ReplayPlan) == made
     assert msgspec.json.decode(kept)["filter"] == {"customers": ["acme"], "kind": "process"}
 
 
 def test_a_plan_of_an_older_release_is_read():
     held = msgspec.json.decode(msgspec.json.encode(plan()))
     held["filter"] = {"customers": ["acme"], "start_us": None, "end_us": 5, "kind": "all"}
-    assert msgspec.json.decode(msgspec.json.encode(held), type=Plan).scope == Scope(customers=("acme",), end_us=5)
+    assert msgspec.json.decode(msgspec.json.encode(held), type=ReplayPlan).scope == Scope(customers=("acme",), end_us=5)
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ import pytest
 from stream.errors import UsageError
 from stream.kafka.log_reader import Stretch
 from stream.kafka.offsets import TP
-from stream.replay.plan import Control, Heartbeat, Pass, Plan, Result, Span
+from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
 from stream.replay.start import check_name
 from stream.replay.state import Replay, _replays, check_kept
 from stream.replay.status import line, summary
 from stream.replay.work import subset
 
 SPAN = Span("p.app.scores", 0, 0, 100)
-PLAN = Plan(name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", (SPAN,)), ends=(SPAN,))
+PLAN = ReplayPlan(name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", (SPAN,)), ends=(SPAN,))
 
 
 def beat(**options):
@@ -32,10 +32,10 @@ def beat(**options):
         (Replay(PLAN, members={"m": beat()}), "running"),
         (Replay(PLAN, members={"m": beat(at_ms=1)}), "stopped"),
         (Replay(PLAN, members={"m": beat(ended=True)}), "stopped"),
-        (Replay(PLAN, control=Control("paused")), "paused"),
-        (Replay(PLAN, control=Control("paused"), members={"m": beat()}), "pausing"),
-        (Replay(PLAN, control=Control("cancelled")), "cancelled"),
-        (Replay(PLAN, result=Result("done", 1), members={"m": beat()}), "done"),
+        (Replay(PLAN, control=ReplayControl("paused")), "paused"),
+        (Replay(PLAN, control=ReplayControl("paused"), members={"m": beat()}), "pausing"),
+        (Replay(PLAN, control=ReplayControl("cancelled")), "cancelled"),
+        (Replay(PLAN, result=ReplayResult("done", 1), members={"m": beat()}), "done"),
     ],
 )
 def test_state(replay, state):
@@ -48,10 +48,10 @@ def test_the_topics_values_become_replays_and_strangers_are_left_out():
         {
             "r/plan": encode(PLAN),
             "r/pass/1": encode(Pass("tail", ())),
-            "r/control": encode(Control("paused", rate=7)),
+            "r/control": encode(ReplayControl("paused", rate=7)),
             "r/member/m": encode(beat(failed=2)),
             "r/note/cutover": b'{"state":"done"}',
-            "other/control": encode(Control()),
+            "other/control": encode(ReplayControl()),
         }
     )
     assert set(found) == {"r"}
@@ -94,8 +94,8 @@ def test_a_subset_keeps_stretches_apart():
     ("held", "ways"),
     [
         (Replay(PLAN), ["another name", "replay resume r", "replay delete r"]),
-        (Replay(PLAN, result=Result("done", 1)), ["another name", "replay delete r"]),
-        (Replay(PLAN, control=Control("cancelled")), ["another name", "replay delete r"]),
+        (Replay(PLAN, result=ReplayResult("done", 1)), ["another name", "replay delete r"]),
+        (Replay(PLAN, control=ReplayControl("cancelled")), ["another name", "replay delete r"]),
     ],
 )
 def test_a_name_that_is_taken_is_refused_with_the_ways_out_that_there_are(held, ways):

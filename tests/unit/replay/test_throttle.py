@@ -6,9 +6,9 @@ import pytest
 
 from stream.kafka.offsets import TP
 from stream.replay.live_watch import Looked, lag_s
-from stream.replay.throttle import Limits, Throttle, reason
+from stream.replay.throttle import Throttle, ThrottleLimits, reason
 
-LIMITS = Limits(live_lag_s=3, parts=100, errors_per_minute=3, least_per_s=500)
+LIMITS = ThrottleLimits(live_lag_s=3, parts=100, errors_per_minute=3, least_per_s=500)
 
 
 def test_nothing_above_its_limit_is_no_reason():

@@ -12,11 +12,11 @@ from stream.kafka.log_reader import Stretch
 from stream.kafka.offsets import TP
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.replay import work as module
-from stream.replay.plan import Pass, Plan, Span
+from stream.replay.plan import Pass, ReplayPlan, Span
 from stream.replay.work import Work
 
 SPAN = Span("p.app.scores", 0, 0, 1)
-PLAN = Plan(name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", (SPAN,)), ends=(SPAN,))
+PLAN = ReplayPlan(name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", (SPAN,)), ends=(SPAN,))
 
 
 class FakeClients:

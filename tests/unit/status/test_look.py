@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from stream.doctor import kafka, postgres
-from stream.doctor.finding import Finding
+from stream.doctor.finding import DoctorFinding
 from stream.errors import KafkaUnavailable
-from stream.status.look import EXAMINE_S, Look
+from stream.status.look import EXAMINE_S, StatusLook
 from tests.unit.status.test_steps import document
 
 ERROR = postgres.WAL_LEVEL.found("wal_level is replica, not logical")
@@ -22,7 +22,7 @@ WARNING = kafka.SYNC.found("partitions 3 of x lack a replica in sync")
 class Asked:
     """Stand-ins of a monitor and of doctor that count."""
 
-    def __init__(self, *checked: Finding, away: str = "") -> None:
+    def __init__(self, *checked: DoctorFinding, away: str = "") -> None:
         self.checked, self.away = list(checked), away
         self.documents = self.examined = 0
         self.again = threading.Event()
@@ -33,14 +33,14 @@ class Asked:
             raise KafkaUnavailable(self.away)
         return document()
 
-    def examine(self) -> list[Finding]:
+    def examine(self) -> list[DoctorFinding]:
         self.examined += 1
         if self.examined == 2:
             self.again.set()
         return self.checked
 
-    def look(self, clock: Callable[[], float] = time.monotonic) -> Look:
-        return Look(self.document, self.examine, clock=clock)
+    def look(self, clock: Callable[[], float] = time.monotonic) -> StatusLook:
+        return StatusLook(self.document, self.examine, clock=clock)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_without_kafka_the_reason_and_doctors_findings_are_left() -> None:
 
 
 def test_another_error_is_not_taken_for_an_answer() -> None:
-    def fail() -> list[Finding]:
+    def fail() -> list[DoctorFinding]:
         raise ZeroDivisionError
 
-    with Look(document, fail) as look, pytest.raises(ZeroDivisionError):
+    with StatusLook(document, fail) as look, pytest.raises(ZeroDivisionError):
         look.once()

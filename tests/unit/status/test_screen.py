@@ -9,7 +9,7 @@ from rich.console import Console
 
 from stream.doctor import postgres
 from stream.progress import watch
-from stream.status.look import Standing
+from stream.status.look import Situation
 from stream.status.screen import page
 from tests.unit.monitor.situations import situations
 from tests.unit.status.test_steps import document
@@ -17,7 +17,7 @@ from tests.unit.status.test_steps import document
 HINT = postgres.FAILOVER.found("slot qa is not a failover slot", "psql ..")
 
 
-def shown(standing: Standing) -> str:
+def shown(standing: Situation) -> str:
     out = StringIO()
     Console(file=out, width=120, force_terminal=False, soft_wrap=True).print(page(standing))
     return out.getvalue()
@@ -25,14 +25,14 @@ def shown(standing: Standing) -> str:
 
 @pytest.mark.parametrize("name", sorted(situations()))
 def test_every_situation_can_be_shown_on_one_screen(name: str) -> None:
-    text = shown(Standing(document(name), []))
+    text = shown(Situation(document(name), []))
     assert "what to do next" in text
     assert "told by here" in text
     assert text.count("\n") <= 40
 
 
 def test_all_is_well() -> None:
-    text = shown(Standing(document(), [HINT]))
+    text = shown(Situation(document(), [HINT]))
     assert text.startswith("WELL  Everything committed in Postgres is visible in ClickHouse.")
     assert "every committed change is visible" in text
     assert "  nothing\n" in text
@@ -40,20 +40,20 @@ def test_all_is_well() -> None:
 
 
 def test_a_fault_stands_with_the_line_to_paste_on_a_line_of_its_own() -> None:
-    text = shown(Standing(document("worker-absent"), []))
+    text = shown(Situation(document("worker-absent"), []))
     assert text.startswith("ACT NOW  ")
     assert "\n             scorestream worker --restart\n" in text
     assert "Is data lost? No" in text
 
 
 def test_without_kafka_the_reason_stands_first() -> None:
-    assert shown(Standing(None, [], "k:9092 does not answer")).startswith("ACT NOW  k:9092 does not answer")
+    assert shown(Situation(None, [], "k:9092 does not answer")).startswith("ACT NOW  k:9092 does not answer")
 
 
 def test_watching_ends_with_the_last_standing_at_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = [Standing(document(), []), Standing(document("stall"), [])]
+    looks = [Situation(document(), []), Situation(document("stall"), [])]
 
-    def look() -> Standing:
+    def look() -> Situation:
         if not looks:
             raise KeyboardInterrupt
         return looks.pop(0)

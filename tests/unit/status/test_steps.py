@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stream.doctor import clickhouse, kafka, postgres, processes
-from stream.doctor.finding import Finding
+from stream.doctor.finding import DoctorFinding
 from stream.monitor.diagnosis import findings, freshness, headline
 from stream.monitor.document import state
 from stream.status.steps import LATER, NOW, SOON, Step, steps
@@ -25,7 +25,7 @@ def document(name: str = "fresh", **changes: Any) -> dict[str, Any]:
     return state(readings, found, headline(readings, found, how), how) | {"verify": CLEAN, "from": "here"} | changes
 
 
-def found(name: str = "fresh", *checked: Finding, **changes: Any) -> list[Step]:
+def found(name: str = "fresh", *checked: DoctorFinding, **changes: Any) -> list[Step]:
     return steps(document(name, **changes), checked)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from stream.postgres.defining_query import Source
+from stream.postgres.defining_query import SourceSql
 from stream.scope import Scope
 from stream.verify import appeals as module
 from stream.verify.appeals import appeals, visible
@@ -17,7 +17,7 @@ from stream.verify.appeals import appeals, visible
 _TYPES = {("scorecards", "scorecard_id"): "uuid"} | dict.fromkeys(
     [("scorecards", "conversation_id"), ("chats", "conversation_id")], "text"
 )
-SOURCE = Source("app", _TYPES)
+SOURCE = SourceSql("app", _TYPES)
 _REPLICA, _REQUEST = 1, 2
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from stream.tables import SCORECARD
 from stream.verify.explain import Explanation, verdict
-from stream.verify.findings import Finding
+from stream.verify.findings import RowDifference
 from stream.verify.row_states import Card
 from tests.unit.verify.rows import AT, card
 
 
-def story(of: Card | None, *found: Finding, lag: str = "") -> tuple[str, str]:
+def story(of: Card | None, *found: RowDifference, lag: str = "") -> tuple[str, str]:
     return verdict(Explanation("id", card=of, findings=list(found), lag=lag, shard=0, shown={"score": 2}))
 
 
-def wrong(reason: str) -> Finding:
-    return Finding("missing", SCORECARD.target, "id", "id", "acme", AT, True, 0, reason)
+def wrong(reason: str) -> RowDifference:
+    return RowDifference("missing", SCORECARD.target, "id", "id", "acme", AT, True, 0, reason)
 
 
 def test_the_sentence_of_explain() -> None:

@@ -9,7 +9,7 @@ import pytest
 from stream import metrics
 from stream.scope import Scope
 from stream.verify.cells import Cell, Content, Different
-from stream.verify.repair import Outcome
+from stream.verify.repair import VerifyOutcome
 from stream.verify.verified import Verified
 from stream.verify.watch import _record
 
@@ -33,7 +33,7 @@ def _fresh_gauges() -> Iterator[None]:
 
 
 def recorded(found: Verified) -> dict[tuple[str, str], float]:
-    _record(Outcome(found, found, 0, []))
+    _record(VerifyOutcome(found, found, 0, []))
     return gauges()
 
 

@@ -10,7 +10,7 @@ from stream.pipeline.values import uuid_text
 from stream.scope import Scope
 from stream.verify import verifier as module
 from stream.verify.cells import Suspect
-from stream.verify.findings import Finding
+from stream.verify.findings import RowDifference
 from stream.verify.row_states import InPostgres
 from stream.verify.verified import Verified
 from stream.verify.verifier import Verifier
@@ -27,8 +27,8 @@ def test_what_moves_beyond_the_limit_is_counted_and_not_forgotten(monkeypatch: p
         def __init__(self) -> None:
             pass
 
-        def _findings(self, *_: Any) -> tuple[list[Finding], dict[Any, int]]:
-            return [Finding("missing", "score", i, i, "acme", 0, True, 0, "") for i in ids], {}
+        def _findings(self, *_: Any) -> tuple[list[RowDifference], dict[Any, int]]:
+            return [RowDifference("missing", "score", i, i, "acme", 0, True, 0, "") for i in ids], {}
 
         def _recent(self, *_: Any, **__: Any) -> set[str]:
             return set(ids)

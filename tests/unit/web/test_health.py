@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stream.web.health import Check, Health, report
+from stream.web.health import Health, HealthCheck, report
 
-GOOD, BAD = Check("kafka", ok=True, reason="answers"), Check("group", ok=False, reason="no partitions yet")
+GOOD, BAD = HealthCheck("kafka", ok=True, reason="answers"), HealthCheck("group", ok=False, reason="no partitions yet")
 
 
 @pytest.mark.parametrize(

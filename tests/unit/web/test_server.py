@@ -13,7 +13,7 @@ import urllib3
 
 from stream.errors import UsageError
 from stream.sections import WebSettings
-from stream.web.health import Check, Health
+from stream.web.health import Health, HealthCheck
 from stream.web.server import Server, serve
 
 READY = [True]
@@ -22,7 +22,9 @@ READY = [True]
 @pytest.fixture
 def server() -> Iterator[Server]:
     def health() -> Health:
-        return Health(live=(Check("process", True, "answers"),), ready=(Check("group", READY[0], "joined"),))
+        return Health(
+            live=(HealthCheck("process", True, "answers"),), ready=(HealthCheck("group", READY[0], "joined"),)
+        )
 
     READY[0] = True
     with serve(

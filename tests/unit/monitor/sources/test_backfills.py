@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stream.backfill.plan import Plan, steps, windows
-from stream.backfill.state import Backfill, Done, Driver, Result
+from stream.backfill.plan import BackfillPlan, steps, windows
+from stream.backfill.state import Backfill, BackfillResult, Driver, StepDone
 from stream.kafka.offsets import TP
 from stream.monitor.sources import backfills as module
 from stream.monitor.sources.backfills import SHOWN_S, BackfillSource
@@ -19,7 +19,8 @@ from stream.times import DAY_US
 def backfill(name: str, **state: Any) -> Backfill:
     of = windows(0, 20 * DAY_US, size_s=10 * 86_400)
     return Backfill(
-        Plan(name, (), ("scores",), of, steps(of, ("scores",), {("scores", n): 100 for n in (1, 2)}), 50, 0), **state
+        BackfillPlan(name, (), ("scores",), of, steps(of, ("scores",), {("scores", n): 100 for n in (1, 2)}), 50, 0),
+        **state,
     )
 
 
@@ -61,7 +62,7 @@ def test_a_reader_creates_no_topic(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_are_those_of_finished_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     # given one of two steps read, in 4 s, by a process that lives
     driver = Driver("host", 1, int(time.time() * 1000))
-    looks = source(monkeypatch, World(backfill("may", done={1: Done(100, 4.0, 0)}, driver=driver)))
+    looks = source(monkeypatch, World(backfill("may", done={1: StepDone(100, 4.0, 0)}, driver=driver)))
     # when the monitor looks
     (found,) = looks.read()
     # then the other one is left, at the same rate
@@ -75,7 +76,9 @@ def test_one_that_was_interrupted_is_shown_and_does_not_run(monkeypatch: pytest.
 
 
 def test_one_that_ended_is_shown_for_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = [backfill(str(ago), result=Result(200, int((time.time() - ago) * 1000))) for ago in (5.0, SHOWN_S + 5)]
+    ended = [
+        backfill(str(ago), result=BackfillResult(200, int((time.time() - ago) * 1000))) for ago in (5.0, SHOWN_S + 5)
+    ]
     (found,) = source(monkeypatch, World(*ended)).read()
     assert (found.name, found.running) == ("5.0", False)
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from stream.errors import KafkaUnavailable
-from stream.kafka.groups import Group, Member
+from stream.kafka.groups import Group, GroupMember
 from stream.kafka.offsets import TP
-from stream.monitor.lag import Limits
+from stream.monitor.lag import LagLimits
 from stream.monitor.sources import kafka as module
 from stream.monitor.sources.kafka import KafkaReader
 
@@ -24,7 +24,7 @@ class Brokers:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.letters = 3
-        self.members = (Member("m1", "scorestream", "10.0.0.7", (SCORES,)),)
+        self.members = (GroupMember("m1", "scorestream", "10.0.0.7", (SCORES,)),)
 
     def partitions(self, topics: Sequence[str]) -> list[TP]:
         self.calls.append("partitions")
@@ -55,7 +55,7 @@ def reader(brokers: Any, *, settled: Callable[[Any], int] = lambda _: 0) -> Kafk
         group="live",
         topics=["t.scores"],
         dead_letters="dead",
-        limits=Limits(),
+        limits=LagLimits(),
         reached={SCORES: 18},
         settled=settled,
     )
@@ -85,7 +85,7 @@ def test_a_group_without_members_is_empty_since_the_first_look(monkeypatch: pyte
     brokers.members = ()
     looks = reader(brokers)
     assert [looks.read().empty_since for _ in range(2)] == [100.0, 100.0]
-    brokers.members = (Member("m1", "scorestream", "h", (SCORES,)),)
+    brokers.members = (GroupMember("m1", "scorestream", "h", (SCORES,)),)
     assert looks.read().empty_since is None
 
 

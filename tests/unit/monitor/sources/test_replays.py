@@ -11,16 +11,16 @@ import pytest
 from stream.kafka.offsets import TP
 from stream.monitor.sources import replays as module
 from stream.monitor.sources.replays import SHOWN_S, ReplaySource
-from stream.replay.plan import Pass, Plan, Result, Span
+from stream.replay.plan import Pass, ReplayPlan, ReplayResult, Span
 from stream.replay.state import Replay
 
 SPAN = Span("t.app.scores", 0, 0, 100)
 
 
 def replay(name: str, *, created_s: float = 0.0, ended: float | None = None) -> Replay:
-    plan = Plan(name=name, group=f"g-{name}", created_ms=int(created_s * 1000), tables=("scores",),
+    plan = ReplayPlan(name=name, group=f"g-{name}", created_ms=int(created_s * 1000), tables=("scores",),
                 main=Pass("main", (SPAN,)), ends=(SPAN,))  # fmt: skip
-    return Replay(plan, result=None if ended is None else Result("done", int(ended * 1000)))
+    return Replay(plan, result=None if ended is None else ReplayResult("done", int(ended * 1000)))
 
 
 class World:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stream.errors import ClickHouseRefused
-from stream.monitor.canary import Seen
+from stream.monitor.canary import SeenBeat
 from stream.monitor.sources.shards import Parts, ShardSource
 
 
@@ -38,7 +38,7 @@ def test_parts_are_counted_at_every_fifth_look_only() -> None:
         found = reader.read()
     assert shards.counted == 2
     assert found.parts == {"score": Parts(20, 5)}
-    assert found.beat == Seen(7, 100.0, 100.1)
+    assert found.beat == SeenBeat(7, 100.0, 100.1)
 
 
 def test_an_empty_heartbeat_table_is_not_a_missing_one() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stream.monitor.canary import Seen
+from stream.monitor.canary import SeenBeat
 from stream.monitor.sources import slot as module
 from stream.monitor.sources.slot import SlotSource
 
@@ -60,7 +60,7 @@ def read(row: tuple[Any, ...] | None, beat: tuple[Any, ...] | None = None) -> An
 def test_an_active_slot_is_inactive_since_never() -> None:
     slot, beat = read((True, "reserved", None, 2_000, 3_000, 99.0, None), (7, 100.5))
     assert (slot.lag_bytes, slot.retained_bytes, slot.safe_bytes, slot.inactive_since) == (2_000, 3_000, None, None)
-    assert beat == Seen(beat=7, at=100.5)
+    assert beat == SeenBeat(beat=7, at=100.5)
 
 
 def test_a_slot_without_positions_lags_by_nothing() -> None:
