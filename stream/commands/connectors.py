@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from stream.commands.console import EXIT_FAILED, EXIT_USAGE, App, json_option, pass_app, print_json, print_table
+from stream.commands.options import timeout_option
 from stream.config import Settings
 from stream.connect import connector
 from stream.connect.rest import Connect, ConnectorStatus
@@ -19,9 +20,7 @@ from stream.postgres.connection import Postgres
 from stream.recover.resume import cannot_go_on
 from stream.wiring import connector_config
 
-wait_option = click.option(
-    "--timeout", "timeout_s", type=float, default=60, show_default=True, metavar="SECONDS", help="Longest wait."
-)
+wait_option = timeout_option(60, "Longest wait.")
 recover_option = click.option(
     "--recover/--no-recover",
     "recovers",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.commands.console import EXIT_FAILED, EXIT_OK, App, pass_app, print_json
-from stream.commands.options import Duration
+from stream.commands.options import Duration, timeout_option
 from stream.doctor.finding import ERROR, PURPOSES, SYSTEMS, WARNING
 from stream.errors import UsageError
 
@@ -33,15 +33,7 @@ _SHOWN = {"error": "ERROR", "warning": "warning", "hint": "hint"}
     show_default=True,
     help="Age of a Postgres transaction from which on it is named.",
 )
-@click.option(
-    "--timeout",
-    "deadline_s",
-    type=float,
-    default=10,
-    show_default=True,
-    metavar="SECONDS",
-    help="Limit of each system.",
-)
+@timeout_option(10, "Limit of each system.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @pass_app
 @click.pass_context
@@ -51,7 +43,7 @@ def command(
     only: tuple[System, ...],
     purpose: Purpose | None,
     transaction_s: float,
-    deadline_s: float,
+    timeout_s: float,
     as_json: bool,
 ) -> None:
     """Look at the whole chain, and say what is wrong: Postgres, Kafka, Connect, ClickHouse, settings, processes.
@@ -64,12 +56,12 @@ def command(
     """
     from stream.commands.chain import Chain  # noqa: PLC0415  the libraries of all systems; --help needs none
 
-    if deadline_s <= 0:
+    if timeout_s <= 0:
         raise UsageError("--timeout must be above 0")
     systems = only or SYSTEMS
     began = time.monotonic()
-    chain = Chain(app.settings, purpose=purpose, transaction_s=transaction_s, answer_s=0.8 * deadline_s)
-    found, took = chain.examine(systems, deadline_s=deadline_s)
+    chain = Chain(app.settings, purpose=purpose, transaction_s=transaction_s, answer_s=0.8 * timeout_s)
+    found, took = chain.examine(systems, deadline_s=timeout_s)
     if as_json:
         print_json(
             {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.commands.console import EXIT_FAILED, EXIT_OK, App, json_option, pass_app, print_json
-from stream.commands.options import Duration
+from stream.commands.options import Duration, timeout_option
 from stream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 @click.option("--only", multiple=True, metavar="NAME", help="Only this installation. Repeatable.  [default: all]")
 @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
 @click.option("--every", "every_s", type=Duration(), default="5s", show_default=True, help="Interval of --watch.")
-@click.option(
-    "--timeout", "timeout_s", type=float, default=10, show_default=True, metavar="SECONDS", help="Limit of an answer."
-)
+@timeout_option(10, "Limit of an answer.")
 @json_option
 @pass_app
 @click.pass_context

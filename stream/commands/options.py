@@ -80,10 +80,10 @@ written_database_option = click.option(
 )
 
 
-def timeout_option(default: int, help: str) -> Callable[[_Command], _Command]:
-    """--timeout, in seconds."""
+def timeout_option(default: float, help: str) -> Callable[[_Command], _Command]:
+    """--timeout, a duration; `default` is in seconds."""
     return click.option(
-        "--timeout", "timeout_s", type=float, default=default, show_default=True, metavar="SECONDS", help=help
+        "--timeout", "timeout_s", type=Duration(), default=f"{default:g}s", show_default=True, metavar="SPAN", help=help
     )
 
 

@@ -21,6 +21,7 @@ from stream.commands.console import (
     print_json,
     print_table,
 )
+from stream.commands.options import timeout_option
 
 if TYPE_CHECKING:
     from stream.recover.plan import RecoveryPlan, RecoveryStep
@@ -42,15 +43,7 @@ PATIENCE_S = 300.0
     help="Postgres role with REPLICATION; to create the publication, the tables' owner.  "
     "[default: SCORESTREAM_BACKFILL_DSN]",
 )
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=float,
-    default=PATIENCE_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="Longest wait without progress.",
-)
+@timeout_option(PATIENCE_S, "Longest wait without progress.")
 @json_option
 @pass_app
 @click.pass_context
