@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,17 +12,6 @@ from stream.times import time_text
 if TYPE_CHECKING:
     from stream.replay.plan import ReplayPlan
     from stream.replay.start import Sample
-
-
-def measured(topic: Any) -> float | None:
-    """The rate of the replay that ended last."""
-    rates = [
-        (beat.at_ms, 1000 * beat.reindexed / (beat.at_ms - beat.began_ms) * max(1, len(replay.members)))
-        for replay in topic.refresh().values()
-        for beat in replay.members.values()
-        if beat.at_ms - beat.began_ms > 1000 and beat.reindexed > 10_000
-    ]
-    return max(rates)[1] if rates else None
 
 
 def show(made: ReplayPlan, found: Sample, per_s_before: float | None, *, as_json: bool) -> None:

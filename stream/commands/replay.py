@@ -70,6 +70,7 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
     from stream.commands import dry_run  # noqa: PLC0415
     from stream.replay import start as replay_start  # noqa: PLC0415  Kafka's clients take a while to import
     from stream.replay.state import ReplayTopic  # noqa: PLC0415
+    from stream.replay.status import last_rate  # noqa: PLC0415
     from stream.wiring import open_stores  # noqa: PLC0415
 
     _rename(options)
@@ -93,7 +94,9 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
         replay_start.check_name(topic, name)
         made = replay_start.plan(stores, request)
         if options["dry_run"]:
-            dry_run.show(made, replay_start.sample(stores, made), dry_run.measured(topic), as_json=options["as_json"])
+            dry_run.show(
+                made, replay_start.sample(stores, made), last_rate(topic.refresh().values()), as_json=options["as_json"]
+            )
             return
         replay_start.create(stores, topic, made)
     _run(ctx, app, name, processes=options["processes"], as_json=options["as_json"])

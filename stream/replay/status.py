@@ -6,11 +6,11 @@ Enters: a replay as its topic has it, and its group's committed offsets. Leaves:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stream.kafka.offsets import TP
-from stream.replay.plan import Pass
+from stream.replay.plan import Heartbeat, Pass
 from stream.replay.state import Replay
 from stream.times import span, time_text
 
@@ -48,9 +48,7 @@ def summary(replay: Replay, committed: Mapping[TP, int]) -> dict[str, Any]:
         "dead_letters": failed,
         "outcomes": dict(outcomes),
         "rows": sum(beat.rows for beat in members),
-        "seconds": round((max(b.at_ms for b in members) - min(b.began_ms for b in members)) / 1000, 2)
-        if members
-        else 0,
+        "seconds": round(_seconds(members), 2),
         "rss_mb_max": round(max((beat.rss_mb for beat in members), default=0.0), 1),
         "per_s": round(per_s, 1),
         "eta_s": round((total - done) / per_s, 1) if per_s and replay.state == "running" else None,
@@ -84,6 +82,22 @@ def summary(replay: Replay, committed: Mapping[TP, int]) -> dict[str, Any]:
             for s in now.spans
         ],
     }
+
+
+def last_rate(replays: Iterable[Replay]) -> float | None:
+    """Messages/s of the newest replay that was long enough to tell, all its processes together."""
+    told = [
+        (max(beat.at_ms for beat in members), sum(beat.reindexed for beat in members) / seconds)
+        for members in (list(replay.members.values()) for replay in replays)
+        if (seconds := _seconds(members)) > 1 and sum(beat.reindexed for beat in members) > 10_000
+    ]
+    return max(told)[1] if told else None
+
+
+def _seconds(members: list[Heartbeat]) -> float:
+    if not members:
+        return 0.0
+    return (max(beat.at_ms for beat in members) - min(beat.began_ms for beat in members)) / 1000
 
 
 def line(facts: Mapping[str, Any]) -> str:

@@ -57,7 +57,6 @@ ELSEWHERE = {
     "replay/lanes.py": "tests/unit/postgres/test_lock.py",
     "replay/processes.py": "tests/e2e/test_replay.py",
     "replay/start.py": "tests/e2e/test_replay.py",
-    "replay/status.py": "tests/e2e/test_replay.py",
     "sections.py": "tests/unit/test_config.py",
     "stores.py": DECLARATIONS,
     "tables.py": "tests/unit/clickhouse/schema/test_apply.py",
