@@ -26,7 +26,7 @@ from stream.config import Settings
 from stream.connect.rest import Connect
 from stream.kafka.client import client_options
 from stream.kafka.groups import describe
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 from stream.tables import SOURCES, TARGETS
 
 RESULTS = Path(__file__).parent / "results"

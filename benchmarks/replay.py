@@ -35,7 +35,7 @@ from stream.config import load as settings_of
 from stream.kafka.broker import Broker
 from stream.kafka.topics import ensure_topics
 from stream.retry import Retrier
-from stream.sections import RetrySettings
+from stream.settings_sections import RetrySettings
 
 SCORESTREAM = [sys.executable, "-m", "stream.cli", "--log-level", "warning"]
 SEED_ROWS_PER_S = 3_300  # of the batch workflow that this replaces

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from stream.clickhouse.shards import connect
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 from stream.tables import SCORE, SCORECARD, TARGETS, Column, Table
 
 # Appeals are never shown; a scorecard without an event time waits for its conversation.

@@ -10,7 +10,7 @@ import psycopg
 from demo.compare import DEFINING, FROM
 from demo.customers import IDS
 from stream.clickhouse.shards import connect
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 from stream.tables import TARGETS
 
 Counts = dict[str, int]  # by target table

@@ -20,7 +20,7 @@ from demo.acks import Acks
 from demo.seen import Seen
 from stream.clickhouse.shards import connect
 from stream.pipeline.placement import month_of, shard_of
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 
 POLL_S = 1.0
 AT_ONCE = 200  # ids in one poll; when ClickHouse is far behind, the oldest come first

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from stream.kafka import audit
 from stream.kafka.topics import wanted
-from stream.sections import KafkaSettings
+from stream.settings_sections import KafkaSettings
 from stream.tables import HEARTBEAT, SIGNAL
 from stream.topic_names import TopicNames
 

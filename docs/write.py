@@ -35,7 +35,7 @@ _MADE = "<!-- Made by `make docs` from {source}: change it there. -->\n"
 def pages() -> dict[str, str]:
     """File name in docs/reference/ -> its whole text."""
     made: dict[str, tuple[str, Callable[[], str]]] = {
-        "settings.md": ("stream/config.py and stream/sections.py", settings),
+        "settings.md": ("stream/config.py and stream/settings_sections.py", settings),
         "metrics.md": ("stream/metrics.py", metric_tables),
         "commands.md": ("stream/cli.py and stream/commands/", commands),
         "runbooks.md": ("stream/web/runbooks.py", runbook_page.markdown),

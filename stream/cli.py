@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from stream import __version__
+from stream.commands.audit_trail import audited
 from stream.commands.console import EXIT_FAILED, App
-from stream.commands.trail import audited
 from stream.errors import ScorestreamError
 from stream.logs import CHOICES, LEVELS
 

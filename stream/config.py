@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from stream.epochs import Epochs
 from stream.errors import ConfigError
-from stream.sections import (
+from stream.settings_sections import (
     BackfillSettings,
     BatchSettings,
     ClickHouseSettings,

@@ -16,7 +16,7 @@ from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
 from stream.errors import Retry
-from stream.sections import RetrySettings
+from stream.settings_sections import RetrySettings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

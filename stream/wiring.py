@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from stream import metrics
-from stream.clickhouse.layout import layout_of
+from stream.clickhouse.sharding import layout_of
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings

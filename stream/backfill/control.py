@@ -29,7 +29,7 @@ from stream.postgres.connection import Postgres
 from stream.postgres.defining_query import source_of
 from stream.progress import Progress
 from stream.scope import Scope
-from stream.sections import RetrySettings
+from stream.settings_sections import RetrySettings
 from stream.tables import SIGNAL
 from stream.times import DAY_US
 

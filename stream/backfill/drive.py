@@ -25,7 +25,7 @@ from stream.errors import Retry, Stop
 from stream.postgres.defining_query import SourceSql
 from stream.progress import Progress
 from stream.retry import Retrier, poll
-from stream.sections import RetrySettings
+from stream.settings_sections import RetrySettings
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

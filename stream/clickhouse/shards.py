@@ -24,7 +24,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from stream.clickhouse.error_codes import Sort, code_of, hint, is_elsewhere, sort
 from stream.clickhouse.replicas import make_consistent
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 from stream.tables import SCORECARD
 
 log = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
+from stream.clickhouse.group_commit import Together
+from stream.clickhouse.quorum_turn import in_turn
 from stream.clickhouse.read_back import unreadable
 from stream.clickhouse.schema.look import TableLook
 from stream.clickhouse.shards import Shards
-from stream.clickhouse.together import Together
-from stream.clickhouse.turn import in_turn
 from stream.errors import ClickHouseUnavailable, WriteMismatch
 from stream.pipeline.reindex import Standing
 from stream.pipeline.values import uuid_int

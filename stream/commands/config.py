@@ -21,7 +21,7 @@ def command(app: App, changed: bool, as_json: bool) -> None:
     Secrets are shown as `hidden`. A variable SCORESTREAM_* that names no setting is a fault, with the nearest name.
     Exit code 2 when the configuration is wrong; the text lists every fault.
     """
-    from stream.origins import DEFAULT, effective  # noqa: PLC0415  pydantic takes longer to import than all of the help
+    from stream.settings_origins import DEFAULT, effective  # noqa: PLC0415  pydantic takes longer to import than all of the help
 
     found = [each for each in effective(app.settings, os.environ) if not changed or each.origin != DEFAULT]
     if as_json:

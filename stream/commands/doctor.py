@@ -54,7 +54,7 @@ def command(
     Exit codes: 0 nothing is wrong, or only warnings and hints are found; 1 errors are found; 2 usage, or the
     configuration cannot be read.
     """
-    from stream.commands.chain import Chain  # noqa: PLC0415  the libraries of all systems; --help needs none
+    from stream.commands.doctor_systems import Chain  # noqa: PLC0415  the libraries of all systems; --help needs none
 
     if timeout_s <= 0:
         raise UsageError("--timeout must be above 0")

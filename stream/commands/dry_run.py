@@ -10,13 +10,13 @@ from stream.commands.console import print_json, print_table
 from stream.times import time_text
 
 if TYPE_CHECKING:
+    from stream.replay.make_plan import Sample
     from stream.replay.plan import ReplayPlan
-    from stream.replay.start import Sample
 
 
 def show(made: ReplayPlan, found: Sample, per_s_before: float | None, *, as_json: bool) -> None:
     """Print how much the replay would read, and how long that takes at the rate of the last one."""
-    from stream.replay.start import ASSUMED_PER_S  # noqa: PLC0415  Kafka's clients take a while to import
+    from stream.replay.make_plan import ASSUMED_PER_S  # noqa: PLC0415  Kafka's clients take a while to import
 
     per_s = per_s_before or ASSUMED_PER_S
     if made.rate:

@@ -100,7 +100,7 @@ def _chosen(app: App, path: Path | None, only: tuple[str, ...]) -> list[Installa
 
 def _asks(installation: Installation) -> Ask:
     """Asks the installation's monitor, or else its parts. For one thread at a time; opened at the first question."""
-    from stream.monitor.opened import looker_of  # noqa: PLC0415
+    from stream.monitor.wiring import looker_of  # noqa: PLC0415
 
     looker = looker_of(installation.settings, monitor=installation.monitor, cluster=installation.cluster)
     return looker.look

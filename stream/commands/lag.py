@@ -52,8 +52,8 @@ def command(
     REWIND  the committed offset went back; what is processed again is no lag
     AHEAD   the committed offset lies behind the log's end: the topic was created again
     """
-    from stream.monitor.opened import open_looker  # noqa: PLC0415  clients take a second to import
     from stream.monitor.screen import page, screen  # noqa: PLC0415
+    from stream.monitor.wiring import open_looker  # noqa: PLC0415  clients take a second to import
     from stream.progress import watch as watch_screen  # noqa: PLC0415
 
     with open_looker(app.settings, ask_monitor=ask_monitor, steady=watch) as looker:

@@ -22,6 +22,6 @@ def command(ctx: click.Context, app: App, port: int | None) -> None:
 
     The monitor only reads, and joins no consumer group.
     """
-    from stream.monitor import opened  # noqa: PLC0415  its clients take a second to import
+    from stream.monitor import wiring  # noqa: PLC0415  its clients take a second to import
 
-    ctx.exit(opened.run(app.settings, port=port))
+    ctx.exit(wiring.run(app.settings, port=port))

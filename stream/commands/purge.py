@@ -11,7 +11,7 @@ from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, pri
 from stream.commands.options import scope_of, scope_options, written_database_option
 
 if TYPE_CHECKING:
-    from stream.verify.appeals import Appeals
+    from stream.verify.visible_appeals import Appeals
 
 
 @click.group()

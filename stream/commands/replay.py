@@ -68,7 +68,7 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
     Ctrl-C and SIGTERM finish the batches and commit. `replay resume NAME` goes on from there, also after kill -9.
     """
     from stream.commands import dry_run  # noqa: PLC0415
-    from stream.replay import start as replay_start  # noqa: PLC0415  Kafka's clients take a while to import
+    from stream.replay import make_plan as replay_start  # noqa: PLC0415  Kafka's clients take a while to import
     from stream.replay.state import ReplayTopic  # noqa: PLC0415
     from stream.replay.status import last_rate  # noqa: PLC0415
     from stream.wiring import open_stores  # noqa: PLC0415

@@ -30,9 +30,9 @@ def command(ctx: click.Context, app: App, watch: bool, every_s: float, as_json: 
 
     Exit codes: 0 nothing is to be done now; 1 something is; 2 usage or configuration.
     """
-    from stream.commands.chain import Chain  # noqa: PLC0415  the libraries of all systems; --help needs none
+    from stream.commands.doctor_systems import Chain  # noqa: PLC0415  the libraries of all systems; --help needs none
     from stream.doctor.finding import SYSTEMS  # noqa: PLC0415
-    from stream.monitor.opened import open_looker  # noqa: PLC0415
+    from stream.monitor.wiring import open_looker  # noqa: PLC0415
     from stream.progress import watch as watch_screen  # noqa: PLC0415
     from stream.status.look import StatusLook  # noqa: PLC0415
     from stream.status.screen import page, screen  # noqa: PLC0415

@@ -24,7 +24,7 @@ def command(ctx: click.Context, app: App, restart: bool) -> None:
 
         assert ctx.parent is not None
         ctx.exit(Supervisor(own_command("worker", log_level=ctx.parent.params.get("log_level"))).run())
-    from stream.commands.chain import look_at_start  # noqa: PLC0415  the supervisor needs none of the rest
+    from stream.commands.doctor_systems import look_at_start  # noqa: PLC0415  the supervisor needs none of the rest
     from stream.live import worker  # noqa: PLC0415  Faust takes a second to import
     from stream.supervise import stop_signals  # noqa: PLC0415
 

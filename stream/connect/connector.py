@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stream.errors import ConfigError, UsageError
-from stream.sections import KafkaSettings, PostgresSettings
+from stream.settings_sections import KafkaSettings, PostgresSettings
 from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES, TEXT_UNITS, columns_of, quoted
 from stream.topic_names import TopicNames
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import urllib3
 
 from stream.errors import ConfigError, ConnectError, Retry, UsageError
-from stream.sections import ConnectSettings
+from stream.settings_sections import ConnectSettings
 
 _AGAIN = {409, 503}  # the workers are rebalancing or starting: the same request succeeds in a moment
 _NO_LEADER = "IO Error trying to forward REST request"  # a 500: the leader has died, and the group waits for it

@@ -17,7 +17,7 @@ from stream.cutover.shadow_tables import IS_HELD
 from stream.doctor import tables
 from stream.doctor.finding import ERROR, HINT, WARNING, Checks, DoctorFinding, Purpose
 from stream.errors import ClickHouseRefused
-from stream.monitor.findings import PARTS_LIMIT
+from stream.monitor.faults import PARTS_LIMIT
 from stream.tables import TARGETS
 from stream.times import duration
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from stream.doctor.finding import WARNING, Checks, DoctorFinding
 from stream.postgres.connection import Connection
-from stream.sections import PostgresSettings
+from stream.settings_sections import PostgresSettings
 from stream.tables import quoted
 
 CHECKS = Checks("postgres")

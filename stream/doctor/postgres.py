@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from stream.doctor import roles, source
 from stream.doctor.finding import ERROR, HINT, RECOVER, WARNING, Checks, DoctorFinding, Purpose, Severity
-from stream.monitor.findings import WAL_LEAST
+from stream.monitor.faults import WAL_LEAST
 from stream.postgres.connection import LSN_NOW, Connection, Postgres, is_readable
-from stream.sections import PostgresSettings
+from stream.settings_sections import PostgresSettings
 from stream.tables import HEARTBEAT, HORIZON, quoted
 from stream.times import duration, size
 

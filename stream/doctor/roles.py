@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from stream.doctor.finding import ERROR, WARNING, Checks, DoctorFinding
 from stream.postgres.connection import Connection
-from stream.sections import PostgresSettings
+from stream.settings_sections import PostgresSettings
 from stream.tables import HEARTBEAT, HORIZON, SIGNAL, SOURCES, TEMPLATES, quoted
 
 CHECKS = Checks("postgres")

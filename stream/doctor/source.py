@@ -13,7 +13,7 @@ from stream.doctor.finding import ERROR, WARNING, Checks, DoctorFinding
 from stream.pipeline.types import TYPES, carried
 from stream.postgres.connection import Connection
 from stream.postgres.publication import publish_sql, unpublished
-from stream.sections import PostgresSettings
+from stream.settings_sections import PostgresSettings
 from stream.tables import (
     CHATS,
     HEARTBEAT,

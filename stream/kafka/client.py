@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.sections import KafkaSettings
+from stream.settings_sections import KafkaSettings
 
 
 def client_options(settings: KafkaSettings) -> dict[str, str | int]:

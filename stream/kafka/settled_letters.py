@@ -14,8 +14,8 @@ from typing import Literal
 import msgspec
 
 from stream.kafka.broker import Broker
+from stream.kafka.committable import TP
 from stream.kafka.dead_letters import Kept
-from stream.kafka.offsets import TP
 from stream.kafka.ranges import records
 from stream.kafka.state_topic import StateTopic
 

@@ -16,7 +16,7 @@ from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.client import MESSAGE_MAX_BYTES
-from stream.sections import KafkaSettings
+from stream.settings_sections import KafkaSettings
 from stream.tables import HEARTBEAT, SIGNAL
 from stream.topic_names import TopicNames
 

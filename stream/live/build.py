@@ -17,7 +17,7 @@ from stream.live.app import LiveApp
 from stream.live.dead_members import client_id
 from stream.live.record_batch import BatchScheduler
 from stream.live.transport import SCHEME, register
-from stream.sections import BatchSettings, KafkaSettings, RetrySettings
+from stream.settings_sections import BatchSettings, KafkaSettings, RetrySettings
 
 COMMIT_INTERVAL_S: Final = 0.25  # by these commits a replay sees how late live is, and slows down
 PARTITION_FETCH_BYTES: Final = 1 << 20

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
-from stream.kafka.offsets import TP, PartitionProgress
+from stream.kafka.committable import TP, PartitionProgress
 from stream.pipeline.ports import Retrying
 
 T = TypeVar("T")

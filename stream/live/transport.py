@@ -5,7 +5,7 @@
 
 Faust spends about 100 us on every message of its own; a list of records is one such message. This transport differs
 from Faust's own aiokafka transport in more ways:
-- The offset to commit is the lowest one not done (stream/kafka/offsets.py), and reaches past control records.
+- The offset to commit is the lowest one not done (stream/kafka/committable.py), and reaches past control records.
 - Fetching stops by records and bytes that are under way for each topic. Faust would count its messages, and sleep for
   a second when all partitions are full.
 - Waiting for batches under way is bounded, when partitions are revoked or the process ends.
@@ -30,8 +30,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP as FaustTP
 from faust.types import ConsumerMessage
 
+from stream.kafka.committable import TP, Offsets, PartitionProgress
 from stream.kafka.marks import Mark
-from stream.kafka.offsets import TP, Offsets, PartitionProgress
 from stream.live.doubt import Doubts, Uncommitted
 from stream.live.fetch import BatchConsumerThread
 from stream.live.record_batch import RecordBatch
@@ -262,7 +262,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return did
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Does nothing: positions show the gaps (stream/kafka/offsets.py)."""
+        """Does nothing: positions show the gaps (stream/kafka/committable.py)."""
 
     async def wait_empty(self) -> None:
         """Wait a limited time until the agents' batches are done; then commit."""

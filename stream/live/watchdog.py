@@ -22,7 +22,7 @@ from typing import Any, Final
 from stream import metrics
 from stream.errors import KafkaUnavailable, Stalled
 from stream.kafka.broker import Broker
-from stream.kafka.offsets import TP, PartitionProgress
+from stream.kafka.committable import TP, PartitionProgress
 from stream.kafka.topic_ids import TopicIds
 from stream.live.app import LiveApp
 from stream.live.stacks import stacks

@@ -5,7 +5,7 @@ shards. Within an agent one batch is under way at a time, so that batches grow w
 
     fetch (Faust) -> take_batches -> [thread] pipeline.process -> ack -> commit (Faust, in between and at the end)
 
-A fourth agent carries the canary (stream/monitor/heartbeat.py). It acknowledges at once, and none of its errors counts.
+A fourth agent carries the canary (stream/live/heartbeat.py). It acknowledges at once, and none of its errors counts.
 
 Nothing is acknowledged unless the pipeline returned. Faust would acknowledge a message whose agent raised, so no
 exception leaves an agent: the process ends instead, with a non-zero exit.
@@ -26,24 +26,24 @@ from stream.clickhouse.shards import Shards, leave_pandas_out
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
 from stream.kafka.broker import Broker
-from stream.kafka.offsets import TP
+from stream.kafka.committable import TP
 from stream.kafka.topic_ids import TopicIds
 from stream.live.app import LiveApp
 from stream.live.build import build_app
+from stream.live.heartbeat import TIMEOUT_S, Heartbeats
 from stream.live.indexer import TableIndexer
+from stream.live.outage import PATIENCE_S, OutageRepair, Outages
 from stream.live.record_batch import RecordBatch
 from stream.live.source_watch import SourceWatch
 from stream.live.summary import Summary
 from stream.live.watchdog import Watchdog
-from stream.monitor.heartbeat import TIMEOUT_S, Heartbeats
-from stream.monitor.opened import open_monitor
+from stream.monitor.wiring import open_monitor
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.postgres.connection import Postgres
 from stream.postgres.lock import LockSpace
 from stream.reindex.now import ReindexNow
 from stream.scope import Scope
 from stream.tables import CHATS, HEARTBEAT, SOURCES
-from stream.verify.outage import PATIENCE_S, OutageRepair, Outages
 from stream.verify.repair import Options, VerifyOutcome, verify
 from stream.web.health import Health, HealthCheck
 from stream.web.server import serve

@@ -1,7 +1,7 @@
 """The canary: a row in Postgres that is seen again in ClickHouse proves the whole path, also while nothing changes.
 
 The connector writes the row every second (heartbeat.action.query of stream/connect/scorestream-source.json). The worker
-puts it into every shard (stream/monitor/heartbeat.py). This module compares both ends, so the monitor writes nowhere.
+puts it into every shard (stream/live/heartbeat.py). This module compares both ends, so the monitor writes nowhere.
 
 Enters: the newest beats of Postgres and of the shards. Leaves: how late the path is. Pure.
 """

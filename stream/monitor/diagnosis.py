@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from stream.monitor.finding import NOTE, PAGE, TICKET, Finding
-from stream.monitor.findings import (
+from stream.monitor.faults import (
     STALE_S,
     _canary,
     _connector,
@@ -24,6 +23,7 @@ from stream.monitor.findings import (
     _shards,
     _slot,
 )
+from stream.monitor.finding import NOTE, PAGE, TICKET, Finding
 from stream.monitor.hidden import hidden
 from stream.monitor.lag import PartitionLag
 from stream.monitor.readings import Readings, short

@@ -2,7 +2,7 @@
 
     Kafka, Postgres, Connect, ClickHouse, /api/process  --a thread each-->  Readings  -->  diagnosis, document, metrics
 
-`Monitor` also runs inside a worker, where it asks seldom while no viewer looks. `opened.py` opens its stores.
+`Monitor` also runs inside a worker, where it asks seldom while no viewer looks. `wiring.py` opens its stores.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import IsolationLevel
 
 from stream.errors import PostgresRefused, PostgresUnavailable
-from stream.sections import PostgresSettings
+from stream.settings_sections import PostgresSettings
 from stream.tables import quoted
 
 Connection = psycopg.Connection[Any]

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Self
 
 from stream import metrics
-from stream.clickhouse.layout import layout_of
+from stream.clickhouse.sharding import layout_of
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.clickhouse.versions import highest
@@ -42,7 +42,7 @@ from stream.postgres.connection import LSN_NOW, Postgres
 from stream.postgres.defining_query import SourceSql, as_stored, source_of
 from stream.postgres.places import PostgresSource
 from stream.retry import Retrier
-from stream.sections import RetrySettings
+from stream.settings_sections import RetrySettings
 from stream.tables import TARGETS
 
 log = logging.getLogger(__name__)

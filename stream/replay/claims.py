@@ -15,8 +15,8 @@ from functools import partial
 from typing import Final, Protocol
 
 from stream.errors import PostgresUnavailable
+from stream.kafka.committable import TP
 from stream.kafka.log_reader import LogReader, Stretch
-from stream.kafka.offsets import TP
 from stream.pipeline.ports import Retrying
 from stream.replay.lanes import ADVANCE, Lanes
 from stream.replay.plan import Pass, ReplayPlan, Span
@@ -29,7 +29,7 @@ WAIT_S: Final = 0.3  # between two tries to get a lane, when other processes hav
 
 
 class Safe(Protocol):
-    """How far the offsets of a partition may be committed, as stream/kafka/offsets.py."""
+    """How far the offsets of a partition may be committed, as stream/kafka/committable.py."""
 
     def safe(self, tp: TP, /) -> int | None: ...
 

@@ -2,7 +2,7 @@
 
 Starts processes, shows progress, reports the state.
 
-    plan (stream/replay/start.py) -> processes (stream/replay/member.py) -> done
+    plan (stream/replay/make_plan.py) -> processes (stream/replay/member.py) -> done
     Kafka has all state: the replays' topic (stream/replay/state.py), and the group's committed offsets
 
 The process that starts others may die at any time: they go on, and `resume` goes on from the committed offsets.

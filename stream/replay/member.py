@@ -19,8 +19,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from stream import metrics
 from stream.errors import Retry, ScorestreamError
+from stream.kafka.committable import TP, Offsets
 from stream.kafka.log_reader import LogReader, Stretch
-from stream.kafka.offsets import TP, Offsets
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.replay.batches import Batches
 from stream.replay.claims import WAIT_S, Claims
@@ -32,7 +32,7 @@ from stream.replay.tally import Tally, Worked, now_ms
 from stream.replay.throttle import Throttle, ThrottleLimits
 from stream.replay.work import OpenClients, Work
 from stream.retry import Retrier
-from stream.sections import ReplaySettings, RetrySettings
+from stream.settings_sections import ReplaySettings, RetrySettings
 from stream.stores import Stores
 
 log = logging.getLogger(__name__)

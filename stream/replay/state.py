@@ -15,7 +15,7 @@ import msgspec
 
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
-from stream.kafka.offsets import TP
+from stream.kafka.committable import TP
 from stream.kafka.state_topic import StateTopic
 from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult
 from stream.topic_names import TopicNames

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from stream.clickhouse.layout import layout_of
+from stream.clickhouse.sharding import layout_of
 from stream.clickhouse.shards import Shards
 from stream.pipeline.writes import Layout
 from stream.postgres.connection import Connection

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream.clickhouse.layout import layout_of
+from stream.clickhouse.sharding import layout_of
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.versions import highest
 from stream.errors import Retry, Stop

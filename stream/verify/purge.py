@@ -20,7 +20,7 @@ from stream.progress import Progress
 from stream.reindex.job_state import JobFile, JobState
 from stream.reindex.now import ReindexNow
 from stream.scope import Scope
-from stream.verify.appeals import PAGE, Appeals, appeals, visible
+from stream.verify.visible_appeals import PAGE, Appeals, appeals, visible
 
 
 @dataclass(slots=True)

@@ -11,10 +11,10 @@ from stream.postgres.defining_query import source_of
 from stream.reindex.now import ReindexNow
 from stream.scope import Scope
 from stream.stores import Stores
-from stream.verify.appeals import Appeals, appeals
 from stream.verify.progress import Stages
 from stream.verify.verified import Verified
 from stream.verify.verifier import Verifier
+from stream.verify.visible_appeals import Appeals, appeals
 
 log = logging.getLogger(__name__)
 

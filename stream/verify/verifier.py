@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from stream.clickhouse.layout import layout_of
 from stream.clickhouse.schema.look import check_tables
+from stream.clickhouse.sharding import layout_of
 from stream.clickhouse.versions import highest
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
 from stream.pipeline.values import uuid_text

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from stream import metrics
 from stream.errors import Retry
-from stream.sections import WebSettings
+from stream.settings_sections import WebSettings
 from stream.verify.repair import VerifyOutcome
 from stream.web.health import Health, HealthCheck
 from stream.web.server import serve

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Runbook:
-    """One page. `id` is the finding's (stream/monitor/findings.py) and the anchor of the alert's link.
+    """One page. `id` is the finding's (stream/monitor/faults.py) and the anchor of the alert's link.
 
     `look` and `act` are a sentence each. `look_at` and `run` are lines to paste. A line that starts with a capital
     letter is SQL, any other one is for a shell.

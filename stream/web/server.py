@@ -34,7 +34,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from stream import metrics
 from stream.errors import UsageError
-from stream.sections import WebSettings
+from stream.settings_sections import WebSettings
 from stream.web import runbook_page
 from stream.web.health import Health, report
 from stream.web.hosts import is_allowed

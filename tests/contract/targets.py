@@ -12,7 +12,7 @@ from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.pipeline.reindex import Standing
 from stream.pipeline.writes import Key, Writes
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 from stream.tables import TARGETS, Table
 from tests.fakes import OnCall, nothing
 

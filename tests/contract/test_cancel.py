@@ -8,7 +8,7 @@ import pytest
 
 from stream.errors import PostgresUnavailable
 from stream.postgres.connection import Postgres
-from stream.sections import PostgresSettings
+from stream.settings_sections import PostgresSettings
 from testbed.universe import wait_for
 
 pytestmark = pytest.mark.stack

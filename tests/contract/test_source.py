@@ -16,7 +16,7 @@ from stream.pipeline.placement import GONE, Place, State
 from stream.postgres import places as postgres_module
 from stream.postgres.connection import Postgres
 from stream.postgres.places import PostgresSource
-from stream.sections import PostgresSettings
+from stream.settings_sections import PostgresSettings
 from stream.tables import CHATS, SCORE, SCORECARD
 from testbed.universe import ROOT
 from tests.fakes import PRIMARY_KEY, TIMES, FakePostgres, iso

@@ -17,7 +17,7 @@ from stream.monitor.diagnosis import findings, freshness, headline
 from stream.monitor.document import state
 from stream.monitor.history import History
 from stream.monitor.readings import Readings
-from stream.sections import WebSettings
+from stream.settings_sections import WebSettings
 from stream.web.health import Health
 from stream.web.server import Server, serve
 from tests.browser import SIZES, browser, page

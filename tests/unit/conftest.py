@@ -7,7 +7,7 @@ import os
 import pytest
 
 from stream import cli, logs
-from stream.commands import trail
+from stream.commands import audit_trail
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def plain_environment(monkeypatch):
     for name in [name for name in os.environ if name.startswith("SCORESTREAM_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(logs, "configure", lambda _level, _form: None)
-    monkeypatch.setattr(trail, "append", lambda _app, _record: None)
+    monkeypatch.setattr(audit_trail, "append", lambda _app, _record: None)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from stream.errors import KafkaUnavailable, PostgresUnavailable, Refused, Retry, UsageError
 from stream.retry import Retrier, poll
-from stream.sections import RetrySettings
+from stream.settings_sections import RetrySettings
 
 SHORT = RetrySettings(initial_s=0.001, max_s=0.002, give_up_s=0.05)
 

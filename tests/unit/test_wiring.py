@@ -6,7 +6,7 @@ import pytest
 
 from stream.config import Settings
 from stream.errors import UsageError
-from stream.sections import BackfillSettings, PostgresSettings
+from stream.settings_sections import BackfillSettings, PostgresSettings
 from stream.wiring import signals_postgres
 
 

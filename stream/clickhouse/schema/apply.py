@@ -17,7 +17,7 @@ from stream.clickhouse.schema.policies import policies
 from stream.clickhouse.schema.shard_mark import mark_in, wanted_mark, with_mark
 from stream.clickhouse.shards import Rows, Shards, shard_error
 from stream.errors import UsageError
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 from stream.tables import TARGETS, Table
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 
 _MARK = re.compile(r"scorestream shard (\d+) of (\d+), buckets of (\d+) days")
 

@@ -13,7 +13,7 @@ from stream import config
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.source_record import SourceRecord, Stored
 from stream.clickhouse.target import ClickHouseTarget
-from stream.monitor.heartbeat import Heartbeats
+from stream.live.heartbeat import Heartbeats
 from stream.pipeline.writes import Writes
 from stream.tables import SCORE
 from testbed.universe import Universe, wait_for

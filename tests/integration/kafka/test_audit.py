@@ -10,7 +10,7 @@ from confluent_kafka.admin import ConfigResource, ResourceType
 from stream.kafka import audit
 from stream.kafka.audit import Record
 from stream.kafka.broker import Broker
-from stream.sections import KafkaSettings
+from stream.settings_sections import KafkaSettings
 from stream.topic_names import TopicNames
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from stream.kafka.broker import Broker
 from stream.kafka.state_topic import StateTopic
-from stream.sections import KafkaSettings
+from stream.settings_sections import KafkaSettings
 from stream.topic_names import TopicNames
 
 

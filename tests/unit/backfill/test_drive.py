@@ -17,7 +17,7 @@ from stream.connect.rest import ConnectorStatus, Task
 from stream.errors import PostgresUnavailable, Stop
 from stream.postgres.defining_query import SourceSql
 from stream.progress import Progress
-from stream.sections import RetrySettings
+from stream.settings_sections import RetrySettings
 from stream.times import DAY_US
 
 RETRY = RetrySettings(initial_s=0.001, max_s=0.002)

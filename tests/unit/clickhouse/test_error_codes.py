@@ -7,7 +7,7 @@ import pytest
 from stream.clickhouse.error_codes import _DATA, _PASSING, PASSING, Sort, code_of, hint, sort
 from stream.clickhouse.shards import shard_error
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 
 SETTINGS = ClickHouseSettings(shards=["http://shard:8123"])
 MONTHS = (

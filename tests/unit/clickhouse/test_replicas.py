@@ -9,11 +9,11 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from stream.clickhouse import shards as shards_module
+from stream.clickhouse.quorum_turn import in_turn
 from stream.clickhouse.replicas import consistency
 from stream.clickhouse.shards import Shards, connect
-from stream.clickhouse.turn import in_turn
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 
 QUORUM = {"insert_quorum": "auto", "insert_quorum_parallel": "0", "select_sequential_consistency": "1"}
 NO_QUORUM = "Code: 289. DB::Exception: Replica is not in quorum (REPLICA_IS_NOT_IN_QUORUM)"

@@ -9,7 +9,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from stream.clickhouse.shards import PATIENCE_S, Shards
 from stream.errors import ClickHouseUnavailable
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 
 SETTINGS = ClickHouseSettings(shards=("http://a:1", "http://b:2"), timeout_s=30)
 

@@ -14,7 +14,7 @@ from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable, WriteMismatch
 from stream.pipeline.writes import Writes
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 from stream.tables import SCORE, SCORECARD
 
 

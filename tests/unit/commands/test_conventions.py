@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from stream import cli
-from stream.commands import trail
+from stream.commands import audit_trail
 
 _SERVES = "serves until SIGTERM; its answers are at /api/state and /metrics"
 _CONNECTOR = "its result is what `connectors status --json` tells"
@@ -55,7 +55,7 @@ def test_every_command_prints_json_on_demand_or_says_why_not() -> None:
 
 
 def test_every_command_that_changes_something_has_a_dry_run_or_says_why_not() -> None:
-    changes = {path: COMMANDS[path] for path in trail.CHANGES}
+    changes = {path: COMMANDS[path] for path in audit_trail.CHANGES}
     assert {path for path, leaf in changes.items() if "--dry-run" not in options(leaf)} == {*WITHOUT_DRY_RUN}
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from stream.commands.chain import Chain
+from stream.commands.doctor_systems import Chain
 from stream.doctor import kafka, postgres
 from stream.doctor.finding import DoctorFinding
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stream.sections import WebSettings
+from stream.settings_sections import WebSettings
 from stream.web.health import Health
 from stream.web.server import serve
 from tests.unit.fleet.test_rows import document

@@ -9,7 +9,7 @@ import pytest
 
 from stream.connect.rest import Connect, Fault
 from stream.errors import ConnectError, Retry, UsageError
-from stream.sections import ConnectSettings
+from stream.settings_sections import ConnectSettings
 
 TRACE = (
     "org.x.ConnectException: could not\n\tat a.b(C.java:1)\nCaused by: org.y.PSQLException: slot is active\n\tat d.e"

@@ -14,7 +14,7 @@ from demo.prober import Prober, _Row, is_visible
 from demo.seen import Seen
 from demo.session import Session
 from demo.workload import Card, Workload
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 
 
 class FakeConnection:

@@ -13,7 +13,7 @@ from stream.kafka import broker as broker_module
 from stream.kafka import dead_letters
 from stream.kafka.broker import Broker
 from stream.pipeline.dead_letter import DeadLetter, Message, parse
-from stream.sections import KafkaSettings
+from stream.settings_sections import KafkaSettings
 from stream.topic_names import TopicNames
 
 LIMIT = 1_000

@@ -6,7 +6,7 @@ import pytest
 
 from stream.config import Settings
 from stream.kafka.topics import durability, wanted
-from stream.sections import KafkaSettings
+from stream.settings_sections import KafkaSettings
 from stream.wiring import connector_config
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from stream.live.app import LiveApp
 from stream.live.record_batch import RecordBatch
-from stream.sections import BatchSettings
+from stream.settings_sections import BatchSettings
 from tests.unit.live.batches import batch_of
 from tests.unit.live.test_gather import Stream
 

@@ -8,7 +8,7 @@ from faust.auth import SASLCredentials, SSLCredentials
 from pydantic import SecretStr
 
 from stream.live.build import faust_broker_options
-from stream.sections import KafkaSettings
+from stream.settings_sections import KafkaSettings
 
 
 def test_hosts_become_urls() -> None:

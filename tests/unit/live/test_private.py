@@ -18,7 +18,7 @@ from mode import worker
 
 ROOT = Path(__file__).parents[3]
 LIVE = ROOT / "stream" / "live"
-STANDARD = {"_asdict", "_replace", "_current_frames", "_exit"}  # named tuples, sys, os
+STANDARD = {"_asdict", "_replace", "_current_frames", "_exit", "_fields"}  # named tuples, sys, os
 
 # attribute -> the module that defines it
 USED: dict[str, ModuleType] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stream.errors import ClickHouseUnavailable
-from stream.kafka.offsets import TP, PartitionProgress
+from stream.kafka.committable import TP, PartitionProgress
 from stream.live.stalls import Seen, Stalls, Tries, see
 
 SCORES = TP("scores", 3)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stream.errors import KafkaUnavailable, Stalled
-from stream.kafka.offsets import TP, PartitionProgress
+from stream.kafka.committable import TP, PartitionProgress
 from stream.live import watchdog as module
 from stream.live.watchdog import Watchdog
 from testbed.universe import wait_for

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from stream.errors import PostgresRefused, PostgresUnavailable
 from stream.postgres import connection as module
 from stream.postgres.connection import Postgres, errors
-from stream.sections import PostgresSettings
+from stream.settings_sections import PostgresSettings
 from stream.tables import quoted
 
 

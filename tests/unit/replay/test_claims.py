@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stream.errors import PostgresUnavailable, UsageError
-from stream.kafka.offsets import TP, Offsets
+from stream.kafka.committable import TP, Offsets
 from stream.replay.claims import Claims
 from stream.replay.lanes import ADVANCE
 from stream.replay.plan import Pass, ReplayPlan, Span

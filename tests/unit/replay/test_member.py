@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from stream.errors import UsageError
+from stream.kafka.committable import TP
 from stream.kafka.log_reader import Stretch
-from stream.kafka.offsets import TP
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.replay import member as module
 from stream.replay.member import Member
 from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
 from stream.replay.state import Replay
 from stream.replay.tally import Worked
-from stream.sections import ReplaySettings, RetrySettings
+from stream.settings_sections import ReplaySettings, RetrySettings
 from stream.topic_names import TopicNames
 
 SCORES = [Span("scorestream.app.scores", lane, 0, 5 + lane) for lane in range(3)]

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from stream.errors import UsageError
-from stream.kafka.offsets import TP
+from stream.kafka.committable import TP
 from stream.replay.rewind import Move, check_idle, undo
-from stream.sections import KafkaSettings
+from stream.settings_sections import KafkaSettings
 from stream.times import parse_duration, parse_moment
 from stream.topic_names import TopicNames
 

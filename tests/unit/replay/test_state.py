@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from stream.errors import UsageError
+from stream.kafka.committable import TP
 from stream.kafka.log_reader import Stretch
-from stream.kafka.offsets import TP
+from stream.replay.make_plan import check_name
 from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
-from stream.replay.start import check_name
 from stream.replay.state import Replay, _replays, check_kept
 from stream.replay.status import line, summary
 from stream.replay.work import subset

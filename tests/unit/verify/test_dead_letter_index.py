@@ -17,7 +17,7 @@ from stream.pipeline.dead_letter import DeadLetter, Message
 from stream.pipeline.ordering import of_marker, version
 from stream.pipeline.placement import place_of
 from stream.pipeline.writes import Key, Layout
-from stream.sections import KafkaSettings
+from stream.settings_sections import KafkaSettings
 from stream.tables import SCORE
 from stream.times import DAY_US
 from stream.topic_names import TopicNames

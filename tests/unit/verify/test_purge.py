@@ -11,8 +11,8 @@ import pytest
 
 from stream.scope import Scope
 from stream.verify import purge as module
-from stream.verify.appeals import Appeals
 from stream.verify.purge import Purged, purge_appeals
+from stream.verify.visible_appeals import Appeals
 
 
 class World:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.sections import WebSettings
+from stream.settings_sections import WebSettings
 from stream.web.asker import Asker, AskFailed
 from stream.web.health import Health
 from stream.web.server import serve

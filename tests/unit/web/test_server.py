@@ -12,7 +12,7 @@ import pytest
 import urllib3
 
 from stream.errors import UsageError
-from stream.sections import WebSettings
+from stream.settings_sections import WebSettings
 from stream.web.health import Health, HealthCheck
 from stream.web.server import Server, serve
 

@@ -1,4 +1,4 @@
-{{- /* Names in Kafka, by the settings: those of stream/topic_names.py and stream/sections.py. */ -}}
+{{- /* Names in Kafka, by the settings: those of stream/topic_names.py and stream/settings_sections.py. */ -}}
 {{- define "scorestream.kafka" -}}
 {{- $of := .Values.settings -}}
 {{- $prefix := get $of "SCORESTREAM_KAFKA_TOPIC_PREFIX" | default "scorestream" -}}

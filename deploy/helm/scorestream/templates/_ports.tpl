@@ -1,4 +1,4 @@
-{{- /* The port on which a part listens: from its settings, else the default of stream/sections.py. */ -}}
+{{- /* The port on which a part listens: from its settings, else the default of stream/settings_sections.py. */ -}}
 {{- define "scorestream.port" -}}
 {{- $own := (index .root.Values .part).settings -}}
 {{- $name := ternary "SCORESTREAM_MONITOR_PORT" "SCORESTREAM_WEB_PORT" (eq .part "monitor") -}}

@@ -8,7 +8,7 @@ import pytest
 from stream.clickhouse.schema import apply as schema_apply
 from stream.clickhouse.shards import Shards
 from stream.errors import UsageError
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 from stream.tables import SCORE, SCORECARD, TARGETS
 
 OWN = {"_version": "UInt128", "_deleted": "UInt8", "_indexed_at": "DateTime64(3, 'UTC')"}

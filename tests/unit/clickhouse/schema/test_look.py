@@ -8,7 +8,7 @@ from stream.clickhouse.schema.layout import sorting_key
 from stream.clickhouse.schema.look import TableLook, check_marks, check_tables
 from stream.clickhouse.shards import Shards
 from stream.errors import ClickHouseRefused, ConfigError
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 from stream.tables import SCORE, SCORECARD
 
 OLD_KEY = "customer_id, scorecard_id, score_id, toYYYYMM(event_time)"

@@ -3,7 +3,7 @@
 import pytest
 
 from stream.clickhouse.schema.shard_mark import ShardMark, mark_in, wanted_mark, with_mark
-from stream.sections import ClickHouseSettings
+from stream.settings_sections import ClickHouseSettings
 
 
 @pytest.mark.parametrize("comment", ["", "owned by the data team", "owned by the data team; "])

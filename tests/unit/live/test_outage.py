@@ -10,9 +10,9 @@ import pytest
 
 from stream import metrics
 from stream.errors import KafkaUnavailable, PostgresRefused, PostgresUnavailable
-from stream.kafka.offsets import TP
-from stream.verify import outage as module
-from stream.verify.outage import Outage, OutageRepair, Outages, found
+from stream.kafka.committable import TP
+from stream.live import outage as module
+from stream.live.outage import Outage, OutageRepair, Outages, found
 from testbed.universe import wait_for
 
 SINCE = Outage(since=1_000.0, found_at=9_000.0)

@@ -27,7 +27,7 @@ from stream.errors import ScorestreamError
 if TYPE_CHECKING:
     from stream.kafka.audit import Outcome, Record
 
-# Paths of the commands that leave records. tests/unit/commands/test_trail.py knows those that only read.
+# Paths of the commands that leave records. tests/unit/commands/test_audit_trail.py knows those that only read.
 CHANGES: Final = frozenset({
     "backfill pause", "backfill resume", "backfill start", "backfill stop",
     "connectors apply", "connectors delete", "connectors pause", "connectors restart", "connectors resume",
@@ -117,7 +117,7 @@ class _Trail:
         self._write(outcome="started")
 
     def ended(self, outcome: Outcome, exit_code: int, error: str = "") -> None:
-        from stream.origins import without_secrets  # noqa: PLC0415  pydantic takes longer to import than all of the help
+        from stream.settings_origins import without_secrets  # noqa: PLC0415  pydantic takes longer to import than all of the help
 
         first = without_secrets(error.strip().splitlines()[0])[:300] if error.strip() else ""
         self._write(outcome=outcome, exit_code=exit_code, error=first)
@@ -163,7 +163,7 @@ def _options(context: click.Context) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any) -> Any:
-    from stream.origins import HIDDEN, without_secrets  # noqa: PLC0415
+    from stream.settings_origins import HIDDEN, without_secrets  # noqa: PLC0415
 
     if _SECRET.search(name):
         return HIDDEN

@@ -27,7 +27,7 @@ from stream.kafka.access import Access
 from stream.kafka.broker import Broker
 from stream.kafka.connect_workers import connect_workers
 from stream.live.source_check import refuse
-from stream.monitor.findings import PARTS_LIMIT
+from stream.monitor.faults import PARTS_LIMIT
 from stream.postgres.cluster import cluster
 from stream.postgres.connection import LSN_NOW, Postgres
 from stream.web.asker import Asker

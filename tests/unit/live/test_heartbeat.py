@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from stream import metrics
-from stream.monitor import heartbeat
-from stream.monitor.heartbeat import Heartbeats
+from stream.live import heartbeat
+from stream.live.heartbeat import Heartbeats
 from testbed.universe import wait_for
 
 
@@ -71,7 +71,7 @@ def test_an_error_is_counted_and_told_once_and_the_next_beat_is_tried(
 
     shards.fault = fail
     failed = count(0, "failed")
-    with caplog.at_level(logging.INFO, "stream.monitor.heartbeat"):
+    with caplog.at_level(logging.INFO, "stream.live.heartbeat"):
         for beat in (1, 2, 3):
             beats.offer([value(beat)])
             wait_for("it is counted", lambda beat=beat: count(0, "failed") == failed + beat, deadline_s=5)

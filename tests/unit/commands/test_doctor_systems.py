@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from stream.commands import chain
-from stream.commands.chain import Chain
+from stream.commands import doctor_systems
+from stream.commands.doctor_systems import Chain
 from stream.config import MonitorSettings, Settings, WebSettings
 from stream.doctor import postgres, tables
 from stream.doctor.examine import Part
@@ -25,7 +25,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[DoctorFinding]]:
     def examine(parts: list[Part], *, deadline_s: float) -> tuple[list[DoctorFinding], dict[str, float]]:
         return [each for part in parts for each in found.setdefault(part.name, [])], {part.name: 0.1 for part in parts}
 
-    monkeypatch.setattr(chain, "examine", examine)
+    monkeypatch.setattr(doctor_systems, "examine", examine)
     return found
 
 
@@ -63,7 +63,7 @@ def test_the_start_of_a_worker_logs_errors_and_warnings(
         postgres.INACTIVE.found("the connector may start a moment later"),
     ]
     asked["ClickHouse shard 0"] = [tables.TABLE.found("missing")]
-    chain.look_at_start(Settings(), after_s=0)
+    doctor_systems.look_at_start(Settings(), after_s=0)
     for thread in threading.enumerate():
         if thread.name == "look-at-start":
             thread.join(10)
@@ -74,15 +74,15 @@ def test_the_start_of_a_worker_logs_errors_and_warnings(
 
 
 def test_files_with_secrets_are_known_by_their_variable() -> None:
-    assert chain._names_secrets("SCORESTREAM_POSTGRES_PASSWORD_FILE")
-    assert chain._names_secrets("SCORESTREAM_CONFIG")
-    assert not chain._names_secrets("SCORESTREAM_CONNECT_CONFIG")
-    assert not chain._names_secrets("MY_FILE")
+    assert doctor_systems._names_secrets("SCORESTREAM_POSTGRES_PASSWORD_FILE")
+    assert doctor_systems._names_secrets("SCORESTREAM_CONFIG")
+    assert not doctor_systems._names_secrets("SCORESTREAM_CONNECT_CONFIG")
+    assert not doctor_systems._names_secrets("MY_FILE")
 
 
 def test_processes_must_answer_where_an_operator_lists_them(tmp_path: Path) -> None:
-    assert chain._urls(Settings()) == {"http://127.0.0.1:6066": False, "http://127.0.0.1:6067": False}
+    assert doctor_systems._urls(Settings()) == {"http://127.0.0.1:6066": False, "http://127.0.0.1:6067": False}
     web = WebSettings(host="0.0.0.0", port=0)
-    assert chain._urls(Settings(web=web)) == {"http://127.0.0.1:6067": False}
+    assert doctor_systems._urls(Settings(web=web)) == {"http://127.0.0.1:6067": False}
     listed = MonitorSettings(processes="http://w1:6066,http://w2:6066")
-    assert chain._urls(Settings(monitor=listed)) == {"http://w1:6066": True, "http://w2:6066": True}
+    assert doctor_systems._urls(Settings(monitor=listed)) == {"http://w1:6066": True, "http://w2:6066": True}

@@ -12,7 +12,7 @@ import pytest
 from stream import cli
 from stream.clickhouse.schema import apply as schema_apply
 from stream.clickhouse.shards import Shards
-from stream.commands import trail
+from stream.commands import audit_trail
 from stream.connect.rest import Connect
 from stream.errors import ClickHouseUnavailable, KafkaUnavailable, UsageError
 from stream.kafka.audit import Record
@@ -53,16 +53,16 @@ def all_paths() -> set[str]:
 
 
 def test_every_command_leaves_records_or_is_known_to_change_nothing() -> None:
-    assert all_paths() - {*trail.CHANGES} - READS == set()
-    assert trail.CHANGES - all_paths() == set()
-    assert not trail.CHANGES & READS
+    assert all_paths() - {*audit_trail.CHANGES} - READS == set()
+    assert audit_trail.CHANGES - all_paths() == set()
+    assert not audit_trail.CHANGES & READS
 
 
 @pytest.fixture
 def records(run: Any, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
     """What was written."""
     kept: list[Record] = []
-    monkeypatch.setattr(trail, "append", lambda _app, record: kept.append(record))
+    monkeypatch.setattr(audit_trail, "append", lambda _app, record: kept.append(record))
     return kept
 
 
@@ -161,7 +161,7 @@ def test_brokers_that_are_away_cost_a_warning_and_do_not_stop_the_command(
         raise KafkaUnavailable("Kafka at k:9092: no answer")
 
     apply_ends_with(monkeypatch)
-    monkeypatch.setattr(trail, "append", away)
+    monkeypatch.setattr(audit_trail, "append", away)
     code, out, err = run("schema", "apply")
     assert (code, out) == (0, "shard 0 http://127.0.0.1:8123: 5 statements run\n")
     assert err == "warning: no audit record was written: Kafka at k:9092: no answer\n"

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from stream.clickhouse.together import Together
+from stream.clickhouse.group_commit import Together
 
 
 class Server:

@@ -11,8 +11,8 @@ import pytest
 
 from stream.postgres.defining_query import SourceSql
 from stream.scope import Scope
-from stream.verify import appeals as module
-from stream.verify.appeals import appeals, visible
+from stream.verify import visible_appeals as module
+from stream.verify.visible_appeals import appeals, visible
 
 _TYPES = {("scorecards", "scorecard_id"): "uuid"} | dict.fromkeys(
     [("scorecards", "conversation_id"), ("chats", "conversation_id")], "text"

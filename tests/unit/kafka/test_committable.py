@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.kafka.offsets import TP, Held, Offsets
+from stream.kafka.committable import TP, Held, Offsets
 
 SCORES = TP("scores", 3)
 

@@ -9,7 +9,7 @@ import pytest
 
 from stream.config import load
 from stream.errors import ConfigError
-from stream.origins import DEFAULT, Effective, effective, without_secrets
+from stream.settings_origins import DEFAULT, Effective, effective, without_secrets
 
 pytestmark = pytest.mark.usefixtures("plain_environment")
 
