@@ -25,7 +25,7 @@ from stream.cutover.checks import check, old_database
 from stream.cutover.follower import Follower, ShadowCaughtUp
 from stream.cutover.shadow_tables import Chosen, ShadowTables
 from stream.errors import ScorestreamError, UsageError
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.postgres.lock import LockSpace
 from stream.replay.state import Replay, ReplayTopic
 from stream.scope import Scope

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
 from stream.kafka.log_reader import LogReader, Stretch
+from stream.kafka.topic_partition import TP
 from stream.postgres.connection import Postgres
 from stream.replay.live_watch import Watch
 from stream.replay.plan import PassKind, ReplayPlan, table_of

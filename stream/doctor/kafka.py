@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
 from stream.doctor.finding import ERROR, WARNING, Checks, DoctorFinding
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.kafka.topics import Found, wrong_partitions
 from stream.times import duration
 from stream.topic_names import TopicNames

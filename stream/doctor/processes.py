@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from stream.doctor.finding import ERROR, HINT, WARNING, Checks, DoctorFinding
-from stream.kafka.committable import TP
 from stream.kafka.groups import Group
+from stream.kafka.topic_partition import TP
 from stream.monitor.sources.processes import addresses
 from stream.web.asker import AskFailed
 

@@ -12,7 +12,7 @@ from confluent_kafka import IsolationLevel, TopicCollection, TopicPartition
 from confluent_kafka.admin import AclOperation, OffsetSpec
 
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 
 _TIMEOUT_S = 5.0  # of each request
 _READ_S = 1.0  # of one message

@@ -19,9 +19,9 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, Resou
 from stream.errors import KafkaUnavailable
 from stream.kafka import groups as kafka_groups
 from stream.kafka.client import client_options
-from stream.kafka.committable import TP
 from stream.kafka.groups import Group
 from stream.kafka.next_messages import READER_OPTIONS, Next, NextMessages
+from stream.kafka.topic_partition import TP
 from stream.settings_sections import KafkaSettings
 from stream.topic_names import TopicNames
 

@@ -11,12 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-
-class TP(NamedTuple):
-    """A partition of a topic."""
-
-    topic: str
-    partition: int
+from stream.kafka.topic_partition import TP
 
 
 class Held(NamedTuple):

@@ -12,8 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from stream.kafka.broker import Broker, Retention
-from stream.kafka.committable import TP
 from stream.kafka.next_messages import Next
+from stream.kafka.topic_partition import TP
 
 
 def outrun(

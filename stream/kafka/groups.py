@@ -14,7 +14,7 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 
 DEAD = "DEAD"
 _STATES = {

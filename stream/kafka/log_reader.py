@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, TopicPartition
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.client import MESSAGE_MAX_BYTES
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.pipeline.dead_letter import Message
 
 QUEUE_KBYTES = 12 << 10  # read-ahead, which bounds a reader's memory besides the batches under way

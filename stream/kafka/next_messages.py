@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 
 READ_S = 2.0  # limit for reading the next messages of all partitions that moved
 # For one partition: a batch of records. With less, the broker answers for one partition at a time.

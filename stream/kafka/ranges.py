@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from stream.kafka.broker import Broker
 from stream.kafka.client import MESSAGE_MAX_BYTES
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 
 _TIMEOUT_S = 20.0
 _OPTIONS = {

@@ -14,10 +14,10 @@ from typing import Literal
 import msgspec
 
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
 from stream.kafka.dead_letters import Kept
 from stream.kafka.ranges import records
 from stream.kafka.state_topic import StateTopic
+from stream.kafka.topic_partition import TP
 
 State = Literal["reindexed", "acked", "discarded"]
 OPEN = "open"

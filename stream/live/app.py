@@ -22,7 +22,8 @@ from typing import Any, Final, NoReturn
 
 import faust
 
-from stream.kafka.committable import TP, PartitionProgress
+from stream.kafka.committable import PartitionProgress
+from stream.kafka.topic_partition import TP
 from stream.live.gather import ack, take_batches
 from stream.live.record_batch import BatchSchema, RecordBatch
 from stream.live.transport import BatchConsumer

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from stream.kafka.committable import TP
 from stream.kafka.marks import Mark
+from stream.kafka.topic_partition import TP
 from stream.live.record_batch import RecordBatch
 
 

@@ -20,8 +20,8 @@ from aiokafka.errors import CommitFailedError, ConsumerStoppedError, CorruptReco
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
-from stream.kafka.committable import TP
 from stream.kafka.marks import Mark
+from stream.kafka.topic_partition import TP
 from stream.live.dead_members import make_the_dead_leave
 from stream.live.doubt import Taken
 from stream.live.record_batch import RecordBatch

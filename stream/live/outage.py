@@ -22,11 +22,11 @@ import msgspec
 from stream import metrics
 from stream.errors import KafkaUnavailable, ScorestreamError
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
 from stream.kafka.compaction import outrun
 from stream.kafka.log_reader import LogReader
 from stream.kafka.marks import Mark
 from stream.kafka.state_topic import StateTopic
+from stream.kafka.topic_partition import TP
 from stream.postgres.lock import LockSpace
 from stream.times import duration
 

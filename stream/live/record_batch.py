@@ -7,7 +7,7 @@ from typing import Any
 
 import faust
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.pipeline.dead_letter import Message
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
-from stream.kafka.committable import TP, PartitionProgress
+from stream.kafka.committable import PartitionProgress
+from stream.kafka.topic_partition import TP
 from stream.pipeline.ports import Retrying
 
 T = TypeVar("T")

@@ -30,8 +30,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP as FaustTP
 from faust.types import ConsumerMessage
 
-from stream.kafka.committable import TP, Offsets, PartitionProgress
+from stream.kafka.committable import Offsets, PartitionProgress
 from stream.kafka.marks import Mark
+from stream.kafka.topic_partition import TP
 from stream.live.doubt import Doubts, Uncommitted
 from stream.live.fetch import BatchConsumerThread
 from stream.live.record_batch import RecordBatch

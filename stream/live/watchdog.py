@@ -22,8 +22,9 @@ from typing import Any, Final
 from stream import metrics
 from stream.errors import KafkaUnavailable, Stalled
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP, PartitionProgress
+from stream.kafka.committable import PartitionProgress
 from stream.kafka.topic_ids import TopicIds
+from stream.kafka.topic_partition import TP
 from stream.live.app import LiveApp
 from stream.live.stacks import stacks
 from stream.live.stalls import GROUP, Seen, Stalls, see

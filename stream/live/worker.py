@@ -26,8 +26,8 @@ from stream.clickhouse.shards import Shards, leave_pandas_out
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
 from stream.kafka.topic_ids import TopicIds
+from stream.kafka.topic_partition import TP
 from stream.live.app import LiveApp
 from stream.live.build import build_app
 from stream.live.heartbeat import TIMEOUT_S, Heartbeats

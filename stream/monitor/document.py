@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.monitor.canary import state_of
 from stream.monitor.diagnosis import Freshness, Headline
 from stream.monitor.finding import Finding

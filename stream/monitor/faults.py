@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.monitor.canary import SILENT_S
 from stream.monitor.finding import NOTE, PAGE, TICKET, Finding
 from stream.monitor.lag import PartitionLag, Verdict

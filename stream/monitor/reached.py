@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 
 log = logging.getLogger(__name__)
 

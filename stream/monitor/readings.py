@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 
 from stream.connect.rest import ConnectorStatus
 from stream.kafka.broker import Retention
-from stream.kafka.committable import TP
 from stream.kafka.groups import Group
+from stream.kafka.topic_partition import TP
 from stream.monitor.canary import Canary
 from stream.monitor.lag import LagLimits, PartitionLag
 from stream.monitor.sources.processes import Process

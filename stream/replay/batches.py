@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from stream.kafka.committable import TP
 from stream.kafka.log_reader import Stretch
+from stream.kafka.topic_partition import TP
 from stream.replay.plan import table_of
 
 BATCH_BYTES: Final = 24 << 20  # bytes at which a batch is full, even with few messages

@@ -15,8 +15,8 @@ from functools import partial
 from typing import Final, Protocol
 
 from stream.errors import PostgresUnavailable
-from stream.kafka.committable import TP
 from stream.kafka.log_reader import LogReader, Stretch
+from stream.kafka.topic_partition import TP
 from stream.pipeline.ports import Retrying
 from stream.replay.lanes import ADVANCE, Lanes
 from stream.replay.plan import Pass, ReplayPlan, Span

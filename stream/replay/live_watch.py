@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from stream.clickhouse.shards import Shards
 from stream.errors import ScorestreamError
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 
 _LOOK_S = 0.5
 _PARTS_S = 5.0

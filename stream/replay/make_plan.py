@@ -15,8 +15,8 @@ from stream.clickhouse.schema.apply import prepare_shadow
 from stream.clickhouse.schema.look import check_tables
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
 from stream.kafka.log_reader import LogReader
+from stream.kafka.topic_partition import TP
 from stream.postgres.connection import Postgres
 from stream.postgres.places import PostgresSource
 from stream.replay.choose import by_filter, chooser

@@ -19,8 +19,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from stream import metrics
 from stream.errors import Retry, ScorestreamError
-from stream.kafka.committable import TP, Offsets
+from stream.kafka.committable import Offsets
 from stream.kafka.log_reader import LogReader, Stretch
+from stream.kafka.topic_partition import TP
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.replay.batches import Batches
 from stream.replay.claims import WAIT_S, Claims

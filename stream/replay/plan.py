@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.scope import Scope
 from stream.tables import CHATS, SCORE, SCORECARD, SOURCES
 

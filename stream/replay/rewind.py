@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
 from stream.kafka.log_reader import LogReader
 from stream.kafka.marks import Mark, after_rewind
+from stream.kafka.topic_partition import TP
 from stream.replay.start_points import StartPoint, bounds, check_offsets, resolve
 from stream.retry import poll
 from stream.tables import SOURCES

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.tables import SOURCES
 from stream.times import time_text
 from stream.topic_names import TopicNames

@@ -15,8 +15,8 @@ import msgspec
 
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
 from stream.kafka.state_topic import StateTopic
+from stream.kafka.topic_partition import TP
 from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult
 from stream.topic_names import TopicNames
 

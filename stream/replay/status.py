@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.replay.plan import Heartbeat, Pass
 from stream.replay.state import Replay
 from stream.times import span, time_text

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.postgres.connection import Postgres
 from stream.retry import poll
 

@@ -41,6 +41,7 @@ ELSEWHERE = {
     "kafka/broker.py": "tests/e2e/test_lag.py",
     "kafka/client.py": "tests/e2e/test_main_job.py",
     "kafka/log_reader.py": "tests/e2e/test_replay.py",
+    "kafka/topic_partition.py": DECLARATIONS,
     "metrics.py": "tests/unit/monitor/test_exposition.py",
     "monitor/finding.py": "tests/unit/monitor/test_diagnosis.py",
     "monitor/wiring.py": "tests/e2e/test_lag.py",

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from stream.errors import KafkaUnavailable
 from stream.kafka.broker import Broker, PartitionOffsets, Retention
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.monitor.lag import LagLimits, PartitionLag, PartitionLook, Track
 from stream.monitor.readings import DeadLetterReading, Kafka
 

@@ -11,8 +11,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream.kafka.access import Access
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
 from stream.kafka.connect_workers import connect_workers
+from stream.kafka.topic_partition import TP
 from stream.settings_sections import KafkaSettings
 from stream.topic_names import TopicNames
 from testbed.universe import wait_for

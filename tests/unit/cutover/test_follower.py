@@ -10,8 +10,8 @@ import pytest
 
 from stream.cutover import follower as module
 from stream.cutover.follower import Follower
-from stream.kafka.committable import TP
 from stream.kafka.log_reader import Stretch
+from stream.kafka.topic_partition import TP
 from stream.replay.plan import Pass, ReplayPlan, Span
 
 SCORES, CARDS = TP("t.app.scores", 0), TP("t.app.scorecards", 0)

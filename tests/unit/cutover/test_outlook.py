@@ -10,7 +10,7 @@ import pytest
 from stream.cutover import outlook as outlooks
 from stream.cutover.outlook import Outlook, outlook
 from stream.errors import UsageError
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.replay.state import Replay
 from tests.unit.cutover.test_checks import replay
 

@@ -9,7 +9,7 @@ import pytest
 
 from stream.doctor import kafka
 from stream.doctor.finding import DoctorFinding
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.kafka.topics import Found, Topic
 from stream.topic_names import TopicNames
 

@@ -8,8 +8,8 @@ import pytest
 
 from stream.doctor import processes
 from stream.doctor.finding import DoctorFinding
-from stream.kafka.committable import TP
 from stream.kafka.groups import DEAD, Group, GroupMember
+from stream.kafka.topic_partition import TP
 from stream.web.asker import AskFailed
 
 TPS = tuple(TP("qa.app.scores", number) for number in range(4))

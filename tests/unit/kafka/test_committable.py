@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.kafka.committable import TP, Held, Offsets
+from stream.kafka.committable import Held, Offsets
+from stream.kafka.topic_partition import TP
 
 SCORES = TP("scores", 3)
 

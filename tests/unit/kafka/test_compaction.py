@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from stream.kafka.broker import Retention
-from stream.kafka.committable import TP
 from stream.kafka.compaction import outrun, too_old
 from stream.kafka.next_messages import Next
+from stream.kafka.topic_partition import TP
 
 TOPIC = "p.app.scorecards"
 FIRST, SECOND = TP(TOPIC, 0), TP(TOPIC, 1)

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.kafka.committable import TP
 from stream.kafka.groups import DEAD, Group, GroupMember, assigned, describe
+from stream.kafka.topic_partition import TP
 
 
 def protocol(topics: dict[str, list[int]], user_data: bytes = b"") -> bytes:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from stream.kafka.committable import TP
 from stream.kafka.next_messages import Next, NextMessages
+from stream.kafka.topic_partition import TP
 from tests.unit.kafka.consumer import FakeConsumer, Record
 
 A = TP("scores", 0)

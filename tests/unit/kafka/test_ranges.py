@@ -12,7 +12,7 @@ from stream.errors import KafkaUnavailable
 from stream.kafka import broker as broker_module
 from stream.kafka import ranges
 from stream.kafka.broker import Broker
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.settings_sections import KafkaSettings
 from stream.topic_names import TopicNames
 from tests.unit.kafka.consumer import FakeConsumer, Record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from types import SimpleNamespace
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.live.record_batch import RecordBatch
 
 SCORES = TP("scores", 3)

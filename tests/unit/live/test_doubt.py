@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stream.kafka.committable import TP
 from stream.kafka.marks import Mark
+from stream.kafka.topic_partition import TP
 from stream.live.doubt import Begun, Doubts, Uncommitted
 from tests.unit.live.batches import SCORES, batch_of
 

@@ -14,7 +14,7 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.live.fetch import _Open
 
 SCORES = TP("scores", 3)

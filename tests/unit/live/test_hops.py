@@ -7,7 +7,7 @@ import time
 from types import SimpleNamespace
 
 from stream import metrics
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.live import hops
 from stream.live.record_batch import RecordBatch
 

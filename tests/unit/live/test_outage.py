@@ -10,7 +10,7 @@ import pytest
 
 from stream import metrics
 from stream.errors import KafkaUnavailable, PostgresRefused, PostgresUnavailable
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.live import outage as module
 from stream.live.outage import Outage, OutageRepair, Outages, found
 from testbed.universe import wait_for

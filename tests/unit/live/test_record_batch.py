@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.live.record_batch import BatchScheduler
 from stream.pipeline.dead_letter import Message
 from tests.unit.live.batches import batch_of

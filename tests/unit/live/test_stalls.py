@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stream.errors import ClickHouseUnavailable
-from stream.kafka.committable import TP, PartitionProgress
+from stream.kafka.committable import PartitionProgress
+from stream.kafka.topic_partition import TP
 from stream.live.stalls import Seen, Stalls, Tries, see
 
 SCORES = TP("scores", 3)

@@ -10,7 +10,8 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from stream.kafka.committable import TP, Offsets
+from stream.kafka.committable import Offsets
+from stream.kafka.topic_partition import TP
 from stream.live.doubt import Doubts, Uncommitted
 from stream.live.transport import BatchConsumer
 from tests.unit.live.batches import SCORES

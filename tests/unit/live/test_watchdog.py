@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from stream.errors import KafkaUnavailable, Stalled
-from stream.kafka.committable import TP, PartitionProgress
+from stream.kafka.committable import PartitionProgress
+from stream.kafka.topic_partition import TP
 from stream.live import watchdog as module
 from stream.live.watchdog import Watchdog
 from testbed.universe import wait_for

@@ -9,8 +9,8 @@ from typing import Any
 
 from stream.connect.rest import ConnectorStatus, Task
 from stream.kafka.broker import Retention
-from stream.kafka.committable import TP
 from stream.kafka.groups import Group, GroupMember
+from stream.kafka.topic_partition import TP
 from stream.monitor.canary import Canary
 from stream.monitor.lag import LagLimits, PartitionLook, Track
 from stream.monitor.readings import Answer, DeadLetterReading, Kafka, Readings, ReplayReading

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.monitor.diagnosis import findings, freshness, headline
 from stream.monitor.finding import NOTE
 from stream.monitor.lag import LagLimits, PartitionLook, Track

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.monitor.lag import LagLimits
 from stream.monitor.monitor import Monitor, Names, Since
 from stream.monitor.reached import Reached

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.monitor.reached import Reached
 
 SCORES = TP("scorestream.app.scores", 3)

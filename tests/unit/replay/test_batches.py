@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stream.kafka.committable import TP
 from stream.kafka.log_reader import Stretch
+from stream.kafka.topic_partition import TP
 from stream.replay import batches
 from stream.replay.batches import Batches
 

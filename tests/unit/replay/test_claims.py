@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from stream.errors import PostgresUnavailable, UsageError
-from stream.kafka.committable import TP, Offsets
+from stream.kafka.committable import Offsets
+from stream.kafka.topic_partition import TP
 from stream.replay.claims import Claims
 from stream.replay.lanes import ADVANCE
 from stream.replay.plan import Pass, ReplayPlan, Span

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stream.errors import ClickHouseUnavailable, KafkaUnavailable
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.replay import live_watch as module
 from stream.replay.live_watch import Watch
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from stream.errors import UsageError
-from stream.kafka.committable import TP
 from stream.kafka.log_reader import Stretch
+from stream.kafka.topic_partition import TP
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.replay import member as module
 from stream.replay.member import Member

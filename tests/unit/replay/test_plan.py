@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.pipeline.placement import GONE, Place, State
 from stream.replay.choose import keep
 from stream.replay.plan import Pass, ReplayPlan, Span

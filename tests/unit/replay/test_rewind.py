@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from stream.errors import UsageError
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.replay.rewind import Move, check_idle, undo
 from stream.settings_sections import KafkaSettings
 from stream.times import parse_duration, parse_moment

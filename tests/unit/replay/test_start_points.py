@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from stream.errors import UsageError
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.replay.start_points import LogBounds, StartPoint, check_offsets, parse_offsets, resolve
 from stream.topic_names import TopicNames
 

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from stream.errors import UsageError
-from stream.kafka.committable import TP
 from stream.kafka.log_reader import Stretch
+from stream.kafka.topic_partition import TP
 from stream.replay.make_plan import check_name
 from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
 from stream.replay.state import Replay, _replays, check_kept

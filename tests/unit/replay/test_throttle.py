@@ -4,7 +4,7 @@ from collections import deque
 
 import pytest
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.replay.live_watch import Looked, lag_s
 from stream.replay.throttle import Throttle, ThrottleLimits, reason
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stream.kafka.committable import TP
 from stream.kafka.log_reader import Stretch
+from stream.kafka.topic_partition import TP
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.replay import work as module
 from stream.replay.plan import Pass, ReplayPlan, Span

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stream.errors import UsageError
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.verify import caught_up as module
 from stream.verify.caught_up import CaughtUp
 

@@ -10,7 +10,7 @@ import pytest
 
 from stream.backfill.plan import BackfillPlan, steps, windows
 from stream.backfill.state import Backfill, BackfillResult, Driver, StepDone
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.monitor.sources import backfills as module
 from stream.monitor.sources.backfills import SHOWN_S, BackfillSource
 from stream.times import DAY_US

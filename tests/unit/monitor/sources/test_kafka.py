@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from stream.errors import KafkaUnavailable
-from stream.kafka.committable import TP
 from stream.kafka.groups import Group, GroupMember
+from stream.kafka.topic_partition import TP
 from stream.monitor.lag import LagLimits
 from stream.monitor.sources import kafka as module
 from stream.monitor.sources.kafka import KafkaReader

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stream.kafka.committable import TP
+from stream.kafka.topic_partition import TP
 from stream.monitor.sources import replays as module
 from stream.monitor.sources.replays import SHOWN_S, ReplaySource
 from stream.replay.plan import Pass, ReplayPlan, ReplayResult, Span
