@@ -2,4 +2,5 @@
 
 Enters: messages of the source tables' topics. Leaves: rows in ClickHouse by way of the pipeline, then committed
 offsets. It never commits an offset whose message is not written.
+`indexer.py` hands a batch to the pipeline, and `transport.py` commits offsets.
 """

@@ -53,8 +53,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     hold_messages: int = 20_000  # fetching of a topic stops when this many of its messages are under way
     # Fetching of a topic stops when this many of its messages are delivered and not committed: commits may stall.
     uncommitted_messages: int = 40_000
-    # a commit is due when this many of a topic are acknowledged: else commits set the pace
-    commit_messages: int = 10_000
+    commit_messages: int = 10_000  # acknowledged messages of a topic that make a commit due, lest commits set the pace
     # the most messages of one partition that a worker has begun: the limit, and one fetch beyond it
     doubt_messages: int = 50_000
     newest: Newest = Newest()  # versions that the partitions have reached, told by who processes them
