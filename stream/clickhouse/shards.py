@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -265,9 +265,7 @@ def leave_pandas_out() -> None:
     vars(optional).setdefault("np", None)
 
 
-def connect(
-    settings: ClickHouseSettings, shard: int, *, database: str | None = None, replica: int | None = None
-) -> Any:
+def connect(settings: ClickHouseSettings, shard: int, *, database: str | None = None, replica: int = 0) -> Any:
     """A clickhouse-connect client of shard number `shard`; close it after use.
 
     On Replicated tables it reads and writes by quorum (replicas.py).
@@ -275,23 +273,13 @@ def connect(
     Args:
         shard: index into `settings.shards`.
         database: the session's database; default: that of the settings. With `""` it need not exist.
-        replica: index into the shard's replicas; default: the first that answers.
+        replica: index into the shard's replicas. `Shards` goes on to the next when one does not answer.
 
     Raises:
-        ClickHouseUnavailable: the shard does not answer.
-        ClickHouseRefused: the shard refuses, for example a wrong password.
+        ClickHouseUnavailable: the replica does not answer.
+        ClickHouseRefused: the replica refuses, for example a wrong password.
     """
-    urls = settings.replicas(shard)
-    if replica is not None:
-        return _connect(settings, shard, urls[replica], database)
-    for url in urls[:-1]:
-        with suppress(ClickHouseUnavailable):
-            return _connect(settings, shard, url, database)
-    return _connect(settings, shard, urls[-1], database)
-
-
-def _connect(settings: ClickHouseSettings, shard: int, address: str, database: str | None) -> Any:
-    url = urlsplit(address)
+    url = urlsplit(settings.replicas(shard)[replica])
     try:
         client = clickhouse_connect.get_client(
             host=url.hostname or "127.0.0.1",
@@ -337,8 +325,3 @@ def _cause(error: Exception) -> str:
         return f"no answer within {late.group(1)} s"
     system = _SYSTEM.search(text)
     return f"no connection: {system.group(0)}" if system else text.splitlines()[0]
-
-
-def patient(settings: ClickHouseSettings) -> ClickHouseSettings:
-    """The settings with the time limit of a pass over a whole table."""
-    return settings.model_copy(update={"timeout_s": max(settings.timeout_s, PATIENCE_S)})

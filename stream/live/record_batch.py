@@ -60,10 +60,6 @@ class RecordBatch:
         return TP(self.topic, self.partition)
 
     @property
-    def first_offset(self) -> int:
-        return int(self.records[0].offset)
-
-    @property
     def last_offset(self) -> int:
         return int(self.records[-1].offset)
 
