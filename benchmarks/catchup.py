@@ -28,12 +28,13 @@ import psycopg
 from benchmarks.common import Group, Offsets, arguments, last_stored, publish, run
 from benchmarks.cpu import CpuReading
 from benchmarks.faust_rates import faust_rates
-from demo import counts, workload
-from demo.customers import IDS
-from demo.rig import Rig
 from demo.run import index, settle
-from demo.screen import Screen
 from stream.tables import SCORE
+from testbed.rig import Rig
+from testbed.screen import Screen
+from testbed.traffic import workload
+from testbed.traffic.customers import IDS
+from testbed.visibility import counts
 
 CHUNK = 20_000  # rows of one bulk update
 

@@ -18,7 +18,6 @@ import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from demo.rig import Died, Rig
 from devstack.process import PartFailed
 from stream import __version__
 from stream.clickhouse.shards import connect
@@ -28,6 +27,7 @@ from stream.kafka.client import client_options
 from stream.kafka.groups import describe
 from stream.settings_sections import ClickHouseSettings
 from stream.tables import SOURCES, TARGETS
+from testbed.rig import Died, Rig
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("faust-streaming", "aiokafka", "clickhouse-connect", "confluent-kafka", "msgspec", "psycopg", "chdb")

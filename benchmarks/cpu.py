@@ -15,7 +15,7 @@ from typing import Final, Self
 
 import psutil
 
-from demo.rig import Rig
+from testbed.rig import Rig
 
 OWN: Final = "this program"
 KERNEL: Final = "kernel"

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from demo.prober import Prober
 from demo.report import percentiles
-from demo.writer import LiveWriter
+from testbed.traffic.writer import LiveWriter
+from testbed.visibility.prober import Prober
 
 LIMIT_MS: Final = 1_000.0
 UP: Final = (1_000, 1_400, 2_000, 2_800, 4_000, 5_600, 8_000)  # changes/s

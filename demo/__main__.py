@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from demo.rig import Died
 from demo.run import Options, run
-from demo.screen import Screen
 from devstack.process import PartFailed, write_atomically
 from stream.errors import ScorestreamError
+from testbed.rig import Died
+from testbed.screen import Screen
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,8 +10,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from demo.compare import Comparison
-from demo.prober import Latency
+from testbed.visibility.compare import Comparison
+from testbed.visibility.prober import Latency
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -6,16 +6,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo import counts, workload
-from demo.compare import Comparison, compare
-from demo.customers import IDS
-from demo.prober import Prober
 from demo.report import Result, percentile
-from demo.rig import Died, Rig, tail
-from demo.screen import Screen
-from demo.workload import Workload
-from demo.writer import LiveWriter
 from stream.tables import TARGETS
+from testbed.rig import Died, Rig, tail
+from testbed.screen import Screen
+from testbed.traffic import workload
+from testbed.traffic.customers import IDS
+from testbed.traffic.workload import Workload
+from testbed.traffic.writer import LiveWriter
+from testbed.visibility import counts
+from testbed.visibility.compare import Comparison, compare
+from testbed.visibility.prober import Prober
 
 INDEX_TIMEOUT_S = 400
 STALL_S = 90  # tolerance of no row

@@ -1,7 +1,7 @@
 """The command: `python -m drills.replay [--seed N] [--kills N]`: a replay into a shadow while everything is killed.
 
-A writer commits everything that changes rows and places (demo/changes.py: EVERYTHING). SIGKILL ends the worker, single
-processes of the replay and the whole replay, at random. The replay is resumed, verified, cut over. At the end the live
+A writer commits everything that changes rows and places (testbed/traffic/changes.py: EVERYTHING). SIGKILL ends the
+worker, single processes of the replay and the whole replay, at random. The replay is resumed, verified, cut over. At the end the live
 database, which is the former shadow, is compared with Postgres row for row. A reader counts in a loop meanwhile.
 
 Exit 0 = PASS, 1 = FAIL. The result goes to stdout, progress to stderr.
@@ -24,9 +24,6 @@ from pathlib import Path
 
 import psutil
 
-from demo import workload
-from demo.changes import EVERYTHING
-from demo.writer import LiveWriter
 from devstack.stack import Stack
 from drills import marks
 from drills.compare import FINDINGS, compare, dead_letters, lag
@@ -36,6 +33,9 @@ from drills.show import say
 from drills.windows import Windows
 from drills.workers import Supervised
 from testbed.replays import Running, drop, facts
+from testbed.traffic import workload
+from testbed.traffic.changes import EVERYTHING
+from testbed.traffic.writer import LiveWriter
 from testbed.universe import Universe, wait_for
 
 NAME = "drill"

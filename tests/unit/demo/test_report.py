@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from demo.__main__ import _arguments
-from demo.compare import Comparison, _difference
-from demo.prober import Latency
 from demo.report import Result, percentile, percentiles
-from demo.screen import Screen
 from stream.tables import SCORE
+from testbed.screen import Screen
+from testbed.visibility.compare import Comparison, _difference
+from testbed.visibility.prober import Latency
 
 
 def comparison(**changed) -> Comparison:

@@ -1,8 +1,7 @@
 """Commit -> visible: polls the tables of all shards for committed changes, and measures when each could be seen.
 
-A change counts as visible when ClickHouse has acknowledged the insert (demo/acks.py), and a query of this reader has
-shown it. The reader shares nothing with the worker. To poll often enough for the times of the queries themselves was
-tried. On two cores they took as much of ClickHouse as the indexing, and each added its own pause.
+A change counts as visible when ClickHouse has acknowledged the insert (acks.py), and a query of this reader has shown it.
+The reader shares nothing with the worker. To poll often enough for the times of the queries themselves was tried. On two cores they took as much of ClickHouse as the indexing, and each added its own pause.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.acks import Acks
-from demo.seen import Seen
 from stream.clickhouse.shards import connect
 from stream.pipeline.placement import month_of, shard_of
 from stream.settings_sections import ClickHouseSettings
+from testbed.traffic.seen import Seen
+from testbed.visibility.acks import Acks
 
 POLL_S = 1.0
 AT_ONCE = 200  # ids in one poll; when ClickHouse is far behind, the oldest come first

@@ -1,12 +1,12 @@
-"""The demo's rows: enough of each kind, the same from the same seed, and lines that COPY takes."""
+"""The customers' rows: enough of each kind, the same from the same seed, and lines that COPY takes."""
 
 from __future__ import annotations
 
 import random
 from uuid import UUID
 
-from demo.customers import CUSTOMERS, MANUAL, SPIRIT
-from demo.workload import Workload, _Maker, copy_line, new_id, random_time
+from testbed.traffic.customers import CUSTOMERS, MANUAL, SPIRIT
+from testbed.traffic.workload import Workload, _Maker, copy_line, new_id, random_time
 
 
 def made(seed: int, scale: float = 1.0) -> tuple[Workload, dict[str, list[str]]]:

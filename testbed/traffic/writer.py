@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from demo.changes import EVERYTHING
-from demo.seen import Seen
-from demo.session import Mix, Session
-from demo.workload import Workload
+from testbed.traffic.changes import EVERYTHING
+from testbed.traffic.seen import Seen
+from testbed.traffic.session import Mix, Session
+from testbed.traffic.workload import Workload
 
 CONNECTIONS = 4
 
@@ -39,7 +39,7 @@ class LiveWriter:
         url: libpq URL of a role that may write schema app.
         rate: row changes a second, over all connections; may be set while it writes.
         samples_per_s: how many of them are handed to `on_seen`.
-        mix: the changes, as in demo/changes.py.
+        mix: the changes, as in testbed/traffic/changes.py.
         recent: share of them that falls into the last days.
         on_seen: called from the writing threads with (what must be seen, time.perf_counter() after COMMIT).
     """

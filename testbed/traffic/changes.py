@@ -8,10 +8,10 @@ from __future__ import annotations
 import heapq
 from datetime import UTC, datetime, timedelta
 
-from demo.customers import AUTO, MANUAL, REPLICA, REQUEST, RESOLVE
-from demo.seen import Seen, Written, micros
-from demo.session import CHAT, Late, Mix, Session
-from demo.workload import SCORES_OF_A_SCORECARD, Card, new_id
+from testbed.traffic.customers import AUTO, MANUAL, REPLICA, REQUEST, RESOLVE
+from testbed.traffic.seen import Seen, Written, micros
+from testbed.traffic.session import CHAT, Late, Mix, Session
+from testbed.traffic.workload import SCORES_OF_A_SCORECARD, Card, new_id
 
 
 def rescore(session: Session, _: float) -> Written | None:

@@ -1,4 +1,4 @@
-"""The demo's customers: how many conversations, process scorecards and appeals each has, and its templates."""
+"""The made-up customers: how many conversations, process scorecards and appeals each has, and its templates."""
 
 from __future__ import annotations
 

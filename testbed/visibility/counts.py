@@ -7,17 +7,17 @@ from typing import Any, Self
 
 import psycopg
 
-from demo.compare import DEFINING, FROM
-from demo.customers import IDS
 from stream.clickhouse.shards import connect
 from stream.settings_sections import ClickHouseSettings
 from stream.tables import TARGETS
+from testbed.traffic.customers import IDS
+from testbed.visibility.compare import DEFINING, FROM
 
 Counts = dict[str, int]  # by target table
 
 
 def expected(connection: psycopg.Connection[Any]) -> Counts:
-    """Rows of the demo's customers that must be visible, by Postgres."""
+    """Rows of the customers that must be visible, by Postgres."""
     found: Counts = {}
     for table in TARGETS:
         found[table.target] = 0
@@ -46,7 +46,7 @@ class Visible:
         return min(float(client.command("SELECT toFloat64(now64(3))")) for client in self._clients)
 
     def count(self, *, since: float = 0.0) -> tuple[Counts, Counts]:
-        """Visible rows of the demo's customers: (all, those that were stored after `since`)."""
+        """Visible rows of the customers: (all, those that were stored after `since`)."""
         every: Counts = {}
         fresh: Counts = {}
         for table in TARGETS:

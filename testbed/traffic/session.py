@@ -11,9 +11,9 @@ from typing import Any
 
 import psycopg
 
-from demo.customers import AUTO
-from demo.seen import Seen, Written, micros
-from demo.workload import (
+from testbed.traffic.customers import AUTO
+from testbed.traffic.seen import Seen, Written, micros
+from testbed.traffic.workload import (
     CHAT_COLUMNS,
     DAYS,
     FIRST_DAY,
@@ -70,7 +70,7 @@ class Session:
     ) -> None:
         self.connection = connection
         self.recent = recent
-        self.rng = random.Random(f"{seed}/{share}")  # noqa: S311  rows, no secrets
+        self.rng = random.Random(f"{seed}/{share}")
         self.templates = workload.templates
         self.ordinary = workload.ordinary[share::of]
         self.process = workload.process[share::of]

@@ -1,4 +1,4 @@
-"""Source rows of the demo's customers: made up from a seed, and put into Postgres with COPY.
+"""Source rows of the customers: made up from a seed, and put into Postgres with COPY.
 
 Leaves: a Workload, which knows the ids of the loaded rows; the live writer changes those.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from demo.customers import AUTO, CUSTOMERS, IDS, MANUAL, REPLICA, REQUEST, RESOLVE, Customer
+from testbed.traffic.customers import AUTO, CUSTOMERS, IDS, MANUAL, REPLICA, REQUEST, RESOLVE, Customer
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 52  # 1 January to 21 February 2026
@@ -70,7 +70,7 @@ def random_time(rng: random.Random, *, last: int = DAYS) -> datetime:
 
 
 def clear(connection: psycopg.Connection[Any]) -> int:
-    """Delete the rows of an earlier demo in one transaction, as an application would; returns their number."""
+    """Delete the rows of an earlier run in one transaction, as an application would; returns their number."""
     customers = list(IDS)
     deleted = 0
     with connection.transaction():
@@ -86,7 +86,7 @@ def clear(connection: psycopg.Connection[Any]) -> int:
 
 
 def only_ours(url: str) -> bool:
-    """Whether the source tables hold rows, and only those of the demo's customers."""
+    """Whether the source tables hold rows, and only those of these customers."""
     query = "SELECT DISTINCT customer_id FROM app.chats UNION SELECT DISTINCT customer_id FROM app.scorecards"
     with psycopg.connect(url, autocommit=True) as connection:
         found = {row[0] for row in connection.execute(query)}
@@ -99,9 +99,9 @@ def load(connection: psycopg.Connection[Any], *, seed: int, scale: float = 1.0) 
     Args:
         connection: may write schema app.
         seed: the same seed gives the same rows and ids.
-        scale: factor on all numbers of demo/customers.py.
+        scale: factor on all numbers of testbed/traffic/customers.py.
     """
-    made = _Maker(random.Random(seed), scale)  # noqa: S311  rows, no secrets
+    made = _Maker(random.Random(seed), scale)
     for customer in CUSTOMERS:
         made.customer(customer)
     with connection.transaction():

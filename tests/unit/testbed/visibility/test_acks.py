@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.acks import Acks
+from testbed.visibility.acks import Acks
 
 LINE = "time=1970-01-01T00:00:{end:06.3f}Z logger=w msg=insert shard={shard} table={table} rows=1 took_ms={took}\n"
 

@@ -8,13 +8,13 @@ from contextlib import nullcontext
 
 import pytest
 
-from demo.changes import EVERYTHING, correct_start
-from demo.customers import AUTO, MANUAL
-from demo.prober import Prober, _Row, is_visible
-from demo.seen import Seen
-from demo.session import Session
-from demo.workload import Card, Workload
 from stream.settings_sections import ClickHouseSettings
+from testbed.traffic.changes import EVERYTHING, correct_start
+from testbed.traffic.customers import AUTO, MANUAL
+from testbed.traffic.seen import Seen
+from testbed.traffic.session import Session
+from testbed.traffic.workload import Card, Workload
+from testbed.visibility.prober import Prober, _Row, is_visible
 
 
 class FakeConnection:

@@ -1,4 +1,4 @@
-"""The demo's screen while it runs: a live line on a terminal, a plain line every few seconds elsewhere.
+"""The screen while a demo or a benchmark runs: a live line on a terminal, a plain line every few seconds elsewhere.
 
 Results go to stdout. With `--json` stdout has the JSON only, and the screen goes to stderr.
 """

@@ -25,12 +25,12 @@ from typing import Any, Self
 import psutil
 import psycopg
 
-from demo import workload
 from devstack.process import PartFailed
 from devstack.stack import Stack
 from stream.config import Settings, load
 from stream.connect.rest import Connect
 from stream.errors import ScorestreamError
+from testbed.traffic import workload
 
 ROOT = Path(__file__).parents[1]
 LOOK_S = 1.0  # between two looks at the parts; the worker is looked at each time
@@ -110,7 +110,7 @@ class Rig:
             Died: it ended with another exit code than 0.
         """
         self.say(f"$ scorestream {' '.join(arguments)}")
-        done = subprocess.run(  # noqa: S603  our own command
+        done = subprocess.run(
             [sys.executable, "-m", "stream.cli", *arguments],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -136,7 +136,7 @@ class Rig:
                 env={
                     **os.environ,
                     "SCORESTREAM_WEB_PORT": str(self._web_port()),
-                    "SCORESTREAM_CLICKHOUSE_LOG_INSERTS": "true",  # for demo/acks.py
+                    "SCORESTREAM_CLICKHOUSE_LOG_INSERTS": "true",  # for testbed/visibility/acks.py
                     **env,
                 },
                 stdin=subprocess.DEVNULL,
