@@ -28,8 +28,8 @@ import psycopg
 from benchmarks.common import Group, Offsets, arguments, last_stored, publish, run
 from benchmarks.cpu import CpuReading
 from benchmarks.faust_rates import faust_rates
-from demo.run import index, settle
 from stream.tables import SCORE
+from testbed.indexed import index, settle
 from testbed.rig import Rig
 from testbed.screen import Screen
 from testbed.traffic import workload

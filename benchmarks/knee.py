@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from demo.report import percentiles
 from testbed.traffic.writer import LiveWriter
+from testbed.visibility.figures import percentiles
 from testbed.visibility.prober import Prober
 
 LIMIT_MS: Final = 1_000.0

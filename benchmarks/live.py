@@ -3,9 +3,9 @@
     python -m benchmarks.live [--rate 1000] [--seconds 60] [--mix everything --recent 0]
 
 The changes are a working day's (testbed/traffic/changes.py: ORDINARY), measured as a reader sees them
-(testbed/visibility/prober.py). With `--mix everything --recent 0` every fifth transaction changes a place, and all fall anywhere in two months. That is the
-worst case for ClickHouse, which gets a part for each month. A warm-up at the same rate comes first and does not count.
-Afterwards the rate rises until p99 passes a second: the knee (benchmarks/knee.py).
+(testbed/visibility/prober.py). With `--mix everything --recent 0` every fifth transaction changes a place, and all fall
+anywhere in two months. That is the worst case for ClickHouse, which gets a part for each month. A warm-up at the same
+rate comes first and does not count. Afterwards the rate rises until p99 passes a second: the knee (benchmarks/knee.py).
 
 Last line: one line of JSON. Exit 1 when a sampled change was never seen, or when the two stores differ afterwards.
 """
@@ -23,16 +23,16 @@ from benchmarks.common import Group, publish, say
 from benchmarks.cpu import CpuReading
 from benchmarks.floor import commit_to_kafka_ms, stamp_appends
 from benchmarks.knee import Step, knee_of, measure_with, ramp, shown
-from demo.report import percentiles
-from demo.run import index, settle, status
 from devstack.process import PartFailed
 from stream.kafka.client import client_options
 from stream.tables import SOURCES
+from testbed.indexed import index, settle
 from testbed.rig import Died, Rig
 from testbed.screen import Screen
 from testbed.traffic.changes import EVERYTHING, MOVES, ORDINARY
 from testbed.traffic.writer import LiveWriter
 from testbed.visibility import counts
+from testbed.visibility.figures import percentiles, status
 from testbed.visibility.prober import Latency, Prober
 
 MIXES = {"ordinary": ORDINARY, "everything": EVERYTHING, "moves": MOVES}

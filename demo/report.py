@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,29 +10,8 @@ from rich import box
 from rich.table import Table
 
 from testbed.visibility.compare import Comparison
+from testbed.visibility.figures import percentiles
 from testbed.visibility.prober import Latency
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile; NaN of nothing.
-
-    Args:
-        share: 0.5 is the median.
-    """
-    if not values:
-        return math.nan
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-def percentiles(latencies: Sequence[Latency]) -> dict[str, float | int | None]:
-    """p50, p95, p99 and the greatest, in ms, and the number of samples."""
-    values = [latency.ms for latency in latencies]
-    named = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99, "max_ms": 1.0}
-    found: dict[str, float | int | None] = {
-        name: round(percentile(values, share), 1) if values else None for name, share in named.items()
-    }
-    return found | {"samples": len(values)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The command: `python -m drills.replay [--seed N] [--kills N]`: a replay into a shadow while everything is killed.
 
 A writer commits everything that changes rows and places (testbed/traffic/changes.py: EVERYTHING). SIGKILL ends the
-worker, single processes of the replay and the whole replay, at random. The replay is resumed, verified, cut over. At the end the live
-database, which is the former shadow, is compared with Postgres row for row. A reader counts in a loop meanwhile.
+worker, single processes of the replay and the whole replay, at random. The replay is resumed, verified, cut over. At
+the end the live database, which is the former shadow, is compared with Postgres row for row. A reader counts in a loop
+meanwhile.
 
 Exit 0 = PASS, 1 = FAIL. The result goes to stdout, progress to stderr.
 """

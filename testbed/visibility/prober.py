@@ -1,7 +1,8 @@
 """Commit -> visible: polls the tables of all shards for committed changes, and measures when each could be seen.
 
-A change counts as visible when ClickHouse has acknowledged the insert (acks.py), and a query of this reader has shown it.
-The reader shares nothing with the worker. To poll often enough for the times of the queries themselves was tried. On two cores they took as much of ClickHouse as the indexing, and each added its own pause.
+A change counts as visible when ClickHouse has acknowledged the insert (acks.py), and a query of this reader has shown
+it. The reader shares nothing with the worker. To poll often enough for the times of the queries themselves was tried.
+On two cores they took as much of ClickHouse as the indexing, and each added its own pause.
 """
 
 from __future__ import annotations

@@ -1,19 +1,16 @@
-"""The verdict, the figures, and the comparison's three findings."""
+"""The verdict, the figures, and the options."""
 
 from __future__ import annotations
 
 import io
 import json
-import math
 
 import pytest
 from rich.console import Console
 
 from demo.__main__ import _arguments
-from demo.report import Result, percentile, percentiles
-from stream.tables import SCORE
-from testbed.screen import Screen
-from testbed.visibility.compare import Comparison, _difference
+from demo.report import Result
+from testbed.visibility.compare import Comparison
 from testbed.visibility.prober import Latency
 
 
@@ -38,14 +35,6 @@ def result(*comparisons: Comparison, **changed) -> Result:
         "took_s": 61.0,
     }
     return Result(**values | changed)
-
-
-def test_percentiles_are_nearest_rank():
-    assert percentile([3, 1, 2], 0.5) == 2
-    assert percentile(range(1, 101), 0.99) == 99
-    assert percentile([7], 0.01) == 7
-    assert math.isnan(percentile([], 0.5))
-    assert percentiles([]) == {"p50_ms": None, "p95_ms": None, "p99_ms": None, "max_ms": None, "samples": 0}
 
 
 def test_equal_stores_pass_and_the_verdict_has_the_key_figures():
@@ -78,32 +67,6 @@ def test_the_figures_are_json_and_the_table_fits_into_80_characters():
     Console(file=out, width=80).print(found.table())
     assert "9,999,999" in out.getvalue()
     assert "…" not in out.getvalue()
-
-
-def test_a_comparison_tells_missing_extra_and_stale_rows_apart():
-    # given rows of the score table that differ in id (5th column) or in a value
-    def row(score_id: str, comment: str = "") -> tuple:
-        return ("spirit", "card", 1, False, score_id, "criterion", 1.0, None, False, comment, 2)
-
-    wanted = [row("same"), row("missing"), row("stale", "new")]
-    shown = [row("same"), row("stale", "old"), row("extra"), row("extra")]
-    # when
-    found = _difference("spirit", SCORE, wanted, shown)
-    # then
-    assert (found.missing, found.extra, found.stale, found.rows) == (1, 2, 1, 4)
-    assert any("comment 'old' not 'new'" in example for example in found.examples)
-
-
-def test_plain_lines_appear_where_there_is_no_terminal(capsys):
-    screen = Screen()
-    with screen.bar("indexing", 100) as bar:
-        bar.update(10)
-        bar.update(100)
-    with screen.line() as line:
-        line.update("1 s  500 changes [really]")
-    out = capsys.readouterr().out
-    assert "indexing: 100 of 100 rows" in out
-    assert "500 changes [really]" in out
 
 
 def test_options_have_the_defaults_of_the_readme_and_refuse_nonsense():
