@@ -59,7 +59,7 @@ docs: setup ## write docs/reference/ from the code
 
 .PHONY: chart
 chart: docs ## render the Helm chart into deploy/kubernetes.yaml
-	@$(PY) -m tests.chart.rendering
+	@$(PY) -m docs.rendering
 
 .PHONY: image
 image: ## build the container image; its bill of materials is /opt/scorestream/share/scorestream/sbom.cdx.json

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.programs import chromium
+from testbed.programs import chromium
 
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 _QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, OPERATORS, RENDERINGS, ROOT, Rendering, helm_template, rendered
-from tests.programs import helm
+from docs.rendering import CHART, OPERATORS, RENDERINGS, ROOT, Rendering, helm_template, rendered
+from testbed.programs import helm
 
 
 @pytest.fixture(scope="module")

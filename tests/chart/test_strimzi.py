@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from docs.rendering import helm_template
 from stream.config import Settings
 from stream.connect import connector
-from tests.chart.rendering import helm_template
-from tests.programs import helm
+from testbed.programs import helm
 
 STRIMZI = ("--set", "strimzi.cluster=kafka,strimzi.connector.enabled=true")
 OTHERS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chart.rendering import OPERATORS, PLAIN, RENDERINGS, ROOT, Rendering
-from tests.programs import tool
+from docs.rendering import OPERATORS, PLAIN, RENDERINGS, ROOT, Rendering
+from testbed.programs import tool
 
 # checkov's checks that do not hold here, each with its reason.
 ON_PURPOSE = {

@@ -25,11 +25,11 @@ from confluent_kafka import Producer
 from playwright.sync_api import Browser, Page
 
 from devstack.stack import Stack
+from testbed.programs import prometheus
 from testbed.replays import Running
 from testbed.universe import ROOT, wait_for
 from testbed.workload import Workload
 from tests.browser import SIZES, browser, page
-from tests.programs import prometheus
 from tests.site import Site, answers, free_port, program, site
 
 pytestmark = pytest.mark.stack

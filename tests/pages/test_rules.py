@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from testbed.programs import amtool, prometheus
 from testbed.universe import ROOT
-from tests.programs import amtool, prometheus
 
 FOLDER = ROOT / "monitoring" / "prometheus"
 

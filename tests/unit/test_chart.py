@@ -8,9 +8,9 @@ import pytest
 
 import stream
 from docs import chart
+from docs.rendering import CHART, OPERATORS, PLAIN, RENDERINGS, ROOT, fingerprint
 from stream import config
 from stream.config import Settings
-from tests.chart.rendering import CHART, OPERATORS, PLAIN, RENDERINGS, ROOT, fingerprint
 from tests.unit.test_docs import parsed
 
 PARTS = ("worker", "monitor", "verify")

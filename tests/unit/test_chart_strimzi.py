@@ -4,12 +4,12 @@ import re
 
 import pytest
 
+from docs.rendering import OPERATORS, ROOT
 from stream import config
 from stream.connect import connector
 from stream.kafka import audit, topics
 from stream.replay.state import group_of
 from stream.topic_names import TopicNames
-from tests.chart.rendering import OPERATORS, ROOT
 from tests.unit.test_chart import container_of, environment, of_kind
 
 

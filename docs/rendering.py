@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from testbed import programs
+
+ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy" / "helm" / "scorestream"
 _SHARED = re.compile(r"^kind: (PrometheusRule|KafkaConnector|ConfigMap)$", re.MULTILINE)
 _HEAD = """# Rendered by `make chart` from deploy/helm/scorestream{values}: change it there.
@@ -68,7 +70,7 @@ def helm_template(helm: Path, *options: str) -> str:
         AssertionError: Helm refused, with its words.
     """
     command = [str(helm), "template", "scorestream", str(CHART), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  Helm, with our options
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -80,8 +82,6 @@ def rendered(helm: Path, each: Rendering) -> str:
 
 
 if __name__ == "__main__":
-    from tests.programs import helm
-
     for one in RENDERINGS:
         one.path.parent.mkdir(parents=True, exist_ok=True)
-        one.path.write_text(rendered(helm(), one), "utf-8")
+        one.path.write_text(rendered(programs.helm(), one), "utf-8")

