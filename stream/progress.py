@@ -13,9 +13,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self, TextIO, TypeVar
+from typing import Self, TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
@@ -23,7 +23,6 @@ from rich.progress import Progress as Bar
 from stream.times import span
 
 _RATE_WINDOW_S = 30
-T = TypeVar("T")
 
 
 class Progress:
@@ -187,16 +186,3 @@ class _Bars:
 
     def close(self) -> None:
         self._live.stop()
-
-
-def watch(look: Callable[[], T], page: Callable[[T], RenderableType], *, every_s: float) -> T:
-    """Show a page on stdout, drawn again after each look, until Ctrl-C; returns what the last look found."""
-    found = look()
-    with Live(page(found), console=Console(), screen=Console().is_terminal) as live:
-        try:
-            while True:
-                time.sleep(every_s)
-                found = look()
-                live.update(page(found), refresh=True)
-        except KeyboardInterrupt:
-            return found

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,12 +15,16 @@ from stream import logs
 from stream.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from stream.clickhouse.shards import Shards
     from stream.config import Settings
     from stream.kafka.broker import Broker
     from stream.postgres.connection import Postgres
     from stream.reindex.now import ReindexNow
     from stream.stores import Stores
+
+T = TypeVar("T")
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DIFFERENCES = 0, 1, 2, 3
 
@@ -103,6 +108,36 @@ def confirm(what: str) -> None:
 
 pass_app = click.make_pass_decorator(App)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+watch_option = click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
+
+
+def watch(
+    look: Callable[[], T], page: Callable[[T], RenderableType], *, as_json: Callable[[T], Any] | None, every_s: float
+) -> T:
+    """Show on stdout what each look finds, until Ctrl-C: a page drawn again, or a JSON document for each look.
+
+    Args:
+        as_json: the content of a document; None shows the page.
+
+    Returns:
+        What the last look found. With JSON Ctrl-C ends the command instead.
+    """
+    if as_json is not None:
+        while True:
+            print_json(as_json(look()))
+            time.sleep(every_s)
+    from rich.console import Console  # noqa: PLC0415  rich takes longer to import than all of the help
+    from rich.live import Live  # noqa: PLC0415
+
+    found = look()
+    with Live(page(found), console=Console(), screen=Console().is_terminal) as live:
+        try:
+            while True:
+                time.sleep(every_s)
+                found = look()
+                live.update(page(found), refresh=True)
+        except KeyboardInterrupt:
+            return found
 
 
 def print_json(value: Any) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream.commands.console import EXIT_FAILED, EXIT_OK, App, json_option, pass_app, print_json
+from stream.commands.console import EXIT_FAILED, EXIT_OK, App, json_option, pass_app, print_json, watch_option
+from stream.commands.console import watch as watch_page
 from stream.commands.options import Duration, timeout_option
 from stream.errors import UsageError
 
 if TYPE_CHECKING:
     from stream.fleet.look import Ask
+    from stream.fleet.rows import Row
     from stream.installations import Installation
 
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     help="TOML file of the installations.  [default: SCORESTREAM_INSTALLATIONS]",
 )
 @click.option("--only", multiple=True, metavar="NAME", help="Only this installation. Repeatable.  [default: all]")
-@click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
+@watch_option
 @click.option("--every", "every_s", type=Duration(), default="5s", show_default=True, help="Interval of --watch.")
 @timeout_option(10, "Limit of an answer.")
 @json_option
@@ -53,24 +54,23 @@ def command(
     from stream.fleet.look import FleetLook  # noqa: PLC0415  clients take a second to import
     from stream.fleet.rows import NEEDS_AN_OPERATOR  # noqa: PLC0415
     from stream.fleet.screen import page, screen  # noqa: PLC0415
-    from stream.progress import watch as watch_screen  # noqa: PLC0415
 
     look = FleetLook({each.name: _asks(each) for each in _chosen(app, path, only)}, every_s=every_s)
     with _quiet():
         rows = look.once(timeout_s=timeout_s)
         if watch:
             look.start()
-            if as_json:
-                while True:
-                    print_json([each.as_json() for each in rows])
-                    time.sleep(every_s)
-                    rows = look.rows()
-            rows = watch_screen(look.rows, page, every_s=min(every_s, 2.0))
+            pause_s = every_s if as_json else min(every_s, 2.0)
+            rows = watch_page(look.rows, page, as_json=_document if as_json else None, every_s=pause_s)
         elif as_json:
-            print_json([each.as_json() for each in rows])
+            print_json(_document(rows))
         else:
             screen(rows)
     ctx.exit(EXIT_FAILED if any(each.level in NEEDS_AN_OPERATOR for each in rows) else EXIT_OK)
+
+
+def _document(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    return [each.as_json() for each in rows]
 
 
 @contextmanager

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any
 
 import click
 
-from stream.commands.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json
+from stream.commands.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json, watch_option
+from stream.commands.console import watch as watch_page
 from stream.commands.options import Duration
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
+@watch_option
 @click.option("--every", "every_s", type=Duration(), default="2s", show_default=True, help="Interval of --watch.")
 @click.option(
     "--max-lag",
@@ -54,22 +54,16 @@ def command(
     """
     from stream.monitor.screen import page, screen  # noqa: PLC0415
     from stream.monitor.wiring import open_looker  # noqa: PLC0415  clients take a second to import
-    from stream.progress import watch as watch_screen  # noqa: PLC0415
 
     with open_looker(app.settings, ask_monitor=ask_monitor, steady=watch) as looker:
         found: dict[str, Any]
-        if watch and not as_json:
-            found = watch_screen(looker.look, partial(page, everything=everything), every_s=every_s)
+        if watch:
+            document = dict if as_json else None
+            found = watch_page(looker.look, partial(page, everything=everything), as_json=document, every_s=every_s)
+        elif as_json:
+            print_json(found := looker.look())
         else:
-            found = looker.look()
-            while watch:
-                print_json(found)
-                time.sleep(every_s)
-                found = looker.look()
-            if as_json:
-                print_json(found)
-            else:
-                screen(found, everything=everything)
+            screen(found := looker.look(), everything=everything)
     seconds = found["freshness"]["seconds"]
     if max_lag_s is not None and (seconds is None or seconds > max_lag_s):
         ctx.exit(EXIT_DIFFERENCES)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
-from stream.commands.console import EXIT_FAILED, EXIT_OK, App, json_option, pass_app, print_json
+from stream.commands.console import EXIT_FAILED, EXIT_OK, App, json_option, pass_app, print_json, watch_option
+from stream.commands.console import watch as watch_page
 from stream.commands.options import Duration
 
 _ANSWER_S = 8.0  # limit of each system
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
+@watch_option
 @click.option("--every", "every_s", type=Duration(), default="5s", show_default=True, help="Interval of --watch.")
 @json_option
 @pass_app
@@ -33,8 +32,7 @@ def command(ctx: click.Context, app: App, watch: bool, every_s: float, as_json: 
     from stream.commands.doctor_systems import Chain  # noqa: PLC0415  the libraries of all systems; --help needs none
     from stream.doctor.finding import SYSTEMS  # noqa: PLC0415
     from stream.monitor.wiring import open_looker  # noqa: PLC0415
-    from stream.progress import watch as watch_screen  # noqa: PLC0415
-    from stream.status.look import StatusLook  # noqa: PLC0415
+    from stream.status.look import Situation, StatusLook  # noqa: PLC0415
     from stream.status.screen import page, screen  # noqa: PLC0415
 
     chain = Chain(app.settings, transaction_s=600, answer_s=0.8 * _ANSWER_S)
@@ -42,14 +40,10 @@ def command(ctx: click.Context, app: App, watch: bool, every_s: float, as_json: 
         open_looker(app.settings, ask_monitor=True, steady=watch) as looker,
         StatusLook(looker.look, lambda: chain.examine(SYSTEMS, deadline_s=_ANSWER_S)[0]) as look,
     ):
-        if watch and not as_json:
-            found = watch_screen(look.once, page, every_s=every_s)
+        if watch:
+            found = watch_page(look.once, page, as_json=Situation.as_json if as_json else None, every_s=every_s)
         else:
             found = look.once()
-            while watch:
-                print_json(found.as_json())
-                time.sleep(every_s)
-                found = look.once()
             if as_json:
                 print_json(found.as_json())
             else:

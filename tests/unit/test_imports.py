@@ -55,7 +55,7 @@ LIBRARIES: dict[str, set[str]] = {
     "confluent_kafka": {"kafka"},
     "urllib3": {"clickhouse", "connect", "web"},
     "click": {"commands", "cli"},
-    "rich": {"fleet", "progress", "monitor", "status"},
+    "rich": {"commands", "fleet", "progress", "monitor", "status"},
     "pydantic": {"config", "settings_origins", "settings_sections"},
     "pydantic_settings": {"config", "settings_sections"},
     "tenacity": {"retry"},

@@ -8,7 +8,6 @@ from rich.console import Console
 
 from stream.fleet.rows import Row, in_order, row, silent
 from stream.fleet.screen import page
-from stream.progress import watch
 from tests.unit.fleet.test_rows import document
 
 ROWS = in_order(
@@ -37,14 +36,3 @@ def test_each_installation_is_a_line_and_what_is_not_fresh_a_sentence() -> None:
 
 def test_all_is_well() -> None:
     assert shown([row("eu-1", document())])[0] == "1 installations, none needs an operator"
-
-
-def test_watching_ends_with_the_last_rows_at_ctrl_c() -> None:
-    looks = [ROWS, ROWS[:1]]
-
-    def look() -> list[Row]:
-        if not looks:
-            raise KeyboardInterrupt
-        return looks.pop(0)
-
-    assert watch(look, page, every_s=0.01) == ROWS[:1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -12,7 +11,6 @@ from rich.console import Console
 from stream.monitor.diagnosis import findings, freshness, headline
 from stream.monitor.document import state
 from stream.monitor.screen import page
-from stream.progress import watch
 from tests.unit.monitor.situations import situations
 
 SITUATIONS = situations()
@@ -46,17 +44,3 @@ def test_a_stalled_partition_stands_first_with_its_holder() -> None:
     lines = [line for line in shown("stall").splitlines() if line.startswith("scores-7")]
     assert "STALL" in lines[-1]
     assert "10.0.0.7" in lines[-1]
-
-
-def test_watching_ends_with_the_last_document_at_ctrl_c() -> None:
-    class Looker:
-        looks = 0
-
-        def look(self) -> dict[str, Any]:
-            self.looks += 1
-            if self.looks == 3:
-                raise KeyboardInterrupt
-            return document("fresh") | {"looks": self.looks}
-
-    looker: Any = Looker()
-    assert watch(looker.look, partial(page, everything=False), every_s=0.01)["looks"] == 2

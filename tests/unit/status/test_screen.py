@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 
 from stream.doctor import postgres
-from stream.progress import watch
 from stream.status.look import Situation
 from stream.status.screen import page
 from tests.unit.monitor.situations import situations
@@ -48,14 +47,3 @@ def test_a_fault_stands_with_the_line_to_paste_on_a_line_of_its_own() -> None:
 
 def test_without_kafka_the_reason_stands_first() -> None:
     assert shown(Situation(None, [], "k:9092 does not answer")).startswith("ACT NOW  k:9092 does not answer")
-
-
-def test_watching_ends_with_the_last_standing_at_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = [Situation(document(), []), Situation(document("stall"), [])]
-
-    def look() -> Situation:
-        if not looks:
-            raise KeyboardInterrupt
-        return looks.pop(0)
-
-    assert watch(look, page, every_s=0.01).verdict == "act now"
