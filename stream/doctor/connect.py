@@ -81,9 +81,8 @@ _CAUSES = (
     (r"slot.*(does not exist|lost|invalidated)|snapshot mode when needed|offset.*no longer available", RECOVER),
     (
         "DateTimeParseException",
-        "a timetz column of a captured table holds a value that Debezium cannot read, in WAL that it has to read: let "
-        "the table refuse such values (scorestream doctor --only postgres), `SELECT pg_drop_replication_slot(..);`, "
-        "then `scorestream recover`",
+        "Debezium cannot read a value (before 3.7: a timetz whose offset from UTC has seconds), and the WAL holds it: "
+        "correct the row, `SELECT pg_drop_replication_slot(..);`, then `scorestream recover`",
     ),
     (r"slot.*is active for PID", "SELECT pg_terminate_backend(..); -- the PID that is named, if it is no connector's"),
     (r"permission denied|password authentication|publication.*does not exist", "scorestream doctor --only postgres"),

@@ -6,7 +6,7 @@ Enters: a connection as any role that may connect; the catalogs are open to all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from stream.doctor import copies
 from stream.doctor.finding import ERROR, WARNING, Checks, DoctorFinding
@@ -73,12 +73,6 @@ NOT_CARRIED = CHECKS.add(
     ERROR,
     "a column has a type whose values are not carried (docs/reference/types.md)",
     "messages with values of this column are refused and become dead letters",
-)
-STOPS = CHECKS.add(
-    "type-stops-connector",
-    WARNING,
-    "a captured table has a column of type timetz",
-    "the connector fails at a value whose offset from UTC has seconds, also where nothing reads the column",
 )
 TRUNCATE = CHECKS.add(
     "truncate-trigger",
@@ -214,7 +208,6 @@ def _not_carried(connection: Connection, settings: PostgresSettings) -> Iterator
         (settings.source_schema, list(SOURCES)),
     )
     types = {(table, column): (kind, is_enum) for table, column, kind, is_enum in rows.fetchall()}
-    yield from _stopping(settings, types)
     present = {table for table, _ in types}
     for table, column in dict.fromkeys(_READ):
         kind, is_enum = types.get((table, column.name), (None, False))
@@ -230,16 +223,6 @@ def _not_carried(connection: Connection, settings: PostgresSettings) -> Iterator
         own, to = quoted(column.name), may_be[0]
         sql = f"ALTER TABLE {_name(settings, table)} ALTER COLUMN {own} TYPE {to} USING {own}::text::{to};"
         yield NOT_CARRIED.found(what, sql)
-
-
-def _stopping(settings: PostgresSettings, types: Mapping[tuple[str, str], tuple[str, bool]]) -> Iterator[DoctorFinding]:
-    """Columns with values at which Debezium fails: it reads every column of a change, those too that it leaves out."""
-    read = {(table, column.name) for table, column in _READ}
-    for (table, column), (kind, _) in types.items():
-        if kind == "timetz" and (table, column) not in read:
-            whole = f"mod(extract(timezone FROM {quoted(column)})::int, 60) = 0"
-            sql = f"ALTER TABLE {_name(settings, table)} ADD CHECK ({whole}) NOT VALID;"
-            yield STOPS.found(f"{table}.{column} is of type timetz", sql)
 
 
 def _renamed(table: str, there: Iterable[tuple[str, str]]) -> str:

@@ -72,12 +72,6 @@ def test_a_source_that_lacks_nothing_has_no_finding() -> None:
             "column-missing",
             'ALTER TABLE "app"."scores" RENAME COLUMN "c2" TO "criterion_id";',
         ),
-        (
-            "FROM pg_attribute",
-            [*COLUMNS.values(), ("scores", "At", "timetz", False)],
-            "type-stops-connector",
-            'ALTER TABLE "app"."scores" ADD CHECK (mod(extract(timezone FROM "At")::int, 60) = 0) NOT VALID;',
-        ),
     ],
 )
 def test_a_fault_has_its_sql(part: str, rows: list[tuple[object, ...]], check: str, sql: str) -> None:
