@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -27,7 +27,7 @@ def in_turn(insert: Callable[[], T], *, turns_s: Sequence[float] = _TURNS_S) -> 
         except ClickHouseUnavailable as error:
             if _code(error) != _OTHER_INSERT:
                 raise
-        threading.Event().wait(pause_s)
+        time.sleep(pause_s)
     return insert()
 
 

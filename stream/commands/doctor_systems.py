@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -217,7 +218,7 @@ def look_at_start(settings: Settings, *, after_s: float = _CATCH_UP_S) -> None:
     """
 
     def look() -> None:
-        threading.Event().wait(after_s)
+        time.sleep(after_s)
         chain = Chain(settings, transaction_s=3600, answer_s=_ASK_S)
         found, _ = chain.examine(("postgres", "kafka", "clickhouse", "settings"), deadline_s=_START_S)
         for each in found:

@@ -6,6 +6,7 @@ Enters: settings and a config. Leaves: Connect's answers. Never makes up a confi
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from urllib.parse import quote
 import urllib3
 
 from stream.errors import ConfigError, ConnectError, Retry, UsageError
+from stream.retry import poll
 from stream.settings_sections import ConnectSettings
 
 _AGAIN = {409, 503}  # the workers are rebalancing or starting: the same request succeeds in a moment
@@ -90,14 +92,14 @@ class Connect:
         timeout_s: float = 30,
         patience_s: float = 60,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        stopping: threading.Event | None = None,
     ) -> None:
         self.connector = settings.connector  # name of this pipeline's connector
         self._urls = settings.urls  # the one that answered last comes first
         self._is_ours = settings.managed_by == "scorestream"
         self._patience_s = patience_s
         self._clock = clock
-        self._sleep = sleep
+        self._stopping = stopping
         headers = {"Accept": "application/json"}
         if settings.username:
             password = settings.password.get_secret_value() if settings.password else ""
@@ -204,21 +206,26 @@ class Connect:
         Raises:
             ConnectError: a part failed (with its cause), or the time is over (with the present state).
         """
-        start = since = self._clock()
+        since = self._clock()
         before: ConnectorStatus | None = None
-        while True:
-            status = self.status(name)
-            now = self._clock()
+
+        def settled() -> ConnectorStatus | None:
+            nonlocal before, since
+            status, now = self.status(name), self._clock()
             if status != before:
                 before, since = status, now
-            if status is not None and now - since >= settle_s:
-                if status.running if state == "RUNNING" else _all_in(status, state):
-                    return status
-                if status.failures and state != "STOPPED":
-                    raise ConnectError(f"connector {name} failed: " + "; ".join(status.failures))
-            if now - start >= timeout_s:
-                raise ConnectError(f"connector {name} is not {state} after {timeout_s:g} s: it is {_in_words(status)}")
-            self._sleep(0.2)
+            if status is None or now - since < settle_s:
+                return None
+            if status.running if state == "RUNNING" else _all_in(status, state):
+                return status
+            if status.failures and state != "STOPPED":
+                raise ConnectError(f"connector {name} failed: " + "; ".join(status.failures))
+            return None
+
+        found = poll(settled, timeout_s=timeout_s, every_s=0.2, stopping=self._stopping, clock=self._clock)
+        if found is None:
+            raise ConnectError(f"connector {name} is not {state} after {timeout_s:g} s: it is {_in_words(before)}")
+        return found
 
     def _check_ours(self, name: str) -> None:
         """Raises UsageError where Strimzi owns the connector: its operator would undo the change within two minutes."""
@@ -233,23 +240,21 @@ class Connect:
 
         Returns the decoded answer ({} for an empty one), or None for a 404 that the caller allows.
         """
-        deadline = self._clock() + self._patience_s
-        while True:
-            response = self._request(method, path, body)
-            if response.status == 404 and missing_ok:
-                return None
-            words = _decode(response.data)
-            if response.status < 300:
-                return words if response.data else {}
-            text = words.get("message") if isinstance(words, dict) else None
-            text = text or response.data.decode("utf-8", "replace").strip()[:400] or response.reason or ""
-            again = response.status in _AGAIN or text.startswith(_NO_LEADER)
-            if again and self._clock() < deadline:
-                self._sleep(0.5)
-                continue
-            kind = Retry if again else ConnectError
-            where = f"Kafka Connect at {self._urls[0]}"
-            raise kind(f"{where}: {method} {path.partition('?')[0]}: {response.status} {text}")
+        response = poll(
+            lambda: self._request(method, path, body),
+            lambda response: not _comes_again(response),
+            timeout_s=self._patience_s,
+            every_s=0.5,
+            stopping=self._stopping,
+            clock=self._clock,
+        )
+        if response.status == 404 and missing_ok:
+            return None
+        if response.status < 300:
+            return _decode(response.data) if response.data else {}
+        kind = Retry if _comes_again(response) else ConnectError
+        where = f"Kafka Connect at {self._urls[0]}"
+        raise kind(f"{where}: {method} {path.partition('?')[0]}: {response.status} {_text(response)}")
 
     def _request(self, method: str, path: str, body: object) -> urllib3.BaseHTTPResponse:
         """The answer of the first worker that gives one.
@@ -270,6 +275,19 @@ class Connect:
             self._urls.insert(0, url)
             return response
         raise ConfigError("SCORESTREAM_CONNECT_URL names no worker of Kafka Connect")
+
+
+def _comes_again(response: urllib3.BaseHTTPResponse) -> bool:
+    return response.status in _AGAIN or _text(response).startswith(_NO_LEADER)
+
+
+def _text(response: urllib3.BaseHTTPResponse) -> str:
+    """What Connect says about a refusal."""
+    if response.status < 300:
+        return ""
+    words = _decode(response.data)
+    text = words.get("message") if isinstance(words, dict) else None
+    return text or response.data.decode("utf-8", "replace").strip()[:400] or response.reason or ""
 
 
 def _decode(body: bytes) -> Any:

@@ -20,6 +20,7 @@ from stream.replay.plan import PassKind, ReplayPlan, table_of
 from stream.replay.state import check_kept
 from stream.replay.tally import Worked
 from stream.replay.work import OpenClients, Work
+from stream.retry import poll
 from stream.stores import Stores
 from stream.tables import SOURCES
 from stream.verify.caught_up import CaughtUp
@@ -129,9 +130,12 @@ class Follower:
     def _rest(self) -> None:
         """Pause for a while, to let live catch up."""
         began = time.monotonic()
-        until = began + _GENTLE_REST_S
-        while self._watch.look(0).live_lag_s > self._live_lag_s and time.monotonic() < until:
-            time.sleep(_LOOK_S)
+        poll(
+            lambda: self._watch.look(0).live_lag_s,
+            lambda late_s: late_s <= self._live_lag_s,
+            timeout_s=_GENTLE_REST_S,
+            every_s=_LOOK_S,
+        )
         self.rested_s += time.monotonic() - began
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -211,13 +211,15 @@ class OpenSystems:
             end = replication.server(connection, self._postgres.schema).lsn
         moved, at, begun = time.monotonic(), -1, -1
         with Progress("stream", unit="bytes of WAL", show=self._show) as progress:
-            while True:
+
+            def passed() -> bool:
+                nonlocal moved, at, begun
                 with self._postgres.asking() as connection:
                     slot = replication.slot(connection, self._wanted.slot)
                 if slot is None or slot.lost:
-                    return  # the next look tells
+                    return True  # the next look tells
                 if slot.confirmed >= end and slot.active:
-                    return
+                    return True
                 begun = slot.confirmed if begun < 0 else begun
                 progress.set(slot.confirmed - begun, total=max(1, end - begun))
                 if slot.confirmed != at:
@@ -230,7 +232,9 @@ class OpenSystems:
                         f"connector {self._wanted.connector} does not move on: its slot stands at "
                         f"{replication.text(slot.confirmed)} for {self._timeout_s:.0f} s; read Connect's log"
                     )
-                threading.Event().wait(_POLL_S)
+                return False
+
+            poll(passed, timeout_s=math.inf, every_s=_POLL_S)  # as long as the slot moves
 
 
 def position_of(offset: Mapping[str, Any]) -> Position | None:

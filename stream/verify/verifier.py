@@ -11,7 +11,6 @@ Leaves: a Verified. It writes nothing; `on_chunk` gets the scorecards to repair.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -192,7 +191,7 @@ class Verifier:
         """
         for look in range(LOOKS):
             if look:
-                threading.Event().wait(_LOOK_WAIT_S * 2 ** (look - 1))
+                time.sleep(_LOOK_WAIT_S * 2 ** (look - 1))
             with present.transaction():
                 before = in_postgres(present, source, list(ids))
                 lsn = _lsn(present)

@@ -7,7 +7,7 @@ for again with FINAL, which alone knows which of two equal versions came later.
 
 from __future__ import annotations
 
-import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -101,7 +101,7 @@ def _lasting(
     for wait_s in _LOOK_AFTER_S:
         if not shown:
             break
-        threading.Event().wait(wait_s)
+        time.sleep(wait_s)
         ids = sorted({card for _, _, card in shown})
         before = _still_appeals(connection, source, ids)
         if not caught_up():

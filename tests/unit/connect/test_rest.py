@@ -63,23 +63,25 @@ def fake():
     server.server.server_close()
 
 
-class Clock:
-    """Time that passes only by sleeping."""
+class Clock(threading.Event):
+    """Time that passes only by waiting."""
 
     def __init__(self):
+        super().__init__()
         self.now = 0.0
 
     def __call__(self):
         return self.now
 
-    def sleep(self, seconds):
-        self.now += seconds
+    def wait(self, timeout=None):
+        self.now += timeout
+        return False
 
 
 @pytest.fixture
 def connect(fake):
     clock = Clock()
-    with Connect(ConnectSettings(url=fake.url + "/"), clock=clock, sleep=clock.sleep) as client:
+    with Connect(ConnectSettings(url=fake.url + "/"), clock=clock, stopping=clock) as client:
         yield client
 
 
