@@ -162,12 +162,12 @@ def _ramp(screen: Screen, rig: Rig, writer: LiveWriter, prober: Prober) -> list[
 
     measure = measure_with(writer, prober, check)
 
-    def told(rate: int) -> Step:
+    def measured(rate: int) -> Step:
         step = measure(rate)
         screen.say(f"  {rate:,}/s: written {step.written_per_s:,.0f}/s, p50 {step.p50_ms} ms, p99 {step.p99_ms} ms")
         return step
 
-    return ramp(told)
+    return ramp(measured)
 
 
 def _by_kind(latencies: list[Latency]) -> dict[str, Any]:

@@ -173,6 +173,8 @@ def _command(command: click.Command, path: str, parent: click.Context) -> Iterat
         for name in command.list_commands(context):
             verb = command.get_command(context, name)
             assert verb is not None
+            if verb.hidden:
+                continue
             yield from _command(verb, f"{path} {name}", context)
 
 

@@ -64,7 +64,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=1, help="of changes and faults (default: 1)")
     parser.add_argument("--rounds", type=int, help="faults (default: each kind once)")
-    parser.add_argument("--seconds", type=float, help="begin no fault after so long")
+    parser.add_argument("--seconds", type=float, help="begin no fault after this time")
     parser.add_argument("--only", help=f"some of: {','.join(FAULTS)}")
     parser.add_argument("--rate", type=float, default=500, help="rows changed per second (default: 500)")
     parser.add_argument("--rows", type=int, default=300, help="scorecards at the start (default: 300)")

@@ -42,9 +42,9 @@ def amid_transactions(chosen: Callable[[Scene], list[str]]) -> Fault:
     def inflict(scene: Scene) -> str:
         names = chosen(scene)
         with held.transactions(scene.universe) as expected:
-            told = kill(scene, *names)
+            what = kill(scene, *names)
         scene.expected |= expected
-        return f"{'+'.join(names)}, {told}"
+        return f"{'+'.join(names)}, {what}"
 
     return inflict
 
@@ -70,9 +70,9 @@ def amid_a_copy(scene: Scene) -> str:
         scene.expected |= held.copy(scene.universe, scene.random.randrange(2_000, 8_000))
         _wait(scene.random.uniform(0.0, 0.8))
         name = task_worker(scene)
-        told = kill(scene, name)
+        what = kill(scene, name)
     scene.expected |= expected
-    return f"{name}, {told}"
+    return f"{name}, {what}"
 
 
 def task_worker(scene: Scene) -> str:

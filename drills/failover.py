@@ -154,10 +154,10 @@ class Drill:
                 self._universe.env["SCORESTREAM_VERSION_EPOCH_STARTS"] = ",".join(filter(None, [starts, start[1]]))
                 self._start_worker()
                 continue
-            told: dict[str, Any] = json.loads(ended.stdout) if ended.stdout else {}
-            done.found += [each["id"] for each in told.get("findings", ())]
-            done.steps |= {each["id"]: each["seconds"] for each in told.get("taken", ())}
-            done.repaired += told.get("verify", {}).get("repaired_scorecards", 0)
+            report: dict[str, Any] = json.loads(ended.stdout) if ended.stdout else {}
+            done.found += [each["id"] for each in report.get("findings", ())]
+            done.steps |= {each["id"]: each["seconds"] for each in report.get("taken", ())}
+            done.repaired += report.get("verify", {}).get("repaired_scorecards", 0)
             if ended.returncode == 0:
                 break
             if ended.returncode not in (1, 3) or done.again >= 2:

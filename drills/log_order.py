@@ -94,11 +94,11 @@ def _look(order: Order, last: Any, commits: Any, message: Any, where: Any, most:
     commits[where] = version[0]
     key = (*where, message.key())
     if key in last:
-        before, told = last[key]
+        before, earlier = last[key]
         if version == before:
             order.ties += 1
         elif version < before:
             order.falls += 1
             if len(order.examples) < most:
-                order.examples.append(f"{told} then {text}")
+                order.examples.append(f"{earlier} then {text}")
     last[key] = (version, text)

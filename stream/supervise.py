@@ -140,13 +140,13 @@ class Supervisor:
             (ended,) = self._children.ended()
             if ended.code == 0 or self._stopping.is_set():
                 return ended.code if ended.code >= 0 else 1
-            told = {"cause": describe(ended.code), "ran_s": round(ended.ran_s, 1)}
+            fields = {"cause": describe(ended.code), "ran_s": round(ended.ran_s, 1)}
             if ended.code == ConfigError.exit_code:
-                log.error("process ended, not started again", extra=told)
+                log.error("process ended, not started again", extra=fields)
                 return ended.code
             self.restarts += 1
             wait_s = next_wait_s(wait_s, ended.ran_s)
-            log.warning("process ended, starting it again", extra=told | {"wait_s": wait_s, "restart": self.restarts})
+            log.warning("process ended, starting it again", extra=fields | {"wait_s": wait_s, "restart": self.restarts})
             self._sleep(wait_s)
             if self._stopping.is_set():
                 return 0
@@ -164,7 +164,7 @@ def stop_signals(stop: Callable[[int], object]) -> Iterator[None]:
         yield
         return
     numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda told, _frame: stop(told)) for number in numbers}
+    before = {number: signal.signal(number, lambda received, _frame: stop(received)) for number in numbers}
     try:
         yield
     finally:

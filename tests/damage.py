@@ -117,7 +117,7 @@ def ghost_of_another_month(damage: Damage, scorecard: str) -> None:
 
 def under_another_customer(damage: Damage, scorecard: str) -> None:
     row = damage.row("scorecard", scorecard)
-    damage.insert("scorecard", damage.shard_of("scorecard", scorecard), row | {"customer_id": "somebody-else"})
+    damage.insert("scorecard", damage.shard_of("scorecard", scorecard), row | {"customer_id": "another-owner"})
 
 
 # name -> (what is done to a shown scorecard, what verify must find, a word of each reason)

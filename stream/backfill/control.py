@@ -73,7 +73,9 @@ def plan(systems: BackfillSystems, request: BackfillRequest) -> BackfillPlan:
     """
     name = request.name or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     if not backfill_plan.NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name: up to 32 of a-z, 0-9, '.', '_', '-', a letter or digit first")
+        raise UsageError(
+            f"{name!r} is not a valid backfill name: 1 to 32 of a-z, 0-9, '.', '_', '-', a letter or digit first"
+        )
     start_us, end_us = request.scope.start_us, request.scope.end_us
     with BackfillTopic(systems.broker) as topic:
         chunk = _check_connector(systems)

@@ -87,7 +87,7 @@ class Drive:
 
         Raises:
             Stopped: by the operator or a signal to the process.
-            Stop: it cannot go on; the text says the way out.
+            Stop: it cannot go on; the text names the way out.
             Retry: Kafka, Postgres or Connect were away for longer than SCORESTREAM_RETRY_GIVE_UP_S.
         """
         name = self._plan.name

@@ -16,7 +16,7 @@ _TURNS_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 
 def in_turn(insert: Callable[[], T], *, turns_s: Sequence[float] = _TURNS_S) -> T:
-    """Insert; where another process's quorum insert into the table is under way, a little later.
+    """Insert. While another process's quorum insert into the table is under way, wait and try again.
 
     Raises:
         ClickHouseUnavailable: it still is after some seconds, or for any other cause.

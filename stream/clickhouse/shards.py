@@ -214,8 +214,8 @@ class Shards:
             except ClickHouseUnavailable as error:
                 if replica == (first - 1) % count:
                     raise
-                told = {"shard": shard, "replica": self.replicas[shard][replica], "cause": str(error)}
-                log.warning("replica does not answer, trying the next", extra=told)
+                fields = {"shard": shard, "replica": self.replicas[shard][replica], "cause": str(error)}
+                log.warning("replica does not answer, trying the next", extra=fields)
             else:
                 self._replica[shard] = replica
                 return replica, client
@@ -310,12 +310,12 @@ def shard_error(
 ) -> ClickHouseUnavailable | ClickHouseRefused:
     """What an error of the client means. The text names the shard, and the way out where it is known."""
     text = _cause(error)
-    told = f"ClickHouse shard {shard} ({settings.shards[shard]}): {text[:400]}"
+    message = f"ClickHouse shard {shard} ({settings.shards[shard]}): {text[:400]}"
     code = code_of(error)
     if sort(code, str(error)) is Sort.PASSING:
-        return ClickHouseUnavailable(told)
+        return ClickHouseUnavailable(message)
     next_step = hint(code, str(error))
-    return ClickHouseRefused(f"{told}; {next_step}" if next_step else told)
+    return ClickHouseRefused(f"{message}; {next_step}" if next_step else message)
 
 
 def _cause(error: Exception) -> str:

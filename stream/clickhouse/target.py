@@ -215,7 +215,7 @@ class ClickHouseTarget:
         A higher number is no fault: materialized views on the table add their own rows to it. A proxy may strip the
         header; then the 200 counts, which ClickHouse sends only after the insert.
         """
-        told = self._shards.where(shard)
+        where = self._shards.where(shard)
         name = f"{self._shards.database}.{table.target}"
         if stored is None:
             if not self._said_no_summary:
@@ -224,9 +224,9 @@ class ClickHouseTarget:
             return
         if not int(stored):
             # Seen when the table refuses parts, or changes its name, during the insert: nothing is stored.
-            raise ClickHouseUnavailable(f"{told} acknowledged none of {rows} rows for {name}")
+            raise ClickHouseUnavailable(f"{where} acknowledged none of {rows} rows for {name}")
         if int(stored) < rows:
-            raise WriteMismatch(f"{told}: sent {rows} rows to {name}, it says that it stored {stored}")
+            raise WriteMismatch(f"{where}: sent {rows} rows to {name}, it says that it stored {stored}")
 
     def _all(self, jobs: list[Callable[[], T]]) -> list[T]:
         """Run the jobs at the same time. The first error is raised when all have ended."""

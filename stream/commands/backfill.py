@@ -182,7 +182,7 @@ def _say(order: str, name: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "ordered": order})
     else:
-        click.echo(f"backfill {name}: told to {order}; `scorestream backfill status {name}` shows when it has")
+        click.echo(f"backfill {name}: asked to {order}; `scorestream backfill status {name}` shows when it has")
 
 
 def _show_plan(made: BackfillPlan, expected_s: float, *, as_json: bool) -> None:

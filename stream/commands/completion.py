@@ -12,7 +12,7 @@ _VARIABLE = "_SCORESTREAM_COMPLETE"  # click's name for it: _<PROGRAM>_COMPLETE
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print the completion script of SHELL, for the shell's start-up file.
+    """Print the completion script for this shell, for the shell's start-up file.
 
     \b
     bash    eval "$(scorestream completion bash)"

@@ -22,10 +22,10 @@ def _choice(command: _Command) -> _Command:
     """--reason, --topic and --offset: which letters."""
     for option in (
         click.option(
-            "--offset", "offsets", type=click.IntRange(0), multiple=True, help="Only this offset. Repeatable."
+            "--offset", "offsets", type=click.IntRange(0), multiple=True, help="Only this offset (repeatable)."
         ),
-        click.option("--topic", "topics", multiple=True, help="Only messages of this topic. Repeatable."),
-        click.option("--reason", "reasons", multiple=True, help="Only this reason. Repeatable."),
+        click.option("--topic", "topics", multiple=True, help="Only messages of this topic (repeatable)."),
+        click.option("--reason", "reasons", multiple=True, help="Only this reason (repeatable)."),
     ):
         command = option(command)
     return command

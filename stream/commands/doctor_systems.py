@@ -224,8 +224,8 @@ def look_at_start(settings: Settings, *, after_s: float = _CATCH_UP_S) -> None:
         for each in found:
             if each.severity != HINT and each.id not in _CONNECTORS:
                 level = logging.ERROR if each.severity == ERROR else logging.WARNING
-                told = {"check": each.id, "what": each.what, "if_it_stays": each.then, "way_out": each.way_out}
-                log.log(level, "look at the start", extra=told)
+                fields = {"check": each.id, "what": each.what, "if_it_stays": each.then, "way_out": each.way_out}
+                log.log(level, "look at the start", extra=fields)
 
     threading.Thread(target=look, daemon=True, name="look-at-start").start()
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="TOML file of the installations.  [default: SCORESTREAM_INSTALLATIONS]",
 )
-@click.option("--only", multiple=True, metavar="NAME", help="Only this installation. Repeatable.  [default: all]")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this installation (repeatable).  [default: all]")
 @watch_option
 @click.option("--every", "every_s", type=Duration(), default="5s", show_default=True, help="Interval of --watch.")
 @timeout_option(10, "Limit of an answer.")

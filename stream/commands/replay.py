@@ -36,10 +36,10 @@ def command() -> None:
 @click.argument("name")
 @click.option("--to-earliest", is_flag=True, help="From the first message that the log has.  [default]")
 @click.option("--since", metavar="TIME", help="From the first message of this time (UTC unless it names a zone).")
-@click.option("--to-offset", multiple=True, metavar="[TABLE:PARTITION=]OFFSET", help="From an offset. Repeatable.")
+@click.option("--to-offset", multiple=True, metavar="[TABLE:PARTITION=]OFFSET", help="From an offset (repeatable).")
 @click.option("--shift-by", type=int, metavar="N", help="From N messages of each partition before live (N < 0).")
 @click.option("--until", metavar="TIME", help="To the last message before this time.  [default: the end as it is now]")
-@click.option("--customer", "customers", multiple=True, metavar="ID", help="Only this customer's. Repeatable.")
+@click.option("--customer", "customers", multiple=True, metavar="ID", help="Only this customer's (repeatable).")
 @click.option("--event-from", metavar="TIME", help="Only scorecards of this event time or later.")
 @click.option("--event-to", metavar="TIME", help="Only scorecards before this event time; a date includes its day.")
 @click.option("--to-datetime", hidden=True, help="Now --since.")
@@ -52,7 +52,13 @@ def command() -> None:
     show_default=True,
     help="Only process scorecards, or only those of conversations.",
 )
-@click.option("--table", "tables", multiple=True, type=click.Choice(TABLES), help="[default: scorecards, scores]")
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    type=click.Choice(TABLES),
+    help="Only this table (repeatable).  [default: scorecards, scores]",
+)
 @click.option("--into", metavar="DATABASE", help="Write to a shadow database instead, for `scorestream cutover`.")
 @processes_option
 @click.option(
@@ -68,7 +74,7 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
     Ctrl-C and SIGTERM finish the batches and commit. `replay resume NAME` goes on from there, also after kill -9.
     """
     from stream.commands import dry_run  # noqa: PLC0415
-    from stream.replay import make_plan as replay_start  # noqa: PLC0415  Kafka's clients take a while to import
+    from stream.replay import make_plan  # noqa: PLC0415  Kafka's clients take a while to import
     from stream.replay.state import ReplayTopic  # noqa: PLC0415
     from stream.replay.status import last_rate  # noqa: PLC0415
     from stream.wiring import open_stores  # noqa: PLC0415
@@ -81,7 +87,7 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
         kind=options["kind"],
         names=("--event-from", "--event-to"),
     )
-    request = replay_start.ReplayRequest(
+    request = make_plan.ReplayRequest(
         name=name,
         start=_start_point(options),
         until_ms=None if options["until"] is None else parse_moment(options["until"]),
@@ -91,14 +97,14 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
         rate=options["rate"] or None,
     )
     with open_stores(app.settings) as stores, ReplayTopic(stores.broker) as topic:
-        replay_start.check_name(topic, name)
-        made = replay_start.plan(stores, request)
+        make_plan.check_name(topic, name)
+        made = make_plan.plan(stores, request)
         if options["dry_run"]:
             dry_run.show(
-                made, replay_start.sample(stores, made), last_rate(topic.refresh().values()), as_json=options["as_json"]
+                made, make_plan.sample(stores, made), last_rate(topic.refresh().values()), as_json=options["as_json"]
             )
             return
-        replay_start.create(stores, topic, made)
+        make_plan.create(stores, topic, made)
     _run(ctx, app, name, processes=options["processes"], as_json=options["as_json"])
 
 

@@ -22,11 +22,17 @@ TABLES = ("chats", "scorecards", "scores")
 @click.command()
 @click.option("--by-duration", metavar="DURATION", help="To the messages of this long ago: 10m, 2h, PT10M.")
 @click.option("--to-datetime", metavar="TIME", help="To the first message of this time (UTC unless it names a zone).")
-@click.option("--to-offset", multiple=True, metavar="[TABLE:PARTITION=]OFFSET", help="To an offset. Repeatable.")
+@click.option("--to-offset", multiple=True, metavar="[TABLE:PARTITION=]OFFSET", help="To an offset (repeatable).")
 @click.option("--shift-by", type=int, metavar="N", help="By N messages in each partition; negative = back.")
 @click.option("--to-earliest", is_flag=True, help="To the first message that the log has.")
 @click.option("--to-latest", is_flag=True, help="To the end: messages that wait are skipped and stay unindexed.")
-@click.option("--table", "tables", multiple=True, type=click.Choice(TABLES), help="[default: all]")
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    type=click.Choice(TABLES),
+    help="Only this table (repeatable).  [default: all]",
+)
 @click.option("--dry-run", is_flag=True, help="Show the moves only.")
 @click.option("--yes", is_flag=True, help="Do not ask before the offsets are moved.")
 @click.option("--execute", is_flag=True, hidden=True, help="Now --yes.")

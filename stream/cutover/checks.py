@@ -10,7 +10,7 @@ def check(replay: Replay, *, back: bool) -> str:
     """The shadow database, when an exchange makes sense.
 
     Raises:
-        UsageError: the exchange makes no sense; the text says the way out.
+        UsageError: the exchange makes no sense; the text names the way out.
     """
     plan, name, state = replay.plan, replay.name, _state(replay)
     if plan.into is None:

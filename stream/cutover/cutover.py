@@ -93,7 +93,7 @@ def cutover(
         wait: wait for the connector before verify: Kafka must have all that Postgres had.
 
     Raises:
-        UsageError: the exchange is impossible; the text says the way out. Nothing was exchanged.
+        UsageError: the exchange is impossible; the text names the way out. Nothing was exchanged.
     """
     with ReplayTopic(stores.broker) as topic, _alone(stores) as lock:
         replay = topic.get(name)

@@ -45,7 +45,7 @@ def outlook(stores: Stores, name: str, *, back: bool = False, drop: bool = False
     """What the cutover would do now.
 
     Raises:
-        UsageError: it would be refused; the text says the way out.
+        UsageError: it would be refused; the text names the way out.
     """
     with ReplayTopic(stores.broker) as topic:
         replay = topic.get(name)

@@ -111,9 +111,9 @@ class ShadowTables:
 
         def free_those_left() -> bool:
             left = [*faults]
-            told = dict(zip(left, self._shards.each(lambda shard: self._free(shard, databases), left), strict=True))
+            answers = dict(zip(left, self._shards.each(lambda shard: self._free(shard, databases), left), strict=True))
             faults.clear()
-            faults.update({shard: fault for shard, fault in told.items() if fault})
+            faults.update({shard: fault for shard, fault in answers.items() if fault})
             return not faults
 
         if poll(free_those_left, timeout_s=patience_s, every_s=_PAUSE_S):

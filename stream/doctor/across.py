@@ -96,8 +96,8 @@ def versions(highest: int, *, epoch: int, wal: int | None) -> Iterator[DoctorFin
     """
     stored = epoch_of(highest), commit_lsn(highest)
     if wal is not None and stored > (epoch, wal):
-        told = f"ClickHouse has versions of epoch {stored[0]}, LSN {lsn_text(stored[1])}"
-        yield EPOCH.found(f"{told}; Postgres is at epoch {epoch}, LSN {lsn_text(wal)}")
+        text = f"ClickHouse has versions of epoch {stored[0]}, LSN {lsn_text(stored[1])}"
+        yield EPOCH.found(f"{text}; Postgres is at epoch {epoch}, LSN {lsn_text(wal)}")
 
 
 def clusters(ours: str | None, connects: str | None) -> Iterator[DoctorFinding]:

@@ -245,8 +245,8 @@ def _replicas(shard: ShardServer) -> Iterator[DoctorFinding]:
         if readonly:
             yield REPLICA.found(f"{shard.where}: replica of {name} is read-only", f"SYSTEM RESTART REPLICA {name};")
         if late_s > BEHIND_S:
-            told = f"{shard.where}: replica of {name} is {duration(late_s)} late"
-            yield BEHIND.found(told, f"SYSTEM SYNC REPLICA {name};")
+            text = f"{shard.where}: replica of {name} is {duration(late_s)} late"
+            yield BEHIND.found(text, f"SYSTEM SYNC REPLICA {name};")
         if away:
             yield BEHIND.found(f"{shard.where}: {away} replicas of {name} are away", "start the servers that are away")
 
@@ -259,8 +259,8 @@ def _grants(shard: ShardServer, purpose: Purpose | None) -> Iterator[DoctorFindi
             with suppress(ClickHouseRefused):
                 ((held,),) = shard.ask(f"CHECK GRANT {privilege} ON {scope}", {})
                 if not held:
-                    told = f"{shard.where}: user {shard.user} lacks {privilege} ON {scope}"
-                    yield GRANT.found(told, f"GRANT {privilege} ON {scope} TO {shard.user};")
+                    text = f"{shard.where}: user {shard.user} lacks {privilege} ON {scope}"
+                    yield GRANT.found(text, f"GRANT {privilege} ON {scope} TO {shard.user};")
 
 
 def highest_version(ask: Ask, database: str) -> int:

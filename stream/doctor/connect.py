@@ -151,9 +151,9 @@ def _plugin(plugins: Mapping[str, str], wanted: str) -> Iterator[DoctorFinding]:
 
 def _state(status: ConnectorStatus) -> Iterator[DoctorFinding]:
     if status.failures:
-        told = "; ".join(status.failures)
-        way = next((way for cause, way in _CAUSES if re.search(cause, told)), "")
-        yield FAILED.found(f"connector {status.name}: {told[:400]}", way)
+        causes = "; ".join(status.failures)
+        way = next((way for cause, way in _CAUSES if re.search(cause, causes)), "")
+        yield FAILED.found(f"connector {status.name}: {causes[:400]}", way)
     elif status.state in ("PAUSED", "STOPPED"):
         yield PAUSED.found(f"connector {status.name} is {status.state}")
     elif not status.running:

@@ -69,13 +69,13 @@ def _ask(asked: _Asked, began: float) -> None:
         for finding in asked.part.ask():
             asked.found.append(finding)
     except ScorestreamError as error:
-        asked.found.append(asked.part.silent.found(_told(asked.part.name, error)))
+        asked.found.append(asked.part.silent.found(_text(asked.part.name, error)))
     except Exception as error:
         asked.found.append(asked.part.silent.found(f"{asked.part.name}: {type(error).__name__}: {error}"[:400]))
     asked.took_s = time.monotonic() - began
 
 
-def _told(name: str, error: ScorestreamError) -> str:
+def _text(name: str, error: ScorestreamError) -> str:
     words = str(error).splitlines()[0]
-    told = words if name.split(maxsplit=1)[0].lower() in words.lower() else f"{name}: {words}"
-    return told if isinstance(error, Retry) else f"{told} (it was asked no further)"
+    text = words if name.split(maxsplit=1)[0].lower() in words.lower() else f"{name}: {words}"
+    return text if isinstance(error, Retry) else f"{text} (it was asked no further)"

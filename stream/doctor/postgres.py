@@ -230,8 +230,8 @@ def _of_server(server: _Server) -> Iterator[DoctorFinding]:
         named = {each.strip() for each in server.waited_for.split(",")}
         if missing := [each for each in server.standby_slots if each not in named]:
             sql = f"ALTER SYSTEM SET synchronized_standby_slots = '{','.join(server.standby_slots)}'; "
-            told = f"synchronized_standby_slots does not name {', '.join(missing)}"
-            yield RUNS_AHEAD.found(told, sql + "SELECT pg_reload_conf();")
+            text = f"synchronized_standby_slots does not name {', '.join(missing)}"
+            yield RUNS_AHEAD.found(text, sql + "SELECT pg_reload_conf();")
 
 
 def _server(connection: Connection, settings: PostgresSettings) -> Generator[DoctorFinding, None, bool]:
@@ -274,10 +274,10 @@ def _slot(connection: Connection, settings: PostgresSettings, server: _Server) -
             yield SLOTS.found(f"all {server.max_senders} WAL senders are taken", sql)
     if server.version >= FAILOVER_VERSION and not failover:
         # A walsender that reads no logical slot is a standby's, or a base backup's.
-        told = f"slot {name} is not a failover slot" + (
+        text = f"slot {name} is not a failover slot" + (
             f", and {server.standbys} standbys follow" if server.standbys else ""
         )
-        yield FAILOVER.found(told, _alter_slot(connection, name), severity=WARNING if server.standbys else None)
+        yield FAILOVER.found(text, _alter_slot(connection, name), severity=WARNING if server.standbys else None)
 
 
 def _has_beaten(connection: Connection, settings: PostgresSettings) -> bool:

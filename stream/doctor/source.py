@@ -189,11 +189,11 @@ def _of_partitions(connection: Connection, settings: PostgresSettings, tables: l
         "WHERE n.nspname = %s AND c.relname = ANY(%s) AND p.isleaf AND leaf.oid <> c.oid ORDER BY 1, 2",
         (_TRUNCATE, settings.source_schema, tables),
     )
-    for table, leaf, identity, told in rows.fetchall():
+    for table, leaf, identity, has_trigger in rows.fetchall():
         if identity != "f":
             what = f"partition {leaf} of {table} has no whole before-images"
             yield IDENTITY.found(what, f"ALTER TABLE {leaf} REPLICA IDENTITY FULL;")
-        if not told:
+        if not has_trigger:
             what = f"a TRUNCATE of partition {leaf} would leave its rows in ClickHouse (no trigger {_TRUNCATE})"
             yield TRUNCATE.found(what, _trigger(settings, leaf))
 

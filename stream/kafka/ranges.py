@@ -47,7 +47,9 @@ def records(broker: Broker, ranges: Mapping[TP, tuple[int, int]], *, group: str)
                     if _take(record, left):
                         yield record
                 if left and time.monotonic() > deadline:
-                    raise broker.unavailable("records", f"no message of {next(iter(left))} within {_TIMEOUT_S:.0f} s")
+                    topic, partition = next(iter(left))
+                    text = f"no message of {topic}-{partition} within {_TIMEOUT_S:.0f} s"
+                    raise broker.unavailable("records", text)
     finally:
         consumer.close()
 

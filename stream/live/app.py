@@ -47,7 +47,7 @@ class LiveApp:
         max_age_s: or when its first message has waited this long, seconds.
 
     Attributes:
-        newest: versions that the partitions have reached; who processes their messages notes them there.
+        newest: versions that the partitions have reached; each indexer records them here.
     """
 
     def __init__(self, app: Any, *, max_messages: int, max_age_s: float) -> None:

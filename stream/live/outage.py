@@ -78,10 +78,10 @@ class Outages:
         try:
             self._put(outage)
         except KafkaUnavailable as error:
-            told = {"group": self.group, "behind": duration(now - outage.since), "cause": str(error)}
+            fields = {"group": self.group, "behind": duration(now - outage.since), "cause": str(error)}
             way = "once the workers have caught up: `scorestream verify --repair`"
             log.critical(
-                "outage longer than the compaction lag, which no worker repairs", extra=told | {"way_out": way}
+                "outage longer than the compaction lag, which no worker repairs", extra=fields | {"way_out": way}
             )
             return None
         return outage
@@ -186,9 +186,9 @@ class OutageRepair:
                 except Exception as error:
                     if self._ended.is_set():  # cancelled
                         return
-                    told = {"cause": str(error), "wait_s": pause_s}
+                    fields = {"cause": str(error), "wait_s": pause_s}
                     unforeseen = not isinstance(error, ScorestreamError)
-                    log.warning("repair after an outage: retry", extra=told, exc_info=unforeseen)
+                    log.warning("repair after an outage: retry", extra=fields, exc_info=unforeseen)
                     self._ended.wait(pause_s)
                     pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 else:
@@ -215,9 +215,9 @@ class OutageRepair:
             return False
         self._outages.close(outage, now=time.time())
         metrics.OUTAGE_SINCE.set(0)
-        told = {"repaired": outcome.repaired, "wrong": outcome.verified.wrong}
+        fields = {"repaired": outcome.repaired, "wrong": outcome.verified.wrong}
         if outcome.clean:
-            log.warning("the tables are right again after the outage", extra=told)
+            log.warning("the tables are right again after the outage", extra=fields)
         else:
-            log.error("the repair after the outage left differences: run `scorestream verify`", extra=told)
+            log.error("the repair after the outage left differences: run `scorestream verify`", extra=fields)
         return True

@@ -71,7 +71,8 @@ def refuse(now: Cluster, stored: Sequence[Stored], *, epoch: int, highest: Calla
     Args:
         stored: what workers have written down.
         epoch: of the changes that are committed now.
-        highest: the highest version in ClickHouse; dear, so only asked for where `stored` does not tell.
+        highest: asks for the highest version in ClickHouse. It reads whole columns; called only when no worker has
+            stored a position of this epoch, or after a fail over.
 
     Raises:
         ConfigError: another cluster, or a higher epoch in ClickHouse; with the way out.
@@ -113,7 +114,8 @@ def _refuse_versions(now: Cluster, epoch: int, highest: int) -> None:
 def _refuse_epoch(epoch: int, above: int) -> None:
     raise ConfigError(
         f"rows in ClickHouse have versions of epoch {above}, but the settings make the present epoch {epoch}: all new "
-        "changes would lose. Give SCORESTREAM_VERSION_EPOCH and _VERSION_EPOCH_STARTS as the other processes have them"
+        "changes would lose. Give SCORESTREAM_VERSION_EPOCH and SCORESTREAM_VERSION_EPOCH_STARTS as the other "
+        "processes have them"
     )
 
 

@@ -92,6 +92,6 @@ class SourceWatch:
             found = unstreamed(connection, postgres.publication, postgres.schema)
         if found and found != self._unpublished:
             way = "run connectors/source/0002_cdc.sql, then `scorestream verify --repair`"
-            told = {"publication": postgres.publication, "tables": ",".join(found), "way_out": way}
-            log.error("publication leaves out tables, whose changes are not streamed", extra=told)
+            fields = {"publication": postgres.publication, "tables": ",".join(found), "way_out": way}
+            log.error("publication leaves out tables, whose changes are not streamed", extra=fields)
         self._unpublished = found

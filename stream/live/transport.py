@@ -56,7 +56,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     commit_messages: int = 10_000  # acknowledged messages of a topic that make a commit due, lest commits set the pace
     # the most messages of one partition that a worker has begun: the limit, and one fetch beyond it
     doubt_messages: int = 50_000
-    newest: Newest = Newest()  # versions that the partitions have reached, told by who processes them
+    newest: Newest = Newest()  # versions that the partitions have reached, noted by the indexers
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._doubts = Doubts()  # the thread that Faust's own start makes asks the brokers
@@ -149,13 +149,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         expected = self._expected(tp)
         if expected is None or start <= expected:
             return True
-        told = {"topic": tp.topic, "partition": tp.partition, "from": expected, "to": start}
+        fields = {"topic": tp.topic, "partition": tp.partition, "from": expected, "to": start}
         at, tries = self._again.get(tp, (expected, 0))
         self._again[tp] = (expected, tries + 1 if at == expected else 1)
         if at == expected and tries == 3:  # no use fetching again: the log itself begins later now
-            log.error("messages are gone from the log", extra=told)
+            log.error("messages are gone from the log", extra=fields)
             return True
-        log.warning("fetching again", extra=told)
+        log.warning("fetching again", extra=fields)
         self._thread.seek(driver.ensure_aiokafka_TP(tp), expected)
         return False
 

@@ -100,8 +100,8 @@ class Monitor:
             if fresh or newest is None or time.time() - newest[0] > _KEPT_S:
                 readings = self.readings()
                 found, how = findings(readings), freshness(readings)
-                told = state(readings, found, headline(readings, found, how), how)
-                newest = self._newest = time.time(), told | {"board": self._names.board}
+                document = state(readings, found, headline(readings, found, how), how)
+                newest = self._newest = time.time(), document | {"board": self._names.board}
             return newest[1]
 
     def look(self) -> dict[str, Any]:

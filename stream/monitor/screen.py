@@ -38,11 +38,11 @@ def page(found: dict[str, Any], *, everything: bool) -> Group:
 
 
 def answered_by(found: dict[str, Any]) -> str:
-    """The installation of the figures, and the process that told them."""
+    """The installation of the figures, and the process that answered."""
     own = found["installation"]
     return (
         f"cluster {own['cluster'] or 'not known'}, source {own['source']}, ClickHouse database {own['clickhouse']}; "
-        f"told by {found['from']}"
+        f"answered by {found['from']}"
     )
 
 

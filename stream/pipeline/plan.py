@@ -137,10 +137,10 @@ def plan_upserts(
         columns = [list(compress(column, mine)) for column in (*upserts.columns, upserts.versions)]
         plan.writes.add(upserts.table, shard, [*where, *columns, [0] * len(columns[0])])
     if upserts.newest is not None:
-        # A message of a scorecard that is not shown counts as that, and not as a duplicate.
-        told = {Outcome.IGNORED} if upserts.table is SCORE else {Outcome.IGNORED, *OUTCOME_OF.values()}
+        # A message of a scorecard that is not shown keeps its outcome (dropped, waiting, gone) instead of superseded.
+        kept_outcomes = {Outcome.IGNORED} if upserts.table is SCORE else {Outcome.IGNORED, *OUTCOME_OF.values()}
         plan.outcomes = [
-            outcome if new or outcome in told else Outcome.SUPERSEDED
+            outcome if new or outcome in kept_outcomes else Outcome.SUPERSEDED
             for outcome, new in zip(plan.outcomes, newest, strict=True)
         ]
     return plan

@@ -20,7 +20,7 @@ class Slot:
     """A logical replication slot. LSNs are bytes from 0/0.
 
     Attributes:
-        confirmed: every change before it is in Kafka, as the connector has told.
+        confirmed: every change before it is in Kafka, as the connector has confirmed.
         lost: why Postgres invalidated it; empty while it can be read.
     """
 

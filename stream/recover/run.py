@@ -21,7 +21,7 @@ class Systems(Protocol):
     """What the steps act upon."""
 
     def look(self) -> Facts:
-        """The state of now."""
+        """What the systems say now."""
 
     def do(self, step: RecoveryStep) -> None:
         """Take one step; taking it again changes nothing."""

@@ -114,7 +114,10 @@ class Claims:
         return {stretch.partition for stretch in stretches} <= self._lanes.held
 
     def alone(self, step: Callable[[], None]) -> bool:
-        """Run a step that one process runs at a time: the start of the next pass. False: another one is at it."""
+        """Run a step that one process runs at a time: the start of the next pass.
+
+        False: another process holds the lock.
+        """
         if not self._retry(partial(self._lanes.claim, ADVANCE)):
             return False
         step()

@@ -28,8 +28,8 @@ class Display:
         if facts["pass"] != self._pass:
             self._pass = facts["pass"]
             self._progress.begin_stage(facts["done"], total=facts["total"])
-        told = f"{self._pass} {note(facts)}"
-        self._progress.set(facts["done"], total=facts["total"], note=told, parts=_lanes(facts["partitions"]))
+        text = f"{self._pass} {note(facts)}"
+        self._progress.set(facts["done"], total=facts["total"], note=text, parts=_lanes(facts["partitions"]))
 
 
 def _lanes(partitions: list[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:

@@ -59,7 +59,7 @@ def plan(stores: Stores, request: ReplayRequest) -> ReplayPlan:
     """The plan of a request.
 
     Raises:
-        UsageError: the request is impossible; the text says the way out.
+        UsageError: the request is impossible; the text names the way out.
     """
     if not _NAME.fullmatch(request.name):
         raise UsageError(f"{request.name!r} cannot be a replay's name: letters, digits, dots, dashes, at most 100")

@@ -92,7 +92,7 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
         if family.failed:
             raise ScorestreamError(
                 f"a process of replay {name} ended with exit code {family.failed}; what it had not finished is not "
-                f"committed. Mend the cause above, then `scorestream replay resume {name}`"
+                f"committed. Correct the cause above, then `scorestream replay resume {name}`"
             )
         last = poll(  # the last heartbeats
             lambda: topic.get(name),
@@ -135,8 +135,8 @@ class _Family:
                 continue
             if ended.code < 0 and self._respawns < _RESPAWNS:
                 self._respawns += 1
-                told = {"pid": ended.pid, "cause": describe(ended.code)}
-                log.warning("a process was killed; starting another", extra=told)
+                fields = {"pid": ended.pid, "cause": describe(ended.code)}
+                log.warning("a process was killed; starting another", extra=fields)
                 self.spawn()
             else:
                 self.failed = ended.code

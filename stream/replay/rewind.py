@@ -1,6 +1,6 @@
 """Rewind: moves the committed offsets of the live group, back or forward. It processes nothing.
 
-Enters: a start point in Kafka's words. Leaves: what would move, for each partition; and, when told to, the new offsets.
+Enters: a start point in Kafka's words. Leaves: what would move, for each partition, and the new offsets where asked.
 Only while no worker is a member of the group: a member would overwrite them with its own.
 """
 

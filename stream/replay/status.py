@@ -85,13 +85,13 @@ def summary(replay: Replay, committed: Mapping[TP, int]) -> dict[str, Any]:
 
 
 def last_rate(replays: Iterable[Replay]) -> float | None:
-    """Messages/s of the newest replay that was long enough to tell, all its processes together."""
-    told = [
+    """Messages/s of the newest replay that was long enough to have a rate, all its processes together."""
+    rates = [
         (max(beat.at_ms for beat in members), sum(beat.reindexed for beat in members) / seconds)
         for members in (list(replay.members.values()) for replay in replays)
         if (seconds := _seconds(members)) > 1 and sum(beat.reindexed for beat in members) > 10_000
     ]
-    return max(told)[1] if told else None
+    return max(rates)[1] if rates else None
 
 
 def _seconds(members: list[Heartbeat]) -> float:

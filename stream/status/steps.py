@@ -79,9 +79,9 @@ def _monitored(document: Mapping[str, Any]) -> Iterator[Step]:
 
 
 def _by_runbook(when: When, runbook: str, what: str, *, name: str = "") -> Step:
-    told = _RUNBOOKS[runbook]
-    run = tuple(line.replace("NAME", name or "NAME") for line in told.run or told.look_at)
-    return Step(when, runbook, what, f"Is data lost? {told.lost}", told.act, run)
+    page = _RUNBOOKS[runbook]
+    run = tuple(line.replace("NAME", name or "NAME") for line in page.run or page.look_at)
+    return Step(when, runbook, what, f"Is data lost? {page.lost}", page.act, run)
 
 
 def _checked(each: Checked) -> Step:

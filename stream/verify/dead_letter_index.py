@@ -80,12 +80,12 @@ class DeadLetterIndex:
                 log.warning("only the first dead letters were read", extra={"letters": MOST})
                 return
             at = kept.letter.message
-            told = (
+            text = (
                 f"dead letter {broker.topics.dead_letters}-{kept.partition}@{kept.offset} "
                 f"(of {at.topic}-{at.partition}@{at.offset}; {kept.letter.reason}: {kept.letter.error[:200]})"
             )
             if (row_id := row_of_key(at.key)) is not None:
-                self._by_row[row_id] = told
+                self._by_row[row_id] = text
                 self._versions[row_id] = version_of(at.value, epoch=self._epoch)
                 done = whole(kept.letter.applied) or settled.state(kept) != settled_letters.OPEN
                 (self._applied.add if done else self._applied.discard)(row_id)

@@ -104,8 +104,8 @@ RUNBOOKS = (
         look_at=(_SLOT,), run=("scorestream connectors resume",)),
     Runbook("slot-missing", "The replication slot does not exist",
         "A fail over or an operator removed it. The connector has an offset without a slot, and fails when it starts.",
-        "Changes since the last confirmed position are in no message. Postgres has the rows: the comparison brings "
-        "ClickHouse level, deletes and appeals included.",
+        "Changes since the last confirmed position are in no message. Postgres has the rows: the comparison makes "
+        "ClickHouse equal to it, deletes and appeals included.",
         "Ask whether the slot was dropped, or whether this is a new primary after a fail over.",
         "Recover. It makes the slot, lets the connector begin there, and compares and repairs every row. Readers keep "
         "what is right meanwhile. `scorestream connectors resume` does the same.",
@@ -133,7 +133,7 @@ RUNBOOKS = (
         run=("ALTER SYSTEM SET max_slot_wal_keep_size = '200GB';", "SELECT pg_reload_conf();", *_RECOVER)),
     Runbook("publication", "A table is not published",
         "The publication leaves out a source table: it was dropped from it, or another table took its name.",
-        "Changes since then are not in Kafka. Postgres has the rows: a repair brings ClickHouse level.",
+        "Changes since then are not in Kafka. Postgres has the rows: a repair makes ClickHouse equal to it.",
         "Ask who changed the publication or exchanged the table, and since when.",
         "Publish the table that has the name now, and repair. `connectors apply` prints the statements.",
         "1 s, then the repair.",
@@ -228,7 +228,7 @@ RUNBOOKS = (
         "Perhaps in Kafka, never in Postgres: the repair finds every difference.",
         "Compare committed and end. Ask whether the topic was created again, or whether a leader lost messages.",
         "A running worker reads such a log from its start within seconds. Otherwise stop the workers, rewind, and "
-        "start them. Then recover: it creates a topic that is gone, and repairs what its messages would have told.",
+        "start them. Then recover: it creates a topic that is gone, and repairs what its messages would have changed.",
         "Seconds, then the backlog.",
         "The Kafka team, when nobody re-created the topic.",
         look_at=("scorestream lag --all",),

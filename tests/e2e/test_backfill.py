@@ -101,7 +101,7 @@ def test_kill_of_the_command_and_restart_of_connect(universe: Universe, stack: A
             stack.kill("connect")
             stack.start("connect")
             wait_for("connector", lambda: universe.call("connectors", "status")[0] == 0)
-            wait_for("it is told", lambda: _status()["state"] == "interrupted", deadline_s=40)
+            wait_for("it is shown", lambda: _status()["state"] == "interrupted", deadline_s=40)
             assert "`scorestream backfill resume killed`" in refused(universe, "backfill", "start")
             # then a resume goes on with the first window that is not read
             result = json.loads(universe.run("backfill", "resume", "--json").stdout)
@@ -157,7 +157,7 @@ def test_refusals(universe: Universe) -> None:
             "start", "--from", "2026-02-01", "--to", "2026-01-01"
         )
         assert "neither a date" in no("start", "--from", "yesterday")
-        assert "is no name" in no("start", "--name", "A b")
+        assert "is not a valid backfill name" in no("start", "--name", "A b")
         assert "SCORESTREAM_BACKFILL_DSN" in no("start", SCORESTREAM_BACKFILL_DSN=None)
         assert "GRANT SELECT, INSERT" in no(
             "start",

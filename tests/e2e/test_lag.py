@@ -127,7 +127,7 @@ def test_dead_letters_show_as_themselves_and_only_as_themselves(watched: Site) -
     for number in range(200):
         producer.produce(f"{watched.universe.name}.app.scores", key=str(number), value=b"{nonsense")
     assert producer.flush(10) == 0
-    wait_for("it is told", lambda: watched.roots() == ["dead-letters"], deadline_s=TOLD_WITHIN_S)
+    wait_for("it is shown", lambda: watched.roots() == ["dead-letters"], deadline_s=TOLD_WITHIN_S)
     wait_for("with why", lambda: "not_json 200" in watched.state()["headline"]["sentence"], deadline_s=10)
     state = watched.state()
     assert (state["headline"]["level"], state["freshness"]["seconds"]) == ("late", 0)

@@ -88,7 +88,9 @@ class Seen:
         """
         left = TOLD_WITHIN_S - (time.time() - (began or time.time()))
         wait_for(
-            f"{trouble} is told", lambda: self.site.roots() == [trouble] and self.shows(*texts), deadline_s=max(0, left)
+            f"{trouble} is reported",
+            lambda: self.site.roots() == [trouble] and self.shows(*texts),
+            deadline_s=max(0, left),
         )
         state = self.site.state()
         assert state["headline"]["id"] == trouble
@@ -128,7 +130,7 @@ def fresh(world: Seen) -> Seen:
         world.site.worker = world.site.universe.start_worker()
     world.site.wait_until_fresh()
     wait_for("0 s", lambda: world.site.freshness() == 0, deadline_s=15)
-    wait_for("nothing is told", lambda: not world.site.roots(), deadline_s=20)
+    wait_for("nothing is reported", lambda: not world.site.roots(), deadline_s=20)
     wait_for("no alert fires", world.quiet, deadline_s=30)
     return world
 
@@ -331,7 +333,7 @@ def test_a_replay_does_not_make_live_late(fresh: Seen, tmp_path: Path) -> None:
         written(site),
         Running(site.universe, "start", "again", "--rate", "150", SCORESTREAM_REPLAY_PORT=str(port)) as replay,
     ):
-        wait_for("it is told", lambda: fresh.shows("again", "running, "), deadline_s=TOLD_WITHIN_S)
+        wait_for("it is reported", lambda: fresh.shows("again", "running, "), deadline_s=TOLD_WITHIN_S)
         seen = wait_for("it moves", lambda: (s := site.state())["replays"][0]["done"] > 300 and s, deadline_s=30)
         # then live is as it was, and no finding is shown
         assert seen["headline"]["level"] == "fresh"

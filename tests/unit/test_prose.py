@@ -55,10 +55,20 @@ def sentences(docstring: str) -> Iterator[str]:
             yield from _END.split(paragraph)
 
 
+def strings(text: str) -> Iterator[str]:
+    """Each string that is not a docstring: log events, error messages, help, names of tests' waits."""
+    tree = ast.parse(text)
+    bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in bare:
+            yield node.value
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=shown)
-def test_docstrings_and_comments_use_the_fields_words(path: Path) -> None:
+def test_docstrings_comments_and_strings_use_the_fields_words(path: Path) -> None:
     text = path.read_text("utf-8")
-    for said in (*docstrings(text), *comments(text)):
+    own = strings(text) if path != Path(__file__) else ()  # the list of words itself
+    for said in (*docstrings(text), *comments(text), *own):
         found = UNCLEAR.search(_CODE.sub("", re.sub(r"^ +\w+: ", "", said, flags=re.MULTILINE)))
         assert found is None, said
 

@@ -109,9 +109,9 @@ class TableLook:
         elif mark != wanted:
             raise ConfigError(
                 f"{self._where(shard, table)} says `{mark}`, but SCORESTREAM_CLICKHOUSE_SHARDS and "
-                f"_SHARD_BUCKET_DAYS make it `{wanted}`: changes would be written where the rows are not. Give the "
-                "shards in the order and number that the tables say. To spread the rows over another number of "
-                "shards, fill a new database (docs/guides/upgrade.md)"
+                f"SCORESTREAM_CLICKHOUSE_SHARD_BUCKET_DAYS make it `{wanted}`: changes would be written where the rows "
+                "are not. Give the shards in the order and number that the tables say. To spread the rows over another "
+                "number of shards, fill a new database (docs/guides/upgrade.md)"
             )
 
     def _check_policies(self, shard: int) -> None:

@@ -32,7 +32,7 @@ def shown(name: str, *, everything: bool = False) -> str:
 def test_every_situation_can_be_shown(name: str) -> None:
     text = shown(name)
     assert document(name)["headline"]["title"].upper() in text
-    assert "told by this command" in text
+    assert "answered by this command" in text
 
 
 def test_partitions_without_lag_are_counted_and_shown_on_demand() -> None:

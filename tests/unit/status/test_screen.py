@@ -26,7 +26,7 @@ def shown(standing: Situation) -> str:
 def test_every_situation_can_be_shown_on_one_screen(name: str) -> None:
     text = shown(Situation(document(name), []))
     assert "what to do next" in text
-    assert "told by here" in text
+    assert "answered by here" in text
     assert text.count("\n") <= 40
 
 

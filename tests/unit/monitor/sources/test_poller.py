@@ -85,11 +85,11 @@ def test_one_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with polling(read) as poller:
         wait_for("an answer", lambda: poller.source.value == 7, deadline_s=5)
         hangs.set()
-        told = wait_for("it is told", lambda: poller.source.error and poller.source, deadline_s=5)
+        told = wait_for("it is reported", lambda: poller.source.error and poller.source, deadline_s=5)
         assert (told.value, told.error, told.ok) == (7, "no answer", False)
         hangs.clear()
         released.set()
-        wait_for("it is told no more", lambda: poller.source.ok, deadline_s=5)
+        wait_for("it is reported no more", lambda: poller.source.ok, deadline_s=5)
 
 
 def test_one_that_hangs_is_left_to_itself() -> None:
