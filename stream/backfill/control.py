@@ -301,7 +301,7 @@ def _chosen(topic: BackfillTopic, name: str | None) -> Backfill:
 
 
 def _wait_for_driver(topic: BackfillTopic, name: str) -> bool:
-    """Whether the process that holds the lock works on this backfill: its heartbeat may be seconds away."""
+    """Whether the process that holds the lock works on this backfill: its report may be seconds away."""
     return topic.get(name).driven
 
 

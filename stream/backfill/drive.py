@@ -19,7 +19,7 @@ from typing import TypeVar
 from stream.backfill.notifications import News, Notifications
 from stream.backfill.plan import BackfillStep, execute_snapshot, signal_id
 from stream.backfill.signals import Signals
-from stream.backfill.state import Backfill, BackfillResult, BackfillTopic, Driver, Signal, StepDone
+from stream.backfill.state import Backfill, BackfillResult, BackfillTopic, DriverReport, Signal, StepDone
 from stream.connect.rest import Connect
 from stream.errors import Retry, Stop
 from stream.postgres.defining_query import SourceSql
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CORRELATION = "incremental_snapshot_correlation_id"  # in the connector's offsets while a snapshot is under way
-_BEAT_S = 2.0
+_REPORT_S = 2.0
 _PAUSE_AGAIN_S = 5.0
 _QUIET_S = 10.0  # without news for this long it asks Connect
 _LOSSES = 3  # limit of one step; then an operator should look
@@ -79,7 +79,7 @@ class Drive:
         self._clock = clock
         self._notifications = notifications
         self._news: dict[str, News] = {}
-        self._beat_at = self._pause_sent_at = float("-inf")
+        self._reported_at = self._pause_sent_at = float("-inf")
         self._away_since: float | None = None
 
     def run(self) -> int:
@@ -235,15 +235,15 @@ class Drive:
             self._stopping.wait(0.5)
 
     def _pulse(self, step: BackfillStep) -> None:
-        """Send the heartbeat, check the lock, read the orders; raises Stopped."""
+        """Send the report, check the lock, read the orders; raises Stopped."""
         name = self._plan.name
         if self._stopping.is_set():
             raise Stopped(
                 f"interrupted in {step}, which Debezium reads to its end; `scorestream backfill resume {name}` goes "
                 f"on, `scorestream backfill stop {name}` ends it"
             )
-        if self._clock() - self._beat_at >= _BEAT_S:
-            self._beat_at = self._clock()
+        if self._clock() - self._reported_at >= _REPORT_S:
+            self._reported_at = self._clock()
             if not self._patiently(self._signals.holds):
                 raise Stopped(f"another process has taken over backfill {name}: `scorestream backfill status`")
             self._patiently(lambda: self._topic.put({f"{name}/driver": _driver()}))
@@ -276,11 +276,11 @@ class Drive:
         try:
             self._topic.put({f"{self._plan.name}/driver": _driver(ended=True)})
         except Retry as error:
-            logger.warning("the heartbeat's end was not written", extra={"error": str(error)})
+            logger.warning("the last report was not written", extra={"error": str(error)})
 
 
-def _driver(*, ended: bool = False) -> Driver:
-    return Driver(socket.gethostname(), os.getpid(), _now_ms(), ended)
+def _driver(*, ended: bool = False) -> DriverReport:
+    return DriverReport(socket.gethostname(), os.getpid(), _now_ms(), ended)
 
 
 def _now_ms() -> int:

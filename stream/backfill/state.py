@@ -18,7 +18,7 @@ from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.state_topic import StateTopic
 
-_ALIVE_S = 10.0  # a driver without a heartbeat for this long is gone
+_ALIVE_S = 10.0  # a driver without a report for this long is gone
 
 
 class BackfillControl(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Signal(msgspec.Struct, frozen=True):
     at_ms: int
 
 
-class Driver(msgspec.Struct, frozen=True):
+class DriverReport(msgspec.Struct, frozen=True):
     """The process that sends one signal after another; `ended` when it has left."""
 
     host: str
@@ -68,13 +68,13 @@ class Backfill:
     plan: BackfillPlan
     control: BackfillControl = field(default_factory=BackfillControl)
     signal: Signal | None = None
-    driver: Driver | None = None
+    driver: DriverReport | None = None
     done: dict[int, StepDone] = field(default_factory=dict)  # by the number of the step
     result: BackfillResult | None = None
 
     @property
     def driven(self) -> bool:
-        """Whether a process works on it, as far as its heartbeats show."""
+        """Whether a process works on it, as far as its reports show."""
         since = time.time() - _ALIVE_S
         return self.driver is not None and not self.driver.ended and self.driver.at_ms / 1000 >= since
 
@@ -119,7 +119,7 @@ def _backfills(values: Mapping[str, bytes]) -> dict[str, Backfill]:
             case ("signal", _, _):
                 backfill.signal = msgspec.json.decode(value, type=Signal)
             case ("driver", _, _):
-                backfill.driver = msgspec.json.decode(value, type=Driver)
+                backfill.driver = msgspec.json.decode(value, type=DriverReport)
             case ("result", _, _):
                 backfill.result = msgspec.json.decode(value, type=BackfillResult)
             case ("step", _, number):

@@ -91,7 +91,7 @@ def unconfirmed(broker: Broker, name: str) -> Unconfirmed | None:
     killed = replay.killed()
     if not killed or replay.plan.into is not None or (replay.result is not None and replay.result.state == "done"):
         return None
-    of = ", ".join(f"{beat.host} pid {beat.pid}" for beat in killed)
+    of = ", ".join(f"{report.host} pid {report.pid}" for report in killed)
     only = "".join(f" --customer {customer}" for customer in replay.plan.scope.customers)
     sentence = (
         f"a process of it was killed ({of}), and its last batches may not be confirmed: run "

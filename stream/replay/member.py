@@ -1,7 +1,7 @@
 """One process of a replay: claims lanes, reads them, has batches processed, commits, and starts the next pass.
 
     Claims (Postgres locks) -> LogReader -> batches for each table -> Work (threads) -> Offsets -> commit
-                                                                                \\-> heartbeat to the replays' topic
+                                                                                \\-> report to the replays' topic
 
 Reading, decoding, look-ups and writing overlap: librdkafka reads ahead, and `threads` batches are under way at a time.
 Offsets are committed only as far as everything before them is done, whichever batch ends first.
@@ -38,7 +38,7 @@ from stream.stores import Stores
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 1.0
+REPORT_S = 1.0
 COMMIT_S = 0.5
 _POLL_S = 0.05
 
@@ -98,7 +98,7 @@ class Member:
         self._batches = Batches()
         self._under_way: dict[Future[Worked], list[Stretch]] = {}
         self._stored: dict[TP, int] = {}
-        self._committed_at = self._beat_at = float("-inf")
+        self._committed_at = self._reported_at = float("-inf")
         self._tally = Tally()
 
     def run(self) -> str:
@@ -112,7 +112,7 @@ class Member:
                 self._step()
             self._finish()
         except BaseException as error:
-            self._tally.beat.error = str(error)[:1000]
+            self._tally.report.error = str(error)[:1000]
             self._giving_up.set()
             self._threads.shutdown(wait=True, cancel_futures=True)
             with contextlib.suppress(ScorestreamError):
@@ -231,14 +231,14 @@ class Member:
             self._claims.begin_pass()
 
     def _look_around(self) -> None:
-        """Look at live's lag. Every second also read the operator's wish, check the locks, and send the heartbeat."""
+        """Look at live's lag. Every second also read the operator's wish, check the locks, and send the report."""
         if self._watch.due():
             ceiling = self._replay.rate
             rate = None if ceiling is None else ceiling / max(1, len(self._replay.alive()))
             self._throttle.look(self._watch.look(_retries()), present_per_s=self._tally.per_s(), ceiling_per_s=rate)
-        if time.monotonic() - self._beat_at < HEARTBEAT_S:
+        if time.monotonic() - self._reported_at < REPORT_S:
             return
-        self._beat_at = time.monotonic()
+        self._reported_at = time.monotonic()
         try:
             self._refresh()
             lost = self._claims.lost()  # batches of them that are under way are finished, and not committed
@@ -253,13 +253,13 @@ class Member:
         log.debug("batch", extra={"topic": topic, "messages": worked.messages, **worked.stages})
 
     def _say(self, *, ended: bool = False) -> None:
-        beat = self._tally.said(ended=ended)
-        beat.passing = self._passing
-        beat.lanes = [] if ended else self._claims.lanes
-        beat.total = self._pass.messages
-        beat.allowed_per_s = self._throttle.allowed_per_s
-        beat.throttled_by = "" if ended else self._throttle.why
-        self._topic.put({f"{self._name}/member/{beat.member}": beat})
+        report = self._tally.said(ended=ended)
+        report.passing = self._passing
+        report.lanes = [] if ended else self._claims.lanes
+        report.total = self._pass.messages
+        report.allowed_per_s = self._throttle.allowed_per_s
+        report.throttled_by = "" if ended else self._throttle.why
+        self._topic.put({f"{self._name}/member/{report.member}": report})
 
     def _finish(self) -> None:
         """Finish and commit the batches under way, and leave the rest."""

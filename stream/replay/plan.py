@@ -125,7 +125,7 @@ class ReplayResult(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class Heartbeat(msgspec.Struct, kw_only=True):
+class MemberReport(msgspec.Struct, kw_only=True):
     """A process' account of itself, every second. Counts are since it began."""
 
     member: str

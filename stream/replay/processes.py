@@ -94,7 +94,7 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
                 f"a process of replay {name} ended with exit code {family.failed}; what it had not finished is not "
                 f"committed. Correct the cause above, then `scorestream replay resume {name}`"
             )
-        last = poll(  # the last heartbeats
+        last = poll(  # the last reports
             lambda: topic.get(name),
             lambda found: found.result is not None or not found.alive(),
             timeout_s=1,

@@ -1,4 +1,4 @@
-"""Replays in Kafka: a compacted topic with each replay's plan, passes, heartbeats and result.
+"""Replays in Kafka: a compacted topic with each replay's plan, passes, reports and result.
 
 Enters: settings. Leaves: the topic's content, as values of stream/replay/plan.py. Keys are `<name>/<part>`. Progress is
 not here: the committed offsets of the replay's group are the progress.
@@ -17,7 +17,7 @@ from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.state_topic import StateTopic
 from stream.kafka.topic_partition import TP
-from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult
+from stream.replay.plan import MemberReport, Pass, ReplayControl, ReplayPlan, ReplayResult
 from stream.topic_names import TopicNames
 
 ENDED = frozenset({"done", "failed", "cancelled"})
@@ -31,7 +31,7 @@ class Replay:
     passes: list[Pass] = field(default_factory=list)
     control: ReplayControl = field(default_factory=ReplayControl)
     result: ReplayResult | None = None
-    members: dict[str, Heartbeat] = field(default_factory=dict)
+    members: dict[str, MemberReport] = field(default_factory=dict)
     notes: dict[str, dict[str, Any]] = field(default_factory=dict)  # of other writers, such as the cutover
 
     @property
@@ -43,15 +43,15 @@ class Replay:
         """Messages/s that all processes together may do at most; None = no ceiling."""
         return self.plan.rate if self.control.rate is None else self.control.rate or None
 
-    def alive(self, *, within_s: float = 15.0) -> list[Heartbeat]:
-        """The processes that work on it now, as far as their heartbeats show."""
+    def alive(self, *, within_s: float = 15.0) -> list[MemberReport]:
+        """The processes that work on it now, as far as their reports show."""
         since = time.time() * 1000 - within_s * 1000
-        return [beat for beat in self.members.values() if not beat.ended and beat.at_ms >= since]
+        return [report for report in self.members.values() if not report.ended and report.at_ms >= since]
 
-    def killed(self) -> list[Heartbeat]:
+    def killed(self) -> list[MemberReport]:
         """The processes that ended without a last word. Batches of theirs may be written and not confirmed."""
-        alive = {beat.member for beat in self.alive()}
-        return [beat for beat in self.members.values() if not beat.ended and beat.member not in alive]
+        alive = {report.member for report in self.alive()}
+        return [report for report in self.members.values() if not report.ended and report.member not in alive]
 
     @property
     def state(self) -> str:
@@ -138,7 +138,7 @@ def _replays(values: Mapping[str, bytes]) -> dict[str, Replay]:
         elif kind == "result":
             replay.result = msgspec.json.decode(value, type=ReplayResult)
         elif kind == "member":
-            replay.members[rest] = msgspec.json.decode(value, type=Heartbeat)
+            replay.members[rest] = msgspec.json.decode(value, type=MemberReport)
         elif kind == "note":
             replay.notes[rest] = msgspec.json.decode(value)
     return replays

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stream.kafka.topic_partition import TP
-from stream.replay.plan import Heartbeat, Pass
+from stream.replay.plan import MemberReport, Pass
 from stream.replay.state import Replay
 from stream.times import span, time_text
 
@@ -26,13 +26,13 @@ def summary(replay: Replay, committed: Mapping[TP, int]) -> dict[str, Any]:
     members = list(replay.members.values())
     alive = replay.alive()
     outcomes: Counter[str] = Counter()
-    for beat in members:
-        outcomes.update(beat.outcomes)
+    for report in members:
+        outcomes.update(report.outcomes)
     total, done = now.messages, now.done(committed)
     if replay.state == "done":
         done = total
-    per_s = sum(beat.per_s for beat in alive)
-    failed = sum(beat.failed for beat in members)
+    per_s = sum(report.per_s for report in alive)
+    failed = sum(report.failed for report in members)
     return {
         "name": replay.name,
         "state": replay.state,
@@ -41,18 +41,18 @@ def summary(replay: Replay, committed: Mapping[TP, int]) -> dict[str, Any]:
         "passes": [each.kind for each in (replay.plan.main, *replay.passes)],
         "total": total,
         "done": done,
-        "reindexed": sum(beat.reindexed for beat in members),
+        "reindexed": sum(report.reindexed for report in members),
         "failed": failed,
-        "matched": sum(beat.matched for beat in members),
+        "matched": sum(report.matched for report in members),
         "dropped": outcomes["dropped"],
         "dead_letters": failed,
         "outcomes": dict(outcomes),
-        "rows": sum(beat.rows for beat in members),
+        "rows": sum(report.rows for report in members),
         "seconds": round(_seconds(members), 2),
-        "rss_mb_max": round(max((beat.rss_mb for beat in members), default=0.0), 1),
+        "rss_mb_max": round(max((report.rss_mb for report in members), default=0.0), 1),
         "per_s": round(per_s, 1),
         "eta_s": round((total - done) / per_s, 1) if per_s and replay.state == "running" else None,
-        "throttled_by": "; ".join(sorted({beat.throttled_by for beat in alive if beat.throttled_by})),
+        "throttled_by": "; ".join(sorted({report.throttled_by for report in alive if report.throttled_by})),
         "into": replay.plan.into,
         "start": replay.plan.start,
         "customers": list(replay.plan.scope.customers),
@@ -61,15 +61,15 @@ def summary(replay: Replay, committed: Mapping[TP, int]) -> dict[str, Any]:
         "created_at": time_text(replay.plan.created_ms),
         "processes": [
             {
-                "member": beat.member,
-                "host": beat.host,
-                "pid": beat.pid,
-                "lanes": beat.lanes,
-                "per_s": beat.per_s,
-                "rss_mb": round(beat.rss_mb, 1),
-                "throttled_by": beat.throttled_by,
+                "member": report.member,
+                "host": report.host,
+                "pid": report.pid,
+                "lanes": report.lanes,
+                "per_s": report.per_s,
+                "rss_mb": round(report.rss_mb, 1),
+                "throttled_by": report.throttled_by,
             }
-            for beat in alive
+            for report in alive
         ],
         "partitions": [
             {
@@ -87,17 +87,17 @@ def summary(replay: Replay, committed: Mapping[TP, int]) -> dict[str, Any]:
 def last_rate(replays: Iterable[Replay]) -> float | None:
     """Messages/s of the newest replay that was long enough to have a rate, all its processes together."""
     rates = [
-        (max(beat.at_ms for beat in members), sum(beat.reindexed for beat in members) / seconds)
+        (max(report.at_ms for report in members), sum(report.reindexed for report in members) / seconds)
         for members in (list(replay.members.values()) for replay in replays)
-        if (seconds := _seconds(members)) > 1 and sum(beat.reindexed for beat in members) > 10_000
+        if (seconds := _seconds(members)) > 1 and sum(report.reindexed for report in members) > 10_000
     ]
     return max(rates)[1] if rates else None
 
 
-def _seconds(members: list[Heartbeat]) -> float:
+def _seconds(members: list[MemberReport]) -> float:
     if not members:
         return 0.0
-    return (max(beat.at_ms for beat in members) - min(beat.began_ms for beat in members)) / 1000
+    return (max(report.at_ms for report in members) - min(report.began_ms for report in members)) / 1000
 
 
 def line(facts: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""The work of one process of a replay since it began, for its heartbeat.
+"""The work of one process of a replay since it began, for its report.
 
-Enters: finished batches. Leaves: counts, the present rate, and the heartbeat that other hosts read.
+Enters: finished batches. Leaves: counts, the present rate, and the report that other hosts read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from stream.replay.plan import Heartbeat
+from stream.replay.plan import MemberReport
 
 WINDOW_S: Final = 5.0  # seconds over which the rate is taken
 
@@ -39,7 +39,7 @@ class Tally:
         self._counts: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
         self._rates: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
-        self.beat = Heartbeat(
+        self.report = MemberReport(
             member=uuid.uuid4().hex[:12],
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -67,20 +67,20 @@ class Tally:
         since, before = self._rates[0]
         return (done - before) / (now - since) if now > since else 0.0
 
-    def said(self, *, ended: bool) -> Heartbeat:
-        """The heartbeat with the present counts."""
-        beat, counts = self.beat, self._counts
-        beat.at_ms = now_ms()
-        beat.failed = counts["failed"]
-        beat.reindexed = counts["messages"] - counts["failed"]
-        beat.matched = counts["matched"]
-        beat.rows = counts["rows"]
-        beat.outcomes = dict(self._outcomes)
-        beat.dropped = self._outcomes["dropped"]
-        beat.per_s = 0.0 if ended else round(self.per_s(), 1)
-        beat.rss_mb = rss_mb()
-        beat.ended = ended
-        return beat
+    def said(self, *, ended: bool) -> MemberReport:
+        """The report with the present counts."""
+        report, counts = self.report, self._counts
+        report.at_ms = now_ms()
+        report.failed = counts["failed"]
+        report.reindexed = counts["messages"] - counts["failed"]
+        report.matched = counts["matched"]
+        report.rows = counts["rows"]
+        report.outcomes = dict(self._outcomes)
+        report.dropped = self._outcomes["dropped"]
+        report.per_s = 0.0 if ended else round(self.per_s(), 1)
+        report.rss_mb = rss_mb()
+        report.ended = ended
+        return report
 
 
 def rss_mb() -> float:

@@ -10,7 +10,7 @@ from stream.backfill.plan import (
     steps,
     windows,
 )
-from stream.backfill.state import Backfill, BackfillControl, BackfillResult, Driver, Signal, StepDone
+from stream.backfill.state import Backfill, BackfillControl, BackfillResult, DriverReport, Signal, StepDone
 from stream.backfill.status import status_of
 from stream.times import DAY_US, parse_time
 from tests.unit.backfill.test_notifications import note
@@ -54,6 +54,6 @@ def test_status_adds_finished_steps_and_what_is_told_of_the_one_under_way() -> N
 def test_states(control: str, driver_ms: int | None, result: BackfillResult | None, state: str) -> None:
     held = backfill()
     held.control = BackfillControl(control, 1)  # type: ignore[arg-type]
-    held.driver = None if driver_ms is None else Driver("host", 1, driver_ms)
+    held.driver = None if driver_ms is None else DriverReport("host", 1, driver_ms)
     held.result = result
     assert status_of(held, []).state == state

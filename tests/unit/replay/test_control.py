@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from stream.replay import control
-from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
+from stream.replay.plan import MemberReport, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
 from stream.replay.state import Replay
 from stream.scope import Scope
 
 SPAN = Span("p.app.scores", 0, 0, 100)
-KILLED = Heartbeat(member="m", host="h", pid=7, at_ms=1, began_ms=1)
-ENDED = Heartbeat(member="m", host="h", pid=7, at_ms=1, began_ms=1, ended=True)
+KILLED = MemberReport(member="m", host="h", pid=7, at_ms=1, began_ms=1)
+ENDED = MemberReport(member="m", host="h", pid=7, at_ms=1, began_ms=1, ended=True)
 
 
 def _plan(**options: Any) -> ReplayPlan:

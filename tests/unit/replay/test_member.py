@@ -15,7 +15,7 @@ from stream.kafka.topic_partition import TP
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.replay import member as module
 from stream.replay.member import Member
-from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
+from stream.replay.plan import MemberReport, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
 from stream.replay.state import Replay
 from stream.replay.tally import Worked
 from stream.settings_sections import ReplaySettings, RetrySettings
@@ -68,7 +68,7 @@ class FakeTopic:
                 self._world.replay.passes.append(value)
             elif isinstance(value, ReplayResult):
                 self._world.replay.result = value
-            elif isinstance(value, Heartbeat):
+            elif isinstance(value, MemberReport):
                 self._world.replay.members[value.member] = value
 
 
@@ -202,8 +202,8 @@ def test_a_process_alone_reads_all_lanes_and_ends_the_replay(world: World) -> No
     assert _member(world).run() == "done"
     assert _messages(world, "main") == 5 + 6 + 7
     assert world.committed == world.ends
-    (beat,) = world.replay.members.values()
-    assert (beat.ended, beat.reindexed, beat.lanes) == (True, 18, [])
+    (report,) = world.replay.members.values()
+    assert (report.ended, report.reindexed, report.lanes) == (True, 18, [])
 
 
 def test_what_came_meanwhile_is_the_tail(world: World) -> None:
@@ -240,9 +240,9 @@ def test_offsets_that_expired_end_the_process(world: World) -> None:
     del world.committed[SCORES[1].tp]
     with pytest.raises(UsageError, match="no longer has the offsets"):
         _member(world).run()
-    (beat,) = world.replay.members.values()
-    assert beat.ended
-    assert "no longer has the offsets" in beat.error
+    (report,) = world.replay.members.values()
+    assert report.ended
+    assert "no longer has the offsets" in report.error
 
 
 def test_a_batch_that_fails_is_not_committed(world: World) -> None:

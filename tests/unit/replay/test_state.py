@@ -10,7 +10,7 @@ from stream.errors import UsageError
 from stream.kafka.log_reader import Stretch
 from stream.kafka.topic_partition import TP
 from stream.replay.make_plan import check_name
-from stream.replay.plan import Heartbeat, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
+from stream.replay.plan import MemberReport, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
 from stream.replay.state import Replay, _replays, check_kept
 from stream.replay.status import line, summary
 from stream.replay.work import subset
@@ -19,23 +19,23 @@ SPAN = Span("p.app.scores", 0, 0, 100)
 PLAN = ReplayPlan(name="r", group="g", created_ms=1, tables=("scores",), main=Pass("main", (SPAN,)), ends=(SPAN,))
 
 
-def beat(**options):
-    # Parameters are made at collection, and used so much later that a beat of then would be stale.
+def report(**options):
+    # Parameters are made at collection, and used so much later that a report of then would be stale.
     now = int(time.time() * 1000) + 3_600_000
-    return Heartbeat(**({"member": "m", "host": "h", "pid": 1, "at_ms": now, "began_ms": now} | options))
+    return MemberReport(**({"member": "m", "host": "h", "pid": 1, "at_ms": now, "began_ms": now} | options))
 
 
 @pytest.mark.parametrize(
     ("replay", "state"),
     [
         (Replay(PLAN), "stopped"),
-        (Replay(PLAN, members={"m": beat()}), "running"),
-        (Replay(PLAN, members={"m": beat(at_ms=1)}), "stopped"),
-        (Replay(PLAN, members={"m": beat(ended=True)}), "stopped"),
+        (Replay(PLAN, members={"m": report()}), "running"),
+        (Replay(PLAN, members={"m": report(at_ms=1)}), "stopped"),
+        (Replay(PLAN, members={"m": report(ended=True)}), "stopped"),
         (Replay(PLAN, control=ReplayControl("paused")), "paused"),
-        (Replay(PLAN, control=ReplayControl("paused"), members={"m": beat()}), "pausing"),
+        (Replay(PLAN, control=ReplayControl("paused"), members={"m": report()}), "pausing"),
         (Replay(PLAN, control=ReplayControl("cancelled")), "cancelled"),
-        (Replay(PLAN, result=ReplayResult("done", 1), members={"m": beat()}), "done"),
+        (Replay(PLAN, result=ReplayResult("done", 1), members={"m": report()}), "done"),
     ],
 )
 def test_state(replay, state):
@@ -49,7 +49,7 @@ def test_the_topics_values_become_replays_and_strangers_are_left_out():
             "r/plan": encode(PLAN),
             "r/pass/1": encode(Pass("tail", ())),
             "r/control": encode(ReplayControl("paused", rate=7)),
-            "r/member/m": encode(beat(failed=2)),
+            "r/member/m": encode(report(failed=2)),
             "r/note/cutover": b'{"state":"done"}',
             "other/control": encode(ReplayControl()),
         }
@@ -63,7 +63,9 @@ def test_the_topics_values_become_replays_and_strangers_are_left_out():
 
 
 def test_summary_counts_by_committed_offsets():
-    replay = Replay(PLAN, members={"m": beat(reindexed=30, failed=1, matched=31, outcomes={"dropped": 4}, per_s=10.0)})
+    replay = Replay(
+        PLAN, members={"m": report(reindexed=30, failed=1, matched=31, outcomes={"dropped": 4}, per_s=10.0)}
+    )
     facts = summary(replay, {SPAN.tp: 40})
     assert (facts["done"], facts["total"], facts["dropped"], facts["dead_letters"]) == (40, 100, 4, 1)
     assert facts["eta_s"] == 6.0
@@ -114,4 +116,4 @@ def test_a_replay_whose_offsets_expired_is_not_begun_again():
 
 @pytest.mark.parametrize(("options", "killed"), [({}, 0), ({"at_ms": 1}, 1), ({"at_ms": 1, "ended": True}, 0)])
 def test_a_process_without_a_last_word_was_killed(options, killed):
-    assert len(Replay(PLAN, members={"m": beat(**options)}).killed()) == killed
+    assert len(Replay(PLAN, members={"m": report(**options)}).killed()) == killed

@@ -1,4 +1,4 @@
-"""The counts of a process, as its heartbeat says them."""
+"""The counts of a process, as its report says them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ def test_counts_are_sums_of_batches() -> None:
     tally = Tally()
     for _ in range(2):
         tally.add(Worked(10, matched=6, dead_letters=1, rows=9, outcomes={"dropped": 2, "written": 3}))
-    beat = tally.said(ended=False)
-    assert (beat.reindexed, beat.failed, beat.matched, beat.rows, beat.dropped) == (18, 2, 12, 18, 4)
-    assert beat.outcomes == {"dropped": 4, "written": 6}
-    assert beat.at_ms >= beat.began_ms
-    assert beat.rss_mb > 1
+    report = tally.said(ended=False)
+    assert (report.reindexed, report.failed, report.matched, report.rows, report.dropped) == (18, 2, 12, 18, 4)
+    assert report.outcomes == {"dropped": 4, "written": 6}
+    assert report.at_ms >= report.began_ms
+    assert report.rss_mb > 1
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
@@ -31,5 +31,5 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 def test_a_process_that_ended_has_no_rate() -> None:
     tally = Tally()
     tally.add(Worked(1_000))
-    beat = tally.said(ended=True)
-    assert (beat.per_s, beat.ended) == (0.0, True)
+    report = tally.said(ended=True)
+    assert (report.per_s, report.ended) == (0.0, True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stream.backfill.plan import BackfillPlan, steps, windows
-from stream.backfill.state import Backfill, BackfillResult, Driver, StepDone
+from stream.backfill.state import Backfill, BackfillResult, DriverReport, StepDone
 from stream.kafka.topic_partition import TP
 from stream.monitor.sources import backfills as module
 from stream.monitor.sources.backfills import SHOWN_S, BackfillSource
@@ -61,7 +61,7 @@ def test_a_reader_creates_no_topic(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_rows_are_those_of_finished_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     # given one of two steps read, in 4 s, by a process that lives
-    driver = Driver("host", 1, int(time.time() * 1000))
+    driver = DriverReport("host", 1, int(time.time() * 1000))
     looks = source(monkeypatch, World(backfill("may", done={1: StepDone(100, 4.0, 0)}, driver=driver)))
     # when the monitor looks
     (found,) = looks.read()
