@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.commands.console import App, json_option, pass_app, print_json, print_table
-from stream.commands.options import Duration, scope_of
+from stream.commands.options import Duration, from_option, scope_of, to_option
 
 if TYPE_CHECKING:
     from stream.backfill.control import BackfillSystems
@@ -31,8 +31,8 @@ def command() -> None:
 @command.command()
 @click.option("--name", help="Name of the backfill.  [default: the time]")
 @click.option("--customer", "customers", multiple=True, metavar="ID", help="Only this customer (repeatable).")
-@click.option("--from", "begin", metavar="TIME", help="Event time from here on: 2026-01-31, or with T12:00.")
-@click.option("--to", "end", metavar="TIME", help="Event time before this; a date includes its day.")
+@from_option
+@to_option
 @click.option(
     "--window",
     "window_s",
@@ -56,7 +56,7 @@ def start(
     app: App,
     name: str | None,
     customers: tuple[str, ...],
-    begin: str | None,
+    start: str | None,
     end: str | None,
     window_s: float,
     tables: tuple[str, ...],
@@ -74,7 +74,7 @@ def start(
 
     request = backfill.BackfillRequest(
         name=name,
-        scope=scope_of(tuple(dict.fromkeys(customers)), begin, end),
+        scope=scope_of(tuple(dict.fromkeys(customers)), start, end),
         window_s=window_s or None,
         tables=backfill.known_tables(tables),
     )

@@ -44,6 +44,32 @@ class Duration(click.ParamType):
         return seconds
 
 
+class OneShown(click.Option):
+    """An option that other commands spell otherwise: all its names are taken, and --help shows the first one."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        names = self.opts
+        self.opts = names[:1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = names
+
+
+# `replay` says --event-from and --event-to, because it also has a start and an end in the log.
+from_option = click.option(
+    "--from",
+    "--event-from",
+    "start",
+    cls=OneShown,
+    metavar="TIME",
+    help="Event time from here on: 2026-01-31, or with T12:00.",
+)
+to_option = click.option(
+    "--to", "--event-to", "end", cls=OneShown, metavar="TIME", help="Event time before this; a date includes its day."
+)
+
+
 def scope_options(command: _Command) -> _Command:
     """--customer, --from, --to, --kind."""
     for option in reversed(
@@ -51,10 +77,8 @@ def scope_options(command: _Command) -> _Command:
             click.option(
                 "--customer", "customers", multiple=True, metavar="ID", help="Only this customer (repeatable)."
             ),
-            click.option(
-                "--from", "start", metavar="TIME", help="Event time from here on: 2026-01-31, or with T12:00."
-            ),
-            click.option("--to", "end", metavar="TIME", help="Event time before this; a date includes its day."),
+            from_option,
+            to_option,
             click.option(
                 "--kind",
                 type=click.Choice(["all", "process", "conversation"]),

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
-from stream.commands.options import scope_of
+from stream.commands.options import OneShown, scope_of
 from stream.errors import ScorestreamError, UsageError
 from stream.replay.start_points import StartPoint, parse_offsets
 from stream.scope import Scope
@@ -35,16 +35,27 @@ def command() -> None:
 @command.command()
 @click.argument("name")
 @click.option("--to-earliest", is_flag=True, help="From the first message that the log has.  [default]")
-@click.option("--since", metavar="TIME", help="From the first message of this time (UTC unless it names a zone).")
+@click.option(
+    "--since",
+    "--to-datetime",
+    cls=OneShown,
+    metavar="TIME",
+    help="From the first message of this time (UTC unless it names a zone).",
+)
 @click.option("--to-offset", multiple=True, metavar="[TABLE:PARTITION=]OFFSET", help="From an offset (repeatable).")
 @click.option("--shift-by", type=int, metavar="N", help="From N messages of each partition before live (N < 0).")
 @click.option("--until", metavar="TIME", help="To the last message before this time.  [default: the end as it is now]")
 @click.option("--customer", "customers", multiple=True, metavar="ID", help="Only this customer's (repeatable).")
-@click.option("--event-from", metavar="TIME", help="Only scorecards of this event time or later.")
-@click.option("--event-to", metavar="TIME", help="Only scorecards before this event time; a date includes its day.")
-@click.option("--to-datetime", hidden=True, help="Now --since.")
-@click.option("--from", "from_", hidden=True, help="Now --event-from.")
-@click.option("--to", hidden=True, help="Now --event-to.")
+@click.option(
+    "--event-from", "--from", cls=OneShown, metavar="TIME", help="Only scorecards of this event time or later."
+)
+@click.option(
+    "--event-to",
+    "--to",
+    cls=OneShown,
+    metavar="TIME",
+    help="Only scorecards before this event time; a date includes its day.",
+)
 @click.option(
     "--kind",
     type=click.Choice(["process", "conversation", "all"]),
@@ -79,7 +90,6 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
     from stream.replay.status import last_rate  # noqa: PLC0415
     from stream.wiring import open_stores  # noqa: PLC0415
 
-    _rename(options)
     scope = scope_of(
         tuple(sorted(set(options["customers"]))),
         options["event_from"],
@@ -250,22 +260,6 @@ def list_(app: App, as_json: bool) -> None:
             for each in found
         ],
     )
-
-
-def _rename(options: dict[str, Any]) -> None:
-    """Map the old names to the new ones, with a notice on stderr."""
-    for old, shown, new in (
-        ("to_datetime", "--to-datetime", "since"),
-        ("from_", "--from", "event_from"),
-        ("to", "--to", "event_to"),
-    ):
-        if (given := options.pop(old)) is None:
-            continue
-        name = "--" + new.replace("_", "-")
-        if options[new] is not None:
-            raise UsageError(f"{shown} is the old name of {name}: give only {name}")
-        click.echo(f"{shown} is the old name of {name}", err=True)
-        options[new] = given
 
 
 def _start_point(options: dict[str, Any]) -> StartPoint:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stream.commands.console import App, confirm, json_option, pass_app, print_json, print_table
+from stream.commands.options import OneShown
 from stream.errors import UsageError
 from stream.replay.start_points import StartPoint, parse_offsets
 from stream.times import parse_duration, parse_moment
@@ -21,7 +22,14 @@ TABLES = ("chats", "scorecards", "scores")
 
 @click.command()
 @click.option("--by-duration", metavar="DURATION", help="To the messages of this long ago: 10m, 2h, PT10M.")
-@click.option("--to-datetime", metavar="TIME", help="To the first message of this time (UTC unless it names a zone).")
+@click.option(
+    "--to-datetime",
+    "--since",
+    "to_datetime",
+    cls=OneShown,
+    metavar="TIME",
+    help="To the first message of this time (UTC unless it names a zone).",
+)
 @click.option("--to-offset", multiple=True, metavar="[TABLE:PARTITION=]OFFSET", help="To an offset (repeatable).")
 @click.option("--shift-by", type=int, metavar="N", help="By N messages in each partition; negative = back.")
 @click.option("--to-earliest", is_flag=True, help="To the first message that the log has.")

@@ -29,7 +29,7 @@ ELSEWHERE = {
     "commands/purge.py": "tests/e2e/test_purge.py",
     "commands/recover.py": "tests/e2e/test_recover.py",
     "commands/reindex.py": "tests/e2e/test_purge.py",
-    "commands/replay.py": "tests/unit/commands/test_replay_words.py",
+    "commands/replay.py": "tests/unit/commands/test_options.py",
     "commands/rewind.py": "tests/e2e/test_rewind.py",
     "commands/status.py": "tests/e2e/test_guides.py",
     "commands/verify.py": "tests/e2e/test_verify_live.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
+from stream import cli
 from stream.commands.options import Duration, scope_of
 from stream.errors import UsageError
 from stream.scope import Scope
@@ -46,3 +47,31 @@ def test_an_end_date_includes_its_day_and_a_table_is_named_by_its_target() -> No
 def test_an_empty_window_is_refused_by_the_names_of_its_options() -> None:
     with pytest.raises(UsageError, match="--event-from 2026-02-01 is not before --event-to 2026-01-01"):
         scope_of((), "2026-02-01", "2026-01-01", names=("--event-from", "--event-to"))
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "shown", "also"),
+    [
+        ("verify", "start", "--from", "--event-from"),
+        ("reindex", "end", "--to", "--event-to"),
+        ("rewind", "to_datetime", "--to-datetime", "--since"),
+        ("backfill start", "start", "--from", "--event-from"),
+        ("replay start", "since", "--since", "--to-datetime"),
+        ("replay start", "event_from", "--event-from", "--from"),
+        ("replay start", "event_to", "--event-to", "--to"),
+    ],
+)
+def test_a_spelling_of_another_command_is_taken_and_not_shown(path: str, name: str, shown: str, also: str) -> None:
+    command: click.Command = cli.cli
+    for word in path.split():
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), word)
+        assert found is not None
+        command = found
+    with click.Context(command) as context:
+        for spelling in (shown, also):
+            values, _, _ = command.make_parser(context).parse_args([spelling, "2026-01-01"])
+            assert values[name] == "2026-01-01"
+        helped = command.get_help(context)
+    assert f"{shown} TIME" in helped
+    assert f"{also} TIME" not in helped
