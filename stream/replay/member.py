@@ -14,22 +14,19 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
 
 from stream import metrics
 from stream.errors import Retry, ScorestreamError
-from stream.kafka.committable import Offsets
-from stream.kafka.log_reader import LogReader, Stretch
-from stream.kafka.topic_partition import TP
+from stream.kafka.log_reader import LogReader
 from stream.pipeline.dead_letter import DeadLetterGuard
-from stream.replay.batches import Batches
 from stream.replay.claims import WAIT_S, Claims
+from stream.replay.in_flight import InFlight
 from stream.replay.lanes import Lanes
 from stream.replay.live_watch import Watch
-from stream.replay.plan import Pass, ReplayResult
-from stream.replay.state import Replay, ReplayTopic
-from stream.replay.tally import Tally, Worked, now_ms
+from stream.replay.passes import Passes
+from stream.replay.state import ReplayTopic
+from stream.replay.tally import Tally
 from stream.replay.throttle import Throttle, ThrottleLimits
 from stream.replay.work import OpenClients, Work
 from stream.retry import Retrier
@@ -39,7 +36,6 @@ from stream.stores import Stores
 log = logging.getLogger(__name__)
 
 REPORT_S = 1.0
-COMMIT_S = 0.5
 _POLL_S = 0.05
 
 
@@ -66,39 +62,29 @@ class Member:
         stopping: threading.Event,
         parent: int | None = None,
     ) -> None:
-        self._broker = stores.broker
-        self._name = name
         self._own = own
         self._stopping = stopping
         self._parent = parent
         self._stack = contextlib.ExitStack()
-        self._topic = self._stack.enter_context(ReplayTopic(stores.broker))
-        self._replay: Replay = self._topic.get(name)
-        plan = self._plan = self._replay.plan
-        self._passing = len(self._replay.passes)
-        self._pass: Pass = [plan.main, *self._replay.passes][-1]
-        self._reader = self._stack.enter_context(LogReader(stores.broker, group=plan.group))
-        lanes = self._stack.enter_context(Lanes(stores.postgres, f"{stores.broker.topics.prefix}/{name}"))
-        self._watch = Watch(stores.broker, stores.shards.of(plan.into) if plan.into is not None else stores.shards)
-        limits = ThrottleLimits(own.live_lag_s, own.max_parts, own.errors_per_minute, own.least_per_s)
-        self._throttle = Throttle(limits, ceiling_per_s=plan.rate)
         self._giving_up = threading.Event()  # ends retries of batches under way when this process fails
         self._retry = Retrier(
             retry,
             stopping=self._giving_up,
             on_retry=lambda error: metrics.RETRIES.labels("replay", type(error).__name__).inc(),
         )
+        self._topic = self._stack.enter_context(ReplayTopic(stores.broker))
+        self._passes = Passes(stores.broker, self._topic, name)
+        plan = self._passes.replay.plan
+        self._reader = self._stack.enter_context(LogReader(stores.broker, group=plan.group))
+        lanes = self._stack.enter_context(Lanes(stores.postgres, f"{stores.broker.topics.prefix}/{name}"))
+        self._watch = Watch(stores.broker, stores.shards.of(plan.into) if plan.into is not None else stores.shards)
+        limits = ThrottleLimits(own.live_lag_s, own.max_parts, own.errors_per_minute, own.least_per_s)
+        self._throttle = Throttle(limits, ceiling_per_s=plan.rate)
         self._claims = Claims(plan, lanes, self._reader, self._retry)
-        self._work = Work(
-            lambda: clients(self._giving_up, plan.into), plan, still_mine=self._claims.still_mine, guard=guard
-        )
-        self._stack.callback(self._work.close)
-        self._threads = ThreadPoolExecutor(own.threads, thread_name_prefix="replay")
-        self._offsets = Offsets()
-        self._batches = Batches()
-        self._under_way: dict[Future[Worked], list[Stretch]] = {}
-        self._stored: dict[TP, int] = {}
-        self._committed_at = self._reported_at = float("-inf")
+        work = Work(lambda: clients(self._giving_up, plan.into), plan, still_mine=self._claims.still_mine, guard=guard)
+        self._stack.callback(work.close)
+        self._in_flight = InFlight(work, self._reader, self._retry, threads=own.threads)
+        self._reported_at = float("-inf")
         self._tally = Tally()
 
     def run(self) -> str:
@@ -114,94 +100,68 @@ class Member:
         except BaseException as error:
             self._tally.report.error = str(error)[:1000]
             self._giving_up.set()
-            self._threads.shutdown(wait=True, cancel_futures=True)
+            self._in_flight.close()
             with contextlib.suppress(ScorestreamError):
                 self._say(ended=True)
             raise
         else:
             self._say(ended=True)
         finally:
-            self._threads.shutdown(wait=True, cancel_futures=True)
+            self._in_flight.close()
             self._stack.close()
-        return self._replay.state
+        return self._passes.replay.state
 
     def _ends_now(self) -> bool:
         if self._parent is not None and os.getppid() != self._parent:
             self._stopping.set()
-        return self._stopping.is_set() or self._replay.result is not None or self._replay.control.wanted != "running"
+        replay = self._passes.replay
+        return self._stopping.is_set() or replay.result is not None or replay.control.wanted != "running"
 
     def _step(self) -> None:
         self._look_around()
-        self._claims.claim(self._pass)
+        self._claims.claim(self._passes.present)
         room = self._throttle.room(10_000)
-        if room == 0 or (self._busy and self._batches.any_full(self._batch_messages)):
+        if room == 0 or (self._in_flight.under_way >= self._most and self._in_flight.has_full(self._batch_messages)):
             self._collect(timeout_s=_POLL_S)
             if room == 0:
                 self._stopping.wait(_POLL_S)
             return
         if self._reader.reading:
             stretches = self._reader.read(room, timeout_s=_POLL_S)
-            self._gather(stretches)
+            self._in_flight.gather(stretches)
             self._throttle.took(sum(map(len, stretches)))
             idle = not stretches
         else:
             idle = True
-        self._submit(everything=idle)
+        kind, messages = self._passes.present.kind, self._batch_messages
+        self._in_flight.submit(kind, most=self._most, messages=messages, everything=idle)
         self._collect(timeout_s=_POLL_S if idle else 0.0)
-        if idle and not self._under_way and not self._claims.lanes:
+        if idle and not self._in_flight.under_way and not self._claims.lanes:
             self._next()
 
-    def _gather(self, stretches: Sequence[Stretch]) -> None:
-        for stretch in stretches:
-            last = stretch.last_offset
-            self._offsets.fetched(stretch.tp, start=stretch.start, end=stretch.end, last=last)
-            if last is not None:
-                self._batches.add(stretch)
-
     @property
-    def _busy(self) -> bool:
-        return len(self._under_way) >= (1 if self._watch.live_runs else self._own.threads)
+    def _most(self) -> int:
+        """How many batches may be under way."""
+        return 1 if self._watch.live_runs else self._own.threads
 
     @property
     def _batch_messages(self) -> int:
         return self._throttle.batch(self._own.batch_messages)
 
-    def _submit(self, *, everything: bool) -> None:
-        if self._busy:
-            return
-        for table, stretches in self._batches.take(self._batch_messages, everything=everything):
-            future = self._threads.submit(self._work, table, stretches, self._pass.kind)
-            self._under_way[future] = stretches
-            if self._busy:
-                return
-
     def _collect(self, *, timeout_s: float) -> None:
         """Take note of finished batches, and commit now and then."""
-        if self._under_way:
-            finished, _ = wait(self._under_way, timeout=timeout_s, return_when=FIRST_COMPLETED)
-            for future in finished:
-                stretches = self._under_way.pop(future)
-                self._count(stretches[0].topic, future.result())
-                for stretch in stretches:
-                    assert stretch.last_offset is not None
-                    self._offsets.done(stretch.tp, stretch.last_offset)
-        ended = self._claims.ended(self._offsets)
-        if ended or time.monotonic() - self._committed_at >= COMMIT_S:
-            self._commit()
+        for topic, worked in self._in_flight.finished(timeout_s=timeout_s):
+            self._tally.add(worked)
+            log.debug("batch", extra={"topic": topic, "messages": worked.messages, **worked.stages})
+        ended = self._claims.ended(self._in_flight.offsets)
+        if ended or self._in_flight.commit_is_due:
+            self._in_flight.commit()
         for lane in ended:
-            self._offsets.forget(self._claims.finish(lane))
-
-    def _commit(self) -> None:
-        self._committed_at = time.monotonic()
-        safe = {tp: offset for tp in self._offsets if (offset := self._offsets.safe(tp)) is not None}
-        moved = {tp: offset for tp, offset in safe.items() if self._stored.get(tp) != offset}
-        if moved:
-            self._retry(lambda: self._reader.commit(moved))
-            self._stored |= moved
+            self._in_flight.offsets.forget(self._claims.finish(lane))
 
     def _next(self) -> None:
         """With no lane to claim: wait for the others, or start the next pass when all are done."""
-        if self._claims.left(self._pass):
+        if self._claims.left(self._passes.present):
             self._stopping.wait(WAIT_S)
             self._claims.at_once()
             return
@@ -210,31 +170,21 @@ class Member:
         self._retry(self._refresh)
 
     def _start_next_pass(self) -> None:
+        number = self._passes.number
         self._retry(self._refresh)
-        if self._replay.result is None and self._passing == len(self._replay.passes):
-            self._retry(self._advance)
-
-    def _advance(self) -> None:
-        ends = self._broker.ends(self._broker.source_partitions())
-        following = self._plan.next_pass([self._plan.main, *self._replay.passes], ends)
-        if following is None:
-            self._topic.put({f"{self._name}/result": ReplayResult("done", now_ms())})
-        else:
-            log.info("pass", extra={"kind": following.kind, "messages": following.messages})
-            self._topic.put({f"{self._name}/pass/{self._passing + 1}": following})
+        if self._passes.replay.result is None and self._passes.number == number:
+            self._retry(self._passes.advance)
 
     def _refresh(self) -> None:
-        self._replay = self._topic.get(self._name)
-        if len(self._replay.passes) > self._passing:
-            self._passing = len(self._replay.passes)
-            self._pass = self._replay.passes[-1]
+        if self._passes.refresh():
             self._claims.begin_pass()
 
     def _look_around(self) -> None:
         """Look at live's lag. Every second also read the operator's wish, check the locks, and send the report."""
         if self._watch.due():
-            ceiling = self._replay.rate
-            rate = None if ceiling is None else ceiling / max(1, len(self._replay.alive()))
+            replay = self._passes.replay
+            ceiling = replay.rate
+            rate = None if ceiling is None else ceiling / max(1, len(replay.alive()))
             self._throttle.look(self._watch.look(_retries()), present_per_s=self._tally.per_s(), ceiling_per_s=rate)
         if time.monotonic() - self._reported_at < REPORT_S:
             return
@@ -242,30 +192,25 @@ class Member:
         try:
             self._refresh()
             lost = self._claims.lost()  # batches of them that are under way are finished, and not committed
-            self._offsets.forget(lost)
-            self._batches.drop(lost)
+            self._in_flight.give_up(lost)
             self._say()
         except Retry as error:
             log.warning("retry", extra={"cause": str(error)})
 
-    def _count(self, topic: str, worked: Worked) -> None:
-        self._tally.add(worked)
-        log.debug("batch", extra={"topic": topic, "messages": worked.messages, **worked.stages})
-
     def _say(self, *, ended: bool = False) -> None:
         report = self._tally.said(ended=ended)
-        report.passing = self._passing
+        report.passing = self._passes.number
         report.lanes = [] if ended else self._claims.lanes
-        report.total = self._pass.messages
+        report.total = self._passes.present.messages
         report.allowed_per_s = self._throttle.allowed_per_s
         report.throttled_by = "" if ended else self._throttle.why
-        self._topic.put({f"{self._name}/member/{report.member}": report})
+        self._topic.put({f"{self._passes.replay.name}/member/{report.member}": report})
 
     def _finish(self) -> None:
         """Finish and commit the batches under way, and leave the rest."""
-        while self._under_way:
+        while self._in_flight.under_way:
             self._collect(timeout_s=1.0)
-        self._commit()
+        self._in_flight.commit()
 
 
 def _retries() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +14,7 @@ from stream.kafka.log_reader import Stretch
 from stream.kafka.topic_partition import TP
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.replay import member as module
+from stream.replay.lanes import ADVANCE
 from stream.replay.member import Member
 from stream.replay.plan import MemberReport, Pass, ReplayControl, ReplayPlan, ReplayResult, Span
 from stream.replay.state import Replay
@@ -47,6 +48,7 @@ class World:
         self.ends = {span.tp: span.end for span in SCORES}
         self.worked: list[tuple[str, str, int]] = []
         self.taken: set[int] = set()  # lanes of other processes
+        self.on_claim: Callable[[int], None] = lambda _: None
         self.fault: Exception | None = None
 
 
@@ -119,6 +121,7 @@ class FakeLanes:
     def __exit__(self, *_: object) -> None: ...
 
     def claim(self, lane: int) -> bool:
+        self._world.on_claim(lane)
         if lane in self._world.taken:
             return False
         self.held.add(lane)
@@ -250,3 +253,20 @@ def test_a_batch_that_fails_is_not_committed(world: World) -> None:
     with pytest.raises(UsageError, match="no"):
         _member(world).run()
     assert all(offset == 0 for offset in world.committed.values())
+
+
+def test_a_pass_that_another_process_has_just_started_is_done_before_the_replay_ends(world: World) -> None:
+    # given a process that takes the lock of the next pass right after another one has started that pass
+    tail = Span(*SCORES[0].tp, 5, 9)
+    world.ends[SCORES[0].tp] = 9
+
+    def another(lane: int) -> None:
+        if lane == ADVANCE and not world.replay.passes:
+            world.replay.passes.append(Pass("tail", (tail,)))
+
+    world.on_claim = another
+    # when
+    assert _member(world).run() == "done"
+    # then
+    assert _messages(world, "tail") == 4
+    assert world.committed == world.ends
