@@ -207,4 +207,6 @@ def as_server_user() -> list[str]:
             "postgres: it refuses to run as root, and setpriv (util-linux) is not there to run it as nobody"
         )
     keep = ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override", "--bounding-set=-all,+dac_override"]
-    return [setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *keep, "--no-new-privs"]
+    who = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    # access(2) would leave the capability out of account, and initdb asks by it whether it may run its own programs
+    return [setpriv, *who, "--securebits=+no_setuid_fixup", *keep, "--no-new-privs"]
