@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 
 from stream.backfill import plan as backfill_plan
 from stream.backfill.counts import RowCounts
-from stream.backfill.drive import CORRELATION, Drive
+from stream.backfill.drive import Drive
 from stream.backfill.notifications import Notifications
 from stream.backfill.plan import BackfillPlan
 from stream.backfill.signals import Signals
+from stream.backfill.snapshot_watch import CORRELATION, SnapshotWatch
 from stream.backfill.state import Backfill, BackfillControl, BackfillTopic
 from stream.backfill.status import BackfillStatus, status_of
 from stream.connect.rest import Connect
@@ -202,14 +203,20 @@ def _drive(
         Notifications(broker, offset=offset) as notifications,
         Progress(f"backfill {made.name}", total=made.rows, unit="rows", show=show) as progress,
     ):
+        watch = SnapshotWatch(
+            made.name,
+            notifications,
+            systems.connect,
+            schema=systems.postgres.schema,
+            give_up_s=systems.retry.give_up_s,
+        )
         Drive(
             backfill,
             retry=systems.retry,
             source=source,
             topic=topic,
             signals=systems.signals,
-            connect=systems.connect,
-            notifications=notifications,
+            watch=watch,
             progress=progress,
             stopping=stopping,
         ).run()

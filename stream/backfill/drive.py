@@ -16,11 +16,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from stream.backfill.notifications import News, Notifications
+from stream.backfill.notifications import News
 from stream.backfill.plan import BackfillStep, execute_snapshot, signal_id
 from stream.backfill.signals import Signals
+from stream.backfill.snapshot_watch import SnapshotWatch
 from stream.backfill.state import Backfill, BackfillResult, BackfillTopic, DriverReport, Signal, StepDone
-from stream.connect.rest import Connect
 from stream.errors import Retry, Stop
 from stream.postgres.defining_query import SourceSql
 from stream.progress import Progress
@@ -30,7 +30,6 @@ from stream.settings_sections import RetrySettings
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-CORRELATION = "incremental_snapshot_correlation_id"  # in the connector's offsets while a snapshot is under way
 _REPORT_S = 2.0
 _PAUSE_AGAIN_S = 5.0
 _QUIET_S = 10.0  # without news for this long it asks Connect
@@ -48,7 +47,7 @@ class Drive:
     Args:
         retry: how long a system may be away, and the waits between tries.
         source: types of Postgres' columns, for the signals' conditions.
-        notifications: from the offset of the last signal on.
+        watch: of this backfill.
         stopping: set by a signal to this process.
     """
 
@@ -60,27 +59,22 @@ class Drive:
         source: SourceSql,
         topic: BackfillTopic,
         signals: Signals,
-        connect: Connect,
-        notifications: Notifications,
+        watch: SnapshotWatch,
         progress: Progress,
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._give_up_s = retry.give_up_s
         self._retry = Retrier(retry, stopping=stopping, on_retry=self._waits)
         self._backfill = backfill
         self._plan = backfill.plan
         self._source = source
         self._topic = topic
         self._signals = signals
-        self._connect = connect
+        self._watch = watch
         self._progress = progress
         self._stopping = stopping
         self._clock = clock
-        self._notifications = notifications
-        self._news: dict[str, News] = {}
         self._reported_at = self._pause_sent_at = float("-inf")
-        self._away_since: float | None = None
 
     def run(self) -> int:
         """Read the rest of the plan; returns the rows that were read in all.
@@ -108,7 +102,7 @@ class Drive:
         resumed = signal is not None and signal.step == step.number
         attempt = signal.attempt if signal is not None and resumed else 0
         if resumed:
-            self._patiently(self._catch_up)
+            self._patiently(self._watch.catch_up)
         lost = 0
         while True:
             self._wait_while_paused(step)
@@ -128,7 +122,7 @@ class Drive:
             self._patiently(partial(self._begin, step, attempt))
 
     def _begin(self, step: BackfillStep, attempt: int) -> None:
-        signal = Signal(step.number, attempt, self._notifications.end(), _now_ms())
+        signal = Signal(step.number, attempt, self._watch.end(), _now_ms())
         self._topic.put({f"{self._plan.name}/signal": signal})
         self._backfill.signal = signal
 
@@ -143,7 +137,7 @@ class Drive:
         heard = looked = self._clock()
         while True:
             news = self._news_of(step, attempt)
-            if self._patiently(self._hear):
+            if self._patiently(self._watch.hear):
                 heard = self._clock()
             rows = news.rows(chunk=self._plan.chunk, expected=step.rows)
             self._progress.set(before + rows, note=str(step) + (", paused" if news.paused else ""))
@@ -163,7 +157,7 @@ class Drive:
             now = self._clock()
             if now - heard > _QUIET_S and now - looked > _QUIET_S:
                 looked = now
-                if not self._patiently(partial(self._under_way, own, lsn, started=news.started_ms is not None)):
+                if not self._patiently(partial(self._watch.is_under_way, own, lsn, on_wait=self._waits)):
                     return False
 
     def _finish(self, step: BackfillStep, news: News, rows: int) -> None:
@@ -172,59 +166,17 @@ class Drive:
         self._backfill.done[step.number] = done
         logger.info("backfill step read", extra={"backfill": self._plan.name, "step": step.number, "rows": rows})
 
-    def _under_way(self, own: str, lsn: int, *, started: bool) -> bool:
-        """Whether Debezium may still come to it. Only asked after a silence."""
-        connector = self._connect.connector
-        status = self._connect.status(connector)
-        if status is None or not status.running:
-            state = "gone" if status is None else "; ".join(status.failures) or status.state
-            self._wait_for_connector(f"connector {connector} does not run ({state})")
-            return True
-        self._away_since = None
-        offsets = self._connect.offsets(connector)
-        if offsets.get(CORRELATION) is not None or int(offsets.get("lsn") or 0) <= lsn:
-            # at work, or not there yet: one chunk's query may take minutes, and Connect commits nothing then
-            return True
-        self._hear()
-        if own in self._news and self._news[own].completed:
-            return True
-        if not started:
-            raise Stop(
-                f"the connector took no notice of signal {own}: are {self._source.schema}'s tables "
-                "and the signal table in the publication and in the connector's config? `scorestream connectors apply`"
-            )
-        return False
-
-    def _wait_for_connector(self, why: str) -> None:
-        now = self._clock()
-        self._away_since = now if self._away_since is None else self._away_since
-        if now - self._away_since > self._give_up_s:
-            raise Stop(f"{why}: start it, then `scorestream backfill resume {self._plan.name}`")
-        logger.warning("waiting for the connector", extra={"why": why})
-        self._progress.set(self._progress.done, note=f"waiting: {why}")
-
     def _committed(self, own: str) -> None:
-        """Wait for the commit of the last rows' transaction: the notification may be ahead of it."""
-        connector = self._connect.connector
+        """Wait for the commit of the last rows' transaction."""
 
         def ended() -> bool:
-            return bool(self._patiently(lambda: self._connect.offsets(connector)).get(CORRELATION) != own)
+            return self._patiently(partial(self._watch.is_committed, own))
 
         if not poll(ended, timeout_s=_COMMITTED_S, every_s=0.1, stopping=self._stopping, clock=self._clock):
             logger.warning("the last rows are not committed yet", extra={"signal": own})
 
-    def _catch_up(self) -> None:
-        for note in self._notifications.all():
-            self._news.setdefault(note.id, News()).add(note)
-
-    def _hear(self) -> bool:
-        notes = self._notifications.poll(0.3)
-        for note in notes:
-            self._news.setdefault(note.id, News()).add(note)
-        return any(note.id.startswith(self._plan.name + "/") for note in notes)
-
     def _news_of(self, step: BackfillStep, attempt: int) -> News:
-        return self._news.setdefault(signal_id(self._plan.name, step, attempt), News())
+        return self._watch.news(signal_id(self._plan.name, step, attempt))
 
     def _wait_while_paused(self, step: BackfillStep) -> None:
         while True:
@@ -269,8 +221,8 @@ class Drive:
                 raise Stopped(f"interrupted; `scorestream backfill resume {self._plan.name}` goes on") from error
             raise
 
-    def _waits(self, error: BaseException) -> None:
-        self._progress.set(self._progress.done, note=f"waiting: {error}")
+    def _waits(self, why: object) -> None:
+        self._progress.set(self._progress.done, note=f"waiting: {why}")
 
     def _leave(self) -> None:
         try:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from stream.backfill.drive import CORRELATION, Drive, Stopped
+from stream.backfill.drive import Drive, Stopped
 from stream.backfill.notifications import Notification, parse
 from stream.backfill.plan import BackfillPlan, steps, windows
+from stream.backfill.snapshot_watch import CORRELATION, SnapshotWatch
 from stream.backfill.state import Backfill, BackfillControl, Signal, StepDone
 from stream.connect.rest import ConnectorStatus, Task
 from stream.errors import PostgresUnavailable, Stop
@@ -95,8 +96,9 @@ class Debezium:
 
     def run(self, stopping: threading.Event | None = None) -> int:
         fake: Any = self
+        watch = SnapshotWatch("b", fake, fake, schema="app", give_up_s=RETRY.give_up_s, clock=lambda: self.now)
         return Drive(
-            self.backfill, retry=RETRY, source=SOURCE, topic=fake, signals=fake, connect=fake, notifications=fake,
+            self.backfill, retry=RETRY, source=SOURCE, topic=fake, signals=fake, watch=watch,
             progress=Progress("t", show=False), stopping=stopping or threading.Event(), clock=lambda: self.now,
         ).run()  # fmt: skip
 
