@@ -40,7 +40,6 @@ ELSEWHERE = {
     "kafka/access.py": "tests/integration/kafka/test_access.py",
     "kafka/broker.py": "tests/e2e/test_lag.py",
     "kafka/client.py": "tests/e2e/test_main_job.py",
-    "kafka/log_reader.py": "tests/e2e/test_replay.py",
     "kafka/topic_partition.py": DECLARATIONS,
     "metrics.py": "tests/unit/monitor/test_exposition.py",
     "monitor/finding.py": "tests/unit/monitor/test_diagnosis.py",

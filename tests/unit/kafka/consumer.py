@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from confluent_kafka import KafkaError, TopicPartition
@@ -30,6 +31,15 @@ class Record:
     def value(self) -> bytes:
         return self.body
 
+    def key(self) -> bytes:
+        return b"k"
+
+    def headers(self) -> None:
+        return None
+
+    def __len__(self) -> int:
+        return len(self.body)
+
     def timestamp(self) -> tuple[int, int]:
         return 1, self.time_ms
 
@@ -44,7 +54,43 @@ class FakeConsumer:
         self.records = list(records)
         self.assigned: list[list[TopicPartition]] = []
         self.closed = False
+        self.offsets: dict[tuple[str, int], TopicPartition] = {}  # as the group committed them
+        self.refuses: set[tuple[str, int]] = set()  # partitions whose commit fails
+        self.log_ends: dict[tuple[str, int], int] = {}
+        self.looked_up: list[str] = []  # topics whose leaders were asked for
         self._ready: list[Record] = []
+
+    def list_topics(self, topic: str, timeout: float) -> None:
+        self.looked_up.append(topic)
+
+    def incremental_assign(self, wanted: list[TopicPartition]) -> None:
+        ready = self._ready
+        self.assign(wanted)
+        self._ready = ready + self._ready
+
+    def incremental_unassign(self, gone: list[TopicPartition]) -> None:
+        left = {(tp.topic, tp.partition) for tp in gone}
+        self._ready = [record for record in self._ready if record.at not in left]
+
+    def committed(self, wanted: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        none = -1001
+        return [
+            self.offsets.get((tp.topic, tp.partition), TopicPartition(tp.topic, tp.partition, none)) for tp in wanted
+        ]
+
+    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> list[Any]:
+        assert not asynchronous
+        answers = []
+        for tp in offsets:
+            at = (tp.topic, tp.partition)
+            error = KafkaError(KafkaError.REQUEST_TIMED_OUT) if at in self.refuses else None
+            if error is None:
+                self.offsets[at] = tp
+            answers.append(SimpleNamespace(topic=tp.topic, partition=tp.partition, error=error))
+        return answers
+
+    def get_watermark_offsets(self, tp: TopicPartition, timeout: float) -> tuple[int, int]:
+        return 0, self.log_ends[tp.topic, tp.partition]
 
     def assign(self, wanted: list[TopicPartition]) -> None:
         self.assigned.append(wanted)
