@@ -1,6 +1,7 @@
 """A request -> a replay's plan, checked against the log, Postgres and ClickHouse; and a look at it before.
 
-Enters: a ReplayRequest. Leaves: a ReplayPlan, kept in Kafka with its group's first offsets committed. It processes nothing.
+Enters: a ReplayRequest. Leaves: a ReplayPlan, kept in Kafka with its group's first offsets committed. It processes
+nothing.
 """
 
 from __future__ import annotations

@@ -56,7 +56,6 @@ ELSEWHERE = {
     "recover/findings.py": "tests/unit/recover/test_plan.py",
     "replay/lanes.py": "tests/unit/postgres/test_lock.py",
     "replay/processes.py": "tests/e2e/test_replay.py",
-    "replay/make_plan.py": "tests/e2e/test_replay.py",
     "settings_sections.py": "tests/unit/test_config.py",
     "stores.py": DECLARATIONS,
     "tables.py": "tests/unit/clickhouse/schema/test_apply.py",
