@@ -47,10 +47,14 @@ def _forged(bench: Bench, sequence: tuple[int, int] = FAR, **values: Any) -> Don
     return bench.process(bench.batch("scores"))
 
 
+@pytest.mark.parametrize("beyond", [1_000, LSN_MAX // 2], ids=["just ahead", "far ahead"])
 @pytest.mark.parametrize("values", [{}, {"numeric_value": "no number"}], ids=["well-formed", "refused"])
-def test_what_comes_behind_a_message_that_is_far_ahead_is_in_order(bench: Bench, values: dict[str, Any]) -> None:
+def test_what_comes_behind_a_message_that_is_ahead_is_in_order(
+    bench: Bench, values: dict[str, Any], beyond: int
+) -> None:
     # given a message with an LSN that Postgres has not reached
-    assert _forged(bench, **values).ahead == 1
+    at = bench.postgres.lsn + beyond
+    assert _forged(bench, (at, at), **values).ahead == 1
     # when changes come behind it
     bench.postgres.update("scores", SCORES[1], comment="behind")
     done = bench.process(bench.batch("scores"))

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from stream.epochs import Epochs
 from stream.errors import Refused
 from stream.pipeline.decoder import Decoder
 from stream.pipeline.envelope import Envelope
+from stream.pipeline.ordering import epoch_of
 from tests.fakes import envelope, iso
 
 ID = "50000000-0000-4000-8000-000000000001"
@@ -122,6 +124,26 @@ def test_a_neighbour_of_refused_messages_is_decoded() -> None:
     assert items[2] is None
     assert isinstance(items[3], Refused)
     assert isinstance(items[4], Envelope)
+
+
+def test_changes_of_two_clusters_in_one_batch_have_their_own_epochs() -> None:
+    # given an epoch that begins between two commits
+    epochs = Epochs.parse(3, "2023-11-14T22:13:20.500Z")
+    before, after = (envelope("scores", "c", None, SCORE, ts_ms=ts) for ts in (1_700_000_000_123, 1_700_000_000_900))
+    first, second = Decoder("scores", epochs=epochs).decode([before, after])
+    assert isinstance(first, Envelope)
+    assert isinstance(second, Envelope)
+    assert [epoch_of(each.version) for each in (first, second)] == [3, 4]
+
+
+@pytest.mark.parametrize("neighbour", [b"{", changed()], ids=["beside a refused one", "beside a good one"])
+@pytest.mark.parametrize(("sequence", "unordered"), [((None, 200), True), ((100, 200), False)])
+def test_the_first_change_after_a_snapshot_tells_no_order(
+    neighbour: bytes, sequence: tuple[int | None, int], unordered: bool
+) -> None:
+    item, _ = Decoder("scores").decode([envelope("scores", "c", None, SCORE, sequence=sequence), neighbour])
+    assert isinstance(item, Envelope)
+    assert item.unordered is unordered
 
 
 def test_extra_columns_are_skipped() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.errors import Refused
-from stream.pipeline.ordering import LSN_MAX, commit_lsn, lsn, version
+from stream.pipeline.ordering import LSN_MAX, above, commit_lsn, lsn, version
 
 LSNS = st.integers(0, LSN_MAX)
 
@@ -32,6 +32,11 @@ def test_a_change_that_was_open_during_an_incremental_read_wins_over_the_read() 
 
 def test_the_read_of_an_initial_snapshot_is_ordered_by_its_own_lsn() -> None:
     assert version('[null,"5"]') == version('["5","5"]')
+
+
+@pytest.mark.parametrize(("row", "reindexed"), [(8, 10), (9, 11), (10, 12), (12, 14), (14, 14), (15, 15)])
+def test_a_reindex_rises_three_times_and_stays_below_the_next_change(row: int, reindexed: int) -> None:
+    assert above(row) == reindexed < 16
 
 
 @given(LSNS, LSNS, st.integers(0, 65535))

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from stream.errors import TooManyDeadLetters
+from stream.errors import Refused, TooManyDeadLetters
 from stream.pipeline.dead_letter import DeadLetterGuard, Message
 from stream.pipeline.ledger import Outcome
+from stream.pipeline.ordering import version
 from stream.pipeline.pipeline import Pipeline
+from stream.pipeline.plan import Plan
+from stream.pipeline.refusal import Refusal, refusal_of
 from stream.pipeline.writes import Layout
 from stream.tables import CHATS, SCORE, SCORECARD, TARGETS
-from tests.fakes import FakeFetched
+from tests.fakes import FakeFetched, envelope
 from tests.fakes.debezium import INFINITY
 from tests.unit.pipeline.test_races import CARD, CHAT, FEBRUARY, GRADED, JANUARY, NEW, SCORES, Bench
 
@@ -137,6 +140,28 @@ def test_a_message_that_names_nothing_changes_nothing(bench: Bench, table: str, 
     assert bench.dead_letters.letters[-1].applied == "none"
     for target in TARGETS:
         assert bench.target.visible(target) == bench.postgres.expected(target)
+
+
+@pytest.mark.parametrize(
+    ("source", "unordered"),
+    [({}, False), ({"ts_ms": "soon"}, True), ({"sequence": '[null,"5"]'}, True), ({"sequence": "x"}, True)],
+)
+def test_a_refused_message_has_its_own_order_where_it_tells_one(source: dict[str, Any], unordered: bool) -> None:
+    # given a message whose content cannot be read
+    value = json.loads(envelope("scorecards", "u", None, {"scorecard_id": CARD}))
+    value["source"] |= source
+    # when what it names is taken from it
+    refusal = refusal_of("scorecards", None, json.dumps(value).encode(), Refused("wrong_type", "x"))
+    # then it has its own version, or none that tells the order
+    assert (refusal.ids, refusal.unordered) == ([CARD], unordered)
+    assert unordered or refusal.version == version('["100","200"]')
+
+
+def test_of_a_filtered_replay_a_refused_message_reindexes_what_is_wanted_alone() -> None:
+    refusals = [Refusal(Refused("wrong_type", "x"), ids=[CARD, GRADED], customers={"acme"}, version=8)]
+    plan = Plan(outcomes=[])
+    plan.settle_refused(refusals, [], {GRADED})
+    assert plan.reindex == {GRADED: 8}
 
 
 def test_an_id_that_is_none_does_not_fail_its_batch(bench: Bench) -> None:

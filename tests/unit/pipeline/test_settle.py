@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stream.pipeline.ledger import Counts
+from stream.pipeline.ordering import above
 from stream.pipeline.placement import GONE
 from stream.pipeline.settle import Settler
 from stream.pipeline.writes import Layout
@@ -72,6 +73,21 @@ def test_confirmation_ends_after_its_rounds_when_a_scorecard_never_rests() -> No
     at_rest = bench.settler.confirm(places, {CARD: 8}, set(), bench.counts, rounds=3)
     # then the caller learns that it still moves
     assert (at_rest, bench.counts.moved) == (False, 3)
+
+
+def test_a_standing_row_raises_only_the_scorecards_whose_order_is_not_known() -> None:
+    # given a scorecard that stands at version 70
+    bench = Bench()
+    bench.reindex(70)
+    # when its message tells no order, then it goes above that row; when it does, its own version stays
+    for ids, anywhere, wanted in (({CARD}, set(), above(70)), (set(), {CARD}, 8)):
+        versions = {CARD: 8}
+        bench.settler.raise_to_standing(versions, ids, set(), anywhere=anywhere)
+        assert versions == {CARD: wanted}
+    # and a version is never lowered
+    versions = {CARD: 800}
+    bench.settler.raise_to_standing(versions, {CARD}, set())
+    assert versions == {CARD: 800}
 
 
 def test_a_deleted_scorecard_is_retired() -> None:
