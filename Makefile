@@ -79,7 +79,7 @@ bench-verify: setup ## seconds and memory of a comparison of 5,000,000 scores th
 bench-lag: setup ## share of a core that the monitor takes at 64 partitions
 	@$(PY) -m benchmarks.lag_cost
 
-.PHONY: drill drill-replay drill-failover drill-cluster
+.PHONY: drill drill-replay drill-failover drill-cluster drill-large
 drill: setup ## fault drill on a stack of its own: kill, pause, cut off, compare at the end (ARGS="--seed 7")
 	@$(PY) -m drills $(ARGS)
 drill-replay: setup ## replay into a shadow beside a writer, processes killed at random, cutover, compare (ARGS="--seed 7")
@@ -88,3 +88,5 @@ drill-cluster: setup ## three brokers, two Connect workers: kill amid open trans
 	@$(PY) -m drills.cluster $(ARGS)
 drill-failover: setup ## promote standbys and restore a dump beneath a writer, recover, compare (ARGS="--only restore")
 	@$(PY) -m drills.failover $(ARGS)
+drill-large: setup ## large transactions, texts, scorecards and customers beside another customer, compare (ARGS="--scores 5000000")
+	@$(PY) -m drills.large $(ARGS)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from testbed import oracle
 from testbed.universe import Universe
@@ -52,30 +52,50 @@ def _differ(want: Counter[Any], have: Counter[Any], at: int) -> dict[str, set[st
     }
 
 
-def lag(universe: Universe, *, group: str | None = None) -> int:
-    """Offsets of all topics of changes that a group (the live one) has not committed; read-committed ends."""
-    env = universe.env
-    servers = {"bootstrap.servers": env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"], "log_level": 2}
-    group = group or env["SCORESTREAM_KAFKA_GROUP"]
-    admin = AdminClient(servers)
-    topics = admin.list_topics(timeout=10).topics
-    tps = [
-        TopicPartition(name, partition)
-        for name, topic in topics.items()
-        if name.startswith(f"{universe.name}.app.") and "scorestream_" not in name
-        for partition in topic.partitions
-    ]
+Ends = dict[tuple[str, int], int]  # (topic, partition) -> offset
+
+
+def lag(universe: Universe, *, group: str | None = None, until: Ends | None = None) -> int:
+    """Offsets of all topics of changes, up to `until` or their ends, that a group (the live one) has not committed."""
     # It never subscribes, so it does not join the group.
-    reader = Consumer({**servers, "group.id": group, "isolation.level": "read_committed", "enable.auto.commit": False})
-    try:
+    with closing(_reader(universe, group or universe.env["SCORESTREAM_KAFKA_GROUP"])) as reader:
+        tps = _changes(universe, reader)
         committed = {(tp.topic, tp.partition): tp.offset for tp in reader.committed(tps, timeout=20)}
         behind = 0
         for tp in tps:
             low, high = reader.get_watermark_offsets(tp, timeout=10)
-            behind += high - max(low, committed.get((tp.topic, tp.partition), 0))
+            end = high if until is None else until.get((tp.topic, tp.partition), 0)
+            behind += max(0, end - max(low, committed.get((tp.topic, tp.partition), 0)))
         return behind
-    finally:
-        reader.close()
+
+
+def ends(universe: Universe) -> Ends:
+    """Read-committed ends of all topics of changes."""
+    with closing(_reader(universe, f"{universe.name}-drill")) as reader:
+        tps = _changes(universe, reader)
+        return {(tp.topic, tp.partition): reader.get_watermark_offsets(tp, timeout=10)[1] for tp in tps}
+
+
+def _reader(universe: Universe, group: str) -> Consumer:
+    servers = universe.env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]
+    return Consumer(
+        {
+            "bootstrap.servers": servers,
+            "log_level": 2,
+            "group.id": group,
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+        }
+    )
+
+
+def _changes(universe: Universe, reader: Consumer) -> list[TopicPartition]:
+    return [
+        TopicPartition(name, partition)
+        for name, topic in reader.list_topics(timeout=10).topics.items()
+        if name.startswith(f"{universe.name}.app.") and "scorestream_" not in name
+        for partition in topic.partitions
+    ]
 
 
 def dead_letters(universe: Universe) -> int:

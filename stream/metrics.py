@@ -48,6 +48,13 @@ REINDEXED = Counter(
     ["mode", "topic"],
     registry=REGISTRY,
 )
+ASIDE = Gauge(
+    "scorestream_reindex_aside_scorecards",
+    "Scorecards whose large reindex goes on beside the batches, or waits for its turn. Offsets of the messages that "
+    "asked for it are not committed meanwhile.",
+    ["topic"],
+    registry=REGISTRY,
+)
 MOVED = Counter(
     "scorestream_scorecards_moved_in_flight",
     "Scorecards whose place changed between look-up and confirm; they were reindexed.",

@@ -22,6 +22,7 @@ from stream.pipeline.late import Newest
 from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.placement import Place
 from stream.pipeline.ports import Retrying
+from stream.pipeline.settle import Settler
 from stream.postgres.connection import Postgres
 from stream.postgres.places import PostgresSource
 from stream.retry import Retrier
@@ -113,6 +114,11 @@ class Clients:
             stopping=stopping,
             on_retry=lambda error: metrics.RETRIES.labels(mode, type(error).__name__).inc(),
         )
+
+    def settler(self, *, retry: Retrying | None = None) -> Settler:
+        """Reindexes over these clients."""
+        layout = layout_of(self._shards)
+        return Settler(source=self.source, target=self.target, layout=layout, retry=retry or self.retry)
 
     def pipeline(
         self,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from stream.clickhouse.group_commit import Together
 from stream.clickhouse.quorum_turn import in_turn
@@ -20,9 +20,10 @@ from stream.clickhouse.read_back import unreadable
 from stream.clickhouse.schema.look import TableLook
 from stream.clickhouse.shards import Shards
 from stream.errors import ClickHouseUnavailable, WriteMismatch
-from stream.pipeline.reindex import Standing
+from stream.pipeline.pieces import Piece
+from stream.pipeline.stored import Key, Standing, StandingPlace
 from stream.pipeline.values import uuid_int
-from stream.pipeline.writes import Key, Writes
+from stream.pipeline.writes import Writes
 from stream.tables import TARGETS, Table
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,15 @@ INSERT_SETTINGS = {
     "max_partitions_per_insert_block": 0,
 }
 _Columns = list[list[Any]]  # as in Writes
-_Asked = tuple[Sequence[str], Sequence[str] | None]  # scorecard ids, customers
+
+
+class _Asked(NamedTuple):
+    """What one caller asks of `standing`."""
+
+    ids: Collection[str]
+    customers: Collection[str] | None
+    piece: Piece | None
+    most: int | None
 
 
 class ClickHouseTarget:
@@ -89,18 +98,35 @@ class ClickHouseTarget:
         """
         self._all([partial(self._inserts[shard, table.target], []) for shard in range(self._shards.count)])
 
-    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
+    def standing(
+        self,
+        ids: Sequence[str],
+        customers: Sequence[str] | None,
+        *,
+        piece: Piece | None = None,
+        most: int | None = None,
+    ) -> list[Standing]:
         """The rows of these scorecards that are visible on any shard, in any ClickHouse partition.
 
         Args:
             ids: scorecard ids.
             customers: customers under which their rows may stand, because the sort key starts with the customer. None:
                 any.
+            piece: only the rows of this piece.
+            most: most rows of each shard.
         """
         if not ids or (customers is not None and not customers):
             return []
-        found = self._all([partial(look, (ids, customers)) for look in self._looks])
+        found = self._all([partial(look, _Asked(ids, customers, piece, most)) for look in self._looks])
         return [row for rows in found for row in rows]
+
+    def standing_places(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[StandingPlace]:
+        """Where `standing` would find rows, and how many: the server counts them. Arguments as there."""
+        if not ids or (customers is not None and not customers):
+            return []
+        asked = _Asked(ids, customers, None, None)
+        found = self._all([partial(self._places_on, shard, asked) for shard in range(self._shards.count)])
+        return [place for places in found for place in places]
 
     def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:
         """(scorecard id, customer id, version) of the rows of both tables that have one of these versions.
@@ -126,35 +152,61 @@ class ClickHouseTarget:
 
     def _look_up(self, shard: int, asked: Sequence[_Asked]) -> list[list[Standing]]:
         self._look_at(shard)
-        if len(asked) == 1:
-            return [self._standing_on(shard, *asked[0])]
-        every = {scorecard_id for ids, _ in asked for scorecard_id in ids}
-        under = None if any(customers is None for _, customers in asked) else {c for _, own in asked for c in own or ()}
-        rows = self._standing_on(shard, every, under)
+        limits = [each.most for each in asked if each.most is not None]
+        most = max(limits) if len(limits) == len(asked) else None
+        if len(asked) == 1 or any(each.piece for each in asked):
+            return [self._standing_on(shard, each) for each in asked]
+        every = {scorecard_id for each in asked for scorecard_id in each.ids}
+        under = None
+        if all(each.customers is not None for each in asked):
+            under = {customer for each in asked for customer in each.customers or ()}
+        rows = self._standing_on(shard, _Asked(every, under, None, most))
+        if len(rows) == most:  # some callers may lack rows of theirs
+            return [self._standing_on(shard, each) for each in asked]
         # A row under a customer of another caller does no harm: it is a row of that scorecard all the same.
-        wanted = [{uuid_int(scorecard_id) for scorecard_id in ids} for ids, _ in asked]
+        wanted = [{uuid_int(scorecard_id) for scorecard_id in each.ids} for each in asked]
         return [[row for row in rows if row.key.scorecard_id in own] for own in wanted]
 
-    def _standing_on(self, shard: int, ids: Collection[str], customers: Collection[str] | None) -> list[Standing]:
+    def _standing_on(self, shard: int, asked: _Asked) -> list[Standing]:
+        query = self._standing_query(asked)
+        if asked.most is not None:
+            query = f"SELECT * FROM ({query}) LIMIT {asked.most}"
+        return [
+            Standing(Key(shard, target, customer_id, scorecard_id.int, own_id.int, time_us), version)
+            for target, customer_id, scorecard_id, own_id, time_us, version in self._ask(shard, query, asked)
+        ]
+
+    def _places_on(self, shard: int, asked: _Asked) -> list[StandingPlace]:
+        self._look_at(shard)
+        query = (
+            "SELECT scorecard_id, customer, time_us, max(version), count() "
+            f"FROM ({self._standing_query(asked)}) GROUP BY scorecard_id, customer, time_us"
+        )
+        return [
+            StandingPlace(scorecard_id.int, customer_id, shard, time_us, version, rows)
+            for scorecard_id, customer_id, time_us, version, rows in self._ask(shard, query, asked)
+        ]
+
+    def _standing_query(self, asked: _Asked) -> str:
         # One query serves both tables, without FINAL: for some thousand rows by key FINAL costs twice as much. Of equal
         # versions ReplacingMergeTree keeps the row inserted last, and this query cannot see which that was. So a row
         # and a delete marker of one version count as a row. Marking it once more does no harm.
-        query = " UNION ALL ".join(
-            f"SELECT '{table.target}', toString(customer_id), scorecard_id, {table.id}, "
-            "toUnixTimestamp64Micro(event_time), max(_version) "
+        return " UNION ALL ".join(
+            f"SELECT '{table.target}' AS target, toString(customer_id) AS customer, scorecard_id, "
+            f"{table.id} AS own_id, toUnixTimestamp64Micro(event_time) AS time_us, max(_version) AS version "
             f"FROM {self._shards.database}.{table.target} "
-            f"WHERE {'customer_id IN %(customers)s AND ' if customers is not None else ''}scorecard_id IN %(ids)s "
+            f"WHERE {'customer_id IN %(customers)s AND ' if asked.customers is not None else ''}"
+            "scorecard_id IN %(ids)s "
+            f"{'' if asked.piece is None else f'AND substring(toString({table.id}), 35) IN %(endings)s '}"
             f"GROUP BY customer_id, scorecard_id, {table.id}, event_time "
             "HAVING argMax(_deleted, (_version, 1 - _deleted)) = 0"
             for table in TARGETS
         )
-        values = {"customers": tuple(customers or ()), "ids": tuple(ids)}
-        return [
-            Standing(Key(shard, target, customer_id, scorecard_id.int, own_id.int, time_us), version)
-            for target, customer_id, scorecard_id, own_id, time_us, version in self._shards.ask(
-                shard, query, values, settings={"max_threads": 1}
-            )
-        ]
+
+    def _ask(self, shard: int, query: str, asked: _Asked) -> Sequence[Sequence[Any]]:
+        endings = asked.piece.endings if asked.piece else ()
+        values = {"customers": tuple(asked.customers or ()), "ids": tuple(asked.ids), "endings": endings}
+        return self._shards.ask(shard, query, values, settings={"max_threads": 1})
 
     def _insert(self, shard: int, table: Table, several: Sequence[_Columns]) -> list[None]:
         self._look_at(shard)

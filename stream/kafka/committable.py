@@ -100,6 +100,14 @@ class Offsets:
         self._release(tp.topic, stretch)
         return True
 
+    def leave_aside(self, tp: TP, last: int) -> None:
+        """Take a stretch out of what is held: its messages are out of memory, though it is not done yet."""
+        known = self._partitions.get(tp)
+        stretch = None if known is None else known.undone.get(last)
+        if stretch is not None:
+            self._release(tp.topic, stretch)
+            stretch.messages = stretch.size = 0
+
     def safe(self, tp: TP) -> int | None:
         """The offset to commit: all messages before it are done.
 

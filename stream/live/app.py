@@ -25,6 +25,7 @@ import faust
 from stream.kafka.committable import PartitionProgress
 from stream.kafka.topic_partition import TP
 from stream.live.gather import ack, take_batches
+from stream.live.held import HeldBatches
 from stream.live.record_batch import BatchSchema, RecordBatch
 from stream.live.transport import BatchConsumer
 from stream.pipeline.late import Newest
@@ -35,7 +36,9 @@ STOP_S: Final = 9.5  # from the signal to the end of the process, which is promi
 FAILED_S: Final = 1.0  # to the end of a process that failed to start: Faust may wait for ever for its own threads
 FINISH_S: Final = 6.0  # part of it for the batches under way
 
-Index = Callable[[Sequence[RecordBatch], Any], Awaitable[None]]  # the batches, and what was prepared of them or None
+Index = Callable[
+    [Sequence[RecordBatch], Any], Awaitable[HeldBatches | None]
+]  # the batches, and what was prepared or None
 Prepare = Callable[[Sequence[RecordBatch]], Awaitable[Any]]
 
 
@@ -71,6 +74,8 @@ class LiveApp:
     def add_agent(self, topic: str, index: Index, *, prepare: Prepare | None = None, patience: float = 1.0) -> None:
         """Call `index` with the batches of a topic, one list after the other. When it returns they are acknowledged.
 
+        Those that it holds are acknowledged when their further work is done, beside the lists that follow.
+
         Args:
             prepare: called with a full list while the one before is being indexed; its result goes to `index`.
             patience: a list closes at this multiple of the configured age.
@@ -78,14 +83,29 @@ class LiveApp:
 
         async def agent(stream: Any) -> None:
             under_way: asyncio.Task[None] | None = None
+            beside: set[asyncio.Task[None]] = set()
 
             def busy() -> asyncio.Task[None] | None:
                 return under_way if under_way is not None and not under_way.done() else None
 
             async def work(events: Sequence[Any], batches: Sequence[RecordBatch], prepared: Any) -> None:
                 try:
-                    await index(batches, prepared)
-                    await ack(stream, events)
+                    held = await index(batches, prepared)
+                    await ack(stream, [each for each in events if held is None or not held.holds(each.value)])
+                except Exception as error:
+                    await self._fail(error)
+                if held is not None:
+                    for event in events:
+                        if held.holds(event.value):
+                            self._consumer.leave_aside(event.message)
+                    task = asyncio.ensure_future(finish(held, [each for each in events if held.holds(each.value)]))
+                    beside.add(task)
+                    task.add_done_callback(beside.discard)
+
+            async def finish(held: HeldBatches, events: Sequence[Any]) -> None:
+                try:
+                    if await held.work:
+                        await ack(stream, events)
                 except Exception as error:
                     await self._fail(error)
 
@@ -107,8 +127,8 @@ class LiveApp:
                 if under_way is not None:
                     await under_way
             finally:
-                if under_way is not None:
-                    under_way.cancel()
+                for task in (*beside, *(() if under_way is None else (under_way,))):
+                    task.cancel()
 
         agent.__name__ = agent.__qualname__ = topic.replace(".", "_").replace("-", "_")
         self.app.agent(self.app.topic(topic, schema=BatchSchema()), concurrency=1, name=topic)(agent)
@@ -128,6 +148,10 @@ class LiveApp:
     def still_ours(self, batch: RecordBatch) -> bool:
         """Whether the batch's partition has been ours ever since it was fetched. From any thread."""
         return self._consumer.still_ours(batch)
+
+    def is_void(self, batch: RecordBatch) -> bool:
+        """Whether its acknowledgement counts for nothing: the partition was read again since. From any thread."""
+        return bool(batch.generation != self.app.consumer_generation_id)
 
     def progress(self) -> dict[TP, PartitionProgress]:
         """How far each assigned partition is. From any thread; asks no broker."""

@@ -6,7 +6,6 @@ doubt, and the mark (stream/kafka/marks.py) that each commit carries. Pure: it k
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -87,30 +86,3 @@ class Doubts:
         places = [place for place, left in self._left.get(tp, {}).items() if place > offset and left > 0]
         rewound = self._rewound.get(tp, 0)
         return Mark(begun=tuple(sorted(places)), rewound=rewound if rewound > offset else 0)
-
-
-class Uncommitted:
-    """How many delivered messages of each topic are not committed yet, acknowledged or not."""
-
-    def __init__(self) -> None:
-        self._stretches: dict[TP, deque[tuple[int, int]]] = {}  # (end, messages), in the order of delivery
-        self._counts: dict[str, int] = {}
-
-    def delivered(self, tp: TP, *, end: int, messages: int) -> None:
-        self._stretches.setdefault(tp, deque()).append((end, messages))
-        self._counts[tp.topic] = self._counts.get(tp.topic, 0) + messages
-
-    def committed(self, tp: TP, offset: int) -> None:
-        """Record that the brokers have this offset."""
-        stretches = self._stretches.get(tp, deque())
-        while stretches and stretches[0][0] <= offset:
-            self._counts[tp.topic] -= stretches.popleft()[1]
-
-    def forget(self, tps: Iterable[TP]) -> None:
-        """Forget partitions that are not ours any more, or will be read again from their committed offsets."""
-        for tp in tps:
-            for _, messages in self._stretches.pop(TP(*tp), ()):
-                self._counts[tp.topic] -= messages
-
-    def of(self, topic: str) -> int:
-        return self._counts.get(topic, 0)

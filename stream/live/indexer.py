@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -12,14 +12,18 @@ from stream.clickhouse.target import ClickHouseTarget
 from stream.errors import ScorestreamError
 from stream.live import hops
 from stream.live.app import LiveApp
+from stream.live.held import HeldBatches
 from stream.live.record_batch import RecordBatch
 from stream.live.stalls import Tries
 from stream.live.summary import Summary
+from stream.pipeline.aside import Aside
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.prepare import Prepared
 from stream.pipeline.record import record
 from stream.tables import TARGETS
 from stream.wiring import Clients
+
+Finish = Callable[[Sequence[RecordBatch], Aside], Awaitable[bool]]  # as Beside.finish
 
 
 class TableIndexer:
@@ -29,6 +33,7 @@ class TableIndexer:
         clients: of this table alone; closed with it.
         target: the writer that all tables share.
         stall_s: the watchdog's limit, seconds.
+        finish: carries out what batches left aside.
     """
 
     def __init__(
@@ -41,11 +46,13 @@ class TableIndexer:
         guard: DeadLetterGuard,
         summary: Summary,
         stall_s: float,
+        finish: Finish,
     ) -> None:
         self.table = table
         self.tries = Tries(stall_s)
         self._live = live
         self._summary = summary
+        self._finish = finish
         self._clients = clients
         self._pipeline = self._clients.pipeline(
             table,
@@ -62,9 +69,14 @@ class TableIndexer:
         """Decode batches that were taken together, while others are being processed."""
         return await asyncio.get_running_loop().run_in_executor(self._ahead, self._pipeline.prepare, batches)
 
-    async def index(self, batches: Sequence[RecordBatch], prepared: Prepared | None) -> None:
-        """Process batches that were taken together. Returns only when they may be acknowledged."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._process, batches, prepared)
+    async def index(self, batches: Sequence[RecordBatch], prepared: Prepared | None) -> HeldBatches | None:
+        """Process batches that were taken together. All may be acknowledged then, but those that are returned."""
+        loop = asyncio.get_running_loop()
+        aside = await loop.run_in_executor(self._thread, self._process, batches, prepared)
+        if aside is None:
+            return None
+        held = [batches[index] for index in sorted(aside.parts)] or batches
+        return HeldBatches(held, self._finish(held, aside))
 
     def close(self) -> None:
         self._ahead.shutdown(wait=True)
@@ -78,14 +90,15 @@ class TableIndexer:
                 if table.source == self.table:
                     target.connect(table)
 
-    def _process(self, batches: Sequence[RecordBatch], prepared: Prepared | None) -> None:
+    def _process(self, batches: Sequence[RecordBatch], prepared: Prepared | None) -> Aside | None:
         def still_mine() -> bool:
             return all(map(self._live.still_ours, batches))
 
         started = time.monotonic()
         self.tries.batch()
         again = any(batch.in_doubt for batch in batches)
-        done = self._pipeline.process(batches, prepared=prepared, still_mine=still_mine, again=again)
+        done = self._pipeline.process(batches, prepared=prepared, still_mine=still_mine, again=again, leaves=True)
         record(done, mode="live")
         hops.observe(batches, mode="live")
         self._summary.add(done, batches, took_s=time.monotonic() - started)
+        return done.aside

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import faust
+from faust.types import TP as FaustTP
+from faust.types import ConsumerMessage
 
 from stream.kafka.topic_partition import TP
 from stream.pipeline.dead_letter import Message
@@ -19,11 +21,13 @@ class RecordBatch:
         fetched_at: time.monotonic() when they were taken from the fetched bytes.
         generation: generation of the consumer group at that time.
         in_doubt: a predecessor that died may have begun to process these records.
+        aside: they are processed but for a large reindex, and the records are gone from memory.
     """
 
     __slots__ = (
         "_keys",
         "_values",
+        "aside",
         "end",
         "fetched_at",
         "generation",
@@ -46,6 +50,7 @@ class RecordBatch:
         self.generation = generation
         self.fetched_at = fetched_at
         self.in_doubt = False
+        self.aside = False
         self._values: list[bytes | None] | None = None
         self._keys: list[bytes | None] | None = None
 
@@ -74,6 +79,28 @@ class RecordBatch:
         if self._keys is None:
             self._keys = [record.key for record in self.records]
         return self._keys
+
+    def as_message(self) -> ConsumerMessage:
+        """The list as one message of Faust's."""
+        return ConsumerMessage(
+            self.topic,
+            self.partition,
+            self.last_offset,
+            self.records[-1].timestamp / 1000,
+            self.records[-1].timestamp_type,
+            None,
+            None,
+            self,
+            None,
+            0,
+            self.size,
+            FaustTP(self.topic, self.partition),
+            generation_id=self.generation,
+        )
+
+    def leave_aside(self) -> None:
+        """Let the records go, since they are processed. The batch is acknowledged only after a large reindex."""
+        self.aside, self.records, self._values, self._keys = True, (), None, None
 
     def message(self, index: int) -> Message:
         """The whole message, for a dead letter."""

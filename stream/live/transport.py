@@ -33,9 +33,11 @@ from faust.types import ConsumerMessage
 from stream.kafka.committable import Offsets, PartitionProgress
 from stream.kafka.marks import Mark
 from stream.kafka.topic_partition import TP
-from stream.live.doubt import Doubts, Uncommitted
+from stream.live.doubt import Doubts
 from stream.live.fetch import BatchConsumerThread
+from stream.live.positions import positions
 from stream.live.record_batch import RecordBatch
+from stream.live.uncommitted import Uncommitted
 from stream.pipeline.late import Newest
 
 log = logging.getLogger(__name__)
@@ -89,7 +91,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         topics = {tp.topic for tp in assigned}
         await self._commit_what_is_due(topics)
         full = {topic for topic in topics if self._is_full(topic)}
-        wanted = {tp for tp in assigned if tp.topic not in full}
+        wanted = {tp for tp in assigned if tp.topic not in full and not self._is_far_behind(tp)}
         fetched: Mapping[TP, RecordBatch] = {}
         if wanted:
             fetched = await self._getmany(wanted, 0 if full else timeout)
@@ -124,6 +126,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             or held.size >= HELD_BYTES
             or self._uncommitted.of(topic) >= self.uncommitted_messages
         )
+
+    def _is_far_behind(self, tp: TP) -> bool:
+        """Whether very much of the partition follows a batch that was left aside. Others go on."""
+        return self._uncommitted.behind_aside(tp) >= self.uncommitted_messages
 
     async def _commit_what_is_due(self, topics: Iterable[str]) -> None:
         if self._begun_again:  # no message may ever come that lowers the committed offset of an empty log
@@ -206,21 +212,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         batch: RecordBatch = record
-        return ConsumerMessage(
-            batch.topic,
-            batch.partition,
-            batch.last_offset,
-            batch.records[-1].timestamp / 1000,
-            batch.records[-1].timestamp_type,
-            None,
-            None,
-            batch,
-            None,
-            0,
-            batch.size,
-            FaustTP(*tp),
-            generation_id=batch.generation,
-        )
+        return batch.as_message()
 
     # Commits
 
@@ -234,10 +226,23 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             self._unacked_messages.discard(message)
             self._room.set()
             return False
+        if message.value.aside:
+            self._uncommitted.take_back(message.tp)
         acked = bool(super().ack(message))
         self._settle(message.tp)
         self._room.set()
         return acked
+
+    def leave_aside(self, message: ConsumerMessage) -> None:
+        """A batch is processed, and will be acknowledged after a large reindex.
+
+        Until then its records are out of memory, its partition's offset stays, and no rebalance waits for it.
+        """
+        if message.generation_id == self.app.consumer_generation_id:
+            self.offsets.leave_aside(message.tp, message.offset)
+            self._uncommitted.leave_aside(message.tp)
+        message.value.leave_aside()
+        self._room.set()
 
     def _settle(self, tp: TP) -> None:
         for last in self._acked.pop(tp, ()):
@@ -267,11 +272,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def wait_empty(self) -> None:
         """Wait a limited time until the agents' batches are done; then commit."""
         deadline = time.monotonic() + self.finish_s
-        while not self.abandoned and self._unacked_messages and (left := deadline - time.monotonic()) > 0:
+        while not self.abandoned and self._under_way() and (left := deadline - time.monotonic()) > 0:
             await self._wait_for_room(min(left, 0.1))
             self._clean_unacked_messages()
-        if self._unacked_messages and not self.abandoned:
-            log.warning("gave up waiting for batches under way", extra={"batches": len(self._unacked_messages)})
+        if (left_over := self._under_way()) and not self.abandoned:
+            log.warning("gave up waiting for batches under way", extra={"batches": left_over})
         self._unacked_messages.clear()
         # A commit that is under way was put together before the last acknowledgement, and Faust would leave it at that.
         while await self.maybe_wait_for_commit_to_finish():
@@ -280,6 +285,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         settled = {tp: at for tp in self.offsets if (at := self.offsets.settled(tp)) is not None}
         # Before the end of what a predecessor may have begun, the doubt is handed on.
         await self._thread.commit_clean({tp: at for tp, at in settled.items() if not self._doubts.at(TP(*tp), at)})
+
+    def _under_way(self) -> int:
+        return sum(not message.value.aside for message in self._unacked_messages)
 
     # Ownership
 
@@ -322,21 +330,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def progress(self) -> dict[TP, PartitionProgress]:
         """How far each assigned partition is. From any thread; asks no broker."""
-        consumer = self._thread._consumer
-        subscription = None if consumer is None else consumer._subscription.subscription
-        assignment: Any = None if subscription is None else subscription.assignment
-        found: dict[TP, PartitionProgress] = {}
-        for tp in () if assignment is None else assignment.tps:
-            state = assignment.state_value(tp)
-            delivered = self.offsets.end(TP(*tp))
-            found[TP(*tp)] = PartitionProgress(
-                position=state._position if delivered is None else delivered,
-                committed=self._committed_offset.get(FaustTP(*tp)),
-                end=state.lso,
-                answered_at=None if state.timestamp is None else state.timestamp / 1000,
-                waiting=self.offsets.held(tp.topic).messages,
-            )
-        return found
+        return positions(self._thread._consumer, self._committed_offset, self.offsets)
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]

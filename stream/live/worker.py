@@ -29,6 +29,7 @@ from stream.kafka.broker import Broker
 from stream.kafka.topic_ids import TopicIds
 from stream.kafka.topic_partition import TP
 from stream.live.app import LiveApp
+from stream.live.aside import Beside
 from stream.live.build import build_app
 from stream.live.heartbeat import TIMEOUT_S, Heartbeats
 from stream.live.indexer import TableIndexer
@@ -148,7 +149,9 @@ class LiveWorker:
         live.on_stopping(self._stopping.set)
         live.on_assigned(self._on_assigned)
         self._shards = Shards(settings.clickhouse)
-        self._target = ClickHouseTarget(self._shards, callers=len(SOURCES))
+        self._target = ClickHouseTarget(self._shards, callers=len(SOURCES) + 1)
+        clients = Clients(settings, mode="live", stopping=self._stopping, target=self._target)
+        self._beside = Beside(live, clients, stopping=self._stopping)
         self._indexers: list[TableIndexer] = []
         self._heartbeats = Heartbeats(Shards(settings.clickhouse, timeout_s=TIMEOUT_S))
         self._assigned: set[TP] | None = None
@@ -164,6 +167,7 @@ class LiveWorker:
             guard=DeadLetterGuard(share=batch.dead_letter_share, window=batch.dead_letter_window),
             summary=self._summary,
             stall_s=settings.watchdog.stall_s,
+            finish=self._beside.finish,
         )
         self._indexers.append(indexer)
         # Few conversations cause work (only those inserted after their scorecards), so their batches may wait longer.
@@ -183,8 +187,9 @@ class LiveWorker:
         self._live.add_agent(self._settings.topics.of(HEARTBEAT), carry)
 
     def tries(self) -> dict[str, int]:
-        """Topic -> tries in long batches, for the watchdog."""
-        return {self._settings.topics.of(indexer.table): indexer.tries.count for indexer in self._indexers}
+        """Topic -> tries in long batches, and steps of large reindexes, for the watchdog."""
+        tries = {self._settings.topics.of(indexer.table): indexer.tries.count for indexer in self._indexers}
+        return {topic: count + self._beside.tries(topic) for topic, count in tries.items()}
 
     def health(self) -> Health:
         """Live while the process answers. Ready once the group has given it partitions, and until it is to end."""
@@ -214,6 +219,7 @@ class LiveWorker:
         """Close all clients. No batch is under way any more."""
         for indexer in self._indexers:
             indexer.close()
+        self._beside.close()
         self._heartbeats.close()
         self._target.close()
         self._shards.close()

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 
 from stream.errors import Refused
 from stream.pipeline.dead_letter import DeadLetter
-from stream.pipeline.envelope import Envelope
+from stream.pipeline.envelope import Decoded, Envelope
 from stream.pipeline.fetched import Fetched
 from stream.pipeline.ledger import Done, Outcome
 from stream.pipeline.plan import Plan
 from stream.pipeline.refusal import Refusal, applied
+from stream.tables import CHATS
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,35 @@ def account(
     for letter in letters:
         done.refused[letter.reason] = done.refused.get(letter.reason, 0) + 1
     return letters
+
+
+def parts_that_ask(
+    table: str,
+    fetched: Sequence[Fetched],
+    messages: Sequence[Decoded],
+    scorecards: Collection[str],
+    indexed: Mapping[str, Sequence[str]],
+) -> set[int]:
+    """Indexes of the parts of a batch that have a message about one of these scorecards.
+
+    Args:
+        table: the source table of the messages.
+        messages: of all parts, one after another.
+        indexed: for chats: conversation -> its scorecards.
+    """
+    wanted = set(scorecards)
+    name = "scorecard_id"
+    if table == CHATS:
+        name, wanted = "conversation_id", {each for each, cards in indexed.items() if not wanted.isdisjoint(cards)}
+    found: set[int] = set()
+    start = 0
+    for number, part in enumerate(fetched):
+        own = messages[start : start + len(part.values)]
+        start += len(part.values)
+        rows = (row for item in own if isinstance(item, Envelope) for row in (item.before, item.after))
+        if any(row is not None and getattr(row, name) in wanted for row in rows):
+            found.add(number)
+    return found
 
 
 def refusal_of_change(change: Envelope, why: Refused) -> Refusal:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from stream.errors import LedgerImbalance
+from stream.pipeline.aside import Aside
 
 
 class Outcome(StrEnum):
@@ -73,3 +74,4 @@ class Done(Counts):
     refused: dict[str, int] = field(default_factory=dict)  # dead letters by reason
     commit_ms: list[int] = field(default_factory=list)  # commit times in Postgres of the changes
     stages: dict[str, float] = field(default_factory=dict)  # seconds
+    aside: Aside | None = None  # what the caller carries out before it commits (stream/pipeline/aside.py)

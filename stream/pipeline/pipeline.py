@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from stream.epochs import ONE_EPOCH, Epochs
-from stream.pipeline.account import account, log_ahead, log_letters, refusal_of_change
+from stream.pipeline.account import account, log_ahead, log_letters, parts_that_ask, refusal_of_change
 from stream.pipeline.ahead import Ceiling
+from stream.pipeline.aside import Aside, of_large_conversations
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.decisions import plan_scorecards, plan_scores
 from stream.pipeline.envelope import DELETE, STARTED_AT, Envelope, Upserts
@@ -33,6 +34,7 @@ from stream.pipeline.ports import DeadLetters, Retrying, Source, Target, no_retr
 from stream.pipeline.prepare import BatchDecoder, Prepared
 from stream.pipeline.refusal import Refusal
 from stream.pipeline.settle import Settler
+from stream.pipeline.stages import StageClock
 from stream.pipeline.values import Bad, convert
 from stream.pipeline.visibility import RECENT_MS, transactions
 from stream.pipeline.wanted import plan_wanted
@@ -96,6 +98,7 @@ class Pipeline:
         prepared: Prepared | None = None,
         still_mine: Callable[[], bool] = lambda: True,
         again: bool = False,
+        leaves: bool = False,
     ) -> Done:
         """Process messages of this pipeline's table. On return the caller may commit their offsets.
 
@@ -105,9 +108,10 @@ class Pipeline:
                 wrote, because the new owner may have retired those rows already.
             again: a worker that crashed before it confirmed may have processed these messages. The batch looks for rows
                 that it left in places that were retired meanwhile, and reindexes those scorecards.
+            leaves: large reindexes may be left aside, in the result. The caller carries them out before it commits.
         """
         prepared = prepared or self.prepare(fetched)
-        clock = _Stages(decode=prepared.seconds)
+        clock = StageClock(decode=prepared.seconds)
         late, ahead, reached = self._batches.find_misplaced(fetched, prepared, self._newest, self._ceiling)
         for part in fetched:  # at once: another thread may take what follows while this batch is under way
             self._newest.note((part.topic, part.partition), part.end, reached[part.topic, part.partition])
@@ -120,11 +124,17 @@ class Pipeline:
         done.commit_ms = [change.source.ts_ms for change in changes] if upserts is None else upserts.commit_ms
         refusals = prepared.refusals
         named = list(refusals.values())
+        leaves = leaves and not named  # a dead letter says what was done in place of its message
         plan = (
-            self._index_chats(changes, named, done, clock, still_mine, again=again)
+            self._index_chats(changes, named, done, clock, still_mine, again=again, leaves=leaves)
             if self.table == CHATS
-            else self._index(changes if upserts is None else upserts, named, done, clock, still_mine, again=again)
+            else self._index(
+                changes if upserts is None else upserts, named, done, clock, still_mine, again=again, leaves=leaves
+            )
         )
+        if plan.aside:
+            parts = parts_that_ask(self.table, fetched, messages, plan.aside, plan.of_conversation)
+            done.aside = Aside(plan.aside, plan.customers, plan.unordered, plan.anywhere, parts, again)
         outcomes = plan.outcomes
         if upserts is None:
             outcomes = [Outcome.TOMBSTONE if item is None else None for item in messages]
@@ -145,10 +155,11 @@ class Pipeline:
         changes: list[Envelope] | Upserts,
         refusals: Sequence[Refusal],
         done: Done,
-        clock: _Stages,
+        clock: StageClock,
         still_mine: Callable[[], bool],
         *,
         again: bool,
+        leaves: bool,
     ) -> Plan:
         ids = scorecard_ids(changes)
         if refusals:
@@ -165,7 +176,11 @@ class Pipeline:
         clock.mark("plan")
         plan.used = used = {i: places.get(i, GONE) for i in ids}
         if plan.reindex:
-            used |= self._reindex(plan, done)
+            used |= self._reindex(plan, done, leaves=leaves)
+            if plan.aside:  # at the highest version of all that the batch has written of them: one confirm covers both
+                highest = plan.versions(changes)
+                plan.aside = {i: highest[i] for i in plan.aside}
+                plan.used = used = {i: place for i, place in used.items() if i not in plan.aside}
         elif plan.writes:
             self._retry(partial(self._target.write, plan.writes))
             done.rows += plan.writes.rows
@@ -174,7 +189,7 @@ class Pipeline:
         self._confirm(used, places, changes, plan, done)
         if (lost := not still_mine()) or again:
             versions = plan.versions(changes)
-            self._undo({i: versions[i] for i in ids}, plan.customers, done, lost=lost)
+            self._undo({i: versions[i] for i in used}, plan.customers, done, lost=lost)
         clock.mark("confirm")
         return plan
 
@@ -203,36 +218,28 @@ class Pipeline:
 
         return plan(changes) if self._keep is None else plan_wanted(plan, changes, wanted)
 
-    def _reindex(self, plan: Plan, done: Done) -> dict[str, Place]:
-        """Reindex what the plan names; returns the places used.
-
-        Where a message does not tell the order or the customer, ClickHouse is asked what stands. It is asked again
-        afterwards: another batch may have written meanwhile, from an older look at Postgres and at a higher version.
-        """
-        self._raise_versions(plan)
-        used = self._settler.reindex(plan.reindex, plan.customers, done, beside=plan.writes)
-        while plan.unordered:
-            before = dict(plan.reindex)
-            self._raise_versions(plan)
-            higher = {i: version for i, version in plan.reindex.items() if version > before[i]}
-            if not higher:
-                break
-            used |= self._settler.reindex(higher, plan.customers, done)
-        return used
-
-    def _raise_versions(self, plan: Plan) -> None:
-        if plan.unordered or plan.anywhere:
-            self._settler.raise_to_standing(plan.reindex, plan.unordered, plan.customers, anywhere=plan.anywhere)
+    def _reindex(self, plan: Plan, done: Done, *, leaves: bool) -> dict[str, Place]:
+        """Reindex what the plan names; returns the places used. `plan.aside` has what is left aside."""
+        return self._settler.reindex_ordered(
+            plan.reindex,
+            plan.customers,
+            done,
+            unordered=plan.unordered,
+            anywhere=plan.anywhere,
+            beside=plan.writes,
+            aside=plan.aside if leaves and not plan.refused else None,
+        )
 
     def _index_chats(
         self,
         changes: list[Envelope],
         refusals: Sequence[Refusal],
         done: Done,
-        clock: _Stages,
+        clock: StageClock,
         still_mine: Callable[[], bool],
         *,
         again: bool,
+        leaves: bool,
     ) -> Plan:
         plan = Plan(outcomes=[Outcome.IGNORED] * len(changes))
         bad: Bad = {}
@@ -257,15 +264,18 @@ class Pipeline:
                 plan.outcomes[index] = None
             elif row.conversation_id in indexed:
                 plan.outcomes[index] = Outcome.RETIRED if change.op == DELETE else Outcome.WRITTEN
+        known = set(plan.reindex)
+        if leaves and not bad:
+            plan.aside = {i: plan.reindex.pop(i) for i in of_large_conversations(indexed)}
         if plan.reindex:
-            plan.used = self._reindex(plan, done)
+            plan.used = self._reindex(plan, done, leaves=leaves)
             plan.customers |= {place.customer_id for place in plan.used.values()}
             clock.mark("write")
             self._settler.confirm(plan.used, plan.reindex, plan.customers, done)
             if (lost := not still_mine()) or again:
-                self._undo(plan.reindex, plan.customers, done, lost=lost)
+                self._undo({i: plan.reindex[i] for i in plan.used}, plan.customers, done, lost=lost)
         if again:
-            self._settler.undo_left({change.version for change in changes}, plan.reindex, done)
+            self._settler.undo_left({change.version for change in changes}, known, done)
         clock.mark("confirm")
         return plan
 
@@ -327,16 +337,3 @@ class Pipeline:
             self._retry(partial(self._dead_letters.send, letters))
             log_letters(letters)
         done.ledger.check()
-
-
-class _Stages:
-    """Seconds spent in each stage of a batch. `prepare` measured the first stages."""
-
-    def __init__(self, **before: float) -> None:
-        self.seconds: dict[str, float] = before
-        self._since = time.perf_counter()
-
-    def mark(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
-        self._since = now

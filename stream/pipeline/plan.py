@@ -38,6 +38,7 @@ class Plan:
     refused: Bad = field(default_factory=dict)  # index of the change -> why
     # places where scorecards were written; set while the plan is carried out
     used: dict[str, Place] = field(default_factory=dict)
+    aside: dict[str, int] = field(default_factory=dict)  # scorecard id -> version; large reindexes for later
     of_conversation: dict[str, list[str]] = field(default_factory=dict)  # for chats: scorecards that are reindexed
 
     def reindex_at(self, scorecard_id: str, version: int, *, unordered: bool = False) -> None:

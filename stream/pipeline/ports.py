@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from stream.pipeline.dead_letter import DeadLetter
+from stream.pipeline.pieces import Piece
 from stream.pipeline.placement import Place
-from stream.pipeline.reindex import Snapshot, Standing
+from stream.pipeline.stored import Snapshot, Standing, StandingPlace
 from stream.pipeline.writes import Writes
 
 T = TypeVar("T")
@@ -50,8 +51,15 @@ class Source(Protocol):
         """
         ...
 
-    def snapshot(self, ids: Sequence[str]) -> Snapshot:
-        """These scorecards with their scores, as of one moment."""
+    def snapshot(self, ids: Sequence[str], *, piece: Piece | None = None, most: int | None = None) -> Snapshot:
+        """These scorecards with their scores, as of one moment.
+
+        `piece`: only the rows of this piece; the places are whole. `most`: only this many rows of each table.
+        """
+        ...
+
+    def sizes(self, ids: Sequence[str]) -> dict[str, int]:
+        """How many rows each of these scorecards has, scores and its own. Scorecards without any are missing."""
         ...
 
 
@@ -62,11 +70,23 @@ class Target(Protocol):
         """Returns when all shards have acknowledged all rows."""
         ...
 
-    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
+    def standing(
+        self,
+        ids: Sequence[str],
+        customers: Sequence[str] | None,
+        *,
+        piece: Piece | None = None,
+        most: int | None = None,
+    ) -> list[Standing]:
         """The rows of these scorecards that are visible on any shard, in any ClickHouse partition.
 
-        `customers`: customers under which they may stand; None: under any, which costs more.
+        `customers`: customers under which they may stand; None: under any, which costs more. `piece`: only the rows of
+        this piece. `most`: only this many rows of each shard.
         """
+        ...
+
+    def standing_places(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[StandingPlace]:
+        """Where `standing` would find rows: few results, regardless of how many rows there are."""
         ...
 
     def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:

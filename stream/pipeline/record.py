@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from stream import metrics
-from stream.pipeline.ledger import Done
+from stream.pipeline.ledger import Counts, Done
 
 
 def record(done: Done, *, mode: str, end_to_end_sample: int = 200) -> None:
@@ -21,9 +21,7 @@ def record(done: Done, *, mode: str, end_to_end_sample: int = 200) -> None:
         metrics.OUTCOME.labels(mode, topic, outcome).inc(count)
     for reason, count in done.refused.items():
         metrics.DEAD_LETTERS.labels(mode, topic, reason).inc(count)
-    metrics.ROWS.labels(mode, topic).inc(done.rows)
-    metrics.REINDEXED.labels(mode, topic).inc(done.reindexed)
-    metrics.MOVED.labels(mode, topic).inc(done.moved)
+    record_rows(topic, done, mode=mode)
     metrics.LATE.labels(mode, topic).inc(done.late)
     metrics.AHEAD.labels(mode, topic).inc(done.ahead)
     for stage, seconds in done.stages.items():
@@ -33,3 +31,10 @@ def record(done: Done, *, mode: str, end_to_end_sample: int = 200) -> None:
     for commit_ms in done.commit_ms[:: -(-len(done.commit_ms) // end_to_end_sample) or 1]:
         latency.observe(max(0.0, now - commit_ms / 1000))
     metrics.LAST_PROGRESS.labels(mode, topic).set(now)
+
+
+def record_rows(topic: str, counts: Counts, *, mode: str) -> None:
+    """Count what was written, of a batch or of a reindex without messages of its own."""
+    metrics.ROWS.labels(mode, topic).inc(counts.rows)
+    metrics.REINDEXED.labels(mode, topic).inc(counts.reindexed)
+    metrics.MOVED.labels(mode, topic).inc(counts.moved)

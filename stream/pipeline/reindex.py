@@ -8,33 +8,15 @@ cannot hold is refused: it stands nowhere. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 from stream.errors import Refused
-from stream.pipeline.placement import GONE, Place, State
+from stream.pipeline.placement import GONE, State
+from stream.pipeline.stored import Key, Snapshot, Standing
 from stream.pipeline.values import Bad, convert_checked, uuid_int
-from stream.pipeline.writes import Key, Layout, Writes
+from stream.pipeline.writes import Layout, Writes
 from stream.tables import SCORE, SCORECARD, TARGETS, Table
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Scorecards as they are in Postgres at one moment.
-
-    Rows are (scorecard id, values in the order of `Table.columns`): UUIDs as text, times as int microseconds.
-    """
-
-    places: Mapping[str, Place]
-    rows: Mapping[str, Sequence[tuple[Any, ...]]]  # by target table
-
-
-class Standing(NamedTuple):
-    """A row that ClickHouse shows."""
-
-    key: Key
-    version: int
 
 
 @dataclass(slots=True)

@@ -7,21 +7,17 @@ scorecards need it. It refuses no message: a row that ClickHouse cannot hold is 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
+from stream.pipeline.aside import Aside
 from stream.pipeline.ledger import Counts
 from stream.pipeline.ordering import above
 from stream.pipeline.placement import GONE, Place, State
 from stream.pipeline.ports import Retrying, Source, Target, no_retry
-from stream.pipeline.reindex import Reindex, Snapshot, plan_reindex
+from stream.pipeline.reindexer import CHUNK, Reindexer
 from stream.pipeline.values import uuid_int
 from stream.pipeline.writes import Layout, Writes
-
-log = logging.getLogger(__name__)
-
-REINDEX_CHUNK = 1_000  # scorecards read, compared and written together: bounds memory when a customer is deleted
 
 
 class Settler:
@@ -39,9 +35,16 @@ class Settler:
         self._target = target
         self._layout = layout
         self._retry = retry
+        self._reindexer = Reindexer(source=source, target=target, layout=layout, retry=retry)
 
     def reindex(
-        self, versions: Mapping[str, int], customers: set[str], counts: Counts, *, beside: Writes | None = None
+        self,
+        versions: Mapping[str, int],
+        customers: set[str],
+        counts: Counts,
+        *,
+        beside: Writes | None = None,
+        aside: dict[str, int] | None = None,
     ) -> dict[str, Place]:
         """Write these scorecards as Postgres has them now, and return the places used.
 
@@ -49,43 +52,54 @@ class Settler:
             versions: scorecard id -> version to write at.
             customers: customers under which rows may stand, besides the present ones.
             beside: rows that go into the same inserts.
+            aside: scorecards with very many scores are left out, and put there.
         """
-        places: dict[str, Place] = {}
-        writes = beside or Writes()
-        ids = list(versions)
-        for start in range(0, len(ids), REINDEX_CHUNK):
-            chunk = ids[start : start + REINDEX_CHUNK]
-            snapshot, plan = self._plan({i: versions[i] for i in chunk}, customers)
-            for scorecard_id in chunk:
-                counts.withheld.pop(scorecard_id, None)
-            for scorecard_id, why in plan.refused:
-                counts.withheld[scorecard_id] = counts.withheld.get(scorecard_id, 0) + 1
-                log.warning("row withheld", extra={"scorecard": scorecard_id, "cause": str(why)})
-            writes.update(plan.markers)
-            writes.update(plan.rows)
-            if writes:
-                self._retry(partial(self._target.write, writes))
-            counts.rows += writes.rows
-            writes = Writes()
-            places |= {scorecard_id: snapshot.places.get(scorecard_id, GONE) for scorecard_id in chunk}
-        counts.reindexed += len(ids)
+        places = self._reindexer(versions, customers, counts, beside=beside, aside=aside)
+        counts.reindexed += len(places)
         return places
 
-    def _plan(self, versions: dict[str, int], customers: set[str]) -> tuple[Snapshot, Reindex]:
-        """A snapshot of these scorecards, and what to write.
+    def reindex_ordered(
+        self,
+        versions: dict[str, int],
+        customers: set[str],
+        counts: Counts,
+        *,
+        unordered: Collection[str] = (),
+        anywhere: Collection[str] = (),
+        beside: Writes | None = None,
+        aside: dict[str, int] | None = None,
+    ) -> dict[str, Place]:
+        """Reindex scorecards, some of whose messages do not tell the order or the customer.
 
-        A row may stand elsewhere at a higher version. Its change is one that the snapshot lacks, or a later one that
-        was visible first. So Postgres is read once more. That snapshot holds what the row was written from, and wins
-        over it at its version. A standby may lack it, so there the row's own message decides.
+        Of those ClickHouse is asked what stands. It is asked again afterwards: another batch may have written
+        meanwhile, from an older look at Postgres and at a higher version.
+
+        Args:
+            versions: raised in place.
+            unordered, anywhere: as of Plan.
         """
-        while True:
-            snapshot = self._retry(partial(self._source.snapshot, list(versions)))
-            under = sorted(customers | {place.customer_id for place in snapshot.places.values()})
-            standing = self._retry(partial(self._target.standing, list(versions), under))
-            plan = plan_reindex(versions, snapshot, standing, self._layout)
-            if not plan.newer or not self._retry(self._source.is_primary):
-                return snapshot, plan
-            versions |= {scorecard_id: above(version) for scorecard_id, version in plan.newer.items()}
+        unordered, anywhere = set(unordered) & versions.keys(), set(anywhere) & versions.keys()
+        if unordered or anywhere:
+            self.raise_to_standing(versions, unordered, customers, anywhere=anywhere)
+        used = self.reindex(versions, customers, counts, beside=beside, aside=aside)
+        while unordered:
+            before = dict(versions)
+            self.raise_to_standing(versions, unordered, customers, anywhere=anywhere)
+            higher = {i: version for i, version in versions.items() if version > before[i] and i not in (aside or ())}
+            if not higher:
+                break
+            used |= self.reindex(higher, customers, counts, aside=aside)
+        return used
+
+    def finish(self, aside: Aside, counts: Counts, *, still_mine: Callable[[], bool]) -> None:
+        """Reindex what a batch left aside, and confirm it; `still_mine` as of `Pipeline.process`."""
+        versions, customers = aside.versions, aside.customers
+        places = self.reindex_ordered(versions, customers, counts, unordered=aside.unordered, anywhere=aside.anywhere)
+        self.confirm(places, versions, customers, counts)
+        if not still_mine():
+            self.rewrite(versions, customers, counts)
+        elif aside.again:
+            self.undo(versions, customers, counts)
 
     def raise_to_standing(
         self, versions: dict[str, int], ids: Collection[str], customers: set[str], *, anywhere: Collection[str] = ()
@@ -103,18 +117,17 @@ class Settler:
         """
         ids, anywhere = set(ids), set(anywhere)
         for wanted, far in ((sorted(ids - anywhere), False), (sorted(anywhere), True)):
-            for start in range(0, len(wanted), REINDEX_CHUNK):
-                chunk = wanted[start : start + REINDEX_CHUNK]
+            for start in range(0, len(wanted), CHUNK):
+                chunk = wanted[start : start + CHUNK]
                 places = self._retry(partial(self._source.places, chunk))
                 customers |= {place.customer_id for place in places.values()}
                 under = None if far else sorted(customers)
-                standing = self._retry(partial(self._target.standing, chunk, under))
                 by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in chunk}
-                for row in standing:
-                    scorecard_id = by_int[row.key.scorecard_id]
-                    customers.add(row.key.customer_id)
-                    if scorecard_id in ids and row.version > versions[scorecard_id]:
-                        versions[scorecard_id] = above(row.version)
+                for found in self._retry(partial(self._target.standing_places, chunk, under)):
+                    scorecard_id = by_int[found.scorecard_id]
+                    customers.add(found.customer_id)
+                    if scorecard_id in ids and found.version > versions[scorecard_id]:
+                        versions[scorecard_id] = above(found.version)
 
     def confirm(
         self,
@@ -202,11 +215,10 @@ class Settler:
 
     def _strays(self, ids: Sequence[str]) -> set[tuple[str, str]]:
         """(scorecard id, customer id) of rows that stand where they do not belong, under any customer."""
-        standing = self._retry(partial(self._target.standing, ids, None))
         by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in ids}
         stands = {
-            (by_int[row.key.scorecard_id], row.key.customer_id, row.key.shard, row.key.event_time_us)
-            for row in standing
+            (by_int[found.scorecard_id], found.customer_id, found.shard, found.event_time_us)
+            for found in self._retry(partial(self._target.standing_places, ids, None))
         }
         # The look-up comes after the rows were read. A move in between is reindexed once too often, never too seldom.
         places = self._retry(partial(self._source.places, ids))

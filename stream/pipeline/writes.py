@@ -5,30 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from stream.pipeline.ordering import of_marker
 from stream.pipeline.placement import Place, shard_of
+from stream.pipeline.stored import Key
 from stream.tables import TARGETS, Column, Table
 
 # Values of a delete marker for the columns outside the sort key.
 _BLANK: dict[str, Any] = {"uuid": 0, "text": "", "time": 0, "float": 0.0, "int": 0, "bool": False}
-
-
-class Key(NamedTuple):
-    """Which stored rows collapse into one: sort key and shard. `row_id` is the score's id, or the scorecard's.
-
-    The event time is exact. A row with another time has another place, and the old row needs a delete marker.
-    ClickHouse skips parts by their event times before it looks for the newest state. So a reader's window may hold the
-    old row alone.
-    """
-
-    shard: int
-    table: str
-    customer_id: str
-    scorecard_id: int
-    row_id: int
-    event_time_us: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,21 +10,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from stream.errors import PostgresRefused, PostgresUnavailable
+from stream.errors import PostgresUnavailable
+from stream.pipeline.pieces import Piece
 from stream.pipeline.placement import GONE, Place, place_of
-from stream.pipeline.reindex import Snapshot
+from stream.pipeline.stored import Snapshot
 from stream.pipeline.visibility import hidden
 from stream.postgres import row_versions
-from stream.postgres.connection import Connection, Postgres, is_readable
-from stream.postgres.defining_query import event_time, float_of, is_process, link_as, micros_of, text_of
+from stream.postgres.connection import Connection, Postgres
 from stream.postgres.row_versions import Seen
+from stream.postgres.statements import Statements, in_piece
 from stream.retry import poll
-from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, TARGETS, Column, Table, quoted
+from stream.tables import TARGETS
 from stream.times import POSTGRES_EPOCH_US
 
-# Type names that mean less than the type: `character` alone is character(1), and would cut an id to its first digit.
-_SHORT = {"character": "bpchar", "real": "float4"}
-_BEYOND = str(2**63 - 1)
 # A synchronous standby acknowledges within milliseconds. A longer wait is retried with backoff, and logged.
 _VISIBLE_S = 1.0
 _POLL_S = 0.005
@@ -48,7 +46,7 @@ class PostgresSource:
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-        self._sql: _Statements | None = None
+        self._sql: Statements | None = None
 
     def close(self) -> None:
         """Close the connection; the next look-up opens another."""
@@ -147,21 +145,36 @@ class PostgresSource:
             rows = _rows(connection, sql.scorecards_of, conversations)
             return [(conversations[at - 1], scorecard_id, covered) for at, scorecard_id, covered in rows]
 
-    def snapshot(self, ids: Sequence[str]) -> Snapshot:
-        """These scorecards and their scores as of one moment: one REPEATABLE READ transaction."""
+    def snapshot(self, ids: Sequence[str], *, piece: Piece | None = None, most: int | None = None) -> Snapshot:
+        """These scorecards and their scores as of one moment: one REPEATABLE READ transaction.
+
+        Args:
+            piece: only the rows of this piece.
+            most: most rows of each table.
+        """
+        query = "{}" if piece is None else "{} WHERE " + in_piece(piece)
         with self._reading() as (connection, sql), connection.transaction():
             places = _places(connection, sql, ids)
-            rows = {
-                table.target: [(ids[at - 1], *values) for at, *values in _rows(connection, sql.rows[table.target], ids)]
-                for table in TARGETS
-            }
+            rows = {}
+            for table in TARGETS:
+                wanted = query.format(sql.rows[table.target], id=table.id) + ("" if most is None else f" LIMIT {most}")
+                rows[table.target] = [(ids[at - 1], *values) for at, *values in _rows(connection, wanted, ids)]
         return Snapshot(places, rows)
 
+    def sizes(self, ids: Sequence[str]) -> dict[str, int]:
+        """How many rows each of these scorecards has, scores and its own. Scorecards without any are missing."""
+        found: dict[str, int] = {}
+        with self._reading() as (connection, sql):
+            for query in sql.sizes:
+                for at, count in _rows(connection, query, ids):
+                    found[ids[at - 1]] = found.get(ids[at - 1], 0) + count
+        return found
+
     @contextmanager
-    def _reading(self) -> Iterator[tuple[Connection, _Statements]]:
+    def _reading(self) -> Iterator[tuple[Connection, Statements]]:
         with self._postgres.asking("Postgres look-up") as connection:
             if self._sql is None:
-                self._sql = _Statements(connection, self._postgres.schema)
+                self._sql = Statements(connection, self._postgres.schema)
             yield connection, self._sql
 
 
@@ -189,7 +202,7 @@ class _Looked(dict[str, Place]):
         return ids, seen
 
 
-def _places(connection: Connection, sql: _Statements, ids: Sequence[str]) -> _Looked:
+def _places(connection: Connection, sql: Statements, ids: Sequence[str]) -> _Looked:
     return _Looked(connection, ids, _rows(connection, sql.places, ids))
 
 
@@ -219,117 +232,3 @@ def _are_bare(texts: Sequence[str]) -> bool:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-class _Statements:
-    """The look-ups' SQL, for the types of the source's columns: ids may be uuid or text there."""
-
-    def __init__(self, connection: Connection, schema: str) -> None:
-        types = _column_types(connection, schema)
-        scorecards, scores, chats = (f"{quoted(schema)}.{quoted(t)}" for t in (SCORECARD.source, SCORE.source, CHATS))
-        card_type = types[SCORECARD.source, "scorecard_id"]
-        link_type, chat_type = types[SCORECARD.source, "conversation_id"], types[CHATS, "conversation_id"]
-        link = "s.conversation_id"
-        if link_type != chat_type:  # cast the scorecard's side, so that the chats' index still serves
-            link = link_as("s.conversation_id", chat_type)
-        customer = text_of("s.customer_id", types[SCORECARD.source, "customer_id"])
-        process = is_process("s.conversation_id")
-        files = row_versions.FILES.format(scorecards=_regclass(scorecards), chats=_regclass(chats))
-        wanted = f"unnest(%s::{card_type}[]) WITH ORDINALITY AS w(id, n)"
-        time = event_time(process, "s.scorecard_time", "c.started_at")
-        self.places = f"""
-            SELECT w.n, {customer}, s.scorecard_type::bigint, {process}, {time}::timestamptz,
-                (SELECT {files}), {row_versions.COLUMNS}
-            FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id
-            LEFT JOIN {chats} c ON c.conversation_id = {link}"""
-        self.owners = f"SELECT w.n, {customer} FROM {wanted} JOIN {scorecards} s ON s.scorecard_id = w.id"
-        plain = _are_plain(connection, schema, (SCORECARD.source, CHATS))
-        self.changed = row_versions.CHANGED.format(files=files, scorecards=scorecards, chats=chats) if plain else None
-        horizon = "SELECT NULL::bigint"
-        if is_readable(connection, table := f"{quoted(schema)}.{quoted(HORIZON)}"):
-            horizon = f"SELECT begun FROM {table} WHERE ended > {_xid('c')} ORDER BY ended, begun LIMIT 1"
-        self.scorecards_of = f"""
-            SELECT w.n, s.scorecard_id::text, coalesce((s.xmin = c.xmin OR {_xid("s")} >= h.begun) AND NOT EXISTS (
-                SELECT FROM {scores} x WHERE x.scorecard_id = s.scorecard_id
-                AND x.xmin <> c.xmin AND coalesce({_xid("x")} < h.begun, true)), false)
-            FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint) AS now(xid),
-                unnest(%s::{link_type}[]) WITH ORDINALITY AS w(id, n)
-            JOIN {scorecards} s ON s.conversation_id = w.id
-            LEFT JOIN {chats} c ON c.conversation_id = {link}
-            LEFT JOIN LATERAL ({horizon}) AS h(begun) ON true"""
-        self.rows = {
-            table.target: f"""
-            SELECT w.n, {", ".join(_column(column, types[table.source, column.name]) for column in table.columns)}
-            FROM {wanted} JOIN {source} s ON s.scorecard_id = w.id"""
-            for table, source in ((SCORECARD, scorecards), (SCORE, scores))
-        }
-
-
-def _column_types(connection: Connection, schema: str) -> dict[tuple[str, str], str]:
-    found: dict[tuple[str, str], str] = {
-        (table, column): _SHORT.get(kind, kind)
-        for table, column, kind in connection.execute(
-            "SELECT c.relname, a.attname, format_type(CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END, NULL) "
-            "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
-            "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = %s AND a.attnum > 0 AND NOT a.attisdropped",
-            (schema,),
-        )
-    }
-    missing = [f"{table}.{column}" for table, column in required_columns() if (table, column) not in found]
-    if missing:
-        raise PostgresRefused(
-            f"Postgres: schema {schema!r} lacks {', '.join(missing)} (see connectors/source/0001_tables.sql)"
-        )
-    return found
-
-
-def _are_plain(connection: Connection, schema: str, tables: Sequence[str]) -> bool:
-    """Whether each of these is one table, without partitions or tables that inherit from it."""
-    row = connection.execute(
-        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind = 'r' AND NOT c.relhassubclass",
-        (schema, list(tables)),
-    ).fetchone()
-    return row is not None and row[0] == len(tables)
-
-
-def required_columns() -> list[tuple[str, str]]:
-    """(table, column) of everything that the look-ups read."""
-    own: list[tuple[Table, tuple[str, ...]]] = [
-        (SCORECARD, ("scorecard_id", "customer_id", "scorecard_type")),
-        (SCORE, ("scorecard_id",)),
-    ]
-    copied = [(table.source, name) for table, extra in own for name in (*extra, *(c.name for c in table.columns))]
-    return [*copied, (CHATS, "conversation_id"), (CHATS, "started_at")]
-
-
-def _column(column: Column, kind: str) -> str:
-    name = f"s.{quoted(column.name)}"
-    match column.kind:
-        case "time":
-            # Refused then, and never NULL.
-            return micros_of(name, beyond=_BEYOND)
-        case "float":
-            return float_of(name, kind)
-        case "text":
-            return text_of(name, kind)
-        case "uuid":
-            return f"{name}::text"
-        case "int":
-            return f"{name}::bigint"
-        case _:
-            return name
-
-
-def _regclass(table: str) -> str:
-    """A table, quoted and with its schema, as a constant.
-
-    Postgres plans the statement again when the table is created again.
-    """
-    return "'" + table.replace("'", "''") + "'::regclass"
-
-
-def _xid(alias: str) -> str:
-    """The id of the transaction that wrote a row, in 64 bits: the newest id with these 32 bits up to now.xid."""
-    return f"(now.xid - ((now.xid - {alias}.xmin::text::bigint) & 4294967295))"

@@ -22,6 +22,7 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -29,15 +30,18 @@ from stream import metrics
 from stream.clickhouse.sharding import layout_of
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
-from stream.clickhouse.versions import highest
+from stream.clickhouse.versions import highest, highest_of
 from stream.epochs import Epochs
 from stream.pipeline.ledger import Counts
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
+from stream.pipeline.pieces import ROWS_AT_ONCE, pieces, pieces_for
 from stream.pipeline.placement import Place
-from stream.pipeline.reindex import Standing, plan_reindex
-from stream.pipeline.settle import REINDEX_CHUNK, Settler
+from stream.pipeline.reindex import plan_reindex
+from stream.pipeline.reindexer import CHUNK
+from stream.pipeline.settle import Settler
+from stream.pipeline.stored import Key, Standing
 from stream.pipeline.values import uuid_int
-from stream.pipeline.writes import Key, Writes
+from stream.pipeline.writes import Writes
 from stream.postgres.connection import LSN_NOW, Postgres
 from stream.postgres.defining_query import SourceSql, as_stored, source_of
 from stream.postgres.places import PostgresSource
@@ -98,8 +102,8 @@ class ReindexNow:
         """
         places: dict[str, Place] = {}
         moved = future = 0
-        for start in range(0, len(ids), REINDEX_CHUNK):
-            done = self._chunk(ids[start : start + REINDEX_CHUNK], set(customers))
+        for start in range(0, len(ids), CHUNK):
+            done = self._chunk(ids[start : start + CHUNK], set(customers))
             places |= done.places
             moved += done.moved
             future += done.future
@@ -112,19 +116,15 @@ class ReindexNow:
         before = self._retry(lambda: self._source.places(ids))
         under = customers | {place.customer_id for place in before.values()}
         now = self._retry(self._version_now)
-        standing = self._retry(lambda: self._versions(ids, under))
+        held = self._retry(lambda: highest_of(self._shards, ids, sorted(under - {""}), most=now))
+        future = self._retry(lambda: self._future(ids, under, now))
         floor = self._version_floor(now)
-        versions = dict.fromkeys(ids, floor)
-        for key, version in standing.items():
-            scorecard_id = by_int[key.scorecard_id]
-            if version <= now and versions[scorecard_id] < version:
-                versions[scorecard_id] = version
+        versions = {i: max(floor, held.get(number, 0)) for number, i in by_int.items()}
         counts = Counts()
         places = self._settler.reindex(versions, under, counts)
         if not self._settler.confirm(places, versions, under, counts, rounds=_CONFIRM_ROUNDS):
             log.warning("places did not come to rest", extra={"scorecards": len(versions)})
         moved = counts.moved
-        future = {key: version for key, version in standing.items() if version > now}
         if future:
             self._rewrite(future, under, by_int)
         return Reindexed({i: places[spelled] for i, spelled in zip(asked, ids, strict=True)}, moved, len(future))
@@ -134,18 +134,20 @@ class ReindexNow:
 
         A marker takes the place of a row that must not stand.
         """
+        under = sorted(customers)
         for version in sorted(set(future.values())):
             keys = {key for key, held in future.items() if held == version}
             ids = sorted({by_int[key.scorecard_id] for key in keys})
             log.warning("rows have a version of the future", extra={"version": version, "rows": len(keys)})
-            snapshot = self._retry(lambda ids=ids: self._source.snapshot(ids))  # type: ignore[misc]
-            shown = self._retry(
-                lambda ids=ids: self._target.standing(ids, sorted(customers))  # type: ignore[misc]
-            )
-            plan = plan_reindex(dict.fromkeys(ids, version), snapshot, shown, self._layout)
-            for writes in (only(plan.markers, keys), only(plan.rows, keys)):
-                if writes:
-                    self._retry(lambda writes=writes: self._target.write(writes))  # type: ignore[misc]
+            rows = sum(self._retry(partial(self._source.sizes, ids)).values())
+            rows += sum(place.rows for place in self._retry(partial(self._target.standing_places, ids, under)))
+            for piece in [None] if rows <= ROWS_AT_ONCE else pieces(pieces_for(rows, ROWS_AT_ONCE)):
+                snapshot = self._retry(partial(self._source.snapshot, ids, piece=piece))
+                shown = self._retry(partial(self._target.standing, ids, under, piece=piece))
+                plan = plan_reindex(dict.fromkeys(ids, version), snapshot, shown, self._layout)
+                for writes in (only(plan.markers, keys), only(plan.rows, keys)):
+                    if writes:
+                        self._retry(partial(self._target.write, writes))
 
     def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
         """The rows that any shard shows of these scorecards; customers None: under any customer."""
@@ -174,9 +176,9 @@ class ReindexNow:
             self._floor = max(found)
         return max(self._epochs.present() << EPOCH_SHIFT, self._floor)
 
-    def _versions(self, ids: Sequence[str], customers: set[str]) -> dict[Key, int]:
-        """The highest version of each sort key on each shard, delete markers included."""
-        found = highest(self._shards, ids, sorted(customers - {""}))
+    def _future(self, ids: Sequence[str], customers: set[str], now: int) -> dict[Key, int]:
+        """The version of each sort key on each shard that is above `now`, delete markers included."""
+        found = highest(self._shards, ids, sorted(customers - {""}), above=now)
         return {key: version for key, (version, _) in found.items()}
 
     def close(self) -> None:

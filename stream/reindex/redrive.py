@@ -13,7 +13,7 @@ from typing import Protocol
 from stream.errors import Refused
 from stream.kafka.dead_letters import Kept
 from stream.pipeline.refusal import Refusal, refusal_of
-from stream.pipeline.reindex import Standing
+from stream.pipeline.stored import Standing
 from stream.postgres.connection import Postgres
 from stream.postgres.defining_query import source_of
 from stream.postgres.places import PostgresSource

@@ -17,8 +17,8 @@ from stream.kafka import dead_letters as dead_letter_log
 from stream.kafka import settled_letters
 from stream.kafka.broker import Broker
 from stream.pipeline.ordering import of_marker, version
+from stream.pipeline.stored import Key
 from stream.pipeline.values import uuid_text
-from stream.pipeline.writes import Key
 from stream.tables import SCORE, SCORECARD
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stream.pipeline.placement import APPEALS, ORDINARY, State
+from stream.pipeline.stored import Key
 from stream.pipeline.values import uuid_text
-from stream.pipeline.writes import Key, Layout
+from stream.pipeline.writes import Layout
 from stream.tables import TARGETS
 from stream.times import DAY_US, day_text, moment
 from stream.verify.row_states import Card, InPostgres, RowId, SourceRow, TargetRow, columns_that_differ

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from stream.clickhouse.shards import Shards
 from stream.pipeline.placement import Place, place_of
-from stream.pipeline.writes import Key
+from stream.pipeline.stored import Key
 from stream.postgres.connection import Connection
 from stream.postgres.defining_query import SourceSql, micros_of, spellings
 from stream.tables import SCORECARD, TARGETS, Table

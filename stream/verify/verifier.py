@@ -20,8 +20,8 @@ from stream.clickhouse.schema.look import check_tables
 from stream.clickhouse.sharding import layout_of
 from stream.clickhouse.versions import highest
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS, LSN_MAX
+from stream.pipeline.stored import Key
 from stream.pipeline.values import uuid_text
-from stream.pipeline.writes import Key
 from stream.postgres.connection import LSN_NOW, Connection
 from stream.postgres.defining_query import SourceSql, source_of
 from stream.scope import Scope

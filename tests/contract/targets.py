@@ -10,8 +10,9 @@ from uuid import UUID
 from stream.clickhouse.schema import apply as schema_apply
 from stream.clickhouse.shards import Shards
 from stream.clickhouse.target import ClickHouseTarget
-from stream.pipeline.reindex import Standing
-from stream.pipeline.writes import Key, Writes
+from stream.pipeline.pieces import Piece
+from stream.pipeline.stored import Key, Standing, StandingPlace
+from stream.pipeline.writes import Writes
 from stream.settings_sections import ClickHouseSettings
 from stream.tables import TARGETS, Table
 from tests.fakes import OnCall, nothing
@@ -50,9 +51,20 @@ class RealTarget(ClickHouseTarget):
         self.on_call("write")
         super().write(writes)
 
-    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
+    def standing(
+        self,
+        ids: Sequence[str],
+        customers: Sequence[str] | None,
+        *,
+        piece: Piece | None = None,
+        most: int | None = None,
+    ) -> list[Standing]:
         self.on_call("standing")
-        return super().standing(ids, customers)
+        return super().standing(ids, customers, piece=piece, most=most)
+
+    def standing_places(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[StandingPlace]:
+        self.on_call("standing")
+        return super().standing_places(ids, customers)
 
     def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:
         self.on_call("written")

@@ -17,7 +17,8 @@ from stream import config
 from stream.clickhouse.schema.look import TableLook
 from stream.errors import ClickHouseRefused
 from stream.pipeline.placement import GONE, Place, State, month_of
-from stream.pipeline.reindex import Snapshot, Standing, plan_reindex
+from stream.pipeline.reindex import plan_reindex
+from stream.pipeline.stored import Snapshot, Standing
 from stream.pipeline.writes import Layout
 from stream.tables import SCORECARD, TARGETS, Table
 from tests.contract.targets import RealTarget

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from stream.errors import PostgresUnavailable
+from stream.pipeline.pieces import pieces
 from stream.pipeline.placement import GONE, Place, State
 from stream.postgres import places as postgres_module
 from stream.postgres.connection import Postgres
@@ -334,6 +335,28 @@ def test_a_snapshot_has_every_column_in_the_order_of_the_table(postgres: Any) ->
         (CARDS[0], SCORES[0], criterion, 1.5, None, True, None, 9),
         (CARDS[1], SCORES[1], criterion, None, None, False, "", 9),
     ]
+
+
+def test_a_snapshot_is_read_piece_by_piece_and_up_to_a_number_of_rows(postgres: Any) -> None:
+    postgres.insert("scorecards", CARDS[0], scorecard_time=JANUARY)
+    ids = [f"00000000-0000-4000-8000-0000000001{number:02x}" for number in range(0, 64, 3)]
+    for score in ids:
+        postgres.insert("scores", score, scorecard_id=CARDS[0], comment="", updated_at=9)
+    found = [postgres.snapshot([CARDS[0]], piece=piece) for piece in pieces(16)]
+    scores = [row[1] for each in found for row in each.rows[SCORE.target]]
+    assert sorted(scores) == ids
+    assert [len(each.rows[SCORECARD.target]) for each in found].count(1) == 1
+    assert all(each.places == found[0].places for each in found)
+    assert len(postgres.snapshot([CARDS[0]], most=5).rows[SCORE.target]) == 5
+
+
+def test_rows_are_counted_by_scorecard(postgres: Any) -> None:
+    for card in CARDS[:2]:
+        postgres.insert("scorecards", card, scorecard_time=JANUARY)
+    for score in SCORES:
+        postgres.insert("scores", score, scorecard_id=CARDS[1], comment="", updated_at=9)
+    assert postgres.sizes(CARDS[:3]) == {CARDS[0]: 1, CARDS[1]: 1 + len(SCORES)}
+    assert postgres.sizes([]) == {}
 
 
 def test_what_was_written_after_a_horizon_is_covered(postgres: Any) -> None:

@@ -10,7 +10,9 @@ from uuid import uuid4
 import pytest
 
 from stream import config
+from stream.pipeline.pieces import pieces
 from stream.pipeline.placement import Place, State
+from stream.pipeline.stored import StandingPlace
 from stream.pipeline.writes import Layout, Writes
 from stream.tables import SCORE, SCORECARD, Table
 from tests.contract.targets import RealTarget
@@ -113,6 +115,31 @@ def test_what_stands_is_found_with_its_key_time_and_version(target: Any) -> None
     assert found == {card: 5, score: 6}
     assert [row.key for row in target.standing([CARD], ["acme"])] == [card]
     assert target.standing([CARD], []) == target.standing([], None) == target.standing([CARD[:-1] + "1"], None) == []
+
+
+def test_what_stands_is_found_piece_by_piece_and_up_to_a_number_of_rows(target: Any) -> None:
+    numbers = range(0x100, 0x140)
+    target.write(rows(SCORE, *({"_version": 7, "score_id": number} for number in numbers)))
+    found = [row.key.row_id for piece in pieces(16) for row in target.standing([CARD], None, piece=piece)]
+    assert sorted(found) == list(numbers)
+    (piece, *_) = pieces(16)
+    assert {row.key.row_id for row in target.standing([CARD], ["acme"], piece=piece)} == {0x100, 0x110, 0x120, 0x130}
+    assert len(target.standing([CARD], None, most=3)) == 3
+    assert sorted(target.standing([CARD], None, most=100)) == sorted(target.standing([CARD], None))
+
+
+def test_where_rows_stand_is_counted_without_reading_them(target: Any) -> None:
+    # given two scores and the scorecard in one place, a score in another, and one that is deleted
+    target.write(rows(SCORECARD, {"_version": 5}))
+    target.write(rows(SCORE, *({"_version": version, "score_id": version} for version in (6, 7))))
+    target.write(rows(SCORE, {"_version": 9, "event_time": JANUARY + DAY_US, "customer_id": "globex"}))
+    target.write(rows(SCORE, {"_version": 8, "score_id": 9}))
+    target.write(rows(SCORE, {"_version": 9, "score_id": 9, "_deleted": 1}))
+    here = StandingPlace(CARD_INT, "acme", LAYOUT.shard(JANUARY), JANUARY, 7, 3)
+    there = StandingPlace(CARD_INT, "globex", LAYOUT.shard(JANUARY + DAY_US), JANUARY + DAY_US, 9, 1)
+    assert sorted(target.standing_places([CARD], None)) == [here, there]
+    assert target.standing_places([CARD], ["acme"]) == [here]
+    assert target.standing_places([CARD], []) == target.standing_places([], None) == []
 
 
 def test_what_was_written_at_a_version_is_found_on_every_shard_in_both_tables(target: Any) -> None:

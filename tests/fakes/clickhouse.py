@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from stream.pipeline.pieces import Piece
 from stream.pipeline.placement import month_of
-from stream.pipeline.reindex import Standing
-from stream.pipeline.writes import Key, Writes
+from stream.pipeline.stored import Key, Standing, StandingPlace
+from stream.pipeline.writes import Writes
 from stream.tables import SCORE, SCORECARD, TARGETS, Table
 from tests.fakes.rows import OnCall, nothing
 
@@ -73,7 +74,14 @@ class FakeClickHouse:
                 self._insert(shard, table, row, fresh)
             self.parts += fresh.values()
 
-    def standing(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[Standing]:
+    def standing(
+        self,
+        ids: Sequence[str],
+        customers: Sequence[str] | None,
+        *,
+        piece: Piece | None = None,
+        most: int | None = None,
+    ) -> list[Standing]:
         found: list[Standing] = []
         numbers = [UUID(scorecard_id).int for scorecard_id in ids]
         if not ids or (customers is not None and not customers):
@@ -86,9 +94,17 @@ class FakeClickHouse:
                         state = self.states[key]
                         if (key.shard, key.table) != (shard, table.target) or state.deleted:
                             continue
+                        if piece is not None and f"{key.row_id:032x}"[-2:] not in piece.endings:
+                            continue
                         if customers is None or key.customer_id in customers:
                             found.append(Standing(key, state.version))
-        return found
+        return found[:most]
+
+    def standing_places(self, ids: Sequence[str], customers: Sequence[str] | None) -> list[StandingPlace]:
+        found: dict[tuple[int, str, int, int], list[int]] = defaultdict(list)
+        for key, version in self.standing(ids, customers):
+            found[key.scorecard_id, key.customer_id, key.shard, key.event_time_us].append(version)
+        return [StandingPlace(*where, max(versions), len(versions)) for where, versions in found.items()]
 
     def written(self, versions: Collection[int]) -> list[tuple[str, str, int]]:
         self._call("written")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from stream.pipeline.pieces import Piece
 from stream.pipeline.placement import GONE, Place, place_of
-from stream.pipeline.reindex import Snapshot
+from stream.pipeline.stored import Snapshot
 from stream.tables import CHATS, SOURCES, TARGETS, Table
 from tests.fakes.rows import PRIMARY_KEY, OnCall, Row, nothing, row_of
 
@@ -137,7 +138,7 @@ class FakePostgres:
         rows += [("scores", i) for i, row in self.rows["scores"].items() if row["scorecard_id"] == scorecard_id]
         return all(self.xmin[row] == chat or self.xmin[row] >= later for row in rows)
 
-    def snapshot(self, ids: Sequence[str]) -> Snapshot:
+    def snapshot(self, ids: Sequence[str], *, piece: Piece | None = None, most: int | None = None) -> Snapshot:
         self._call("snapshot")
         wanted = set(ids)
         return Snapshot(
@@ -146,11 +147,16 @@ class FakePostgres:
                 table.target: [
                     (row["scorecard_id"], *(row[column.name] for column in table.columns))
                     for row in self.rows[table.source].values()
-                    if row["scorecard_id"] in wanted
-                ]
+                    if row["scorecard_id"] in wanted and (piece is None or row[table.id][-2:] in piece.endings)
+                ][:most]
                 for table in TARGETS
             },
         )
+
+    def sizes(self, ids: Sequence[str]) -> dict[str, int]:
+        self._call("sizes")
+        rows = [row["scorecard_id"] for table in TARGETS for row in self.rows[table.source].values()]
+        return {i: count for i, count in Counter(rows).items() if i in set(ids)}
 
     def _call(self, name: str) -> None:
         self.on_call(name)

@@ -22,6 +22,7 @@ class Batch:
         self.table = table
         self.parts = parts
         self.at = "start"
+        self.aside = False  # it carries out what a batch left aside
         self.lost = False  # the partitions were given to another worker
         self.ended = False
         self.stall = (0, 0)  # the step at which it stands still, and for how many steps of the world

@@ -51,6 +51,7 @@ class Faults:
     overtakes: bool = False  # commits become visible in another order than the WAL's: a known bound (decision 042)
     refused: bool = True  # values that ClickHouse cannot hold: infinity
     under_way: bool = True  # transactions that are open while the initial snapshot is read
+    large: bool = True  # two rows are too many at once: live workers leave such reindexes aside
     windows: bool = True  # readers ask for spans of event time at the end of each round
     rows: int = 3  # scorecards; one score more, one chat less: the fewer, the more happens to each
     places: int = len(TIMES)  # event times that occur

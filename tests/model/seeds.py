@@ -18,7 +18,7 @@ from tests.model.world import World
 
 FAULTS = (
     "errors", "incremental", "resend", "toast", "initial", "replay", "pauses", "crashes", "hidden", "refused",
-    "under_way", "late_inserts",
+    "under_way", "late_inserts", "large",
 )  # fmt: skip
 
 
@@ -47,6 +47,7 @@ def run_seed(seed: int, faults: Faults | None = None, *, target: Any = None, tra
             under_way=choices.random() < 0.5,
             rows=choices.choice([1, 1, 2, 3]),
             places=choices.choice([2, 3, len(TIMES)]),
+            large=choices.random() < 0.5,
         )
     world = World(choices, faults, target=target, trace=trace)
     if trace:

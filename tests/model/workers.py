@@ -16,6 +16,7 @@ from stream.tables import CHATS, SOURCES
 from tests.fakes import (
     FakeFetched,
 )
+from tests.model.asides import Asides
 from tests.model.batch import Batch, described, short
 from tests.model.faults import (
     MAX_BATCH,
@@ -25,11 +26,16 @@ from tests.model.faults import (
 
 @dataclass(slots=True)
 class Worker:
-    """A live worker: which partitions it has, and one batch of each topic in flight."""
+    """A live worker: which partitions it has, and one batch of each topic in flight.
+
+    `asides`: large reindexes, of which it carries out the first. `positions`: where it reads on, from there on.
+    """
 
     name: int
     units: set[tuple[str, int]] = field(default_factory=set)
     batches: dict[str, Batch] = field(default_factory=dict)
+    asides: list[Batch] = field(default_factory=list)
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
     newest: Newest = field(default_factory=Newest)
 
 
@@ -38,7 +44,7 @@ def unit_of(table: str, partition: int) -> tuple[str, int]:
     return ("chats" if table == CHATS else "rows", partition)
 
 
-class Workers:
+class Workers(Asides):
     """The live workers of a World."""
 
     def _idle(self) -> list[tuple[Worker, str]]:
@@ -55,7 +61,7 @@ class Workers:
             number
             for number in range(PARTITIONS)
             if self.owner[unit_of(table, number)] is worker
-            and len(self.log.partitions[table, number]) > self.committed[table, number]
+            and len(self.log.partitions[table, number]) > self._position(worker, (table, number))
         ]
 
     def _fetch(self) -> None:
@@ -65,8 +71,9 @@ class Workers:
         worker, table = self._one_of(idle)
         parts = []
         for number in self._shuffled(self._waiting(worker, table)):
-            start = self.committed[table, number]
+            start = self._position(worker, (table, number))
             parts.append(self.log.batch(table, number, start, start + 1 + self._below(MAX_BATCH)))
+            self.begun[table, number] = max(self.begun[table, number], parts[-1].end)
         again = any(part.messages[0].offset < self.careful_until[table, part.partition] for part in parts)
         self._say(f"worker {worker.name} fetches {[described(m) for part in parts for m in part.messages]} {again=}")
         worker.batches[table] = self._batch(table, parts, newest=worker.newest, again=again, in_order=True)
@@ -98,12 +105,14 @@ class Workers:
             batch.pause("still_mine")
             return not batch.lost
 
-        done = pipeline.process(batch.parts, still_mine=still_mine, again=again)
+        leaves = in_order and self.faults.large
+        done = pipeline.process(batch.parts, still_mine=still_mine, again=again, leaves=leaves)
         batch.pause("commit")
         return done
 
     def _advance(self) -> None:
-        batches = self._in_flight()
+        waiting = [job for worker in self.workers for job in worker.asides[1:]]
+        batches = [batch for batch in self._in_flight() if batch not in waiting]
         awake = [batch for batch in batches if batch.until <= self.now]
         if not awake and not self.draining:
             return
@@ -143,13 +152,14 @@ class Workers:
         if self.faults.crashes and not batch.ended and self._chance(0.4):
             self._steps_of(batch, 1 + self._below(3))
             for worker in self.workers:
-                if batch in worker.batches.values():
+                if batch in (*worker.batches.values(), *worker.asides):
                     self._crash_of(worker)
 
     def _finish(self, batch: Batch) -> None:
         assert batch.done is not None
         self.ledger.update(batch.done.ledger.totals())
-        self.consumed["messages"] += sum(len(part.messages) for part in batch.parts)
+        if not batch.aside:
+            self.consumed["messages"] += sum(len(part.messages) for part in batch.parts)
         self._say(f"  {batch.table} {[short(m) for part in batch.parts for m in part.messages]} done lost={batch.lost}")
         if batch in self.sleepers:
             self.sleepers.remove(batch)  # its offsets are not its own to commit any more
@@ -157,22 +167,27 @@ class Workers:
         if self.replay is not None and any(batch is held for held, _ in self.replay.batches):
             self.replay.batches = [(held, taken) for held, taken in self.replay.batches if held is not batch]
             return
-        (worker,) = [each for each in self.workers if each.batches.get(batch.table) is batch]
-        del worker.batches[batch.table]
-        for part in batch.parts:
-            at = batch.table, part.partition
-            self.committed[at] = part.end
-            self.reached[at] = worker.newest.before((part.topic, part.partition), part.end)
+        (worker,) = [each for each in self.workers if batch in (*each.batches.values(), *each.asides)]
+        if batch.aside:
+            worker.asides.remove(batch)
+        else:
+            del worker.batches[batch.table]
+            worker.positions |= {(batch.table, part.partition): part.end for part in batch.parts}
+            if batch.done.aside is not None:
+                worker.asides.append(self._left_aside(batch, batch.done.aside))
+        self._commit_offsets(worker, batch)
 
     def _crash(self) -> None:
         self._crash_of(self._one_of(self.workers))
 
     def _crash_of(self, worker: Worker) -> None:
         self._say(f"worker {worker.name} crashes")
-        for batch in worker.batches.values():
+        for batch in (*worker.batches.values(), *worker.asides):
             batch.kill()
         self._land_all()
         worker.batches.clear()
+        worker.asides.clear()
+        worker.positions.clear()
         if self._chance(0.5):  # comes back before the group has noticed, or not
             self._assign([other for other in self.workers if other is not worker] or self.workers)
         else:
@@ -194,8 +209,9 @@ class Workers:
             before = self.owner.get(unit)
             if before is not None and before is not worker:
                 before.units.discard(unit)
+                read_again = self._lose_asides(before, {at for at in self.log.partitions if unit_of(*at) == unit})
                 for table, batch in list(before.batches.items()):
-                    if any(unit_of(table, part.partition) == unit for part in batch.parts):
+                    if any((table, part.partition) in read_again for part in batch.parts):
                         batch.lost = True
                         self.sleepers.append(batch)
                         del before.batches[table]
@@ -204,7 +220,7 @@ class Workers:
             for table, number in self.log.partitions:
                 if unit_of(table, number) == unit:
                     at = self.committed[table, number]
-                    self.careful_until[table, number] = at + MAX_BATCH
+                    self.careful_until[table, number] = max(at + MAX_BATCH, self.begun[table, number])
                     worker.newest.start((self.log.prefix + table, number), at, self.reached[table, number])
 
     def _on_call(self, name: str) -> None:
@@ -247,6 +263,6 @@ class Workers:
                 continue
 
     def _in_flight(self) -> list[Batch]:
-        live = [batch for worker in self.workers for batch in worker.batches.values()]
+        live = [batch for worker in self.workers for batch in (*worker.batches.values(), *worker.asides)]
         replay = [batch for batch, _ in self.replay.batches] if self.replay is not None else []
         return [*live, *self.sleepers, *replay]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from stream.pipeline.writes import Layout, Writes
@@ -26,6 +27,7 @@ from tests.fakes import (
     FakePostgres,
     Transaction,
 )
+from tests.model.asides import everything_is_large
 from tests.model.batch import Batch
 from tests.model.checks import Checks
 from tests.model.choices import Choices
@@ -76,6 +78,7 @@ class World(Choices, Writers, Workers, Replays, Checks):
         self.flushed: list[Transaction] = []  # their commits are in the WAL, and not visible yet
         self.workers = [Worker(n) for n in range(faults.workers)]
         self.committed = dict.fromkeys(self.log.partitions, 0)
+        self.begun = dict.fromkeys(self.log.partitions, 0)  # up to where some worker has fetched
         self.reached = dict.fromkeys(self.log.partitions, 0)  # the newest version before it, in the commit's metadata
         self.owner: dict[tuple[str, int], Worker] = {}
         self.careful_until = dict.fromkeys(self.log.partitions, 0)
@@ -93,6 +96,10 @@ class World(Choices, Writers, Workers, Replays, Checks):
         Raises:
             Violation: one of them does not hold.
         """
+        with everything_is_large() if self.faults.large else nullcontext():
+            self._run()
+
+    def _run(self) -> None:
         try:
             if self.faults.initial:
                 self._fill()

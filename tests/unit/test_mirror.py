@@ -49,6 +49,7 @@ ELSEWHERE = {
     "pipeline/plan.py": "tests/unit/pipeline/test_upserts.py",
     "pipeline/ports.py": DECLARATIONS,
     "pipeline/prepare.py": "tests/unit/pipeline/test_pipeline.py",
+    "pipeline/stored.py": DECLARATIONS,
     "postgres/cluster.py": "tests/unit/live/test_source_check.py",
     "postgres/publication.py": "tests/e2e/test_recover.py",
     "postgres/replication.py": "tests/e2e/test_recover.py",

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from stream.clickhouse.versions import highest
-from stream.pipeline.writes import Key
+from stream.clickhouse.versions import highest, highest_of
+from stream.pipeline.stored import Key
 
 CARD, ROW = UUID(int=1), UUID(int=2)
 
@@ -38,3 +38,22 @@ def test_without_scorecards_or_customers_no_shard_is_asked() -> None:
     shards: Any = Shards()
     assert highest(shards, [], ["acme"]) == highest(shards, [str(CARD)], []) == {}
     assert not shards.asked
+
+
+class Counted:
+    """Two shards with the highest version of a scorecard in either table."""
+
+    def __init__(self) -> None:
+        self.queries: list[str] = []
+
+    def everywhere(self, query: str, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        self.queries.append(query)
+        return [(0, CARD, 5), (1, CARD, 7)] if ".score " in query else [(1, CARD, 6)]
+
+
+def test_a_scorecard_with_very_many_rows_comes_as_one_version() -> None:
+    shards: Any = Counted()
+    assert highest_of(shards, [str(CARD)], ["acme"], most=99) == {1: 7}
+    assert all("<= toUInt128('99')" in query for query in shards.queries)
+    assert highest_of(shards, [], ["acme"], most=99) == highest_of(shards, [str(CARD)], [], most=99) == {}
+    assert len(shards.queries) == 2

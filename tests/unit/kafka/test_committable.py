@@ -86,6 +86,19 @@ def test_a_partition_is_settled_when_nothing_of_it_is_under_way() -> None:
     assert offsets.settled(SCORES) is None
 
 
+def test_what_is_left_aside_is_held_no_more_and_still_keeps_the_commit() -> None:
+    offsets = Offsets()
+    first, second = fetch(offsets, 0, 10, messages=10, size=100), fetch(offsets, 10, 20, messages=10, size=100)
+    offsets.leave_aside(SCORES, first)
+    offsets.done(SCORES, second)
+    assert offsets.held("scores") == Held(0, 0)
+    assert (offsets.safe(SCORES), offsets.settled(SCORES)) == (None, None)
+    offsets.done(SCORES, first)
+    assert (offsets.safe(SCORES), offsets.held("scores")) == (20, Held(0, 0))
+    offsets.leave_aside(SCORES, first)
+    offsets.leave_aside(TP("other", 0), 9)
+
+
 def test_after_a_step_back_the_commit_steps_back_too() -> None:
     # given two stretches, fetched again with other bounds before the second is done
     offsets = Offsets()

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from stream.live.app import LiveApp
+from stream.live.held import HeldBatches
 from stream.live.record_batch import RecordBatch
 from stream.settings_sections import BatchSettings
 from tests.unit.live.batches import batch_of
@@ -45,3 +46,59 @@ def test_a_full_list_is_prepared_while_the_one_before_is_indexed_and_acknowledge
         return told
 
     assert asyncio.run(run()) == ["index 1 None", "prepare 2", "indexed 1", "index 2 2", "indexed 2"]
+
+
+def held_first(*, is_done: bool) -> tuple[list[RecordBatch], list[RecordBatch], list[RecordBatch]]:
+    """Lists of batches (4 and 6 messages, then 10) through an agent that holds the one with 4 until the end.
+
+    Returns:
+        What was acknowledged when the second list came, what at the end, and what the consumer left aside.
+    """
+
+    async def run() -> tuple[list[RecordBatch], list[RecordBatch], list[RecordBatch]]:
+        done = asyncio.get_running_loop().create_future()
+        before: list[RecordBatch] = []
+        left: list[RecordBatch] = []
+        lists = 0
+        stream = Stream()
+
+        async def index(batches: Sequence[RecordBatch], _prepared: None) -> HeldBatches | None:
+            nonlocal lists
+            lists += 1
+            if lists == 1:
+                return HeldBatches([batches[0]], done)
+            before.extend(stream.acked)
+            done.set_result(is_done)
+            return None
+
+        agents: list[Any] = []
+        app = SimpleNamespace(
+            agent=lambda *_, **__: agents.append,
+            topic=lambda *_, **__: None,
+            on_partitions_assigned=SimpleNamespace(connect=lambda _: None),
+            consumer=SimpleNamespace(leave_aside=left.append),
+        )
+        live = LiveApp(app, max_messages=10, max_age_s=BatchSettings().max_age_s)
+        live.add_agent("scores", index)
+        stream.put(batch_of(4, age_s=1), batch_of(6, age_s=1), batch_of(10, age_s=1))
+        agent = asyncio.ensure_future(agents[0](stream))
+        while len(stream.acked) < 2 + is_done:
+            await asyncio.sleep(0.01)
+        stream.close()
+        await asyncio.wait_for(agent, 10)
+        return before, stream.acked, left
+
+    return asyncio.run(asyncio.wait_for(run(), 10))
+
+
+def test_batches_that_are_held_are_acknowledged_when_their_work_is_done_beside_those_that_follow() -> None:
+    before, after, left = held_first(is_done=True)
+    assert [len(batch) for batch in before] == [6], "the first of the two batches is held, the other is not"
+    assert sorted(len(batch) for batch in after) == [4, 6, 10]
+    assert [len(batch) for batch in left] == [4]
+
+
+def test_batches_whose_work_was_given_up_are_not_acknowledged() -> None:
+    _, after, left = held_first(is_done=False)
+    assert [len(batch) for batch in after] == [6, 10]
+    assert [len(batch) for batch in left] == [4]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stream.kafka.marks import Mark
 from stream.kafka.topic_partition import TP
-from stream.live.doubt import Begun, Doubts, Uncommitted
+from stream.live.doubt import Begun, Doubts
 from tests.unit.live.batches import SCORES, batch_of
 
 
@@ -43,21 +43,6 @@ def test_commits_keep_the_place_until_they_have_passed_it() -> None:
     # nor any of a log that began again
     found.forget([SCORES])
     assert (found.mark(SCORES, 120), found.at(SCORES, 120)) == (Mark(), False)
-
-
-def test_a_message_counts_until_the_brokers_have_its_offset() -> None:
-    # given two batches of one partition and one of another
-    counted, other = Uncommitted(), TP("scores", 4)
-    counted.delivered(SCORES, end=10, messages=10)
-    counted.delivered(SCORES, end=30, messages=15)
-    counted.delivered(other, end=5, messages=5)
-    assert counted.of("scores") == 30
-    # when a commit lies within the second, only the first is committed
-    counted.committed(SCORES, 29)
-    assert counted.of("scores") == 20
-    counted.forget([other])
-    counted.committed(SCORES, 30)
-    assert counted.of("scores") == 0
 
 
 def test_commits_say_how_far_the_group_once_was_until_they_have_passed_it() -> None:

@@ -24,7 +24,7 @@ class Stream:
 
     def put(self, *batches: RecordBatch) -> None:
         for batch in batches:
-            self.channel.queue.put_nowait(SimpleNamespace(value=batch))
+            self.channel.queue.put_nowait(SimpleNamespace(value=batch, message=batch))
 
     def close(self) -> None:
         self.channel.queue.put_nowait(None)

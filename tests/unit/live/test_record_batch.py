@@ -17,6 +17,14 @@ def test_lists_stay_whole_and_topics_take_turns() -> None:
     assert [tp.topic for tp, _ in delivered] == ["a", "b", "a", "a"]
 
 
+def test_a_batch_that_is_left_aside_lets_its_records_go() -> None:
+    batch = batch_of(3, start=7)
+    message = batch.as_message()
+    assert (message.offset, message.generation_id, message.value) == (9, 1, batch)
+    batch.leave_aside()
+    assert (batch.aside, len(batch), batch.values, batch.end) == (True, 0, [], 10)
+
+
 def test_a_batch_gives_its_messages_whole() -> None:
     batch = batch_of(3, start=7)
     assert (batch.topic, batch.partition, len(batch)) == ("scores", 3, 3)

@@ -6,15 +6,17 @@ import asyncio
 from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import AsyncMock, Mock
+from unittest.mock import AsyncMock, Mock, patch
 
 import pytest
+from faust.transport.consumer import Consumer
 
 from stream.kafka.committable import Offsets
 from stream.kafka.topic_partition import TP
-from stream.live.doubt import Doubts, Uncommitted
+from stream.live.doubt import Doubts
 from stream.live.transport import BatchConsumer
-from tests.unit.live.batches import SCORES
+from stream.live.uncommitted import Uncommitted
+from tests.unit.live.batches import SCORES, batch_of
 
 
 def fetch(offsets: Offsets, start: int, end: int, *, last: int | None = None, messages: int = 1, size: int = 0) -> int:
@@ -167,3 +169,43 @@ def test_a_commit_does_not_wait_for_its_interval_when_much_is_acknowledged() -> 
     consumer.commit_messages = 60
     with pytest.raises(_Committed):
         asyncio.run(anext(consumer.getmany(1.0)))
+
+
+def test_what_is_left_aside_stops_its_own_partition_alone_and_no_rebalance_waits_for_it() -> None:
+    # given a batch that is left aside, and one that follows it
+    consumer, _ = consumer_with(end=100, committed=None)
+    (message,) = consumer._unacked_messages
+    message.value = batch_of(100)
+    consumer.uncommitted_messages = consumer.hold_messages = 150
+    consumer.abandoned, consumer.finish_s = False, 60.0
+    consumer.leave_aside(message)
+    assert consumer.offsets.held("scores").messages == 0
+    assert consumer._under_way() == 0, "a rebalance would wait for it"
+    # when much of the partition follows, and is done
+    consumer.offsets.fetched(SCORES, start=100, end=200, last=199, messages=100)
+    consumer._uncommitted.delivered(SCORES, end=200, messages=100)
+    consumer.offsets.done(SCORES, 199)
+    # then nothing may be committed, no commit is due, and only this partition waits
+    consumer.commit_messages = 50
+    assert consumer.offsets.safe(SCORES) is None
+    assert not consumer._is_due("scores")
+    assert consumer._is_far_behind(SCORES)
+    assert not consumer._is_full("scores")
+    # when it is acknowledged, then all may be committed
+    consumer._acked, message.acked = {SCORES: [99]}, True
+    with patch.object(Consumer, "ack", return_value=True):
+        assert consumer.ack(message)
+    assert consumer.offsets.safe(SCORES) == 200
+    assert not consumer._is_far_behind(SCORES)
+    assert consumer._is_due("scores")
+
+
+def test_what_is_left_aside_of_an_earlier_generation_counts_for_nothing() -> None:
+    consumer, _ = consumer_with(end=100, committed=None)
+    (message,) = consumer._unacked_messages
+    message.value, message.generation_id = batch_of(100), 2
+    consumer.leave_aside(message)
+    assert message.value.aside
+    assert consumer.offsets.held("scores").messages == 100, "of the present generation's own batch"
+    assert not consumer.ack(message)
+    assert consumer._uncommitted.of("scores") == 100

@@ -7,15 +7,17 @@ import logging
 import pytest
 
 from stream.errors import Refused
-from stream.pipeline.account import account, log_letters, refusal_of_change
+from stream.pipeline.account import account, log_letters, parts_that_ask, refusal_of_change
 from stream.pipeline.dead_letter import DeadLetter, Message
 from stream.pipeline.decoder import Decoder
 from stream.pipeline.ledger import Done, Ledger, Outcome
 from stream.pipeline.placement import Place, State
 from stream.pipeline.plan import Plan
+from stream.pipeline.prepare import BatchDecoder
 from stream.pipeline.refusal import Refusal
 from tests.fakes import FakeFetched, envelope
 from tests.fakes.rows import row_of
+from tests.unit.pipeline.bench import CARD, CHAT, FEBRUARY, JANUARY, Bench
 
 TOPIC = "t.app.scores"
 SCORE_ID, OLD, NEW = (f"00000000-0000-4000-8000-00000000000{n}" for n in "abc")
@@ -65,3 +67,29 @@ def test_the_log_names_the_place_of_a_letter_and_never_its_error(caplog: pytest.
     (record,) = caplog.records
     assert (record.__dict__["topic"], record.__dict__["partition"], record.__dict__["offset"]) == (TOPIC, 3, 7)
     assert "secret" not in str(record.__dict__)
+
+
+def test_only_the_parts_of_a_batch_that_ask_for_some_scorecards_are_named() -> None:
+    # given messages of two partitions, of which each moves a scorecard
+    bench = Bench()
+    other = "00000000-0000-4000-8000-000000000008"
+    bench.postgres.insert("scorecards", other, scorecard_time=JANUARY)
+    bench.live()
+    parts = []
+    for card in (other, CARD):
+        bench.postgres.update("scorecards", card, scorecard_time=FEBRUARY)
+        parts.append(bench.batch("scorecards"))
+    messages = BatchDecoder("scorecards").prepare(parts).messages
+    # then those are named whose messages are about one of the scorecards
+    assert parts_that_ask("scorecards", parts, messages, [CARD], {}) == {1}
+    assert parts_that_ask("scorecards", parts, messages, [other, CARD], {}) == {0, 1}
+    assert parts_that_ask("scorecards", parts, messages, [NEW], {}) == set()
+
+
+def test_a_message_of_a_chat_asks_for_its_scorecards() -> None:
+    bench = Bench()
+    bench.postgres.insert("chats", CHAT, started_at=FEBRUARY)
+    parts = [bench.batch("chats")]
+    messages = BatchDecoder("chats").prepare(parts).messages
+    assert parts_that_ask("chats", parts, messages, [CARD], {CHAT: [NEW, CARD]}) == {0}
+    assert parts_that_ask("chats", parts, messages, [CARD], {CHAT: [NEW], "other": [CARD]}) == set()

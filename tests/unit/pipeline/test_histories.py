@@ -11,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.pipeline import decisions, decoder, moves, pipeline, prepare, settle, upserts
+from stream.pipeline import decisions, decoder, moves, pipeline, prepare, reindexer, upserts
 from stream.pipeline.late import Newest
 from stream.pipeline.ordering import LSN_MAX, version
 from stream.pipeline.placement import Place, State
 from stream.pipeline.refusal import Refusal
 from stream.pipeline.reindex import Reindex, plan_reindex
-from stream.pipeline.writes import Key, Layout
+from stream.pipeline.stored import Key
+from stream.pipeline.writes import Layout
 from stream.tables import Table
 from stream.times import moment, parse_time
 from tests.fakes import clickhouse as fake_clickhouse
@@ -79,6 +80,11 @@ def _commit_first(fetch: Callable[[World], None]) -> Callable[[World], None]:
     return fetch_and_commit
 
 
+def _commit_what_was_read(world: World, worker: Any, batch: Any) -> None:
+    for part in batch.parts:
+        world.committed[batch.table, part.partition] = worker.positions.get((batch.table, part.partition), part.end)
+
+
 def _none_late(parts: Any, newest: Newest, **_: Any) -> Any:
     found = list(parts)
     return set(), {where: 0 for where, _, _ in found}
@@ -89,7 +95,7 @@ MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "commit before write": lambda m: m.setattr(World, "_fetch", _commit_first(World._fetch)),
     "scores of appeals are kept": lambda m: m.setattr(pipeline, "plan_scores", _scores_of_appeals_kept),
     "no confirm": lambda m: m.setattr(pipeline.Pipeline, "_confirm", _no_confirm),
-    "nothing is retired": lambda m: m.setattr(settle, "plan_reindex", _without_markers),
+    "nothing is retired": lambda m: m.setattr(reindexer, "plan_reindex", _without_markers),
     "deletes of scores are not marked": lambda m: m.setattr(decisions, "_mark", _no_mark),
     "changes of place are not noticed": lambda m: (
         m.setattr(decisions, "changes_place", lambda _: False),
@@ -105,6 +111,7 @@ MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         prepare, "refusal_of", lambda table, key, value, why, **_: Refusal(why)
     ),
     "late messages are written": lambda m: m.setattr(prepare, "late_of", _none_late),
+    "what is left aside is committed at once": lambda m: m.setattr(World, "_commit_offsets", _commit_what_was_read),
     "chats that arrive late are ignored": lambda m: m.setattr(pipeline, "moved_conversations", lambda *_: {}),
 }
 
@@ -113,11 +120,12 @@ MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 _CALM = Faults(
     rounds=4, steps=40, rows=1, places=3, workers=1, initial=False, incremental=False, toast=False, errors=False,
     crashes=False, pauses=False, replay=False, refused=False, under_way=False, hidden=False, resend=False,
-    late_inserts=False,
+    late_inserts=False, large=False,
 )  # fmt: skip
 FOCUSED = {
     "no confirm": _CALM,
     "look-ups are trusted before they see the commit": replace(_CALM, hidden=True),
+    "what is left aside is committed at once": replace(_CALM, rows=2, large=True, crashes=True),
     "late messages are written": replace(_CALM, resend=True),
     "the first transaction after a snapshot is ordered by its own LSN": replace(
         _CALM, rounds=1, rows=3, places=5, initial=True, under_way=True

@@ -15,7 +15,7 @@ from stream.pipeline.ledger import Ledger, Outcome
 from stream.pipeline.ordering import LSN_MAX
 from stream.pipeline.pipeline import Done, Pipeline
 from stream.pipeline.placement import GONE, Place, State
-from stream.pipeline.reindex import Snapshot, Standing
+from stream.pipeline.stored import Snapshot, Standing, StandingPlace
 from stream.pipeline.writes import Layout, Writes
 
 CARD = "0a1b2c3d-0000-4000-8000-000000000001"
@@ -65,14 +65,17 @@ class World:
     def scorecards_of(self, conversations: Any) -> list[tuple[str, str, bool]]:
         return []
 
-    def snapshot(self, ids: Any) -> Snapshot:
+    def snapshot(self, ids: Any, **_: Any) -> Snapshot:
         return Snapshot(self.places(ids), {"scorecard": [], "score": self.held})
 
     def write(self, writes: Writes) -> None:
         for _, table, columns in writes:
             self.rows += [dict(zip(table.insert_columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
-    def standing(self, ids: Any, customers: Any) -> list[Standing]:
+    def standing(self, ids: Any, customers: Any, **_: Any) -> list[Standing]:
+        return []
+
+    def standing_places(self, ids: Any, customers: Any) -> list[StandingPlace]:
         return []
 
     def send(self, letters: Any) -> None:

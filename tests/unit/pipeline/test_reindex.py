@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from stream.pipeline.placement import Place, State
-from stream.pipeline.reindex import Reindex, Snapshot, Standing, plan_reindex
+from stream.pipeline.reindex import Reindex, plan_reindex
+from stream.pipeline.stored import Key, Snapshot, Standing
 from stream.pipeline.values import uuid_int
-from stream.pipeline.writes import Key, Layout
+from stream.pipeline.writes import Layout
 from stream.tables import SCORE, SCORECARD
 from tests.fakes.rows import DAY_US, row_of
 

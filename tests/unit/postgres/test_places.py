@@ -4,34 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.errors import PostgresRefused
-from stream.postgres.places import _are_bare, _column_types, _Looked, _quoted, required_columns
+from stream.postgres.places import _are_bare, _Looked, _quoted
 
 CARD, GRADED = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
-
-
-class FakeConnection:
-    """The catalog of a schema with these columns."""
-
-    def __init__(self, columns: set[tuple[str, str]]) -> None:
-        self.columns = columns
-
-    def execute(self, *_: Any) -> list[tuple[str, str, str]]:
-        return [(table, column, "text") for table, column in self.columns]
-
-
-def test_missing_columns_are_named_all_at_once() -> None:
-    # given a schema without two of the columns
-    lacking = {("chats", "started_at"), ("scores", "comment")}
-    connection: Any = FakeConnection(set(required_columns()) - lacking)
-    # then the error names both, and the file that creates them
-    with pytest.raises(PostgresRefused, match=r"scores\.comment.*0001_tables\.sql") as refused:
-        _column_types(connection, "app")
-    assert "chats.started_at" in str(refused.value)
 
 
 def test_only_a_scorecard_with_its_conversation_may_be_trusted_by_its_row_version() -> None:

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from stream.kafka.dead_letters import Kept
 from stream.pipeline.dead_letter import DeadLetter, Message
-from stream.pipeline.reindex import Standing
-from stream.pipeline.writes import Key
+from stream.pipeline.stored import Key, Standing
 from stream.reindex.now import Reindexed
 from stream.reindex.redrive import CHUNK, Redriven, apply, faulty_of
 

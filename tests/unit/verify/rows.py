@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from stream.pipeline.placement import place_of
-from stream.pipeline.writes import Key, Layout
+from stream.pipeline.stored import Key
+from stream.pipeline.writes import Layout
 from stream.tables import SCORE
 from stream.times import DAY_US
 from stream.verify.row_states import Card, InPostgres, SourceRow, TargetRow

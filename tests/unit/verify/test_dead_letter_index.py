@@ -16,7 +16,8 @@ from stream.kafka.settled_letters import Settled
 from stream.pipeline.dead_letter import DeadLetter, Message
 from stream.pipeline.ordering import of_marker, version
 from stream.pipeline.placement import place_of
-from stream.pipeline.writes import Key, Layout
+from stream.pipeline.stored import Key
+from stream.pipeline.writes import Layout
 from stream.settings_sections import KafkaSettings
 from stream.tables import SCORE
 from stream.times import DAY_US

@@ -1,0 +1,217 @@
+"""Large reindexes are left aside by a batch, and carried out later; what happens in between does no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from stream.pipeline import aside, reindexer
+from stream.pipeline.aside import Aside, of_large_conversations
+from stream.pipeline.ledger import Counts, Done, Outcome
+from stream.pipeline.pipeline import Pipeline
+from stream.pipeline.settle import Settler
+from stream.pipeline.writes import Layout
+from stream.tables import CHATS
+from tests.fakes import FakeFetched
+from tests.unit.pipeline.bench import CARD, CHAT, FEBRUARY, JANUARY, NEW, SCORES, Bench, Killed
+
+MARCH = FEBRUARY + 28 * 86_400_000_000
+LAST = str(UUID(int=0x105))  # a score in the last of the scorecard's three pieces
+WHEN = [None, *(("snapshot", nth) for nth in (1, 2, 3, 5)), *(("write", nth) for nth in range(1, 10))]
+LAYOUT = Layout(shards=2, bucket_days=1)
+
+
+class Leaving(Bench):
+    """A bench whose scorecard has too many rows for one look."""
+
+    def leave(self, batch: FakeFetched, *, again: bool = False, mine: bool = True) -> Done:
+        pipeline = Pipeline(
+            batch.table,
+            source=self.postgres,
+            target=self.target,
+            dead_letters=self.dead_letters,
+            layout=LAYOUT,
+            in_order=True,
+            newest=self.newest,
+        )
+        return pipeline.process([batch], still_mine=lambda: mine, again=again, leaves=True)
+
+    def finish(self, left: Aside, *, mine: bool = True) -> Counts:
+        counts = Counts()
+        settler = Settler(source=self.postgres, target=self.target, layout=LAYOUT)
+        settler.finish(left, counts, still_mine=lambda: mine)
+        return counts
+
+
+@pytest.fixture
+def leaving(monkeypatch: pytest.MonkeyPatch) -> Leaving:
+    monkeypatch.setattr(reindexer, "ROWS_AT_ONCE", 2)
+    leaving = Leaving()
+    leaving.postgres.insert("scores", LAST, scorecard_id=CARD)
+    leaving.live()
+    return leaving
+
+
+def test_a_large_scorecard_is_left_aside_and_all_else_of_the_batch_is_written(leaving: Leaving) -> None:
+    # given a large scorecard that moves, and a new small one in the same batch
+    small = str(UUID(int=7))
+    leaving.postgres.update("scorecards", CARD, scorecard_time=FEBRUARY)
+    leaving.postgres.insert("scorecards", small, scorecard_time=JANUARY)
+    batch = leaving.batch("scorecards")
+    # when it is processed, then the small one is there at once, and the large one where it was
+    done = leaving.leave(batch)
+    assert done.aside is not None
+    assert list(done.aside.versions) == [CARD]
+    assert done.ledger.totals() == {Outcome.WRITTEN: 2}
+    assert {key.scorecard_id for key in leaving.target.states} == {UUID(CARD).int, 7}
+    assert {key.event_time_us for key in leaving.target.states if key.scorecard_id != 7} == {JANUARY}
+    # when it is carried out, then both stores are equal
+    assert leaving.finish(done.aside).reindexed == 1
+    leaving.check()
+
+
+def test_a_caller_that_cannot_leave_anything_has_it_done_at_once(leaving: Leaving) -> None:
+    leaving.moves()
+    leaving.check()
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda b: b.postgres.update("scorecards", CARD, scorecard_time=MARCH),
+        lambda b: b.postgres.update("scorecards", CARD, scorecard_time=JANUARY),
+        lambda b: b.postgres.update("scorecards", CARD, scorecard_type=2),
+        lambda b: b.postgres.update("scorecards", CARD, customer_id="globex"),
+        lambda b: b.postgres.delete("scorecards", CARD),
+        lambda b: b.postgres.delete("scores", SCORES[0]),
+        lambda b: b.postgres.insert("scores", NEW, scorecard_id=CARD),
+        lambda b: b.postgres.update("scores", SCORES[1], comment="later"),
+    ],
+    ids=["moves on", "moves back", "appeal", "customer", "deleted", "score deleted", "score added", "score updated"],
+)
+@pytest.mark.parametrize(
+    "when", [None, *(("snapshot", nth) for nth in (1, 2, 3, 5)), *(("write", nth) for nth in range(1, 10))], ids=str
+)
+def test_what_is_committed_and_indexed_meanwhile_wins(
+    leaving: Leaving, meanwhile: Callable[[Bench], object], when: tuple[str, int] | None
+) -> None:
+    # given a reindex that was left aside
+    leaving.postgres.update("scorecards", CARD, scorecard_time=FEBRUARY)
+    done = leaving.leave(leaving.batch("scorecards"))
+    assert done.aside is not None
+
+    # when a later change is committed and indexed, before it is carried out, in the middle, or before it is confirmed
+    def change() -> None:
+        meanwhile(leaving)
+        leaving.live()
+
+    if when is not None:
+        leaving.on(when[0], change, nth=when[1])
+    else:
+        change()
+    leaving.finish(done.aside)
+    # then ClickHouse is equal to Postgres
+    leaving.check()
+
+
+def test_a_conversation_with_very_many_scorecards_is_left_aside(
+    leaving: Leaving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aside, "MOST_OF_CONVERSATION", 2)
+    cards = [str(UUID(int=number)) for number in range(10, 13)]
+    for card in cards:
+        leaving.postgres.insert("scorecards", card, conversation_id=CHAT)
+    leaving.live()
+    leaving.postgres.insert(CHATS, CHAT, started_at=FEBRUARY)
+    batch = leaving.batch(CHATS)
+    done = leaving.leave(batch)
+    assert done.aside is not None
+    assert sorted(done.aside.versions) == cards
+    assert done.aside.parts == {0}
+    leaving.finish(done.aside)
+    leaving.check()
+
+
+def test_a_lost_partition_has_it_done_twice(leaving: Leaving) -> None:
+    leaving.postgres.update("scorecards", CARD, scorecard_time=FEBRUARY)
+    done = leaving.leave(leaving.batch("scorecards"))
+    assert done.aside is not None
+    assert leaving.finish(done.aside, mine=False).reindexed == 2
+    leaving.check()
+
+
+def test_a_refused_message_leaves_nothing_aside(leaving: Leaving) -> None:
+    leaving.postgres.update("scorecards", CARD, scorecard_time=FEBRUARY, submission_source=2**20)
+    done = leaving.leave(leaving.batch("scorecards"))
+    assert done.aside is None, "its dead letter says what was done"
+    assert done.refused == {"wrong_type": 1}
+
+
+def sent_again(batch: FakeFetched) -> FakeFetched:
+    """The same messages further on in the log: none of them tells the order."""
+    return FakeFetched([replace(message, offset=message.offset + 10) for message in batch.messages], batch.table)
+
+
+def test_rows_that_a_dead_worker_left_under_another_customer_are_found_afterwards(leaving: Leaving) -> None:
+    # given a score whose message comes late, and a worker that dies when it has written it for a customer that the
+    # scorecard has left meanwhile
+    leaving.postgres.insert("scores", str(UUID(int=0x100)), scorecard_id=CARD)  # in the first of its pieces
+    first = leaving.batch("scores")
+    leaving.postgres.update("scores", SCORES[0], comment="later")
+    late = FakeFetched([*leaving.batch("scores").messages, *sent_again(first).messages], "scores")
+
+    def die() -> None:
+        raise Killed
+
+    def meanwhile() -> None:
+        leaving.changes_customer()
+        leaving.on("snapshot", die)
+
+    leaving.on("write", meanwhile, nth=2)  # the first is of the other message
+    with pytest.raises(Killed):
+        leaving.process(late)
+    # when another one takes over messages that name no customer, and the large reindex is carried out
+    done = leaving.leave(late, again=True)
+    assert done.aside is not None
+    assert done.aside.again
+    leaving.finish(done.aside)
+    leaving.check()
+
+
+def test_it_is_written_at_the_highest_version_of_the_batch(leaving: Leaving) -> None:
+    # given a message that moves a large scorecard, and a later one that does not
+    leaving.postgres.update("scorecards", CARD, scorecard_time=FEBRUARY)
+    leaving.postgres.update("scorecards", CARD, comment="later")
+    done = leaving.leave(leaving.batch("scorecards"))
+    assert done.aside is not None
+    leaving.finish(done.aside)
+    assert {state.version for key, state in leaving.target.states.items() if key.event_time_us == FEBRUARY} == set(
+        done.aside.versions.values()
+    )
+    leaving.check()
+
+
+def test_messages_that_come_late_leave_large_reindexes_aside_too(leaving: Leaving) -> None:
+    # given a message that moves a large scorecard, and is processed
+    leaving.postgres.update("scorecards", CARD, scorecard_time=FEBRUARY)
+    batch = leaving.batch("scorecards")
+    leaving.process(batch)
+    leaving.postgres.update("scorecards", CARD, scorecard_time=MARCH)
+    leaving.live()
+    # when it is sent again, at a later offset
+    done = leaving.leave(sent_again(batch))
+    # then ClickHouse is asked for the order, before the reindex and after it
+    assert done.late == 1
+    assert done.aside is not None
+    assert done.aside.unordered == {CARD}
+    leaving.finish(done.aside)
+    leaving.check()
+
+
+def test_only_conversations_above_the_limit_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "MOST_OF_CONVERSATION", 2)
+    assert of_large_conversations({"a": ["1", "2"], "b": ["3"]}) == []
+    assert of_large_conversations({"a": ["1", "2", "4"], "b": ["3"]}) == ["1", "2", "4"]
