@@ -10,7 +10,6 @@ ROOT = Path(__file__).parent.parent.parent
 DECLARATIONS = "declarations only: the tests of their readers fail when one is wrong"
 # File -> the test that runs it, where a unit test would only repeat what it says or fake all that it calls.
 ELSEWHERE = {
-    "backfill/control.py": "tests/e2e/test_backfill.py",
     "backfill/counts.py": "tests/e2e/test_backfill.py",
     "backfill/state.py": "tests/unit/backfill/test_status.py",
     "clickhouse/sharding.py": "tests/unit/clickhouse/test_target.py",

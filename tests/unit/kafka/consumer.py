@@ -57,6 +57,7 @@ class FakeConsumer:
         self.offsets: dict[tuple[str, int], TopicPartition] = {}  # as the group committed them
         self.refuses: set[tuple[str, int]] = set()  # partitions whose commit fails
         self.log_ends: dict[tuple[str, int], int] = {}
+        self.unassigned: list[tuple[str, int]] = []
         self.looked_up: list[str] = []  # topics whose leaders were asked for
         self._ready: list[Record] = []
 
@@ -70,6 +71,7 @@ class FakeConsumer:
 
     def incremental_unassign(self, gone: list[TopicPartition]) -> None:
         """What was fetched before may still come."""
+        self.unassigned += [(tp.topic, tp.partition) for tp in gone]
 
     def committed(self, wanted: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         none = -1001

@@ -56,6 +56,7 @@ def test_each_partition_is_read_from_its_start_to_its_end(consumer: FakeConsumer
     # then one stretch each, and no message after the end
     assert read(reader) == [(A, 2, 5, 3), (B, 7, 8, 1)]
     assert reader.reading == set()
+    assert set(consumer.unassigned) == {A, B}
     # and the topic's leaders were asked for once
     assert consumer.looked_up == ["scores"]
 
@@ -117,6 +118,7 @@ def test_a_follower_keeps_partitions_open_and_takes_what_is_behind_the_end(consu
         reader.add({A: (2, 4)})
         assert reader.reading == {A}
         assert len(consumer.assigned) == 1
+        assert not consumer.unassigned
 
 
 def test_offsets_that_retention_removed_are_an_error_with_a_way_out(consumer: FakeConsumer, reader: LogReader) -> None:

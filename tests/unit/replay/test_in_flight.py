@@ -107,6 +107,14 @@ def test_no_more_than_the_most_are_under_way_and_a_batch_waits_until_it_is_full(
     assert world.flight.under_way == 2
 
 
+def test_batches_that_find_no_thread_stay_gathered(world: World) -> None:
+    world.flight.gather([stretch(SCORES, 0, 3), stretch(CARDS, 0, 3)])
+    world.submit(most=1)
+    assert world.flight.under_way == 1
+    world.submit()
+    assert world.flight.under_way == 2
+
+
 def test_a_partition_that_is_given_up_is_neither_worked_on_nor_committed(world: World) -> None:
     # given one batch under way and another one gathered
     world.flight.gather([stretch(CARDS, 0, 2)])
