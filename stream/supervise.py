@@ -82,9 +82,9 @@ class Children:
                 os.setpriority(os.PRIO_PROCESS, child.pid, max(self._nice, least))
         return child.pid
 
-    def alive(self) -> bool:
-        """Whether any process still runs."""
-        return any(child.poll() is None for child in self._running)
+    def left(self) -> bool:
+        """Whether a process still runs, or has ended since the last `ended`."""
+        return bool(self._running)
 
     def ended(self) -> list[Ended]:
         """Processes that ended since the last call."""

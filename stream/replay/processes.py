@@ -79,7 +79,7 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
                 family.spawn()
             with Progress(f"replay {name}", unit="messages", show=show, last_line=False) as progress:
                 display = Display(progress)
-                while family.alive():
+                while family.left():
                     stopping.wait(_LOOK_S)
                     if stopping.is_set():
                         family.stop()
@@ -124,9 +124,9 @@ class _Family:
         """Start one more."""
         self._children.spawn()
 
-    def alive(self) -> bool:
-        """Whether one of them runs."""
-        return self._children.alive()
+    def left(self) -> bool:
+        """Whether one of them runs, or has ended since the last look."""
+        return self._children.left()
 
     def look(self, *, stopping: bool) -> None:
         """Start another process for each killed one; stop all when one failed."""

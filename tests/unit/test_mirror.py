@@ -55,7 +55,6 @@ ELSEWHERE = {
     "recover/facts.py": "tests/unit/recover/test_plan.py",
     "recover/findings.py": "tests/unit/recover/test_plan.py",
     "replay/lanes.py": "tests/unit/postgres/test_lock.py",
-    "replay/processes.py": "tests/e2e/test_replay.py",
     "settings_sections.py": "tests/unit/test_config.py",
     "stores.py": DECLARATIONS,
     "tables.py": "tests/unit/clickhouse/schema/test_apply.py",

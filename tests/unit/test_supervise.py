@@ -90,12 +90,15 @@ def test_children_are_counted_apart_and_end_together() -> None:
     # then that one is reported once, with its signal
     assert (gone.pid, gone.code) == (first, -9)
     assert children.ended() == []
-    assert children.alive()
+    assert children.left()
     # and the other ends by the signal that all get
     assert not children.wait(timeout_s=0.05)
     children.send(signal.SIGTERM)
     assert children.wait(timeout_s=5)
+    # and it is left until its end was seen
+    assert children.left()
     assert [each.code for each in children.ended()] == [-15]
+    assert not children.left()
 
 
 def _runs(pid: int) -> bool:
