@@ -10,6 +10,7 @@ from stream.doctor import (
     kafka,
     postgres,
     processes,
+    published,
     roles,
     settings,
     source,
@@ -20,7 +21,19 @@ from stream.doctor.finding import Check
 ALL: tuple[Check, ...] = (
     *(
         check
-        for each in (postgres, source, copies, roles, kafka, connect, clickhouse, tables, settings, processes)
+        for each in (
+            postgres,
+            source,
+            published,
+            copies,
+            roles,
+            kafka,
+            connect,
+            clickhouse,
+            tables,
+            settings,
+            processes,
+        )
         for check in each.CHECKS.all
     ),
     *across.ALL,

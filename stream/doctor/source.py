@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from stream.doctor import copies
+from stream.doctor import copies, published
 from stream.doctor.finding import ERROR, WARNING, Checks, DoctorFinding
 from stream.pipeline.types import TYPES, carried
 from stream.postgres.connection import Connection
@@ -117,6 +117,7 @@ def examine(connection: Connection, settings: PostgresSettings) -> list[DoctorFi
     found += _of_partitions(connection, settings, list(there))
     found += _not_carried(connection, settings)
     found += _untold_truncates(connection, settings, list(there))
+    found += published.examine(connection, settings, list(there))
     found += copies.examine(connection, settings, list(there))
     found += _without_index(connection, settings, list(there))
     return found

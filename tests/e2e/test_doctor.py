@@ -109,6 +109,11 @@ _PG, _KAFKA, _CONNECT, _CH = "postgres", "kafka", "connect", "clickhouse"
 SQL = {
     "a publication that is gone": ("publication-missing", "DROP PUBLICATION scorestream"),
     "a table left out": ("publication-table", "ALTER PUBLICATION scorestream DROP TABLE app.scores"),
+    "rows left out": (
+        "publication-part",
+        "ALTER PUBLICATION scorestream DROP TABLE app.scores; "
+        "ALTER PUBLICATION scorestream ADD TABLE app.scores WHERE (numeric_value > 0)",
+    ),
     "operations left out": (
         "publication-operations",
         "ALTER PUBLICATION scorestream SET (publish = 'insert, update')",

@@ -89,6 +89,7 @@ class Catalogs:
             "c.relname, c.relreplident": [(table, "f") for table in (*PUBLISHED, HORIZON)],
             "FROM pg_publication ": [(True, True)],
             "FROM pg_publication_tables": [(table,) for table in PUBLISHED],
+            "pg_publication_rel": [(table, False, False) for table in SOURCES],
             "relrowsecurity": [],
             "pg_partition_tree(c.oid)": [],
             "pg_partition_tree(id)": [],
