@@ -10,6 +10,8 @@ CREATE ROLE IF NOT EXISTS scorestream_writer_role;
 GRANT SELECT, INSERT ON scorestream.* TO scorestream_writer_role;
 -- Number and size of the tables' parts, for monitoring; system.tables and system.columns need no grant.
 GRANT SELECT ON system.parts TO scorestream_writer_role;
+-- A worker that ends finds its own long queries here, and ends them (KILL QUERY needs no grant for those).
+GRANT SELECT ON system.processes TO scorestream_writer_role;
 -- `scorestream doctor`: broken parts, and replicas that are late or read-only.
 GRANT SELECT ON system.detached_parts TO scorestream_writer_role;
 GRANT SELECT ON system.replicas TO scorestream_writer_role;

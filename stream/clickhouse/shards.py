@@ -23,6 +23,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from stream.clickhouse.error_codes import Sort, code_of, hint, is_elsewhere, sort
 from stream.clickhouse.replicas import make_consistent
+from stream.clickhouse.running import Running
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable
 from stream.settings_sections import ClickHouseSettings
 from stream.tables import SCORECARD
@@ -35,7 +36,6 @@ PATIENCE_S = 1800.0  # seconds for one call that reads a whole table
 _SYSTEM = re.compile(r"\[Errno \d+\] [A-Za-z ]+")
 _LATE = re.compile(r"Read timed out\. \(read timeout=([\d.]+)\)")
 _FAILURES = (ClickHouseError, urllib3.exceptions.HTTPError, OSError)
-_LONG_QUERY = {"max_query_size": 16 << 20}  # one query may carry thousands of ids
 
 
 class Shards:
@@ -63,6 +63,7 @@ class Shards:
         self.replicas = [settings.replicas(shard) for shard in range(self.count)]
         self._idle: list[deque[tuple[int, Any]]] = [deque() for _ in range(self.count)]  # (replica, client)
         self._replica = [0] * self.count  # the one that is used: all calls of a process go to the same
+        self._running = Running()
         self._threads: list[ThreadPoolExecutor] = []
         self._lock = threading.Lock()
 
@@ -90,10 +91,8 @@ class Shards:
         Raises:
             ClickHouseUnavailable, ClickHouseRefused: the text names the shard.
         """
-        with self.client(shard) as client:
-            rows: Rows = client.query(
-                self._filled(query), parameters=values, settings=_LONG_QUERY | dict(settings or {})
-            ).result_rows
+        with self.client(shard) as client, self._running.query(shard, self._replica[shard], settings) as named:
+            rows: Rows = client.query(self._filled(query), parameters=values, settings=named).result_rows
             return rows
 
     def command(self, shard: int, sql: str, *, settings: Mapping[str, Any] | None = None) -> None:
@@ -140,10 +139,11 @@ class Shards:
         """
         with (
             self.client(shard) as client,
+            self._running.query(shard, self._replica[shard], settings) as named,
             client.query_row_block_stream(
                 self._filled(query),
                 parameters=values,
-                settings=_LONG_QUERY | dict(settings or {}),
+                settings=named,
                 query_formats=formats,
             ) as stream,
         ):
@@ -234,6 +234,10 @@ class Shards:
     def where(self, shard: int) -> str:
         """The shard's name in texts."""
         return f"ClickHouse shard {shard} ({self.urls[shard]})"
+
+    def cancel(self) -> None:
+        """End the queries that run now, and send no more: each raises where it was sent. From any thread, in 2 s."""
+        self._running.kill(self.server)
 
     def close(self) -> None:
         """Close the clients; a later call opens new ones."""

@@ -1,6 +1,7 @@
 """One store for all shards: clients are kept for the next call, and closed by a call that fails."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,8 @@ class Client:
     def __init__(self, shard: int) -> None:
         self.shard = shard
         self.closed = False
+        self.asked = ""
+        self.told: list[str] = []
         self.error: Exception | None = None
 
     def query(self, text: str, **_: Any) -> Any:
@@ -28,6 +31,7 @@ class Client:
         return SimpleNamespace(result_rows=[(text,)])
 
     def command(self, text: str, **_: Any) -> None:
+        self.told.append(text)
         self.query(text)
 
     def close(self) -> None:
@@ -86,6 +90,37 @@ def test_a_call_that_fails_closes_its_client_and_names_the_shard(made):
         assert made[0].closed
         shards.ask(0, "SELECT 1")
         assert len(made) == 2
+
+
+def test_queries_under_way_are_killed_where_they_run_and_no_more_are_sent(made):
+    # given a query on each shard that takes long
+    begun, go_on = threading.Barrier(3, timeout=5), threading.Event()
+
+    def slow(client: Client) -> Any:
+        def query(text: str, settings: Any, **_: Any) -> Any:
+            client.asked = settings["query_id"]
+            begun.wait()
+            assert go_on.wait(5)
+            return SimpleNamespace(result_rows=[(text,)])
+
+        return query
+
+    with Shards(SETTINGS) as shards, ThreadPoolExecutor(2) as pool:
+        for shard in (0, 1):
+            shards.connect(shard)
+            made[shard].query = slow(made[shard])
+        asking = [pool.submit(shards.ask, shard, "SELECT 1") for shard in (0, 1)]
+        begun.wait()
+        # when the process ends
+        shards.cancel()
+        # then each server ends its own query
+        told = {client.shard: client.told for client in made[2:]}
+        assert told == {n: [f"KILL QUERY WHERE query_id IN ('{made[n].asked}') ASYNC"] for n in (0, 1)}
+        # and nothing more is asked
+        go_on.set()
+        assert all(each.result(timeout=5) for each in asking)
+        with pytest.raises(ClickHouseUnavailable, match="the process ends"):
+            shards.ask(0, "SELECT 1")
 
 
 def test_how_long_a_call_may_take():
