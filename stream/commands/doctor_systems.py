@@ -106,7 +106,8 @@ class Chain:
     def _kafka(self) -> Iterator[DoctorFinding]:
         with self._broker() as broker:
             inspect = partial(topics.inspect, broker, timeout_s=self._answer_s)
-            yield from kafka.examine(Access(broker), inspect, broker.topics, broker.settings.bootstrap_servers)
+            servers, group = broker.settings.bootstrap_servers, broker.live_group
+            yield from kafka.examine(Access(broker), inspect, broker.topics, servers, group=group)
 
     def _connect(self) -> Iterator[DoctorFinding]:
         try:

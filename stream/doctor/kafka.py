@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
 from stream.doctor.finding import ERROR, WARNING, Checks, DoctorFinding
+from stream.kafka import permissions
 from stream.kafka.topic_partition import TP
 from stream.kafka.topics import Found, wrong_partitions
 from stream.times import duration
@@ -71,8 +72,14 @@ DURABILITY = CHECKS.add(
 DENIED = CHECKS.add(
     "kafka-denied",
     ERROR,
-    "the brokers do not let this user read the topics of rows, or write to the dead letters",
-    "the workers stop at the first request",
+    "the brokers do not let this user read the topics of rows, write to the dead letters, or join the group",
+    "the workers refuse to start",
+)
+DENIED_STATE = CHECKS.add(
+    "kafka-denied-state",
+    WARNING,
+    "the brokers do not let this user use or create a topic that keeps state, or describe the groups of replays",
+    "a replay, a backfill, the audit trail, or the repair after an outage stops at its first request",
 )
 TRANSACTION = CHECKS.add(
     "transaction-open",
@@ -86,24 +93,32 @@ OPEN_S = 60.0  # a transaction of the connector ends within its timeout of 15 s
 _TOOL = "kafka-configs.sh --bootstrap-server {servers} --alter --entity-type topics --entity-name {topic} --add-config "
 
 
-class Brokers(Protocol):
+class Brokers(permissions.PermissionSource, Protocol):
     """What is asked of the cluster. Every method raises KafkaUnavailable."""
 
-    def denied(self, topics: Collection[str], operations: Collection[str]) -> dict[str, list[str]]: ...
     def open_since(self, topics: Collection[str]) -> dict[TP, float]: ...
 
 
 def examine(
-    brokers: Brokers, inspect: Callable[[], list[Found]], names: TopicNames, servers: str, *, now: float | None = None
+    brokers: Brokers,
+    inspect: Callable[[], list[Found]],
+    names: TopicNames,
+    servers: str,
+    *,
+    group: str,
+    now: float | None = None,
 ) -> Iterator[DoctorFinding]:
-    """Everything that is wrong. Raises KafkaUnavailable."""
+    """Everything that is wrong. Raises KafkaUnavailable.
+
+    Args:
+        group: of the live workers.
+    """
     found = inspect()
     yield from topics(found, names, servers)
     there = {each.topic.name for each in found if each.state != "missing"}
     rows = [name for name in names.sources if name in there]
-    yield from _denied(brokers.denied(rows, ["READ", "DESCRIBE"]), servers)
-    letters = [names.dead_letters] if names.dead_letters in there else []
-    yield from _denied(brokers.denied(letters, ["READ", "WRITE", "DESCRIBE"]), servers)
+    for each in permissions.missing(brokers, names, group):
+        yield (DENIED if each.vital else DENIED_STATE).found(str(each), each.acl(servers))
     yield from _open(brokers.open_since(rows), time.time() if now is None else now)
 
 
@@ -133,13 +148,6 @@ def _more_durable(warning: str, servers: str, topic: str) -> str:
     if warning.startswith("min.insync"):
         return _TOOL.format(servers=servers, topic=topic) + "min.insync.replicas=2"
     return f"kafka-reassign-partitions.sh --bootstrap-server {servers} with three replicas for each partition"
-
-
-def _denied(missing: Mapping[str, list[str]], servers: str) -> Iterator[DoctorFinding]:
-    for topic, operations in missing.items():
-        flags = " ".join(f"--operation {each.capitalize()}" for each in operations)
-        tool = f"kafka-acls.sh --bootstrap-server {servers} --add --allow-principal User:.. {flags} --topic {topic}"
-        yield DENIED.found(f"this user may not {', '.join(operations)} topic {topic}", tool)
 
 
 def _open(since: Mapping[TP, float], now: float) -> Iterator[DoctorFinding]:

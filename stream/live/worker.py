@@ -25,6 +25,8 @@ from stream import interpreter, metrics
 from stream.clickhouse.shards import Shards, leave_pandas_out
 from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
+from stream.kafka import permissions
+from stream.kafka.access import Access
 from stream.kafka.broker import Broker
 from stream.kafka.topic_ids import TopicIds
 from stream.kafka.topic_partition import TP
@@ -100,6 +102,7 @@ def run(settings: Settings) -> int:
             live.on_stopping(monitor.stop)
             opened.callback(monitor.close, within_s=0.5)
             monitor.start(also=server.own_url)
+        permissions.check(Access(broker), broker.topics, broker.live_group, broker.settings.bootstrap_servers)
         watch.start(live)
         outage.look()
         outage.watch()
@@ -116,7 +119,7 @@ def run(settings: Settings) -> int:
 def _outage_repair(settings: Settings) -> OutageRepair:
     """Looks for an outage and repairs, with stores of its own."""
 
-    running: list[Postgres] = []
+    running: list[Postgres | Shards] = []
 
     def compare() -> VerifyOutcome:
         with (
@@ -124,13 +127,13 @@ def _outage_repair(settings: Settings) -> OutageRepair:
             Shards(settings.clickhouse) as shards,
             ReindexNow(stores.postgres, shards, retry=settings.retry, epochs=settings.epochs) as reindex,
         ):
-            running[:] = [stores.postgres]
+            running[:] = [stores.postgres, stores.shards, shards]
             options = Options(Scope(), timeout_s=PATIENCE_S)
             return verify(stores, options, reindex=reindex, show=False)
 
     def cancel() -> None:
-        for postgres in running:
-            postgres.cancel()
+        for store in running:
+            store.cancel()
 
     group = settings.kafka.group
     name = f"{settings.topics.prefix}/outage/{group}"

@@ -36,7 +36,6 @@ ELSEWHERE = {
     "doctor/finding.py": "tests/unit/doctor/test_all_checks.py",
     "errors.py": DECLARATIONS,
     "interpreter.py": "tests/e2e/test_main_job.py",
-    "kafka/access.py": "tests/integration/kafka/test_access.py",
     "kafka/broker.py": "tests/e2e/test_lag.py",
     "kafka/client.py": "tests/e2e/test_main_job.py",
     "kafka/topic_partition.py": DECLARATIONS,

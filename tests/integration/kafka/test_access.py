@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from stream.kafka.access import Access
 from stream.kafka.broker import Broker
 from stream.kafka.connect_workers import connect_workers
+from stream.kafka.permissions import missing
 from stream.kafka.topic_partition import TP
 from stream.settings_sections import KafkaSettings
 from stream.topic_names import TopicNames
@@ -47,6 +48,8 @@ def test_a_transaction_is_open_from_its_first_message_until_it_ends(stack_env: d
         # and nothing is denied of what is there, and of topics that are not
         assert access.denied([topic], ["READ", "WRITE", "DESCRIBE"]) == {}
         assert access.open_since(["not-there"]) == {}
+        assert list(missing(access, TopicNames(topic, "app", topic), "not-there")) == []
+        assert not admin.list_topics(timeout=10).topics.keys() & {f"{topic}.outages", f"{topic}.replays"}
     finally:
         broker.close()
         admin.delete_topics([topic])[topic].result()

@@ -26,17 +26,24 @@ class Brokers:
 
     denies: dict[str, list[str]] = field(default_factory=dict)
     open: dict[TP, float] = field(default_factory=dict)
+    uncreatable: tuple[str, ...] = ()
 
     def denied(self, topics: Collection[str], operations: Collection[str]) -> dict[str, list[str]]:
         return {name: [each for each in self.denies.get(name, []) if each in operations] for name in topics
                 if set(self.denies.get(name, [])) & set(operations)}  # fmt: skip
+
+    def denied_to_create(self, topics: Collection[str]) -> list[str]:
+        return [name for name in topics if name in self.uncreatable]
+
+    def denied_groups(self, groups: Collection[str], operations: Collection[str]) -> dict[str, list[str]]:
+        return self.denied(groups, operations)
 
     def open_since(self, topics: Collection[str]) -> dict[TP, float]:
         return {tp: at for tp, at in self.open.items() if tp.topic in topics}
 
 
 def found(brokers: Brokers | None = None, *, topics: list[Found] = TOPICS) -> list[DoctorFinding]:
-    return list(kafka.examine(brokers or Brokers(), lambda: topics, NAMES, "k1:9092", now=1000.0))
+    return list(kafka.examine(brokers or Brokers(), lambda: topics, NAMES, "k1:9092", group="qa-live", now=1000.0))
 
 
 def test_topics_as_they_must_be_have_no_finding() -> None:
@@ -88,6 +95,24 @@ def test_what_the_brokers_deny_is_named_with_its_acl() -> None:
     (finding,) = found(Brokers(denies={"qa.dead-letters": ["WRITE"]}))
     assert "--operation Write --topic qa.dead-letters" in finding.way_out
     assert found(Brokers(denies={ROWS[1]: ["WRITE"]})) == []  # the workers only read there
+    (finding,) = found(Brokers(denies={"qa-live": ["READ"]}))
+    assert (finding.id, "--operation Read --group qa-live" in finding.way_out) == ("kafka-denied", True)
+
+
+@pytest.mark.parametrize(
+    ("brokers", "told"),
+    [
+        (Brokers(denies={"qa.outages": ["READ", "WRITE"]}), "--operation Read --operation Write --topic qa.outages"),
+        (Brokers(denies={"qa.dead-letters-settled": ["WRITE"]}), "--operation Write --topic qa.dead-letters-settled"),
+        (Brokers(denies={"qa.app.scorestream_heartbeat": ["READ"]}), "--topic qa.app.scorestream_heartbeat"),
+        (Brokers(uncreatable=("qa.replays",)), "--operation Create --topic qa.replays"),
+        (Brokers(denies={"qa-replay-": ["DESCRIBE"]}), "--operation Describe --group qa-replay-"),
+    ],
+)
+def test_what_keeps_state_is_named_with_its_acl(brokers: Brokers, told: str) -> None:
+    (finding,) = found(brokers)
+    assert (finding.id, finding.severity) == ("kafka-denied-state", "warning")
+    assert told in finding.way_out
 
 
 def test_a_transaction_is_told_when_it_is_older_than_its_timeout() -> None:
