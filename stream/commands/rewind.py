@@ -69,7 +69,7 @@ def command(app: App, /, **options: Any) -> None:
         if executed:
             if not yes:
                 confirm("the offsets would be moved")
-            rewind.execute(broker, moves)
+            rewind.execute(broker, moves, settings.epochs)
     undo = rewind.undo(settings.topics, moves)
     if options["as_json"]:
         print_json(

@@ -41,10 +41,19 @@ class Claims:
         lanes: the locks.
         reader: reads what is claimed.
         retry: until a store answers.
+        on_begin: called with the offsets from which partitions are about to be read.
     """
 
-    def __init__(self, plan: ReplayPlan, lanes: Lanes, reader: LogReader, retry: Retrying) -> None:
+    def __init__(
+        self,
+        plan: ReplayPlan,
+        lanes: Lanes,
+        reader: LogReader,
+        retry: Retrying,
+        on_begin: Callable[[Mapping[TP, int]], None] = lambda _: None,
+    ) -> None:
         self._plan = plan
+        self._on_begin = on_begin
         self._lanes = lanes
         self._reader = reader
         self._retry = retry
@@ -129,6 +138,7 @@ class Claims:
         left = Pass(present.kind, tuple(spans)).undone(self._committed(spans)).get(lane)
         if not left:
             return False
+        self._retry(lambda: self._on_begin({span.tp: span.start for span in left}))
         self._ends[lane] = {span.tp: span.end for span in left}
         self._reader.add({span.tp: (span.start, span.end) for span in left})
         return True

@@ -14,11 +14,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from stream import metrics
 from stream.errors import Retry, ScorestreamError
 from stream.kafka.log_reader import LogReader
+from stream.kafka.reached import reached_before
+from stream.kafka.topic_partition import TP
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.replay.claims import WAIT_S, Claims
 from stream.replay.in_flight import InFlight
@@ -80,7 +82,11 @@ class Member:
         self._watch = Watch(stores.broker, stores.shards.of(plan.into) if plan.into is not None else stores.shards)
         limits = ThrottleLimits(own.live_lag_s, own.max_parts, own.errors_per_minute, own.least_per_s)
         self._throttle = Throttle(limits, ceiling_per_s=plan.rate)
-        self._claims = Claims(plan, lanes, self._reader, self._retry)
+
+        def begin(offsets: Mapping[TP, int]) -> None:
+            work.begin(offsets, reached_before(stores.broker, offsets, stores.epochs, group=plan.group))
+
+        self._claims = Claims(plan, lanes, self._reader, self._retry, begin)
         work = Work(lambda: clients(self._giving_up, plan.into), plan, still_mine=self._claims.still_mine, guard=guard)
         self._stack.callback(work.close)
         self._in_flight = InFlight(work, self._reader, self._retry, threads=own.threads)

@@ -7,12 +7,14 @@ Only while no worker is a member of the group: a member would overwrite them wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from stream.epochs import Epochs
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.log_reader import LogReader
 from stream.kafka.marks import Mark, after_rewind
+from stream.kafka.reached import reached_before
 from stream.kafka.topic_partition import TP
 from stream.replay.start_points import StartPoint, bounds, check_offsets, resolve
 from stream.retry import poll
@@ -53,8 +55,8 @@ def plan(broker: Broker, point: StartPoint, *, tables: Sequence[str] = SOURCES) 
     ]
 
 
-def execute(broker: Broker, moves: Sequence[Move], *, wait_s: float = _WAIT_S) -> None:
-    """Commit the new offsets.
+def execute(broker: Broker, moves: Sequence[Move], epochs: Epochs, *, wait_s: float = _WAIT_S) -> None:
+    """Commit the new offsets, with what the partitions had reached there.
 
     Raises:
         UsageError: the group has members.
@@ -64,8 +66,11 @@ def execute(broker: Broker, moves: Sequence[Move], *, wait_s: float = _WAIT_S) -
         marks = reader.marks([move.tp for move in moves if move.before is not None])
         # What a worker that died may have begun lies behind the old offset: the mark keeps it in doubt.
         after = {move.tp: move.after for move in moves}
-        kept = {tp: str(after_rewind(offset, Mark.of(text), to=after[tp])) for tp, (offset, text) in marks.items()}
-        reader.commit(after, metadata=kept)
+        kept = {tp: after_rewind(offset, Mark.of(text), to=after[tp]) for tp, (offset, text) in marks.items()}
+        unknown = {tp: after[tp] for tp, mark in kept.items() if not mark.newest}
+        reached = reached_before(broker, unknown, epochs, group=broker.live_group)
+        metadata = {tp: str(replace(mark, newest=mark.newest or reached.get(tp, 0))) for tp, mark in kept.items()}
+        reader.commit(after, metadata=metadata)
 
 
 def check_idle(broker: Broker, *, wait_s: float = 0.0) -> None:

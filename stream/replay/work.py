@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, chain
 from typing import Protocol
 
 from stream import metrics
 from stream.kafka.log_reader import Stretch
+from stream.kafka.topic_partition import TP
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.late import Newest
 from stream.pipeline.ledger import Outcome
@@ -103,6 +104,11 @@ class Work:
             metrics.CONSUMED.labels("replay", topic).inc(whole - worked.matched)
             metrics.OUTCOME.labels("replay", topic, ignored).inc(whole - worked.matched)
         return worked
+
+    def begin(self, offsets: Mapping[TP, int], reached: Mapping[TP, int]) -> None:
+        """Partitions are read from these offsets on. `reached`: the highest version before each, where it is known."""
+        for tp, offset in offsets.items():
+            self._newest.start(tp, offset, reached.get(tp, 0))
 
     def close(self) -> None:
         for clients in self._all:

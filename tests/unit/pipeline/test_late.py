@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from stream.epochs import ONE_EPOCH
+from stream.kafka.reached import highest
 from stream.pipeline.late import Newest, late, late_of
 from stream.tables import SCORE
 from tests.unit.pipeline.bench import CARD, NEW, SCORES, Bench
@@ -79,11 +81,23 @@ def test_a_copy_of_the_create_of_a_deleted_score_does_not_revive_it(bench: Bench
     bench.check()
 
 
-def test_a_copy_right_behind_a_rewind_is_not_known_until_a_newer_message_is_read(bench: Bench) -> None:
-    # given a copy that is the first message which is read: nothing is known of what lies before it
+def test_a_copy_right_behind_a_rewind_is_known_by_the_messages_before_it(bench: Bench) -> None:
+    # given a copy that is the first message which is read; a rewind and a replay look at the messages before it
+    _deleted_and_moved_on(bench)
+    at = bench.offsets["scores"]
+    before = [message.value for message in bench.log.partitions["scores", 0][:at]]
+    bench.debezium.repeat(1)
+    bench.newest.start(WHERE, at, highest(before, ONE_EPOCH))
+    # when it is processed, then nothing of it is written
+    assert bench.process(bench.batch("scores")).late == 1
+    bench.check()
+
+
+def test_a_copy_that_is_the_first_message_of_the_log_is_not_known(bench: Bench) -> None:
+    # given a copy before which compaction has removed all messages
     _deleted_and_moved_on(bench)
     bench.debezium.repeat(1)
-    bench.newest.start(("t.app.scores", 0), bench.offsets["scores"], 0)
+    bench.newest.start(WHERE, bench.offsets["scores"], 0)
     done = bench.process(bench.batch("scores"))
     # then it is written (docs/decisions/035, what is left), until its scorecard is reindexed
     assert done.late == 0

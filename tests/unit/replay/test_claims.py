@@ -69,7 +69,8 @@ class Process:
         self.lanes, self.reader = Lanes(), Reader()
         lanes: Any = self.lanes
         reader: Any = self.reader
-        self.claims = Claims(PLAN, lanes, reader, lambda step: step())
+        self.begun: list[dict[TP, int]] = []
+        self.claims = Claims(PLAN, lanes, reader, lambda step: step(), lambda at: self.begun.append(dict(at)))
 
 
 def test_the_longest_lanes_are_claimed_first_and_two_are_read_at_a_time() -> None:
@@ -88,6 +89,7 @@ def test_a_lane_begins_where_the_group_has_come_and_a_finished_one_is_let_go() -
     own.claims.claim(MAIN)
     # then the rest of the second is read, and nobody holds the first
     assert own.reader.added == {T1: (4, 11)}
+    assert own.begun == [{T1: 4}]
     assert own.lanes.held == {1}
 
 

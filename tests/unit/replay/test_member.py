@@ -50,6 +50,7 @@ class World:
         self.taken: set[int] = set()  # lanes of other processes
         self.on_claim: Callable[[int], None] = lambda _: None
         self.fault: Exception | None = None
+        self.begun: dict[TP, tuple[int, int]] = {}  # partition -> where its reading began, and what it had reached
 
 
 class FakeTopic:
@@ -169,6 +170,9 @@ class FakeWork:
         self._world.worked.append((kind, table, messages))
         return Worked(messages, matched=messages, rows=messages)
 
+    def begin(self, offsets: Mapping[TP, int], reached: Mapping[TP, int]) -> None:
+        self._world.begun |= {tp: (offset, reached.get(tp, 0)) for tp, offset in offsets.items()}
+
     def close(self) -> None: ...
 
 
@@ -177,6 +181,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     monkeypatch.setattr(module, "ReplayTopic", lambda *_, **__: FakeTopic(made))
     monkeypatch.setattr(module, "LogReader", lambda *_, **__: FakeReader(made))
+    monkeypatch.setattr(module, "reached_before", lambda _broker, offsets, *_, **__: dict.fromkeys(offsets, 7))
     monkeypatch.setattr(module, "Lanes", lambda *_, **__: FakeLanes(made))
     monkeypatch.setattr(module, "Watch", lambda *_, **__: FakeWatch())
     monkeypatch.setattr(module, "Work", lambda *_, **__: FakeWork(made))
@@ -184,7 +189,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def _member(world: World, stopping: threading.Event | None = None) -> Member:
-    stores: Any = SimpleNamespace(broker=FakeBroker(world), postgres=None, shards=None)
+    stores: Any = SimpleNamespace(epochs=None, broker=FakeBroker(world), postgres=None, shards=None)
     clients: Any = None
     return Member(
         stores,
@@ -220,6 +225,8 @@ def test_a_process_goes_on_from_the_committed_offsets(world: World) -> None:
     world.committed |= {SCORES[0].tp: 5, SCORES[1].tp: 4}
     _member(world).run()
     assert _messages(world, "main") == 2 + 7
+    # and knows what each partition had reached there
+    assert world.begun[SCORES[1].tp] == (4, 7)
 
 
 def test_lanes_of_others_are_left_to_them(world: World) -> None:

@@ -6,8 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from stream.epochs import ONE_EPOCH
 from stream.errors import UsageError
+from stream.kafka.marks import Mark
 from stream.kafka.topic_partition import TP
+from stream.replay import rewind
 from stream.replay.rewind import Move, check_idle, undo
 from stream.settings_sections import KafkaSettings
 from stream.times import parse_duration, parse_moment
@@ -53,3 +56,36 @@ def test_members_are_named_when_it_is_refused():
     with pytest.raises(UsageError, match=r"2 active members \(faust on 10\.0\.0\.7\): stop the workers"):
         check_idle(broker)
     check_idle(SimpleNamespace(live_group="live", group=lambda name: SimpleNamespace(members=())))
+
+
+def test_what_the_partitions_had_reached_is_kept_with_the_new_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given two partitions that are moved back, and one that is moved on
+    c = TP("scorestream.app.scores", 2)
+    committed: dict[TP, str] = {}
+
+    class Reader:
+        def __init__(self, *_: object, **__: object) -> None: ...
+        def __enter__(self) -> Reader:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+        def marks(self, tps: list[TP]) -> dict[TP, tuple[int, str]]:
+            return {A: (80, "clean newest@ff."), B: (90, "newest@ff."), c: (50, "clean newest@ee.")}
+
+        def commit(self, offsets: dict[TP, int], *, metadata: dict[TP, str]) -> None:
+            assert offsets == {A: 50, B: 60, c: 70}
+            committed.update(metadata)
+
+    asked: list[dict[TP, int]] = []
+    monkeypatch.setattr(rewind, "LogReader", Reader)
+    monkeypatch.setattr(
+        rewind, "reached_before", lambda _broker, offsets, *_, **__: asked.append(dict(offsets)) or {A: 0xAA}
+    )
+    broker = SimpleNamespace(live_group="live", group=lambda name: SimpleNamespace(members=()))
+    # when the offsets are committed
+    moves = [Move(A, 80, 50, 100), Move(B, 90, 60, 100), Move(c, 50, 70, 100)]
+    rewind.execute(broker, moves, ONE_EPOCH)
+    # then those that went back are looked at, and each knows what it can
+    assert asked == [{A: 50, B: 60}]
+    newest = {tp: Mark.of(text).newest for tp, text in committed.items()}
+    assert newest == {A: 0xAA, B: 0, c: 0xEE}
