@@ -174,14 +174,14 @@ def pause(app: App, name: str, as_json: bool) -> None:
 @command.command()
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Show its state, and change nothing.")
-@click.option("--repair/--no-repair", default=True, show_default=True, help="Repair what a killed process left.")
+@click.option("--repair/--no-repair", default=True, show_default=True, help="Repair what it left outdated.")
 @json_option
 @pass_app
 def cancel(app: App, name: str, dry_run: bool, repair: bool, as_json: bool) -> None:
     """End a replay for good. The rows that it wrote stay.
 
-    A process that was killed may have left rows that it did not confirm. They are compared with Postgres and repaired
-    before this command says that the replay is cancelled.
+    The last pass of a replay corrects rows that changed meanwhile. This one will have none. So its scorecards are
+    compared with Postgres, and repaired. After a kill the same command goes on.
     """
     from stream.replay import control as replay  # noqa: PLC0415
 
@@ -191,8 +191,10 @@ def cancel(app: App, name: str, dry_run: bool, repair: bool, as_json: bool) -> N
     with app.broker() as broker:
         state = replay.want(broker, name, "cancelled")
         left = replay.unconfirmed(broker, name)
-    if left is not None and not (repair and _is_repaired(app, left.scope)):
-        click.echo(left.sentence, err=True)
+        if left is None or (repair and _is_repaired(app, left.scope)):
+            replay.cancelled(broker, name)
+        else:
+            click.echo(left.sentence, err=True)
     _say(name, state, as_json=as_json)
 
 
@@ -298,7 +300,7 @@ def _is_repaired(app: App, scope: Scope) -> bool:
     """Compare these scorecards and repair what differs; False when that cannot be done now, or leaves something."""
     from stream.verify.repair import Options, verify  # noqa: PLC0415
 
-    click.echo("a process of it was killed: comparing with Postgres, and repairing what it left", err=True)
+    click.echo("comparing its scorecards with Postgres, and repairing what it left outdated", err=True)
     try:
         with app.stores() as stores, app.reindexing(stores.postgres) as reindex:
             return verify(stores, Options(scope), reindex=reindex).clean

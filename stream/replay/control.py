@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
-from stream.replay.plan import ReplayControl, Wanted
+from stream.replay.plan import ReplayControl, ReplayResult, Wanted
 from stream.replay.state import ReplayTopic, check_kept, check_open, group_of
 from stream.replay.status import present_pass, summary
 from stream.retry import poll
@@ -42,12 +42,15 @@ def facts(broker: Broker, name: str | None = None) -> list[dict[str, Any]]:
 def want(broker: Broker, name: str, wanted: Wanted, *, timeout_s: float = 30) -> str:
     """Pause, cancel or run a replay again; waits until its processes have ended. Returns the state.
 
+    A cancelled replay may be cancelled again until `cancelled` says that nothing is left of it.
+
     Raises:
         UsageError: the replay has ended.
     """
     with ReplayTopic(broker) as topic:
         replay = topic.get(name)
-        check_open(replay)
+        if wanted != "cancelled" or replay.result is not None:
+            check_open(replay)
         topic.put({f"{name}/control": ReplayControl(wanted, int(time.time() * 1000), replay.control.rate)})
         ended = poll(
             lambda: topic.get(name),
@@ -75,29 +78,34 @@ def reopen(broker: Broker, name: str, *, rate: int | None = None) -> None:
 
 
 class Unconfirmed(NamedTuple):
-    """Rows that a killed process may have written and not confirmed: of which scorecards, and how to say so."""
+    """Rows that only a tail pass would have corrected: of which scorecards, and how to say so."""
 
     scope: Scope
     sentence: str
 
 
 def unconfirmed(broker: Broker, name: str) -> Unconfirmed | None:
-    """What a replay into the live tables may have left, of which a process was killed; None where it left nothing.
+    """What a replay into the live tables may have left that ended before its tail pass; None where it left nothing.
 
-    The tail pass corrects rows that a killed process wrote and did not confirm. A replay that ends before has none.
+    The tail pass applies deletes and changes of place once more. Without it a deleted score may stand where its
+    scorecard has moved since. And a process that was killed may have left rows that it did not confirm.
     """
     with ReplayTopic(broker) as topic:
         replay = topic.get(name)
-    killed = replay.killed()
-    if not killed or replay.plan.into is not None or (replay.result is not None and replay.result.state == "done"):
+    settled = replay.result is not None and replay.result.state in {"done", "cancelled"}
+    if not replay.members or replay.plan.into is not None or settled:
         return None
-    of = ", ".join(f"{report.host} pid {report.pid}" for report in killed)
+    of = ", ".join(f"{report.host} pid {report.pid}" for report in replay.killed())
+    why = f"a process of it was killed ({of})" if of else "it ended before its last pass"
     only = "".join(f" --customer {customer}" for customer in replay.plan.scope.customers)
-    sentence = (
-        f"a process of it was killed ({of}), and its last batches may not be confirmed: run "
-        f"`scorestream verify{only} --repair`"
-    )
+    sentence = f"{why}, and rows that it wrote may be outdated: run `scorestream verify{only} --repair`"
     return Unconfirmed(replay.plan.scope.of_customers(), sentence)
+
+
+def cancelled(broker: Broker, name: str) -> None:
+    """Note that nothing is left of a cancelled replay."""
+    with ReplayTopic(broker) as topic:
+        topic.put({f"{name}/result": ReplayResult("cancelled", int(time.time() * 1000))})
 
 
 def delete(broker: Broker, name: str) -> None:

@@ -120,7 +120,7 @@ class ReplayControl(msgspec.Struct, frozen=True):
 class ReplayResult(msgspec.Struct, frozen=True):
     """How a replay ended."""
 
-    state: Literal["done", "failed"]
+    state: Literal["done", "failed", "cancelled"]
     at_ms: int
     error: str = ""
 
