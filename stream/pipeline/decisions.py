@@ -12,7 +12,7 @@ from typing import Any
 
 from stream.errors import Refused
 from stream.pipeline.cut_texts import may_be_cut
-from stream.pipeline.envelope import DELETE, Envelope
+from stream.pipeline.envelope import CREATE, DELETE, READ, Envelope
 from stream.pipeline.ledger import Outcome
 from stream.pipeline.moves import changes_place, into_appeal, kind_of
 from stream.pipeline.placement import GONE, Place, State
@@ -144,7 +144,7 @@ def plan_scorecards(
         if scorecard_id in moved or change.unordered or index in plan.refused:
             plan.reindex_at(scorecard_id, change.version, unordered=change.unordered)
             plan.customers |= _customers(change, place)
-            if change.before is not None and change.before.customer_id is None:
+            if not _names_customer(change):
                 plan.anywhere.add(scorecard_id)
         if index in plan.refused:
             continue
@@ -200,6 +200,12 @@ def _latest(changes: Sequence[Envelope], key: Callable[[Any], Any]) -> dict[Any,
         if held is None or changes[held].version <= change.version:
             latest[row_id] = index
     return None if len(latest) == len(changes) else latest
+
+
+def _names_customer(change: Envelope) -> bool:
+    """Whether a change names the customer that its scorecard had before. Without REPLICA IDENTITY FULL it does not."""
+    before = change.before
+    return change.op in {CREATE, READ} or (before is not None and bool(before.customer_id))
 
 
 def _customers(change: Envelope, place: Place) -> set[str]:

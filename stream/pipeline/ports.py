@@ -51,6 +51,10 @@ class Source(Protocol):
         """
         ...
 
+    def spelled(self, ids: Sequence[str]) -> list[str]:
+        """These ids, canonical UUIDs, as Postgres spells them: a text column may hold another spelling."""
+        ...
+
     def snapshot(self, ids: Sequence[str], *, piece: Piece | None = None, most: int | None = None) -> Snapshot:
         """These scorecards with their scores, as of one moment.
 

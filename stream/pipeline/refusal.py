@@ -56,7 +56,9 @@ def refusal_of(
     refusal.customers = {customer for row in images if isinstance(customer := row.get("customer_id"), str)}
     before = _dict(change.get("before"))
     customer = before.get("customer_id")
-    known = (isinstance(customer, str) and not may_be_cut(customer)) or change.get("op") in _BORN
+    # Without REPLICA IDENTITY FULL a delete's before-image has blanks beside the key.
+    named_one = isinstance(customer, str) and customer and not may_be_cut(customer)
+    known = named_one or change.get("op") in _BORN
     refusal.anywhere = table == SCORECARD.source and not known
     if is_streamed(source.get("snapshot")) and isinstance(xid := source.get("txId"), int):
         refusal.transaction = xid

@@ -207,11 +207,14 @@ class Settler:
         """
         found: dict[str, int] = {}
         customers: set[str] = set()
+        numbers = {uuid_int(scorecard_id) for scorecard_id in known}
         for scorecard_id, customer_id, version in self._retry(partial(self._target.written, versions)):
-            if scorecard_id not in known:
+            if uuid_int(scorecard_id) not in numbers:
                 found[scorecard_id] = max(version, found.get(scorecard_id, 0))
                 customers.add(customer_id)
-        self.rewrite(found, customers, counts)
+        if found:
+            spelled = self._retry(partial(self._source.spelled, list(found)))
+            self.rewrite(dict(zip(spelled, found.values(), strict=True)), customers, counts)
 
     def _strays(self, ids: Sequence[str]) -> set[tuple[str, str]]:
         """(scorecard id, customer id) of rows that stand where they do not belong, under any customer."""

@@ -17,6 +17,7 @@ from stream.pipeline.stored import Snapshot
 from stream.pipeline.visibility import hidden
 from stream.postgres import row_versions
 from stream.postgres.connection import Connection, Postgres
+from stream.postgres.defining_query import as_stored, source_of
 from stream.postgres.row_versions import Seen
 from stream.postgres.statements import Statements, in_piece
 from stream.retry import poll
@@ -144,6 +145,11 @@ class PostgresSource:
         with self._reading() as (connection, sql):
             rows = _rows(connection, sql.scorecards_of, conversations)
             return [(conversations[at - 1], scorecard_id, covered) for at, scorecard_id, covered in rows]
+
+    def spelled(self, ids: Sequence[str]) -> list[str]:
+        """These ids, canonical UUIDs, as Postgres spells them; one that it lacks stays as it is."""
+        with self._postgres.asking("Postgres look-up") as connection:
+            return as_stored(connection, source_of(connection, self._postgres.schema), ids)
 
     def snapshot(self, ids: Sequence[str], *, piece: Piece | None = None, most: int | None = None) -> Snapshot:
         """These scorecards and their scores as of one moment: one REPEATABLE READ transaction.

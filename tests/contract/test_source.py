@@ -139,6 +139,15 @@ def test_owners_of_scorecards(postgres: Any) -> None:
     assert postgres.owners([]) == {}
 
 
+def test_a_scorecard_is_found_by_its_id_as_postgres_spells_it(postgres: Any) -> None:
+    # given an id in upper case, which a text column keeps
+    postgres.insert("scorecards", CARDS[0].upper(), scorecard_time=JANUARY)
+    # when its canonical form is translated, then it is found; an id that is not there stays as it is
+    spelled, missing = postgres.spelled([CARDS[0], CARDS[1]])
+    assert list(postgres.places([spelled])) == [spelled]
+    assert missing == CARDS[1]
+
+
 def test_an_empty_conversation_id_means_process(postgres: Any) -> None:
     if getattr(postgres, "connection", None) is not None and "uuid" in str(
         postgres.connection.execute(

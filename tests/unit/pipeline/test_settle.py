@@ -125,3 +125,22 @@ def test_what_was_written_at_a_conversations_version_is_found_by_it() -> None:
     # then its rows are retired; a scorecard that is known already is left alone
     assert bench.target.visible_keys() == []
     bench.settler.undo_left({7}, {CARD}, bench.counts)
+
+
+def test_rows_of_a_crashed_worker_are_looked_up_as_postgres_spells_their_ids() -> None:
+    # given text ids in upper case, and rows that a worker wrote for a conversation's change before it crashed
+    bench = Bench()
+    card, score = "5C000000-0000-4000-8000-00000000000F", "50000000-0000-4000-8000-00000000000F"
+    with bench.postgres.begin() as tx:
+        tx.insert("scorecards", card, scorecard_time=JANUARY)
+        tx.insert("scores", score, scorecard_id=card)
+    bench.settler.reindex({CARD: 7, card: 7}, set(), bench.counts)
+    # when the next worker looks for them, whether or not the conversation still names the scorecard
+    for known in ([card], []):
+        bench.settler.undo_left({7}, known, bench.counts)
+        # then the rows still stand
+        assert bench.is_equal()
+    # and only what the conversation does not name is reindexed
+    bench.counts.reindexed = 0
+    bench.settler.undo_left({7}, [CARD, card], bench.counts)
+    assert bench.counts.reindexed == 0

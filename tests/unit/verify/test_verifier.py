@@ -14,6 +14,7 @@ from stream.verify.findings import RowDifference
 from stream.verify.row_states import InPostgres
 from stream.verify.verified import Verified
 from stream.verify.verifier import Verifier
+from tests.unit.verify.rows import LAYOUT, target
 
 
 def test_what_moves_beyond_the_limit_is_counted_and_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,3 +42,16 @@ def test_what_moves_beyond_the_limit_is_counted_and_not_forgotten(monkeypatch: p
     # then one is looked at again, and the verdict is not "clean" because of the two others
     assert (len(moving), result.not_looked_at, result.clean) == (1, 2, False)
     assert result.not_comparable == 2
+
+
+def test_a_row_under_the_empty_customer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a row that stands under the empty customer, whose scorecard is gone from Postgres
+    ghost = target(customer_id="")
+    monkeypatch.setattr(module, "shown", lambda _shards, _ids, under: [ghost] if "" in under else [])
+    monkeypatch.setattr(module, "highest", lambda *_: {})
+    verifier: Any = Verifier.__new__(Verifier)
+    verifier._shards, verifier._layout = None, LAYOUT
+    # when its scorecard is looked at, because its cell differs
+    findings, _ = verifier._findings(InPostgres(), {uuid_text(ghost.key.scorecard_id): {""}}, Scope())
+    # then it is a finding
+    assert [(each.what, each.customer_id) for each in findings] == [("extra", "")]
