@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -79,7 +78,7 @@ def run(
         The exit code.
     """
     from stream.recover.plan import plan  # noqa: PLC0415  imported when it runs
-    from stream.recover.run import StepTaken, recover  # noqa: PLC0415
+    from stream.recover.run import recover_and_compare  # noqa: PLC0415
     from stream.scope import Scope  # noqa: PLC0415
     from stream.verify.repair import Options, verify  # noqa: PLC0415
 
@@ -91,12 +90,14 @@ def run(
             return EXIT_USAGE if now.blocked else EXIT_DIFFERENCES if now.findings else EXIT_OK
         if not yes and any(step.careful for step in now.steps):
             confirm("the connector would be stopped, and perhaps the slot dropped")
-        taken = recover(parts, on_step=lambda step, left: _tell(step, left.seconds))
-        began, compare = time.monotonic(), now.steps[-1]
-        _tell(compare, compare.seconds)
-        with app.reindexing(stores.postgres) as reindex:
-            outcome = verify(stores, Options(Scope(), timeout_s=timeout_s), reindex=reindex)
-        taken.append(StepTaken(compare, time.monotonic() - began))
+        outcomes: list[VerifyOutcome] = []
+
+        def compare() -> None:
+            with app.reindexing(stores.postgres) as reindex:
+                outcomes.append(verify(stores, Options(Scope(), timeout_s=timeout_s), reindex=reindex))
+
+        taken = recover_and_compare(parts, compare, on_step=_tell)
+    outcome = outcomes[-1]
     code = _code(outcome)
     if as_json:
         print_json(_as_json(now) | {"taken": _taken(taken), "verify": outcome.as_json(), "right": code == EXIT_OK})
@@ -151,8 +152,9 @@ def _show(now: RecoveryPlan, *, as_json: bool) -> None:
         click.echo(f"note: {note}")
 
 
-def _tell(step: RecoveryStep, left_s: float) -> None:
-    click.echo(f"recover: {step.id}: {step.what} (about {left_s:,.0f} s left)", err=True)
+def _tell(step: RecoveryStep, left: RecoveryPlan) -> None:
+    seconds = step.seconds if step.id == "compare" else left.seconds
+    click.echo(f"recover: {step.id}: {step.what} (about {seconds:,.0f} s left)", err=True)
 
 
 def _code(outcome: VerifyOutcome) -> int:

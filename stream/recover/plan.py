@@ -63,13 +63,13 @@ def _steps(facts: Facts) -> Iterator[RecoveryStep]:
     yield from _before(facts, still=still)
     if new_offset and facts.position is not None:
         yield RecoveryStep("forget-offset", "delete the connector's offset", 1, careful=True)
-    yield from _in_postgres(facts, new_slot=new_slot)
-    if new_offset:
-        yield RecoveryStep("set-offset", "let the connector begin where the slot begins, without a snapshot", 2)
-    if ahead := versions_ahead(facts):
+    if ahead := versions_ahead(facts):  # before the slot: what is streamed from there on has higher versions
         yield RecoveryStep(
             "pass-versions", "write filler WAL past the versions that ClickHouse has", 1 + ahead / _FILLER_PER_S
         )
+    yield from _in_postgres(facts, new_slot=new_slot)
+    if new_offset:
+        yield RecoveryStep("set-offset", "let the connector begin where the slot begins, without a snapshot", 2)
     if facts.connector == "FAILED" and not still:
         yield RecoveryStep("restart-connector", "restart what failed", 10)
     elif facts.connector != "RUNNING" or still:

@@ -116,7 +116,7 @@ class ReindexNow:
         before = self._retry(lambda: self._source.places(ids))
         under = customers | {place.customer_id for place in before.values()}
         now = self._retry(self._version_now)
-        held = self._retry(lambda: highest_of(self._shards, ids, sorted(under - {""}), most=now))
+        held = self._retry(lambda: self._held(ids, under, now))
         future = self._retry(lambda: self._future(ids, under, now))
         floor = self._version_floor(now)
         versions = {i: max(floor, held.get(number, 0)) for number, i in by_int.items()}
@@ -169,16 +169,24 @@ class ReindexNow:
     def _version_floor(self, now: int) -> int:
         """The highest version that ClickHouse holds, read once. Versions above `now` were made by hand."""
         if self._floor is None:
-            found = [0]
-            for table in TARGETS:
-                query = f"SELECT max(_version) FROM {{database}}.{table.target} WHERE _version <= toUInt128('{now}')"
-                found += [int(version) for _, version in self._shards.everywhere(query)]
-            self._floor = max(found)
+            self._floor = self._retry(lambda: self._highest(now))
         return max(self._epochs.present() << EPOCH_SHIFT, self._floor)
+
+    def _highest(self, now: int) -> int:
+        """The highest version of all rows, up to `now`; 0 without rows."""
+        found = [0]
+        for table in TARGETS:
+            query = f"SELECT max(_version) FROM {{database}}.{table.target} WHERE _version <= toUInt128('{now}')"
+            found += [int(version) for _, version in self._shards.everywhere(query)]
+        return max(found)
+
+    def _held(self, ids: Sequence[str], customers: set[str], now: int) -> dict[int, int]:
+        """The highest version of each scorecard up to `now`, delete markers included."""
+        return highest_of(self._shards, ids, sorted(customers), most=now)
 
     def _future(self, ids: Sequence[str], customers: set[str], now: int) -> dict[Key, int]:
         """The version of each sort key on each shard that is above `now`, delete markers included."""
-        found = highest(self._shards, ids, sorted(customers - {""}), above=now)
+        found = highest(self._shards, ids, sorted(customers), above=now)
         return {key: version for key, (version, _) in found.items()}
 
     def close(self) -> None:

@@ -53,6 +53,7 @@ class FakeDebezium:
         self._sent: list[list[tuple[str, str, bytes, bytes | None]]] = []
         self._keys = {table: (PRIMARY_KEY[table],) for table in SOURCES} | {"scores": score_key}
         self._first = True
+        self.clock_ms: Callable[[], int] = lambda: int(time.time() * 1000)
         self._xid: int | None = None  # of the commit that is streamed
         self._window: dict[tuple[str, bytes], Row] | None = None
 
@@ -88,6 +89,12 @@ class FakeDebezium:
         if self._sent:
             for item in self._sent[number % len(self._sent)]:
                 self.log.append(*item)
+
+    def recover(self, *, keeps_slot: bool) -> None:
+        """After a fail over: go on with the slot, or with one that was made now, from an offset of an LSN alone."""
+        self._window, self._sent = None, []
+        if not keeps_slot:
+            self.read, self._first = len(self.postgres.wal), True
 
     def initial_snapshot(self) -> None:
         """Read all tables at the present LSN; what is committed so far is not streamed.
@@ -188,8 +195,10 @@ class FakeDebezium:
         row = after if after is not None else before
         assert row is not None
         streamed = {}
-        if snapshot == "false" and self._xid is not None:
-            streamed = {"txId": self._xid, "ts_ms": int(time.time() * 1000)}
+        if snapshot == "incremental":
+            streamed = {"ts_ms": self.clock_ms()}
+        elif snapshot == "false" and self._xid is not None:
+            streamed = {"txId": self._xid, "ts_ms": self.clock_ms()}
         value = envelope(change.table, op, before, after, sequence=sequence, snapshot=snapshot, **streamed)
         routed_by = row["conversation_id" if change.table == CHATS else "scorecard_id"]
         return change.table, routed_by, self._key(change.table, row), value

@@ -64,6 +64,7 @@ class FakePostgres:
         self.shares: dict[str, set[Transaction]] = defaultdict(set)  # scorecard id -> holders of FOR KEY SHARE
         self.calls: Counter[str] = Counter()
         self.standby = False
+        self._before: tuple[dict[str, dict[str, Row]], dict[tuple[str, str], int]] = ({t: {} for t in SOURCES}, {})
 
     def begin(self) -> Transaction:
         return Transaction(self)
@@ -94,6 +95,38 @@ class FakePostgres:
     def note_horizon(self) -> None:
         """What the connector does every second."""
         self.horizons.append((min(self.running, default=self.xid), self.xid))
+
+    def fail_over(self, lost: int, *, restored: bool = False) -> None:
+        """Another server takes this one's place, without the last `lost` commits. All sessions end.
+
+        Args:
+            restored: into a new cluster: LSNs and transaction ids start again, and the WAL is empty.
+        """
+        self.wal = self.wal[: len(self.wal) - lost]
+        self.rows, self.xmin = {table: dict(held) for table, held in self._before[0].items()}, dict(self._before[1])
+        for commit in self.wal:
+            for change in commit.changes:
+                self._apply(change, commit.xid or 0)
+        if restored:
+            self.wal, self.horizons = [], []
+            self.xmin = dict.fromkeys(self.xmin, 3)
+            self._before = {table: dict(held) for table, held in self.rows.items()}, dict(self.xmin)
+        self.last_commit = self.wal[-1].lsn if self.wal else None
+        self.lsn = self.last_commit or 16
+        self.xid = 1 + max([699, *(commit.xid or 0 for commit in self.wal), *self.xmin.values()])
+        self.horizons = [(ended, begun) for ended, begun in self.horizons if begun <= self.xid]
+        self.locks, self.running, self.flushed = {}, set(), set()
+        self.shares.clear()
+
+    def _apply(self, change: Change, xid: int) -> None:
+        """As a standby replays the WAL."""
+        key = PRIMARY_KEY[change.table]
+        if change.before is not None:
+            self.rows[change.table].pop(change.before[key], None)
+            self.xmin.pop((change.table, change.before[key]), None)
+        if change.after is not None:
+            self.rows[change.table][change.after[key]] = change.after
+            self.xmin[change.table, change.after[key]] = xid
 
     # The pipeline's questions (its Source).
 
@@ -137,6 +170,11 @@ class FakePostgres:
         rows = [("scorecards", scorecard_id)]
         rows += [("scores", i) for i, row in self.rows["scores"].items() if row["scorecard_id"] == scorecard_id]
         return all(self.xmin[row] == chat or self.xmin[row] >= later for row in rows)
+
+    def spelled(self, ids: Sequence[str]) -> list[str]:
+        self._call("spelled")
+        held = {UUID(own): own for own in self.rows["scorecards"]}
+        return [held.get(UUID(scorecard_id), scorecard_id) for scorecard_id in ids]
 
     def snapshot(self, ids: Sequence[str], *, piece: Piece | None = None, most: int | None = None) -> Snapshot:
         self._call("snapshot")

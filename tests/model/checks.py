@@ -28,7 +28,7 @@ class Checks:
 
     def _check_quiet(self) -> None:
         """While nothing is in flight: processed appeals are hidden, and no row is visible twice."""
-        if self._in_flight() or (self.replay is not None and not self.replay.finished):
+        if self.unrepaired or self._in_flight() or (self.replay is not None and not self.replay.finished):
             return
         if not self.fake_target and self.now % REAL_LOOK:
             return

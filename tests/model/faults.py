@@ -52,6 +52,9 @@ class Faults:
     refused: bool = True  # values that ClickHouse cannot hold: infinity
     under_way: bool = True  # transactions that are open while the initial snapshot is read
     large: bool = True  # two rows are too many at once: live workers leave such reindexes aside
+    identity: bool = True  # conversations and scorecards without REPLICA IDENTITY FULL, for a while
+    cancels: bool = True  # a replay is cancelled before its tail pass; `replay cancel` repairs what it left
+    fail_overs: bool = False  # to a server that lacks the last transactions, or to a restored copy
     windows: bool = True  # readers ask for spans of event time at the end of each round
     rows: int = 3  # scorecards; one score more, one chat less: the fewer, the more happens to each
     places: int = len(TIMES)  # event times that occur

@@ -40,13 +40,9 @@ class Replays:
         if replay.finished:
             return
         if replay.batches and self.faults.crashes and self._chance(0.03):
-            for batch, taken in replay.batches:
-                self._say("replay crashes")
-                batch.kill()
-                replay.pool += taken
-                replay.again |= set(taken)
-            self._land_all()
-            replay.batches.clear()
+            self._replay_crashes(replay)
+        elif self.faults.cancels and not replay.tail and not self.draining and self._chance(0.2):
+            self._cancel(replay)
         elif replay.pool and len(replay.batches) < 2:
             self._fetch_replay(replay)
         elif replay.batches:
@@ -58,6 +54,26 @@ class Replays:
         else:
             replay.finished = True
             self._say("replay is finished")
+            # What a fail over lost is in the log, and the replay wrote it again: `verify --repair` follows.
+            self.unrepaired = self.unrepaired or self.lost
+
+    def _cancel(self, replay: Replay) -> None:
+        """Its processes are killed, or finish and commit their batches. No tail pass follows."""
+        self._say("replay is cancelled")
+        if self.faults.crashes and self._chance(0.5):
+            self._replay_crashes(replay)
+        while replay.batches:
+            self._steps_of(replay.batches[0][0], 1)
+        replay.finished = self.unrepaired = True
+
+    def _replay_crashes(self, replay: Replay) -> None:
+        for batch, taken in replay.batches:
+            self._say("replay crashes")
+            batch.kill()
+            replay.pool += taken
+            replay.again |= set(taken)
+        self._land_all()
+        replay.batches.clear()
 
     def _fetch_replay(self, replay: Replay) -> None:
         table = replay.pool[0][0]

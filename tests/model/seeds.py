@@ -18,7 +18,7 @@ from tests.model.world import World
 
 FAULTS = (
     "errors", "incremental", "resend", "toast", "initial", "replay", "pauses", "crashes", "hidden", "refused",
-    "under_way", "late_inserts", "large",
+    "under_way", "late_inserts", "large", "fail_overs", "cancels", "identity",
 )  # fmt: skip
 
 
@@ -48,6 +48,9 @@ def run_seed(seed: int, faults: Faults | None = None, *, target: Any = None, tra
             rows=choices.choice([1, 1, 2, 3]),
             places=choices.choice([2, 3, len(TIMES)]),
             large=choices.random() < 0.5,
+            fail_overs=choices.random() < 0.3,
+            cancels=choices.random() < 0.5,
+            identity=choices.random() < 0.3,
         )
     world = World(choices, faults, target=target, trace=trace)
     if trace:

@@ -96,6 +96,7 @@ class Workers(Asides):
             target=self.target,
             dead_letters=self.dead_letters,
             layout=self.layout,
+            epochs=self.epochs,
             retry=self._retry,
             in_order=in_order,
             newest=newest,
@@ -156,6 +157,9 @@ class Workers(Asides):
                     self._crash_of(worker)
 
     def _finish(self, batch: Batch) -> None:
+        if batch is self.repair:
+            self._repaired()
+            return
         assert batch.done is not None
         self.ledger.update(batch.done.ledger.totals())
         if not batch.aside:
@@ -231,7 +235,7 @@ class Workers(Asides):
         if self.faults.errors and self._chance(0.02):
             raise (
                 PostgresUnavailable(name)
-                if name in {"places", "snapshot", "scorecards_of"}
+                if name in {"places", "snapshot", "scorecards_of", "spelled"}
                 else (ClickHouseUnavailable(name))
             )
 
@@ -265,4 +269,4 @@ class Workers(Asides):
     def _in_flight(self) -> list[Batch]:
         live = [batch for worker in self.workers for batch in (*worker.batches.values(), *worker.asides)]
         replay = [batch for batch, _ in self.replay.batches] if self.replay is not None else []
-        return [*live, *self.sleepers, *replay]
+        return [*live, *self.sleepers, *replay, *([self.repair] if self.repair is not None else [])]

@@ -13,11 +13,13 @@ time.
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+from stream.epochs import ONE_EPOCH, Epochs
 from stream.pipeline.writes import Layout, Writes
 from tests.fakes import (
     FakeClickHouse,
@@ -31,6 +33,7 @@ from tests.model.asides import everything_is_large
 from tests.model.batch import Batch
 from tests.model.checks import Checks
 from tests.model.choices import Choices
+from tests.model.fail_overs import FailOvers
 from tests.model.faults import (
     PARTITIONS,
     Faults,
@@ -41,7 +44,7 @@ from tests.model.workers import Worker, Workers
 from tests.model.writers import Writers
 
 
-class World(Choices, Writers, Workers, Replays, Checks):
+class World(Choices, Writers, Workers, Replays, FailOvers, Checks):
     """All parts of the world, and the events that may happen next.
 
     Args:
@@ -84,6 +87,14 @@ class World(Choices, Writers, Workers, Replays, Checks):
         self.careful_until = dict.fromkeys(self.log.partitions, 0)
         self.sleepers: list[Batch] = []  # batches of a worker that has lost their partitions
         self.replay: Replay | None = None
+        self.epochs: Epochs = ONE_EPOCH
+        self.broken = False  # a fail over, and nobody has recovered yet
+        self.lost = False  # the log has messages that Postgres lacks
+        self.calm = False
+        self.unrepaired = False  # and nobody has compared every row since
+        self.repair: Batch | None = None
+        self.began_ms = int(time.time() * 1000) - 600_000  # the clock of commits stands still within a step
+        self.debezium.clock_ms = lambda: self.began_ms + self.now
         self.window = ""  # of the incremental snapshot: "", "open" or "read"
         self.counter = 0
         self.consumed: Counter[str] = Counter()
@@ -108,12 +119,12 @@ class World(Choices, Writers, Workers, Replays, Checks):
                 self._show()
                 self.debezium.initial_snapshot()
             for _ in range(self.faults.rounds):
-                self.draining = False
-                for _ in range(self.faults.steps):
-                    self.now += 1
-                    self._step()
-                    self._check_quiet()
+                self._some_steps(self.faults.steps)
                 self._drain()
+                while self.unrepaired:
+                    self._compare()
+                    self._some_steps(self._below(self.faults.steps), calm=True)
+                    self._drain()
                 self._check_end()
             if not self.fake_target:  # ClickHouse's merges must change nothing
                 self.target.merge()
@@ -121,6 +132,15 @@ class World(Choices, Writers, Workers, Replays, Checks):
         finally:
             for batch in self._in_flight():
                 batch.kill()
+
+    def _some_steps(self, count: int, *, calm: bool = False) -> None:
+        """Args: calm: Postgres does not fail over."""
+        self.draining = False
+        self.calm = calm
+        for _ in range(count):
+            self.now += 1
+            self._step()
+            self._check_quiet()
 
     def _step(self) -> None:
         actions: list[tuple[int, Callable[[], None]]] = [(10, self._sql), (4, self._stream), (8, self._fetch)]
@@ -141,6 +161,10 @@ class World(Choices, Writers, Workers, Replays, Checks):
             actions.append((1, self._resend))
         if self.faults.replay:
             actions.append((4, self._replay))
+        if self.faults.fail_overs and not self.unrepaired and not self.calm:
+            actions.append((1, self._fail_over))
+        if self.broken:
+            actions.append((3, self._recover))
         actions.append((1, self._merge_parts))
         self._weighted(actions)()
 
@@ -154,6 +178,8 @@ class World(Choices, Writers, Workers, Replays, Checks):
         """No more changes and faults; all batches under way come to their end, in any order."""
         self.draining = True
         self._end_transactions()
+        if self.broken:
+            self._recover()
         while self.window:
             self._incremental()
         self.debezium.stream()

@@ -141,15 +141,30 @@ class Writers:
             self.transactions.pop(self._below(len(self.transactions))).commit()
 
     def _stream(self) -> None:
+        if self.broken:
+            return
+        if self.faults.identity and self._chance(0.1):
+            self._change_identity()
         self.debezium.stream(1 + self._below(3))
 
+    def _change_identity(self) -> None:
+        """Of changes from now on. Scores keep theirs: one that moves would not name the scorecard that it leaves."""
+        table = self._one_of([CHATS, "scorecards"])
+        self._say(f"replica identity of {table}")
+        self.debezium.stream()
+        self.debezium.full[table] = not self.debezium.full[table]
+
     def _resend(self) -> None:
+        if self.broken:
+            return
         if not self.faults.late or self._chance(0.5):
             self.debezium.resend(1 + self._below(3))
         else:
             self.debezium.repeat(self._below(1_000))
 
     def _incremental(self) -> None:
+        if self.broken:
+            return
         if self.window == "":
             self._show()  # an incremental snapshot does not wait for them; `verify` finds what it read too early
             self.debezium.open_window()

@@ -19,6 +19,7 @@ from stream.pipeline.refusal import Refusal
 from stream.pipeline.reindex import Reindex, plan_reindex
 from stream.pipeline.stored import Key
 from stream.pipeline.writes import Layout
+from stream.recover import findings
 from stream.tables import Table
 from stream.times import moment, parse_time
 from tests.fakes import clickhouse as fake_clickhouse
@@ -112,6 +113,10 @@ MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     ),
     "late messages are written": lambda m: m.setattr(prepare, "late_of", _none_late),
     "what is left aside is committed at once": lambda m: m.setattr(World, "_commit_offsets", _commit_what_was_read),
+    "a recovery leaves the WAL behind the versions that stand": lambda m: m.setattr(findings, "reached", lambda _: 0),
+    "a customer that a message does not name is not looked for": lambda m: m.setattr(
+        decisions, "_names_customer", lambda _: True
+    ),
     "chats that arrive late are ignored": lambda m: m.setattr(pipeline, "moved_conversations", lambda *_: {}),
 }
 
@@ -120,9 +125,11 @@ MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 _CALM = Faults(
     rounds=4, steps=40, rows=1, places=3, workers=1, initial=False, incremental=False, toast=False, errors=False,
     crashes=False, pauses=False, replay=False, refused=False, under_way=False, hidden=False, resend=False,
-    late_inserts=False, large=False,
+    late_inserts=False, large=False, identity=False,
 )  # fmt: skip
 FOCUSED = {
+    "a customer that a message does not name is not looked for": replace(_CALM, identity=True),
+    "a recovery leaves the WAL behind the versions that stand": replace(_CALM, rounds=8, steps=15, fail_overs=True),
     "no confirm": _CALM,
     "look-ups are trusted before they see the commit": replace(_CALM, hidden=True),
     "what is left aside is committed at once": replace(_CALM, rows=2, large=True, crashes=True),

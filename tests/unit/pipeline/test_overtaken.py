@@ -125,7 +125,7 @@ def test_without_a_reindex_in_between_the_order_does_not_matter(bench: Bench) ->
 _CALM = Faults(
     rounds=2, steps=60, rows=1, places=3, workers=1, initial=False, incremental=False, toast=False, errors=False,
     crashes=False, pauses=False, replay=False, refused=False, under_way=False, resend=False, hidden=True,
-    overtakes=True,
+    overtakes=True, identity=False,
 )  # fmt: skip
 
 

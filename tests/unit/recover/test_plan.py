@@ -42,6 +42,12 @@ def wrong(facts: Facts) -> list[str]:
     return [each.id for each in findings(facts)]
 
 
+def test_the_wal_passes_the_versions_before_the_slot_is_made() -> None:
+    """What is streamed from the slot on has higher versions then, the first transaction too."""
+    made = steps(replace(HEALTHY, slot=None, highest=2_000 << LSN_BITS))
+    assert made.index("forget-offset") < made.index("pass-versions") < made.index("create-slot")
+
+
 def test_a_healthy_path_is_only_waited_for_and_compared() -> None:
     made = plan(HEALTHY)
     assert not made.findings

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from stream.errors import Stop, UsageError
+from stream.pipeline.ordering import LSN_BITS
 from stream.recover.facts import Facts, Position
+from stream.recover.findings import reached
 from stream.recover.plan import RecoveryStep
-from stream.recover.run import recover
+from stream.recover.run import recover, recover_and_compare
 from tests.unit.recover.test_plan import HEALTHY, SLOT
 
 
@@ -46,6 +48,7 @@ _EFFECTS: dict[str, Callable[[Facts], Facts]] = {
     "drop-slot": lambda facts: replace(facts, slot=None),
     "create-slot": lambda facts: replace(facts, slot=replace(SLOT, confirmed=facts.server.lsn)),
     "publish": lambda facts: replace(facts, unpublished=()),
+    "pass-versions": lambda facts: replace(facts, server=replace(facts.server, lsn=reached(facts) + 8)),
     "create-topics": lambda facts: replace(facts, missing_topics=()),
 }
 LOST = replace(
@@ -75,6 +78,28 @@ def test_a_run_that_ends_after_any_step_is_gone_on_with(steps: int) -> None:
     run(again)
     assert killed.done + again.done[:-1] == run(FakeSystems(LOST))[:-1]
     assert again.facts.position == Position(LOST.server.lsn)
+
+
+def test_a_lost_change_that_was_written_after_the_first_look_is_compared_once_more() -> None:
+    # given a batch that ends while the comparison waits for it, with rows of versions beyond Postgres
+    systems = FakeSystems(HEALTHY)
+    compared: list[int] = []
+
+    def compare() -> None:
+        compared.append(systems.facts.server.lsn)
+        systems.facts = replace(systems.facts, highest=5_000 << LSN_BITS)
+
+    # when, then the WAL passes them, and all rows are compared again
+    taken = recover_and_compare(systems, compare, on_step=lambda step, left: None)
+    assert compared == [HEALTHY.server.lsn, 5_008]
+    steps = [each.step.id for each in taken]
+    assert steps == ["stream", "compare", "stop-connector", "pass-versions", "start-connector", "stream", "compare"]
+
+
+def test_a_healthy_path_is_compared_once() -> None:
+    compared: list[None] = []
+    recover_and_compare(FakeSystems(HEALTHY), lambda: compared.append(None), on_step=lambda step, left: None)
+    assert len(compared) == 1
 
 
 def test_a_step_without_effect_ends_the_run_with_what_is_wrong() -> None:
