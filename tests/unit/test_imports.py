@@ -6,6 +6,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,18 @@ def _room(module: str) -> str:
     return parts[1] if len(parts) > 1 else ""
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
+def _modules() -> frozenset[str]:
+    return frozenset(_module(path) for path in STREAM.rglob("*.py"))
+
+
 def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 yield f"{node.module}.{alias.name}" if node.module == "stream" else node.module
@@ -164,8 +175,7 @@ def _module(path: Path) -> str:
 
 def _edges(path: Path, *, deferred: bool = False) -> set[str]:
     """Modules of `stream` that a file imports when it is loaded, and with `deferred` those that functions import."""
-    known = {_module(other) for other in STREAM.rglob("*.py")}
-    tree = ast.parse(path.read_text("utf-8"))
+    known, tree = _modules(), _tree(path)
     found = set()
     for node in ast.walk(tree) if deferred else tree.body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "stream":
