@@ -99,8 +99,8 @@ class Beside:
     def _finish(self, job: _Job) -> bool:
         self._job = job
         counts, began = Counts(), time.monotonic()
-        told = {"topic": job.topic, "scorecards": len(job.aside.versions)}
-        log.info("large reindex begins", extra=told)
+        fields = {"topic": job.topic, "scorecards": len(job.aside.versions)}
+        log.info("large reindex begins", extra=fields)
 
         def still_mine() -> bool:
             return all(map(self._live.still_ours, job.batches))
@@ -108,12 +108,12 @@ class Beside:
         try:
             self._settler.finish(job.aside, counts, still_mine=still_mine)
         except _GivenUp as why:
-            log.info("large reindex given up", extra=told | {"cause": str(why)})
+            log.info("large reindex given up", extra=fields | {"cause": str(why)})
             return False
         finally:
             record_rows(job.topic, counts, mode="live")
         took_s = round(time.monotonic() - began, 1)
-        log.info("large reindex ends", extra=told | {"rows": counts.rows, "took_s": took_s})
+        log.info("large reindex ends", extra=fields | {"rows": counts.rows, "took_s": took_s})
         return True
 
     def _step(self, step: Callable[[], T], /) -> T:
