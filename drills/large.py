@@ -157,7 +157,7 @@ THINGS: dict[str, Callable[[Large, Connection], int]] = {
 }
 
 
-# What happens amid the reindex of a thing.
+# What happens amid the reindex of a thing. The other customer waits for a worker's start in any case.
 AMID: dict[str, Callable[[Universe, Supervised], None]] = {"kill -9": kill, "rebalance": rebalance}
 
 
@@ -253,7 +253,7 @@ def main() -> int:
         universe.set_up()
         things, wrong = drill(universe, scores=options.scores, names=names)
         wrong += [f"{each.name}: the worker had {each.rss >> 20} MiB" for each in things if each.rss >= MOST_RSS]
-        slow = [each for each in things if each.worker_s > MOST_DELAY_S]
+        slow = [each for each in things if each.worker_s > MOST_DELAY_S and each.name not in AMID]
         wrong += [f"{each.name}: the other customer waited {each.worker_s:.1f} s for the worker" for each in slow]
         passed = not wrong
         _show(things, wrong, options.scores, as_json=options.json)
