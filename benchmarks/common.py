@@ -12,9 +12,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
+import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -27,7 +28,7 @@ from stream.kafka.client import client_options
 from stream.kafka.groups import describe
 from stream.settings_sections import ClickHouseSettings
 from stream.tables import SOURCES, TARGETS
-from testbed.rig import Died, Rig
+from testbed.rig import Died
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("faust-streaming", "aiokafka", "clickhouse-connect", "confluent-kafka", "msgspec", "psycopg", "chdb")
@@ -57,21 +58,30 @@ def run(name: str, bench: Callable[[argparse.Namespace], int], options: argparse
         return 1
 
 
-def publish(result: dict[str, Any], *, detail: dict[str, Any], rig: Rig) -> None:
-    """Print the line of JSON, and keep it under benchmarks/results/ with the detail, the versions and the machine.
+class Measured(Protocol):
+    """A system that was measured: its settings, and a connection to its Postgres."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    def postgres(self) -> psycopg.Connection[Any]: ...
+
+
+def publish(result: dict[str, Any], *, detail: dict[str, Any], rig: Measured, folder: Path = RESULTS) -> None:
+    """Print the line of JSON, and keep it in the folder with the detail, the versions and the machine.
 
     Args:
         result: the line itself; `bench` in it names the file.
         detail: figures worth keeping beside it.
     """
-    RESULTS.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     kept = result | {
         "detail": detail,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(rig),
         "machine": machine(),
     }
-    (RESULTS / f"{result['bench']}.json").write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
+    (folder / f"{result['bench']}.json").write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
     print(json.dumps(result), flush=True)
 
 
@@ -93,7 +103,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def versions(rig: Rig) -> dict[str, str]:
+def versions(rig: Measured) -> dict[str, str]:
     """Versions of the parts that a message passes."""
     found = {"scorestream": __version__, "python": platform.python_version()}
     for name in PACKAGES:

@@ -83,12 +83,14 @@ class Process:
         if (pid := self.pid()) is not None:
             _kill(_family(pid))
 
+    def family(self) -> list[psutil.Process]:
+        """The process and its children; none when it does not run."""
+        return [] if (pid := self.pid()) is None else _family(pid)
+
     def memory_mb(self) -> float:
         """Memory of the process and its children in MB (PSS: shared memory counts once)."""
-        if (pid := self.pid()) is None:
-            return 0.0
         total = 0.0
-        for process in _family(pid):
+        for process in self.family():
             with contextlib.suppress(psutil.Error):
                 memory = process.memory_full_info()
                 total += getattr(memory, "pss", memory.rss) / 1e6

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from devstack.stack import Stack
 from drills import held, marks
@@ -118,7 +118,7 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
             if options.seconds is not None and time.monotonic() - began > options.seconds:
                 break
             time.sleep(options.between_s)
-            done = _round(scene, name, options.catalog[name], writer)
+            done = inflict(scene, name, options.catalog[name], writer)
             result.rounds.append(done)
             late = "NOT recovered" if done.recovered_s is None else f"recovered in {done.recovered_s:.1f} s"
             say(f"{name:<15} {done.detail:<34} {late}; {done.rows:,} rows changed")
@@ -129,7 +129,7 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
         result.ghosts, result.asked = windows.ghosts, windows.asked
         result.crowd = crowd.as_json() if options.windows else {}
         result.rows, result.steps = writer.rows, writer.counts()
-        _settle(universe, result)
+        settle(universe, result)
         result.dead_letters = dead_letters(universe)
         result.order = order_of_log(universe)
         result.stopped = [worker.stop() for worker in workers]
@@ -146,7 +146,8 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
     return result
 
 
-def _round(scene: Scene, name: str, fault: Fault, writer: Writer) -> Round:
+def inflict(scene: Scene, name: str, fault: Fault, writer: Writer) -> Round:
+    """One fault, and the wait until all that was committed by its end is visible."""
     before = writer.rows
     scene.expected.clear()
     detail, lasted_s = timed(fault, scene)
@@ -162,12 +163,24 @@ def _round(scene: Scene, name: str, fault: Fault, writer: Writer) -> Round:
     return Round(name, detail, lasted_s, recovered, writer.rows - before)
 
 
-def _settle(universe: Universe, result: Result) -> None:
-    """Poll until nothing differs and nothing is behind, or until time is up. The last differences are the finding."""
+class Compared(Protocol):
+    """Where the comparison at the end of a drill is noted."""
+
+    findings: dict[str, int]
+    examples: list[str]
+    lag: int | None
+
+
+def settle(universe: Universe, result: Compared, *, waiting: Callable[[], int] = lambda: 0) -> None:
+    """Poll until nothing differs and nothing is behind, or until time is up. The last differences are the finding.
+
+    Args:
+        waiting: what else must be 0 before the comparison.
+    """
     deadline = time.monotonic() + SETTLE_S
     while True:
         result.lag = lag(universe)
-        if not result.lag or time.monotonic() > deadline:
+        if (not result.lag and not waiting()) or time.monotonic() > deadline:
             result.findings, result.examples = compare(universe)
             if not any(result.findings.values()) or time.monotonic() > deadline:
                 return

@@ -27,8 +27,8 @@ import psutil
 
 from devstack.stack import Stack
 from drills import marks
-from drills.compare import FINDINGS, compare, dead_letters, lag
-from drills.drill import SETTLE_S
+from drills.compare import FINDINGS, dead_letters, lag
+from drills.drill import settle
 from drills.readers import Readers, p50, p99
 from drills.show import say
 from drills.windows import Windows
@@ -121,7 +121,8 @@ def run(universe: Universe, *, seed: int, kills: int, rate: float = 500, scale: 
             writer.stop()
             writer.check()
             windows.stop()
-            _settle(universe, result, readers)
+            readers.stop_committing()
+            settle(universe, result, waiting=lambda: readers.unseen)
         result.reads, result.dips, result.errors = readers.reads, readers.dips, readers.errors
         result.ghosts, result.asked = windows.ghosts, windows.asked
         result.unseen, result.samples = readers.unseen, len(readers.latencies)
@@ -216,19 +217,6 @@ def _kill_one(replay: Running, chance: random.Random) -> None:
         children = sorted(child.pid for child in psutil.Process(replay.process.pid).children())
         if children:
             os.kill(chance.choice(children), signal.SIGKILL)
-
-
-def _settle(universe: Universe, result: Result, readers: Readers) -> None:
-    """Poll until nothing differs and nothing is behind, or until time is up. The last differences are the finding."""
-    readers.stop_committing()
-    deadline = time.monotonic() + SETTLE_S
-    while True:
-        result.lag = lag(universe)
-        if (not result.lag and not readers.unseen) or time.monotonic() > deadline:
-            result.findings, result.examples = compare(universe)
-            if not any(result.findings.values()) or time.monotonic() > deadline:
-                return
-        time.sleep(0.5)
 
 
 def main() -> int:

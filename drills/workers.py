@@ -23,7 +23,7 @@ class Supervised:
         self.log: Path = universe.folder / f"drill-worker-{number}.log"
         with self.log.open("ab") as out:
             self._supervisor = subprocess.Popen(
-                [SCORESTREAM, "worker", "--restart"], env=universe.env, stdout=out, stderr=out
+                [SCORESTREAM, "worker", "--restart"], env=universe.env, stdout=out, stderr=out, start_new_session=True
             )
         self._caused = 0
 

@@ -143,7 +143,15 @@ _MORE: dict[str, Any] = {
 class Writer:
     """Threads that write until `stop`. `rate` is rows changed per second, of all connections together."""
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], *, seed: int, rate: float, rows: int) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection[Any]],
+        *,
+        seed: int,
+        rate: float,
+        rows: int,
+        make: type[Writing] = Writing,
+    ) -> None:
         self._connect = connect
         self._rate = rate / CONNECTIONS
         self._stopping = threading.Event()
@@ -155,7 +163,7 @@ class Writer:
         first.close()
         self._seed_rows = first.rows
         self._sessions = [Session(connect) for _ in range(CONNECTIONS)]
-        writings = [Writing(s, seed * 1_000 + n, known=known) for n, s in enumerate(self._sessions, 1)]
+        writings = [make(s, seed * 1_000 + n, known=known) for n, s in enumerate(self._sessions, 1)]
         self._threads = [threading.Thread(target=self._write, args=(w,), daemon=True) for w in writings]
 
     @property

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from stream.epochs import Epochs
 from stream.errors import ConfigError
+from stream.secret_file import SecretFile
 from stream.settings_sections import (
     BackfillSettings,
     BatchSettings,
@@ -214,7 +215,7 @@ def _read_secret_files(environ: Any, values: dict[str, Any], faults: list[str]) 
         if not path or variable in environ:
             continue
         try:
-            values.setdefault(section, {})[name] = Path(path).read_text("utf-8").rstrip("\r\n")
+            values.setdefault(section, {})[name] = SecretFile(Path(path))
         except OSError as error:
             faults.append(f"{variable}_FILE: {error}")
 

@@ -15,6 +15,7 @@ ScorestreamError
     ├── PostgresRefused         the source lacks a table, a column, a privilege, or WAL
     ├── ClickHouseRefused       a shard refused a statement that a later try will not change
     ├── Stalled                 messages wait and nothing moves: the watchdog ends the worker
+    ├── CredentialsRotated      Kafka's secrets changed: the worker's next start reads them
     └── ConnectError            Kafka Connect refused a request
 """
 
@@ -85,6 +86,10 @@ class TooManyDeadLetters(Stop):
 
 class Stalled(Stop):
     """No progress for longer than the limit with messages waiting; the log holds what the watchdog saw."""
+
+
+class CredentialsRotated(Stop):
+    """Kafka's secret files or certificates are others than at the start."""
 
 
 class ConnectError(Stop):

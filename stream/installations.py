@@ -15,6 +15,7 @@ from typing import Any
 
 from stream.config import Settings, of_file
 from stream.errors import ConfigError
+from stream.secret_file import SecretFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,11 @@ def _resolved(value: Any, where: str, environ: Mapping[str, str]) -> Any:
     """A section in which each `<name>_file` and `<name>_env` of a secret is the secret under `<name>`."""
     if not isinstance(value, dict):
         return value
-    found = {}
+    found: dict[str, Any] = {}
     for key, each in value.items():
         if key.endswith("password_file"):
             try:
-                found[key.removesuffix("_file")] = Path(each).read_text("utf-8").rstrip("\r\n")
+                found[key.removesuffix("_file")] = SecretFile(Path(each))
             except OSError as error:
                 raise ConfigError(f"{where}.{key}: {error}") from error
         elif key.endswith("password_env"):

@@ -47,6 +47,15 @@ def amtool() -> Path:
     return _once("alertmanager", _fetch_debian("prometheus-alertmanager")) / "usr" / "bin" / "amtool"
 
 
+def pgbouncer() -> tuple[Path, dict[str, str]]:
+    """The pooler, and the environment that it needs."""
+    if found := shutil.which("pgbouncer"):
+        return Path(found), dict(os.environ)
+    folder = _once("pgbouncer", _fetch_debian("pgbouncer", "libc-ares2", "libevent-2.1-7"))
+    (libraries,) = (folder / "usr" / "lib").glob("*-linux-gnu*")
+    return folder / "usr" / "sbin" / "pgbouncer", dict(os.environ) | {"LD_LIBRARY_PATH": str(libraries)}
+
+
 def helm() -> Path:
     """Helm 4. The first call compiles it, for some minutes."""
     if found := shutil.which("helm"):
@@ -109,17 +118,17 @@ def _fetch_chromium(downloads: Path, content: Path) -> None:
             program.chmod(0o755)
 
 
-def _fetch_debian(package: str) -> Callable[[Path, Path], None]:
+def _fetch_debian(*packages: str) -> Callable[[Path, Path], None]:
     def fetch(downloads: Path, content: Path) -> None:
         lists = downloads / "lists"
         (lists / "partial").mkdir(parents=True)
         # Lists of its own: a fresh machine may have none, and those of the system are root's.
         own = ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={downloads}", "-o", "APT::Sandbox::User="]
-        hint = f"{package} (or put its programs on PATH)"
+        hint = f"{packages[0]} (or put its programs on PATH)"
         _run(["apt-get", *own, "-qq", "update"], downloads, hint)
-        _run(["apt-get", *own, "-qq", "download", package], downloads, hint)
-        (archive,) = downloads.glob("*.deb")
-        _run(["dpkg-deb", "-x", str(archive), str(content)], downloads, hint)
+        _run(["apt-get", *own, "-qq", "download", *packages], downloads, hint)
+        for archive in downloads.glob("*.deb"):
+            _run(["dpkg-deb", "-x", str(archive), str(content)], downloads, hint)
 
     return fetch
 

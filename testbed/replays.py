@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from unittest import mock
 
 from stream.config import Settings, load
@@ -87,22 +87,22 @@ def drop(universe: Universe, database: str) -> None:
         client.close()
 
 
-class Running:
-    """A `scorestream replay` command that runs; its processes can be killed."""
+class Command:
+    """A `scorestream` command that runs in a session of its own; all its processes can be killed."""
 
     def __init__(self, universe: Universe, *command: str, **env: str) -> None:
         universe._workers += 1
-        self.log = Path(universe.folder) / f"replay-{universe._workers}.log"
+        self.log = Path(universe.folder) / f"{command[0]}-{universe._workers}.log"
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [SCORESTREAM, "replay", *command],
+                [SCORESTREAM, *command],
                 env=universe.env | env,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
             )
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,6 +112,11 @@ class Running:
     def wait(self, timeout_s: float = 120) -> int:
         return self.process.wait(timeout=timeout_s)
 
+    def stop(self, timeout_s: float = 30) -> int:
+        """SIGTERM to the command; returns the exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout=timeout_s)
+
     def kill_all(self) -> None:
         """SIGKILL to the command and all its processes at once."""
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -119,3 +124,10 @@ class Running:
 
     def tail(self) -> str:
         return self.log.read_text("utf-8", "replace")[-4000:]
+
+
+class Running(Command):
+    """A `scorestream replay` command that runs."""
+
+    def __init__(self, universe: Universe, *command: str, **env: str) -> None:
+        super().__init__(universe, "replay", *command, **env)

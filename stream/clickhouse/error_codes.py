@@ -166,6 +166,8 @@ NAMED: Final = frozenset(
 )
 # NO_ZOOKEEPER, TABLE_IS_READ_ONLY, REPLICA_IS_NOT_IN_QUORUM; no code: the connection broke.
 _THIS_REPLICA_CANNOT = frozenset({None, 225, 242, 289})
+# UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED
+_LOGIN = frozenset({192, 193, 194, 516})
 _PARTITIONS_OF_BLOCK = re.compile(r"Too many partitions for single INSERT block")
 _CODE = re.compile(r"\bCode:\s*(\d+)")
 
@@ -195,6 +197,11 @@ def sort(code: int | None, text: str) -> Sort:
 def is_elsewhere(error: Exception) -> bool:
     """Whether another replica may answer what this one does not."""
     return code_of(error) in _THIS_REPLICA_CANNOT
+
+
+def is_login(error: Exception) -> bool:
+    """Whether the server does not take the user and its password."""
+    return code_of(error) in _LOGIN
 
 
 def hint(code: int | None, text: str) -> str:

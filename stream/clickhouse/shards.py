@@ -21,7 +21,7 @@ import urllib3.exceptions
 from clickhouse_connect.driver import options as optional
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from stream.clickhouse.error_codes import Sort, code_of, hint, is_elsewhere, sort
+from stream.clickhouse.error_codes import Sort, code_of, hint, is_elsewhere, is_login, sort
 from stream.clickhouse.replicas import make_consistent
 from stream.clickhouse.running import Running
 from stream.errors import ClickHouseRefused, ClickHouseUnavailable
@@ -66,6 +66,7 @@ class Shards:
         self._running = Running()
         self._threads: list[ThreadPoolExecutor] = []
         self._lock = threading.Lock()
+        self._known: set[int] = set()  # shards that have taken the credentials once
 
     def of(self, database: str) -> Shards:
         """The same clients, another database. Closing either closes both."""
@@ -163,10 +164,11 @@ class Shards:
             client.close()
             if is_elsewhere(error):
                 self._go_on_from(shard, replica)
-            raise shard_error(self.settings, shard, error) from error
+            raise self._failure(shard, error) from error
         except BaseException:
             client.close()
             raise
+        self._known.add(shard)
         self._idle[shard].append((replica, client))
 
     @contextmanager
@@ -211,6 +213,8 @@ class Shards:
         for replica in [(first + n) % count for n in range(count)]:
             try:
                 client = connect(self.settings, shard, database="", replica=replica)
+            except ClickHouseRefused as error:
+                raise self._failure(shard, error.__cause__) from error
             except ClickHouseUnavailable as error:
                 if replica == (first - 1) % count:
                     raise
@@ -220,6 +224,12 @@ class Shards:
                 self._replica[shard] = replica
                 return replica, client
         raise AssertionError("a shard has at least one replica")
+
+    def _failure(self, shard: int, error: BaseException | None) -> ClickHouseUnavailable | ClickHouseRefused:
+        """What an error of the client means. A password that was taken before is being rotated: that passes."""
+        assert isinstance(error, Exception)
+        told = shard_error(self.settings, shard, error)
+        return ClickHouseUnavailable(str(told)) if shard in self._known and is_login(error) else told
 
     def _go_on_from(self, shard: int, replica: int) -> None:
         """From the next call on another replica is tried first, unless one is in use that did not fail."""

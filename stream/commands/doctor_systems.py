@@ -93,7 +93,7 @@ class Chain:
     def _postgres(self) -> Iterator[DoctorFinding]:
         settings = self._settings.postgres
         with Postgres(settings, statement_timeout_s=self._answer_s) as store:
-            yield from postgres.examine(store, settings, transaction_s=self._transaction_s, purpose=self._purpose)
+            yield from postgres.examine(store, settings, transaction_s=self._transaction_s)
         backfill = self._settings.backfill
         if self._purpose == "backfill" and backfill.dsn:
             sender = settings.model_copy(update={"dsn": backfill.dsn, "password": backfill.password})

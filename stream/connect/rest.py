@@ -100,12 +100,8 @@ class Connect:
         self._patience_s = patience_s
         self._clock = clock
         self._stopping = stopping
-        headers = {"Accept": "application/json"}
-        if settings.username:
-            password = settings.password.get_secret_value() if settings.password else ""
-            headers |= urllib3.make_headers(basic_auth=f"{settings.username}:{password}")
+        self._user, self._password = settings.username, settings.password
         self._pool = urllib3.PoolManager(
-            headers=headers,
             timeout=urllib3.Timeout(connect=5, read=timeout_s),
             retries=False,
             cert_reqs="CERT_REQUIRED",
@@ -117,6 +113,14 @@ class Connect:
 
     def __exit__(self, *_: object) -> None:
         self._pool.clear()
+
+    def _headers(self) -> dict[str, str]:
+        """Of the next request: the password may be rotated between two of them."""
+        headers = {"Accept": "application/json"}
+        if self._user:
+            password = self._password.get_secret_value() if self._password else ""
+            headers |= urllib3.make_headers(basic_auth=f"{self._user}:{password}")
+        return headers
 
     def cluster_id(self) -> str | None:
         """The id of the Kafka cluster that the Connect workers use."""
@@ -263,7 +267,7 @@ class Connect:
         """
         for url in list(self._urls):
             try:
-                response = self._pool.request(method, url + path, json=body)
+                response = self._pool.request(method, url + path, json=body, headers=self._headers())
             except urllib3.exceptions.HTTPError as error:
                 sent = not isinstance(
                     error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError

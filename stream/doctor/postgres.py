@@ -10,9 +10,10 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from stream.doctor import roles, source
-from stream.doctor.finding import ERROR, HINT, RECOVER, WARNING, Checks, DoctorFinding, Purpose, Severity
+from stream.doctor.finding import ERROR, HINT, RECOVER, WARNING, Checks, DoctorFinding
 from stream.monitor.faults import WAL_LEAST
 from stream.postgres.connection import LSN_NOW, Connection, Postgres, is_readable
+from stream.postgres.pooler import is_pooled
 from stream.settings_sections import PostgresSettings
 from stream.tables import HEARTBEAT, HORIZON, quoted
 from stream.times import duration, size
@@ -42,9 +43,9 @@ RECOVERY = CHECKS.add(
 POOLER = CHECKS.add(
     "postgres-pooler",
     WARNING,
-    "a pooler stands between this host and Postgres",
-    "in transaction mode, session settings and locks of a replay or a cutover go to another client's session",
-    "let SCORESTREAM_POSTGRES_DSN lead to the server itself, or to a pool with pool_mode = session",
+    "a pooler in session mode stands between this host and Postgres",
+    "each connection takes one of the pool for as long as it lasts, and a full pool holds up look-ups",
+    "let SCORESTREAM_POSTGRES_DSN lead to the server itself",
 )
 WAL_LEVEL = CHECKS.add(
     "wal-level",
@@ -165,9 +166,7 @@ SELECT gid, owner, database, extract(epoch FROM clock_timestamp() - prepared)::f
 """
 
 
-def examine(
-    postgres: Postgres, settings: PostgresSettings, *, transaction_s: float, purpose: Purpose | None = None
-) -> Iterator[DoctorFinding]:
+def examine(postgres: Postgres, settings: PostgresSettings, *, transaction_s: float) -> Iterator[DoctorFinding]:
     """All faults of the server and the slot.
 
     Args:
@@ -177,8 +176,7 @@ def examine(
         PostgresUnavailable, PostgresRefused: Postgres does not answer, or refuses a question.
     """
     with postgres.session() as connection:
-        # Locks and settings of a session must stay with it: a replay shares its work by them, a cutover guards itself.
-        yield from _pooler(connection, ERROR if purpose in ("replay", "cutover") else None)
+        yield from _pooler(connection)
         standby = yield from _server(connection, settings)
         if not standby:
             yield from _transactions(connection, settings, transaction_s)
@@ -308,11 +306,10 @@ def _transactions(connection: Connection, settings: PostgresSettings, limit_s: f
             yield PREPARED.found(what, f"ROLLBACK PREPARED '{text}'; -- or COMMIT PREPARED, in database {database}")
 
 
-def _pooler(connection: Connection, severity: Severity | None) -> Iterator[DoctorFinding]:
-    """A pooler makes up the process id that it gives to its clients."""
-    row = connection.execute("SELECT pg_backend_pid()").fetchone()
-    if row is not None and row[0] != connection.info.backend_pid:
-        yield POOLER.found(f"a pooler answers at {_at(connection)}", severity=severity)
+def _pooler(connection: Connection) -> Iterator[DoctorFinding]:
+    """A connection through a pooler in transaction mode was refused when it was opened."""
+    if is_pooled(connection):
+        yield POOLER.found(f"a pooler answers at {_at(connection)}")
 
 
 def _at(connection: Connection) -> str:

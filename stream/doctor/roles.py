@@ -58,14 +58,13 @@ _READ = ("SELECT",)
 _WRITE = ("SELECT", "INSERT", "UPDATE")
 _READER = dict.fromkeys((*SOURCES, TEMPLATES, HEARTBEAT, HORIZON), _READ)
 _CONNECTOR = dict.fromkeys(SOURCES, _READ) | dict.fromkeys((SIGNAL, HEARTBEAT, HORIZON), _WRITE)
-# Sessions of `stream.postgres.connection` switch off the other two for themselves.
+# Of the connector's role: sessions of `stream.postgres.connection` switch these off for themselves.
 _OF_CONNECTOR = (
     "statement_timeout",
     "idle_in_transaction_session_timeout",
     "transaction_timeout",
     "idle_session_timeout",
 )
-_OF_READER = ("transaction_timeout",)
 
 _ROLES = """
 SELECT r.oid FROM pg_roles r WHERE r.rolname IN (current_user, %(connector)s) OR r.oid IN (
@@ -150,7 +149,7 @@ def _grants(connection: Connection, schema: str, values: Mapping[str, object]) -
 def _timeouts(connection: Connection, values: Mapping[str, object]) -> Iterator[DoctorFinding]:
     seen = set()
     for role, is_reader, database, of_role, name, value in connection.execute(_TIMEOUTS, values).fetchall():
-        if name not in (_OF_READER if is_reader else _OF_CONNECTOR) or (role, name) in seen:
+        if is_reader or name not in _OF_CONNECTOR or (role, name) in seen:
             continue
         seen.add((role, name))
         if value.strip("'").rstrip("msindh ") in ("0", "-1", ""):

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, Resou
 
 from stream.errors import KafkaUnavailable
 from stream.kafka import groups as kafka_groups
-from stream.kafka.client import client_options
+from stream.kafka.client import client_options, credentials
 from stream.kafka.groups import Group
 from stream.kafka.next_messages import READER_OPTIONS, Next, NextMessages
 from stream.kafka.topic_partition import TP
@@ -58,11 +58,18 @@ class Broker:
         self.settings = settings
         self.topics = topics
         self._timeout_s = timeout_s
-        self._options = client_options(settings)
-        self._own_options = self._options | {"reconnect.backoff.max.ms": 2000}
         self._groups: dict[str, Consumer] = {}
         self._starts: dict[TP, int] = {}
         self._next = NextMessages(self._reader)
+        self._credentials = credentials(settings)
+
+    @property
+    def _options(self) -> dict[str, str | int]:
+        return client_options(self.settings)
+
+    @property
+    def _own_options(self) -> dict[str, str | int]:
+        return self._options | {"reconnect.backoff.max.ms": 2000}
 
     @property
     def live_group(self) -> str:
@@ -206,7 +213,7 @@ class Broker:
 
     @contextmanager
     def asking(self, what: str = "") -> Iterator[None]:
-        """Turn librdkafka's errors into those of the package.
+        """Turn librdkafka's errors into those of the package. Rotated credentials count from the next request on.
 
         Raises:
             KafkaUnavailable: naming the brokers and what was asked.
@@ -214,7 +221,17 @@ class Broker:
         try:
             yield
         except KafkaException as error:
+            self._reopen_when_rotated()
             raise self.unavailable(what, error) from error
+
+    def _reopen_when_rotated(self) -> None:
+        """Close the clients whose credentials are old; the next request opens others."""
+        found = credentials(self.settings)
+        if found != self._credentials:
+            self._credentials = found
+            self.close()
+            self.__dict__.pop("admin", None)
+            self._next = NextMessages(self._reader)
 
     def _reader(self) -> Consumer:
         """For single messages; its group is never joined, and nothing is committed."""

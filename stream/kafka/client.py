@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from stream.settings_sections import KafkaSettings
 
 
@@ -30,6 +32,22 @@ def client_options(settings: KafkaSettings) -> dict[str, str | int]:
     if settings.ssl_key_password is not None:
         options["ssl.key.password"] = settings.ssl_key_password.get_secret_value()
     return options
+
+
+def credentials(settings: KafkaSettings) -> tuple[object, ...]:
+    """The passwords, and the state of the files with keys and certificates. It differs once one of them is rotated."""
+    secrets = (settings.sasl_password, settings.ssl_key_password)
+    files = (settings.ssl_ca_location, settings.ssl_certificate_location, settings.ssl_key_location)
+    return (*(each and each.get_secret_value() for each in secrets), *(_state(path) for path in files))
+
+
+def _state(path: Path | None) -> tuple[int, int] | None:
+    """When a file was written, and its size; None while there is none."""
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return found and (found.st_mtime_ns, found.st_size)
 
 
 MESSAGE_MAX_BYTES = 32 << 20  # largest message that is read or kept: an update carries a comment of some MB twice

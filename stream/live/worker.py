@@ -33,6 +33,7 @@ from stream.kafka.topic_partition import TP
 from stream.live.app import LiveApp
 from stream.live.aside import Beside
 from stream.live.build import build_app
+from stream.live.credentials import CredentialsWatch
 from stream.live.heartbeat import TIMEOUT_S, Heartbeats
 from stream.live.indexer import TableIndexer
 from stream.live.outage import PATIENCE_S, OutageRepair, Outages
@@ -104,6 +105,7 @@ def run(settings: Settings) -> int:
             monitor.start(also=server.own_url)
         permissions.check(Access(broker), broker.topics, broker.live_group, broker.settings.bootstrap_servers)
         watch.start(live)
+        CredentialsWatch(settings.kafka).start(live)
         outage.look()
         outage.watch()
         live.on_stopping(outage.close)

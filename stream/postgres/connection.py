@@ -6,8 +6,8 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
@@ -16,6 +16,7 @@ import psycopg
 from psycopg import IsolationLevel
 
 from stream.errors import PostgresRefused, PostgresUnavailable
+from stream.postgres.pooler import is_pooled, is_shared
 from stream.settings_sections import PostgresSettings
 from stream.tables import quoted
 
@@ -31,8 +32,11 @@ _KEEPALIVE_OF_SERVER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interva
 _CANCEL_S = 2.0
 
 # Row level security hides rows without an error; with `off` Postgres refuses a query that a policy would filter. The
-# timeout is off because a snapshot idles while ClickHouse answers.
-_SESSION = "SET timezone = 'UTC'; SET row_security = off; SET idle_in_transaction_session_timeout = 0"
+# timeouts of the role and the database are off: a snapshot idles while ClickHouse answers, and a lock idles for hours.
+# Older servers do not know all of them.
+_SESSION = """SET timezone = 'UTC'; SET row_security = off;
+SELECT set_config(name, '0', false) FROM pg_settings
+WHERE name IN ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')"""
 
 # On a replica "now" is the LSN that it has replayed. Otherwise the insert position counts: with synchronous_commit =
 # off a transaction is visible before its commit record is written.
@@ -181,28 +185,42 @@ class Postgres:
 def connect(
     settings: PostgresSettings, *, statement_timeout_s: float | None = None, variable: str = DSN, **more: Any
 ) -> Connection:
-    """A read-only connection in autocommit, UTC, that sees every row or is refused.
+    """A read-only connection in autocommit, UTC, that sees every row or is refused. Each reads the password again.
 
     Raises:
         PostgresUnavailable: no connection; the text names host and user, never the password.
-        PostgresRefused: the DSN is malformed.
+        PostgresRefused: the DSN is malformed, or leads to a pooler in transaction mode.
     """
+    connection = _open(settings, variable, more)
+    connection.read_only = True
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    if is_pooled(connection):
+        with closing(_open(settings, variable, more)) as other:
+            shared = is_shared(connection, other)
+        if shared:
+            at = f"{connection.info.host}:{connection.info.port}"  # known until it is closed
+            connection.close()
+            raise PostgresRefused(
+                f"a pooler in transaction mode answers at {at}, and loses the settings and locks of sessions; let "
+                f"{variable} lead to the server itself, or to a pool with pool_mode = session"
+            )
+    limit = settings.statement_timeout_s if statement_timeout_s is None else statement_timeout_s
+    connection.execute(f"SET statement_timeout = {int(limit * 1000)}")
+    connection.execute(_SESSION)
+    return connection
+
+
+def _open(settings: PostgresSettings, variable: str, more: Mapping[str, Any]) -> Connection:
     options: dict[str, Any] = {"autocommit": True, "connect_timeout": 10, "application_name": "scorestream", **more}
     if settings.password is not None:
         options["password"] = settings.password.get_secret_value()
     try:
-        connection = psycopg.connect(settings.dsn, **options)
+        return psycopg.connect(settings.dsn, **options)
     except psycopg.OperationalError as error:
         raise PostgresUnavailable(f"cannot connect to Postgres: {_first_line(error)}") from error
     except psycopg.Error as error:
         # libpq prints a malformed DSN whole, and it may contain a password.
         raise PostgresRefused(f"cannot connect to Postgres: {variable} is no connection string") from error
-    connection.read_only = True
-    connection.isolation_level = IsolationLevel.REPEATABLE_READ
-    limit = settings.statement_timeout_s if statement_timeout_s is None else statement_timeout_s
-    connection.execute(f"SET statement_timeout = {int(limit * 1000)}")
-    connection.execute(_SESSION)
-    return connection
 
 
 def is_readable(connection: Connection, table: str) -> bool:

@@ -80,7 +80,7 @@ def _monitored(document: Mapping[str, Any]) -> Iterator[Step]:
 
 def _by_runbook(when: When, runbook: str, what: str, *, name: str = "") -> Step:
     page = _RUNBOOKS[runbook]
-    run = tuple(line.replace("NAME", name or "NAME") for line in page.run or page.look_at)
+    run = tuple(line.text.replace("NAME", name or "NAME") for line in page.run or page.look_at)
     return Step(when, runbook, what, f"Is data lost? {page.lost}", page.act, run)
 
 

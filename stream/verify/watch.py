@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from stream import metrics
-from stream.errors import Retry
+from stream.errors import ClickHouseRefused, PostgresRefused, Retry
 from stream.settings_sections import WebSettings
 from stream.verify.repair import VerifyOutcome
 from stream.web.health import Health, HealthCheck
@@ -31,7 +31,11 @@ def watch(
     Args:
         compare: one verify, with stores that it opens and closes.
 
-    A store that is away fails one comparison, not the service. A KeyboardInterrupt ends it within a comparison, too.
+    A store that is away fails one comparison, not the service. So does one that refuses what it took before, as while a
+    password is rotated. A KeyboardInterrupt ends it within a comparison, too.
+
+    Raises:
+        ClickHouseRefused, PostgresRefused: before any comparison came to its end.
     """
     state = _Watched()
     with contextlib.suppress(KeyboardInterrupt), serve(web, health=state.health, role="verify") as server:
@@ -40,11 +44,13 @@ def watch(
             began = time.monotonic()
             try:
                 outcome = compare()
-            except Retry as error:
+            except (Retry, ClickHouseRefused, PostgresRefused) as error:
+                if not isinstance(error, Retry) and not state.compared:
+                    raise
                 state.fault = str(error)
                 log.warning("comparison failed", extra={"cause": str(error)})
             else:
-                state.fault = ""
+                state.fault, state.compared = "", True
                 _record(outcome)
                 on_outcome(outcome)
             stopping.wait(max(0.0, every_s - (time.monotonic() - began)))
@@ -55,6 +61,7 @@ class _Watched:
 
     def __init__(self) -> None:
         self.fault = "no comparison yet"
+        self.compared = False
 
     def health(self) -> Health:
         return Health(

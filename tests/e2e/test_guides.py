@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from stream.web.runbooks import RUNBOOKS
-from testbed import oracle
 from testbed.universe import ROOT, SCORESTREAM, Universe, _with_database, wait_for
 from testbed.workload import Workload
 
@@ -156,22 +154,3 @@ def test_the_backfill_guide_goes_as_it_says(universe: Universe) -> None:
         # then all went, and reading again changed nothing
         assert [each for each in commands if f"$ {each}" not in printed] == []
         universe.wait_until_equal()
-
-
-def test_the_queries_of_the_runbooks_run(universe: Universe) -> None:
-    # given the queries that only look
-    queries = {line for each in RUNBOOKS for line in (*each.look_at, *each.run) if line.startswith("SELECT")}
-    # The local engine refuses questions about row policies.
-    looks = {each for each in queries if not re.search("pg_drop|pg_reload|row_policies", each)}
-    assert len(looks) >= 5
-
-    # when an operator pastes each where it belongs
-    shard = universe.env["SCORESTREAM_CLICKHOUSE_SHARDS"].split(",")[0]
-    client = oracle.client_of(shard, universe.env)
-    with universe.postgres() as connection:
-        for query in looks:
-            if " system." in query:
-                client.query(query.rstrip(";"))
-            else:
-                connection.execute(query)
-    client.close()

@@ -8,17 +8,25 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from devstack.stack import Stack
 from testbed.universe import SCORESTREAM, Universe, Worker, wait_for
 from testbed.workload import Workload
+from tests.broken import (
+    deleted_topic,
+    drop_slot,
+    dropped_publication,
+    lost_offsets,
+    lost_slot,
+    slot_of,
+    start_by_connect,
+    stop,
+)
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -62,23 +70,6 @@ def change(workload: Workload, count: int = 60) -> None:
     workload.run("DELETE FROM app.scores WHERE scorecard_id = %s", three)
 
 
-def slot_of(universe: Universe) -> tuple[Any, ...] | None:
-    with universe.postgres() as connection:
-        return connection.execute(
-            "SELECT active, wal_status FROM pg_replication_slots WHERE slot_name = %s", (universe.name,)
-        ).fetchone()
-
-
-def stop(universe: Universe) -> None:
-    universe.done("connectors", "stop")
-    wait_for("the slot is free", lambda: (found := slot_of(universe)) is None or not found[0])
-
-
-def drop_slot(universe: Universe) -> None:
-    with universe.postgres() as connection:
-        connection.execute("SELECT pg_drop_replication_slot(%s)", (universe.name,))
-
-
 def recovered(universe: Universe, *options: str) -> dict[str, Any]:
     """The command succeeds, ClickHouse is equal to Postgres, and the next change comes through."""
     code, printed, said = universe.call("recover", "--yes", "--json", *options)
@@ -93,44 +84,6 @@ def found(told: dict[str, Any]) -> set[str]:
 
 def steps(told: dict[str, Any]) -> list[str]:
     return [each["id"] for each in told["taken"]]
-
-
-def lost_slot(universe: Universe) -> None:
-    """Postgres invalidates the slot, as when max_slot_wal_keep_size is reached."""
-    with universe.postgres() as connection:
-        connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
-        connection.execute("SELECT pg_reload_conf()")
-        try:
-            for _ in range(3):
-                connection.execute("SELECT pg_switch_wal()")
-                connection.execute("SELECT pg_logical_emit_message(false, 'junk', repeat('x', 1000000))")
-            connection.execute("CHECKPOINT")
-            wait_for("the slot is lost", lambda: (slot_of(universe) or ("", ""))[1] == "lost", deadline_s=20)
-        finally:
-            connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'")
-            connection.execute("SELECT pg_reload_conf()")
-
-
-def start_by_connect(universe: Universe) -> None:
-    url = f"{universe.env['SCORESTREAM_CONNECT_URL']}/connectors/{universe.name}/resume"
-    urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=10).close()
-
-
-def dropped_publication(universe: Universe) -> None:
-    with universe.postgres() as connection:
-        connection.execute("DROP PUBLICATION scorestream")
-
-
-def lost_offsets(universe: Universe) -> None:
-    universe.done("connectors", "delete", "--reset-offsets")
-
-
-def deleted_topic(universe: Universe) -> None:
-    admin = AdminClient({"bootstrap.servers": universe.env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]})
-    topic = f"{universe.name}.app.scores"
-    for answer in admin.delete_topics([topic]).values():
-        answer.result()
-    wait_for("the topic is gone", lambda: topic not in admin.list_topics(timeout=10).topics)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def calls() -> Iterator[tuple[str, list[str]]]:
                 if not re.search(r"\b(docker|kubectl|helm)\b", line):
                     yield (
                         shown(document),
-                        ["0" if each == "OFFSET" else each for each in shlex.split(rest.rstrip("&. "))],
+                        ["0" if each == "OFFSET" else each for each in shlex.split(rest.rstrip("&. "), comments=True)],
                     )
 
 

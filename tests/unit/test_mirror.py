@@ -36,7 +36,6 @@ ELSEWHERE = {
     "doctor/finding.py": "tests/unit/doctor/test_all_checks.py",
     "errors.py": DECLARATIONS,
     "interpreter.py": "tests/e2e/test_main_job.py",
-    "kafka/broker.py": "tests/e2e/test_lag.py",
     "kafka/client.py": "tests/e2e/test_main_job.py",
     "kafka/topic_partition.py": DECLARATIONS,
     "metrics.py": "tests/unit/monitor/test_exposition.py",
@@ -62,7 +61,6 @@ ELSEWHERE = {
     "verify/progress.py": "tests/integration/verify/test_verifier.py",
     "verify/repair.py": "tests/integration/verify/test_verifier.py",
     "verify/row_states.py": "tests/unit/verify/test_findings.py",
-    "verify/watch.py": "tests/unit/verify/test_verified.py",
 }
 FILES = sorted(
     str(path.relative_to(ROOT / "stream")) for path in (ROOT / "stream").rglob("*.py") if path.name != "__init__.py"

@@ -9,7 +9,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from stream.clickhouse.shards import PATIENCE_S, Shards
-from stream.errors import ClickHouseUnavailable
+from stream.errors import ClickHouseRefused, ClickHouseUnavailable
 from stream.settings_sections import ClickHouseSettings
 
 SETTINGS = ClickHouseSettings(shards=("http://a:1", "http://b:2"), timeout_s=30)
@@ -128,3 +128,31 @@ def test_how_long_a_call_may_take():
     assert Shards(SETTINGS, patient=True).settings.timeout_s == PATIENCE_S
     assert Shards(SETTINGS, timeout_s=5).settings.timeout_s == 5
     assert Shards(SETTINGS, timeout_s=50).settings.timeout_s == 30
+
+
+def test_a_password_that_was_taken_before_is_being_rotated(made):
+    with Shards(SETTINGS) as shards:
+        shards.ask(0, "SELECT 1")
+        # when the server takes it no more, then the call may be repeated, with a client that reads it again
+        made[0].error = DatabaseError("Code: 516. DB::Exception: Authentication failed")
+        with pytest.raises(ClickHouseUnavailable, match="shard 0"):
+            shards.ask(0, "SELECT 1")
+        assert made[0].closed
+        shards.ask(0, "SELECT 1")
+
+
+def test_a_password_that_was_never_taken_is_refused(made, monkeypatch):
+    refused = ClickHouseRefused("wrong password")
+    refused.__cause__ = DatabaseError("Code: 516. DB::Exception: Authentication failed")
+
+    def connect(*_: Any, **__: Any) -> Client:
+        raise refused
+
+    with Shards(SETTINGS) as shards:
+        shards.ask(0, "SELECT 1")
+        monkeypatch.setattr("stream.clickhouse.shards.connect", connect)
+        with pytest.raises(ClickHouseRefused):
+            shards.ask(1, "SELECT 1")
+        shards._idle[0].clear()
+        with pytest.raises(ClickHouseUnavailable):
+            shards.ask(0, "SELECT 1")

@@ -9,6 +9,7 @@ import pytest
 
 from stream.connect.rest import Connect, Fault
 from stream.errors import ConnectError, Retry, UsageError
+from stream.secret_file import SecretFile
 from stream.settings_sections import ConnectSettings
 
 TRACE = (
@@ -213,6 +214,18 @@ def test_basic_auth_comes_from_the_settings(fake):
     with Connect(ConnectSettings(url=fake.url, username="u", password="p:w")) as client:
         assert client.plugins() == {"a.B": "1"}
     assert b64decode(fake.requests[0][3]["Authorization"].removeprefix("Basic ")) == b"u:p:w"
+
+
+def test_each_request_reads_the_password_again(fake, tmp_path):
+    fake.on("GET", "/connector-plugins", (200, []))
+    file = tmp_path / "password"
+    file.write_text("old")
+    with Connect(ConnectSettings(url=fake.url, username="u", password=SecretFile(file))) as client:
+        client.plugins()
+        file.write_text("new")
+        client.plugins()
+    sent = [b64decode(each[3]["Authorization"].removeprefix("Basic ")) for each in fake.requests]
+    assert sent == [b"u:old", b"u:new"]
 
 
 def test_wait_goes_on_until_the_tasks_run_and_stay_so(fake, connect):

@@ -10,7 +10,7 @@ import pytest
 
 from stream.config import PostgresSettings
 from stream.doctor import postgres
-from stream.doctor.finding import RECOVER, DoctorFinding, Purpose
+from stream.doctor.finding import RECOVER, DoctorFinding
 from tests.unit.doctor.catalogs import Catalogs, server, slot
 
 
@@ -25,9 +25,9 @@ class Store:
         yield self._catalogs
 
 
-def found(catalogs: Catalogs, *, standby: bool = False, purpose: Purpose | None = None) -> list[DoctorFinding]:
+def found(catalogs: Catalogs, *, standby: bool = False) -> list[DoctorFinding]:
     settings = PostgresSettings(standby=standby)
-    return list(postgres.examine(Store(catalogs), settings, transaction_s=600, purpose=purpose))  # type: ignore[arg-type]
+    return list(postgres.examine(Store(catalogs), settings, transaction_s=600))  # type: ignore[arg-type]
 
 
 def test_a_server_that_lacks_nothing_has_no_finding() -> None:
@@ -140,12 +140,11 @@ def test_transactions_beyond_the_limit_are_named_with_the_statement_that_ends_th
     assert prepared.way_out.startswith("ROLLBACK PREPARED 'o''x';")
 
 
-@pytest.mark.parametrize(("purpose", "severity"), [(None, "warning"), ("cutover", "error"), ("backfill", "warning")])
-def test_a_pooler_is_known_by_the_process_id_that_it_makes_up(purpose: Purpose | None, severity: str) -> None:
+def test_a_pooler_is_known_by_the_process_id_that_it_makes_up() -> None:
     catalogs = Catalogs()
     catalogs.answers["SELECT pg_backend_pid()"] = [(8,)]
-    (finding,) = found(catalogs, purpose=purpose)
-    assert (finding.id, finding.severity, finding.what) == ("postgres-pooler", severity, "a pooler answers at db:5432")
+    (finding,) = found(catalogs)
+    assert (finding.id, finding.severity, finding.what) == ("postgres-pooler", "warning", "a pooler answers at db:5432")
 
 
 def test_before_the_connector_starts_the_slot_is_not_asked_for() -> None:

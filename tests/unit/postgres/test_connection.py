@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -11,6 +13,7 @@ from pydantic import SecretStr
 from stream.errors import PostgresRefused, PostgresUnavailable
 from stream.postgres import connection as module
 from stream.postgres.connection import Postgres, errors
+from stream.secret_file import SecretFile
 from stream.settings_sections import PostgresSettings
 from stream.tables import quoted
 
@@ -23,9 +26,20 @@ class Connection:
         self.asked: list[str] = []
         self.read_only = False
         self.isolation_level: Any = None
+        self.process = 7
 
-    def execute(self, query: str) -> None:
+    @property
+    def info(self) -> Any:
+        if self.closed:
+            raise psycopg.OperationalError("the connection is closed")
+        return SimpleNamespace(backend_pid=7, host="db", port=5432)
+
+    def execute(self, query: str) -> Connection:
         self.asked.append(query)
+        return self
+
+    def fetchone(self) -> tuple[int]:
+        return (self.process,)
 
     def close(self) -> None:
         self.closed = True
@@ -69,7 +83,7 @@ def test_a_policy_refuses_a_look_up_and_an_idle_snapshot_lives(opened: list[Conn
     for connection in opened:
         asked = "; ".join(connection.asked)
         assert "SET row_security = off" in asked
-        assert "SET idle_in_transaction_session_timeout = 0" in asked
+        assert "'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout'" in asked
         assert "SET timezone = 'UTC'" in asked
 
 
@@ -126,3 +140,41 @@ def test_a_malformed_dsn_is_not_printed() -> None:
 def test_identifiers_are_quoted() -> None:
     assert quoted('a"b') == '"a""b"'
     assert Postgres(PostgresSettings(source_schema="Odd Schema")).table("scores") == '"Odd Schema"."scores"'
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_pooler_that_shares_sessions_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, opened: list[Connection], shared: bool
+) -> None:
+    # given a pooler
+    monkeypatch.setattr(module, "is_pooled", lambda _: True)
+    monkeypatch.setattr(module, "is_shared", lambda *_: shared)
+    postgres = Postgres(PostgresSettings())
+    # when it is asked, then one that keeps sessions together serves, and the other is named with the way out
+    if shared:
+        with pytest.raises(PostgresRefused, match=r"pooler in transaction mode .* db:5432.*pool_mode = session"):
+            postgres.holding()
+        assert [each.closed for each in opened] == [True, True]
+    else:
+        postgres.holding()
+        assert [each.closed for each in opened] == [False, True]
+
+
+def test_each_connection_reads_the_password_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # given a password in a file
+    file = tmp_path / "password"
+    file.write_text("old\n")
+    used: list[str] = []
+
+    def connect(_dsn: str, *, password: str, **_: Any) -> Connection:
+        used.append(password)
+        return Connection()
+
+    monkeypatch.setattr(module.psycopg, "connect", connect)
+    postgres = Postgres(PostgresSettings(password=SecretFile(file)))
+    # when it is rotated
+    postgres.holding()
+    file.write_text("new\n")
+    postgres.holding()
+    # then the next connection has the new one
+    assert used == ["old", "new"]

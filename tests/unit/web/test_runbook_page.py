@@ -10,11 +10,11 @@ def test_the_page_has_every_runbook_with_its_commands() -> None:
     text = page()
     for each in RUNBOOKS:
         assert f'<section id="{each.id}">' in text
-    assert "<pre>scorestream connectors status\nSELECT" in text
+    assert "<pre>scorestream connectors status  # shows PAUSED, exit code 1\nSELECT" in text
 
 
 def test_the_document_sets_sql_and_commands_apart() -> None:
     text = markdown()
-    assert "```sql\nSELECT slot_name" in text
-    assert "```console\n$ scorestream verify --repair\n```" in text
+    assert "```sql\n-- in Postgres\nSELECT slot_name" in text
+    assert "```console\n$ scorestream verify --repair  # shows clean\n```" in text
     assert text.count("```") % 2 == 0
