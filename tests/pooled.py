@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from testbed import programs
 from testbed.universe import wait_for
-from tests import programs
 from tests.site import free_port, program
 
 
