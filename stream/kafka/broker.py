@@ -25,6 +25,15 @@ from stream.kafka.topic_partition import TP
 from stream.settings_sections import KafkaSettings
 from stream.topic_names import TopicNames
 
+# A request ended by one of these without a word on the cause, which librdkafka tells beside it.
+_NO_CONNECTION = (
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+)
+
 
 class PartitionOffsets(NamedTuple):
     """Offsets of one partition. `committed` is None when the group never committed one."""
@@ -58,6 +67,7 @@ class Broker:
         self.settings = settings
         self.topics = topics
         self._timeout_s = timeout_s
+        self._heard = ""  # what librdkafka said last of a connection
         self._groups: dict[str, Consumer] = {}
         self._starts: dict[TP, int] = {}
         self._next = NextMessages(self._reader)
@@ -68,8 +78,8 @@ class Broker:
         return client_options(self.settings)
 
     @property
-    def _own_options(self) -> dict[str, str | int]:
-        return self._options | {"reconnect.backoff.max.ms": 2000}
+    def _own_options(self) -> dict[str, Any]:
+        return self._options | {"reconnect.backoff.max.ms": 2000, "error_cb": self._hear}
 
     @property
     def live_group(self) -> str:
@@ -209,7 +219,24 @@ class Broker:
         """The error of a request that failed: it names the brokers, what was asked, and librdkafka's reason."""
         cause = error.args[0] if isinstance(error, KafkaException) else error
         text = cause.str() if isinstance(cause, KafkaError) else str(cause)
+        if isinstance(cause, KafkaError) and cause.code() in _NO_CONNECTION and (why := self._why()):
+            text = f"{text} ({why})"
         return KafkaUnavailable(": ".join(filter(None, (f"Kafka at {self.settings.bootstrap_servers}", what, text))))
+
+    def _hear(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._heard = " ".join(error.str().split())
+
+    def _why(self) -> str:
+        """Why there is no connection: a refused certificate, password or permission, or nobody listens."""
+        if "admin" in self.__dict__:
+            self.admin.poll(0)
+        for group, client in self._groups.items():
+            message = client.poll(0)
+            if message is not None and (error := message.error()) is not None:
+                self._heard = f"group {group}: {error.str()}"
+        heard, self._heard = self._heard, ""
+        return heard
 
     @contextmanager
     def asking(self, what: str = "") -> Iterator[None]:

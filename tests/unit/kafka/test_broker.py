@@ -1,8 +1,9 @@
-"""The store's own clients, when Kafka's credentials are rotated."""
+"""The store's own clients: when Kafka's credentials are rotated, and what a request says that got no answer."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def test_after_a_failure_rotated_credentials_count(monkeypatch: pytest.MonkeyPat
 
     def admin(options: dict[str, Any]) -> object:
         opened.append(options)
-        return object()
+        return SimpleNamespace(poll=lambda _timeout_s: None)
 
     monkeypatch.setattr(module, "AdminClient", admin)
     file = tmp_path / "password"
@@ -48,3 +49,12 @@ def test_after_a_failure_rotated_credentials_count(monkeypatch: pytest.MonkeyPat
     failing(broker)
     assert broker.admin is not first
     assert [each["sasl.password"] for each in opened] == ["old", "new"]
+
+
+def test_a_request_that_nobody_answers_names_the_address_and_the_cause() -> None:
+    # given an address at which nobody listens
+    names = TopicNames(prefix="p", schema="app", dead_letters="d")
+    broker = Broker(KafkaSettings(bootstrap_servers="127.0.0.1:1"), names, timeout_s=1)
+    # when it is asked, then the error names it, and says why there is no connection
+    with pytest.raises(KafkaUnavailable, match=r"^Kafka at 127.0.0.1:1: .*Connection refused"):
+        broker.partitions(["p.app.scores"])
