@@ -32,6 +32,7 @@ def _run(options: argparse.Namespace) -> int:
         options.dir,
         brokers=getattr(options, "brokers", None),
         connect_workers=getattr(options, "connect_workers", None),
+        secure=getattr(options, "secure", None),
         say=lambda line: print(line, flush=True),
     )
     parts = options.parts.split(",") if getattr(options, "parts", None) else None
@@ -93,6 +94,9 @@ def _options() -> argparse.Namespace:
     up = verbs.add_parser("up", parents=[common, some], help="start what is not running, wait for it, write env")
     up.add_argument("--brokers", type=int, help="of a new stack; 3 keep each message on two (default: 1)")
     up.add_argument("--connect-workers", type=int, help="of a new stack, in one group (default: 1)")
+    up.add_argument(
+        "--secure", action="store_const", const=True, help="of a new stack: TLS, passwords and ACLs in all parts"
+    )
     verbs.add_parser("down", parents=[common, some], help="stop; the data stays")
     verbs.add_parser("clean", parents=[common], help="stop, and remove the data")
     status = verbs.add_parser("status", parents=[common], help="each part; exit 1 and the log's tail where one died")

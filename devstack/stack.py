@@ -25,13 +25,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack import environment
+from devstack.parts import security
 from devstack.parts.base import NotReady, Part, Site, numbered
 from devstack.parts.clickhouse import ClickHouse
 from devstack.parts.connect import Connect
-from devstack.parts.kafka import Kafka, controllers
+from devstack.parts.kafka import Kafka, certified, controllers
 from devstack.parts.postgres import Postgres
 from devstack.ports import is_free, passwords, ports
 from devstack.process import POLL_S, PartFailed, wait_until, write_atomically
+from devstack.tls import certificates
 
 KINDS = ("postgres", "kafka", "connect", "clickhouse")
 SHARDS = 2
@@ -58,11 +60,12 @@ class Stack:
         *,
         brokers: int | None = None,
         connect_workers: int | None = None,
+        secure: bool | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.root = Path(folder).absolute()
         self.say = say
-        self.site = self._site({"kafka": brokers, "connect": connect_workers})
+        self.site = self._site({"kafka": brokers, "connect": connect_workers}, secure=secure)
         self.postgres = Postgres("postgres", self.site)
         every: list[Part] = [
             self.postgres,
@@ -98,7 +101,7 @@ class Stack:
         """Stop all parts and remove the folder. Files of other origin in it stay."""
         for part in self.parts.values():
             part.process.stop(signal.SIGKILL, timeout_s=5)
-        ours = [*self.parts, "run", "log", "state", "env", "ports.json", "passwords.json", "ports.lock", "lock"]
+        ours = [*self.parts, "run", "log", "state", "tls", "env", "ports.json", "passwords.json", "ports.lock", "lock"]
         for name in ours:
             path = self.root / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -196,11 +199,11 @@ class Stack:
             names += matching
         return list(dict.fromkeys(names))
 
-    def _site(self, asked: dict[str, int | None]) -> Site:
+    def _site(self, asked: dict[str, int | None], *, secure: bool | None) -> Site:
         with self._locked("ports.lock"):
-            return self._chosen_site(asked)
+            return self._chosen_site(asked, secure=secure)
 
-    def _chosen_site(self, asked: dict[str, int | None]) -> Site:
+    def _chosen_site(self, asked: dict[str, int | None], *, secure: bool | None) -> Site:
         kept = ports(self.root / "ports.json", ())
         shards = sum(name.startswith("clickhouse-") for name in kept)
         shards = shards or int(os.environ.get("DEVSTACK_SHARDS", SHARDS))
@@ -208,10 +211,20 @@ class Stack:
         workers = _count("connect", kept, asked["connect"], "DEVSTACK_CONNECT_WORKERS")
         names = ["postgres", *numbered("kafka", brokers), *controllers(brokers), *numbered("connect", workers)]
         names += [*(f"clickhouse-{shard}" for shard in range(shards)), "web"]
+        made_secure = "kafka-mtls" in kept
+        if kept and secure is not None and secure != made_secure:
+            raise PartFailed(f"the stack was made {'secured' if made_secure else 'plain'}; `clean` removes it")
+        secure = made_secure or (not kept and bool(secure))
+        if secure:
+            names += certified(brokers)
+        secrets = passwords(
+            self.root / "passwords.json", (*environment.PASSWORDS, *(environment.SECURED if secure else ()))
+        )
         return Site(
             root=self.root,
             ports=ports(self.root / "ports.json", names),
-            passwords=passwords(self.root / "passwords.json", environment.PASSWORDS),
+            passwords=secrets,
+            tls=certificates(self.root / "tls", secrets[security.STORES]) if secure else None,
             shards=shards,
             brokers=brokers,
             connect_workers=workers,

@@ -29,7 +29,8 @@ Read and Write include Describe. *scorestream* is the user of workers and comman
 _GROUPS = """
 Groups of scorestream's user: Read on `SCORESTREAM_KAFKA_GROUP`; Read and Delete on `<prefix>-replay-`, as a prefix;
 Describe on `<prefix>-` and `scorestream-`, as prefixes. Connect's user needs Read on its own group, and Write on
-its transactional ids. The chart's `deploy/helm/scorestream/templates/strimzi-users.yaml` has all of these.
+its transactional ids. `scorestream topics acls` prints all of these, for each role. The chart's
+`deploy/helm/scorestream/templates/strimzi-users.yaml` has them, too.
 """
 
 

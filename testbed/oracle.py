@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import clickhouse_connect
 import psycopg
@@ -84,10 +85,13 @@ def differences_in_windows(
 
 def client_of(url: str, env: dict[str, str]) -> Any:
     """A plain client, with its defaults."""
-    host, port = url.removeprefix("http://").split(":")
+    at = urlsplit(url)
+    assert at.hostname is not None
     return clickhouse_connect.get_client(
-        host=host,
-        port=int(port),
+        host=at.hostname,
+        port=at.port or 0,
+        interface=at.scheme,
+        ca_cert=env.get("SCORESTREAM_CLICKHOUSE_CA_CERT"),
         username=env["SCORESTREAM_CLICKHOUSE_USER"],
         password=env["SCORESTREAM_CLICKHOUSE_PASSWORD"],
         autogenerate_session_id=False,

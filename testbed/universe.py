@@ -186,8 +186,12 @@ class Universe:
             )
             connection.execute(f"DROP DATABASE {self.name} WITH (FORCE)")
 
+    def operator_options(self) -> dict[str, str | int]:
+        """librdkafka's options of a user who may do everything."""
+        return {"bootstrap.servers": self.env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]}
+
     def _remove_topics(self) -> None:
-        admin = AdminClient({"bootstrap.servers": self.env["SCORESTREAM_KAFKA_BOOTSTRAP_SERVERS"]})
+        admin = AdminClient(self.operator_options())
         topics = [name for name in admin.list_topics(timeout=10).topics if self.name in name]
         if topics:
             for future in admin.delete_topics(topics).values():

@@ -10,6 +10,7 @@ import argparse
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 from pathlib import Path
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8123, help="on 127.0.0.1; 0 = a free one (default: 8123)")
     parser.add_argument("--path", type=Path, required=True, help="data folder; made when it is missing")
     parser.add_argument("--name", default="devstack", help="display name (default: devstack)")
+    parser.add_argument("--certificate", type=Path, help="PEM file of key and certificate: serve https")
     options = parser.parse_args()
     # Before the engine is loaded: a port in use fails at once, and early clients wait instead of being refused.
     listener = socket.create_server(("127.0.0.1", options.port), backlog=128)
@@ -36,8 +38,14 @@ def main() -> None:
     _chdb.set_signal_handlers_enabled(False)
     options.path.mkdir(parents=True, exist_ok=True)
     users = dict(pair.split(":", 1) for pair in os.environ.get("DEVSTACK_CLICKHOUSE_USERS", "").split(",") if pair)
+    tls = None
+    if options.certificate is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(options.certificate)
     engine = Engine(options.path.absolute())
-    server = Server(engine, listener, users={"default": ""} | users, name=options.name)
+    if tls is None:
+        users = {"default": ""} | users
+    server = Server(engine, listener, users=users, name=options.name, tls=tls)
 
     asked_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -7,6 +7,7 @@ import contextlib
 import json
 import secrets
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -24,11 +25,20 @@ IDLE_S = 600
 class Server:
     """Accepts connections, a thread for each."""
 
-    def __init__(self, engine: Engine, listener: socket.socket, *, users: Mapping[str, str], name: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        listener: socket.socket,
+        *,
+        users: Mapping[str, str],
+        name: str,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.engine = engine
         self.users = dict(users)
         self.name = name
         self.failures = Failures()
+        self._tls = tls
         self._at_work = 0
         self._changed = threading.Condition()
         self._socket = listener
@@ -53,6 +63,12 @@ class Server:
     def _converse(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(IDLE_S)
+        if self._tls is not None:
+            try:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            except OSError:  # a plain client, or one that does not trust the CA
+                connection.close()
+                return
         # A reader with a large buffer: inserts are megabytes in chunks of some kilobytes
         with (
             connection,

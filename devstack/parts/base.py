@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from devstack.process import Process
+from devstack.tls import Tls
 
 
 class NotReady(Exception):
@@ -22,7 +23,11 @@ def numbered(kind: str, count: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Site:
-    """Where a stack lives: folder, ports and passwords."""
+    """Where a stack lives: folder, ports and passwords.
+
+    Attributes:
+        tls: the certificates of a secured stack; None: everything is plain, from loopback only.
+    """
 
     root: Path
     ports: dict[str, int]
@@ -30,11 +35,17 @@ class Site:
     shards: int
     brokers: int = 1
     connect_workers: int = 1
+    tls: Tls | None = None
 
     @property
     def bootstrap_servers(self) -> str:
         """All brokers."""
         return ",".join(f"127.0.0.1:{self.ports[name]}" for name in numbered("kafka", self.brokers))
+
+    @property
+    def scheme(self) -> str:
+        """Of the web interfaces."""
+        return "http" if self.tls is None else "https"
 
 
 class Part:

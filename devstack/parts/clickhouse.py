@@ -27,6 +27,8 @@ class ClickHouse(Part):
             str(self.data / "data"),
         ]
         program += ["--name", self.name]
+        if self.site.tls is not None:
+            program += ["--certificate", str(self.site.tls.server)]
         env = {name: value for name, value in os.environ.items() if not name.startswith("SCORESTREAM_")}
         env["PYTHONPATH"] = str(REPOSITORY)
         env["DEVSTACK_CLICKHOUSE_USERS"] = f"scorestream:{self.site.passwords['scorestream']}"
@@ -37,6 +39,8 @@ class ClickHouse(Part):
 
     def probe(self) -> None:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/?query=SELECT+1", timeout=3).close()
+            url = f"{self.site.scheme}://127.0.0.1:{self.port}/ping"
+            context = None if self.site.tls is None else self.site.tls.context()
+            urllib.request.urlopen(url, timeout=3, context=context).close()
         except (OSError, urllib.error.URLError) as error:
             raise NotReady(str(error)) from error

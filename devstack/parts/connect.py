@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import urllib.error
 import urllib.request
 
+from devstack.parts import security
 from devstack.parts.base import NotReady, Part
 from devstack.parts.kafka import jvm_command
 from devstack.parts.postgres import CDC_ROLE, DATABASE
 from devstack.process import write_atomically
+from devstack.tls import Tls
 
+REST_USER = "connect-rest"
 PROVIDERS = "org.apache.kafka.common.config.provider"
 
 
@@ -41,7 +45,7 @@ class Connect(Part):
             write_atomically(secrets, "".join(f"{name}={value}\n" for name, value in self.cdc.items()))
         properties = {
             "bootstrap.servers": self.site.bootstrap_servers,
-            "listeners": f"http://127.0.0.1:{self.port}",
+            "listeners": f"{self.site.scheme}://127.0.0.1:{self.port}",
             "rest.advertised.host.name": "127.0.0.1",
             "rest.advertised.port": str(self.port),
             "group.id": "devstack-connect",
@@ -69,22 +73,50 @@ class Connect(Part):
             "config.providers.file.class": f"{PROVIDERS}.FileConfigProvider",
             "config.providers.file.param.allowed.paths": str(secrets.parent),
         }
+        if self.site.tls is not None:
+            properties |= self._secured(self.site.tls)
         write_atomically(self.data / "connect.properties", "".join(f"{k}={v}\n" for k, v in properties.items()))
 
     def command(self) -> tuple[list[str], dict[str, str]]:
         main = "org.apache.kafka.connect.cli.ConnectDistributed"
         config = str(self.data / "connect.properties")
-        program = jvm_command(main, config, heap_mb=self.heap_mb, folder=self.data)
+        login = (f"-Djava.security.auth.login.config={self.data / 'jaas.conf'}",) if self.site.tls else ()
+        program = jvm_command(main, config, heap_mb=self.heap_mb, folder=self.data, options=login)
         return program, dict(os.environ) | {
             f"SCORESTREAM_CDC_{name.upper()}": value for name, value in self.cdc.items()
         }
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.site.scheme}://127.0.0.1:{self.port}"
+
+    def _secured(self, tls: Tls) -> dict[str, str]:
+        """Log in to the brokers by password, and serve with TLS whom a file names."""
+        passwords = self.site.passwords
+        users, jaas = self.data / "users.properties", self.data / "jaas.conf"
+        module = "org.apache.kafka.connect.rest.basic.auth.extension.PropertyFileLoginModule"
+        write_atomically(users, f"{REST_USER}={passwords[REST_USER]}\n")
+        write_atomically(jaas, f'KafkaConnect {{ {module} required file="{users}"; }};\n')
+        clients = ("", "producer.", "consumer.", "admin.")
+        return {
+            **{
+                name: value
+                for prefix in clients
+                for name, value in security.of_client(tls, security.CONNECT, passwords, prefix=prefix).items()
+            },
+            **{f"listeners.https.{name}": value for name, value in security.stores(tls, passwords).items()},
+            "rest.extension.classes": "org.apache.kafka.connect.rest.basic.auth.extension."
+            "BasicAuthSecurityRestExtension",
+        }
 
     def probe(self) -> None:
+        request = urllib.request.Request(self.url + "/connectors")
+        context = None
+        if self.site.tls is not None:
+            context = self.site.tls.context()
+            login = base64.b64encode(f"{REST_USER}:{self.site.passwords[REST_USER]}".encode()).decode()
+            request.add_header("Authorization", f"Basic {login}")
         try:
-            urllib.request.urlopen(self.url + "/connectors", timeout=3).close()
+            urllib.request.urlopen(request, timeout=3, context=context).close()
         except (OSError, urllib.error.URLError) as error:
             raise NotReady(str(error)) from error

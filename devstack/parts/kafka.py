@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from devstack.jars import jars, java
+from devstack.parts import security
 from devstack.parts.base import NotReady, Part, Site, numbered
 from devstack.process import PartFailed, write_atomically
 
@@ -53,6 +54,11 @@ def controllers(brokers: int) -> list[str]:
     return numbered("kafka-controller", brokers)
 
 
+def certified(brokers: int) -> list[str]:
+    """Names of the ports at which clients of a secured stack log in by certificate, in the order of the brokers."""
+    return numbered("kafka-mtls", brokers)
+
+
 class Kafka(Part):
     """One broker on 127.0.0.1. Of three brokers two must have each message, and one may be away."""
 
@@ -71,11 +77,8 @@ class Kafka(Part):
             "process.roles": "broker,controller",
             "node.id": str(self._number),
             **self._quorum(),
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            **self._listeners(controller),
             "controller.listener.names": "CONTROLLER",
-            "inter.broker.listener.name": "PLAINTEXT",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": str(self.data / "data"),
             # Commands create topics, compacted and with the right number of partitions. A typing error must not.
             "auto.create.topics.enable": "false",
@@ -99,6 +102,8 @@ class Kafka(Part):
             "background.threads": "2",
             "num.recovery.threads.per.data.dir": "2",
         }
+        if self.site.tls is not None:
+            properties |= security.of_broker(self.site.tls, self.site.passwords)
         config = self.data / "server.properties"
         write_atomically(config, "".join(f"{name}={value}\n" for name, value in properties.items()))
         if not (self.data / "data" / "meta.properties").exists():
@@ -109,13 +114,45 @@ class Kafka(Part):
         return jvm_command("kafka.Kafka", config, heap_mb=self.heap_mb, folder=self.data), dict(os.environ)
 
     def probe(self) -> None:
-        client = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0})
+        client = self._client()
         try:
             brokers = client.list_topics(timeout=1).brokers
         except KafkaException as error:
             raise NotReady(str(error)) from error
         if self._number not in brokers:
             raise NotReady("the broker is not registered yet")
+
+    def set_up(self) -> None:
+        """Create the users of a secured stack."""
+        if self.site.tls is not None:
+            security.set_up(self._client(), self.site.passwords)
+
+    def _client(self) -> AdminClient:
+        quiet: dict[str, str | int] = {"log_level": 0}
+        if self.site.tls is None:
+            return AdminClient({**quiet, "bootstrap.servers": f"127.0.0.1:{self.port}"})
+        address = f"127.0.0.1:{self._certified}"
+        return AdminClient({**quiet, "bootstrap.servers": address, **security.of_operator(self.site.tls)})
+
+    @property
+    def _certified(self) -> int:
+        return self.site.ports[certified(self.site.brokers)[self._number - 1]]
+
+    def _listeners(self, controller: int) -> dict[str, str]:
+        if self.site.tls is None:
+            return {
+                "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
+                "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+                "inter.broker.listener.name": "PLAINTEXT",
+                "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            }
+        own = f"SASL_SSL://127.0.0.1:{self.port},SSL://127.0.0.1:{self._certified}"
+        return {
+            "listeners": f"{own},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": own,
+            "inter.broker.listener.name": "SSL",
+            "listener.security.protocol.map": "SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:SSL",
+        }
 
     def _quorum(self) -> dict[str, str]:
         ports = [self.site.ports[name] for name in controllers(self.site.brokers)]

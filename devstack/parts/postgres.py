@@ -14,19 +14,26 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import psutil
 import psycopg
 from psycopg import sql
 
+from devstack.jars import postgres_with_tls
 from devstack.parts.base import NotReady, Part
 from devstack.process import PartFailed, wait_until, write_atomically
+from devstack.tls import Tls
 
 DATABASE = "contact_centre"
 SUPERUSER = "postgres"
 CDC_ROLE, READER_ROLE = "scorestream_cdc", "scorestream_reader"
 SOURCE_SQL = Path(__file__).parents[2] / "connectors" / "source"
 
+HBA = """hostssl all scorestream_reader all scram-sha-256 clientcert=verify-ca
+hostssl all all all scram-sha-256
+hostssl replication all all scram-sha-256
+"""
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # a socket's path may have 107 bytes only; a test's folder is longer
@@ -66,7 +73,12 @@ class Postgres(Part):
     @property
     def settings(self) -> dict[str, str]:
         """What postgresql.auto.conf holds; written at each start, so that ALTER SYSTEM lasts until the next one."""
-        return SETTINGS | {"port": str(self.port)}
+        secured = {name: f"{name}.pem" for name in ("ssl_cert_file", "ssl_key_file", "ssl_ca_file")}
+        return SETTINGS | {"port": str(self.port)} | ({"ssl": "on", **secured} if self.site.tls else {})
+
+    @property
+    def _programs(self) -> Path:
+        return bin_dir() if self.site.tls is None else postgres_with_tls()
 
     def prepare(self) -> None:
         cluster = self.data / "data"
@@ -79,7 +91,7 @@ class Postgres(Part):
             arguments = ["-D", str(cluster), "-U", SUPERUSER, "--pwfile", str(password_file), "--no-sync"]
             arguments += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
             done = subprocess.run(
-                [*as_server_user(), str(bin_dir() / "initdb"), *arguments],
+                [*as_server_user(), str(self._programs / "initdb"), *arguments],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -93,9 +105,19 @@ class Postgres(Part):
         lock = cluster / "postmaster.pid"
         wait_until(lambda: not is_attached(shared_memory(lock)), timeout_s=20)
         self._unlock(lock)
+        if self.site.tls is not None:
+            self._secure(cluster, self.site.tls)
         lines = [f"{name} = '{value}'" for name, value in self.settings.items()]
         write_atomically(cluster / "postgresql.auto.conf", "\n".join(lines) + "\n")
         self.give_to_server_user(cluster / "postgresql.auto.conf")
+
+    def _secure(self, cluster: Path, tls: Tls) -> None:
+        """Let nobody in without TLS, and the reader only with a certificate as well as its password."""
+        both = tls.server.read_bytes()
+        write_atomically(cluster / "pg_hba.conf", HBA)
+        for name, content in (("cert", both), ("key", both), ("ca", tls.ca.read_bytes())):
+            write_atomically(cluster / f"ssl_{name}_file.pem", content)
+        self.give_to_server_user(*cluster.glob("ssl_*.pem"), cluster / "pg_hba.conf")
 
     @staticmethod
     def _unlock(lock: Path) -> None:
@@ -111,7 +133,7 @@ class Postgres(Part):
             return
 
     def command(self) -> tuple[list[str], dict[str, str]]:
-        program = [*as_server_user(), str(bin_dir() / "postgres"), "-D", str(self.data / "data")]
+        program = [*as_server_user(), str(self._programs / "postgres"), "-D", str(self.data / "data")]
         return program, {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
     def probe(self) -> None:
@@ -151,7 +173,11 @@ class Postgres(Part):
     def url(self, user: str = SUPERUSER, *, database: str = DATABASE, password: bool = True) -> str:
         """libpq URL of the database."""
         secret = f":{self.site.passwords[user]}" if password else ""
-        return f"postgresql://{user}{secret}@127.0.0.1:{self.port}/{database}"
+        url = f"postgresql://{user}{secret}@127.0.0.1:{self.port}/{database}"
+        if (tls := self.site.tls) is None:
+            return url
+        files = {"sslrootcert": tls.ca, "sslcert": tls.client, "sslkey": tls.client_key}
+        return f"{url}?{urlencode({'sslmode': 'verify-full', **files})}"
 
     @contextmanager
     def _connect(self, database: str) -> Iterator[psycopg.Connection[Any]]:

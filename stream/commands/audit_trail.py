@@ -40,7 +40,7 @@ CHANGES: Final = frozenset({
     "replay cancel", "replay delete", "replay join", "replay pause", "replay resume", "replay start",
     "rewind",
     "schema apply",
-    "topics apply",
+    "topics apply", "topics grant",
     "verify",
 })  # fmt: skip
 

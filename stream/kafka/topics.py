@@ -23,6 +23,7 @@ from stream.topic_names import TopicNames
 _DAY_MS = 86_400_000
 # An update carries a comment of some megabytes twice, before and after. The dead letter adds headers to the message.
 _MAX_DEAD_LETTER = MESSAGE_MAX_BYTES + (1 << 20)
+_DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ def _create(broker: Broker, topics: list[Topic], timeout_s: float) -> None:
         operation_timeout=timeout_s,
         request_timeout=timeout_s,
     )
-    refused = []
+    refused, denied = [], False
     for name, future in futures.items():
         try:
             future.result()
@@ -179,5 +180,7 @@ def _create(broker: Broker, topics: list[Topic], timeout_s: float) -> None:
             # Another process, such as Connect, created it meanwhile.
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 refused.append(f"{name}: {error.args[0].str()}")
+                denied = denied or error.args[0].code() in _DENIED
     if refused:
-        raise UsageError("topics could not be made:\n" + "\n".join(f"  - {line}" for line in refused))
+        lines = [*refused, *(["`scorestream topics acls` shows the permissions that are needed"] if denied else [])]
+        raise UsageError("topics could not be made:\n" + "\n".join(f"  - {line}" for line in lines))

@@ -36,6 +36,7 @@ READS = {
     "replay status",
     "schema status",
     "status",
+    "topics acls",
     "topics list",
     "worker",  # the service itself; its log says when it started
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -29,3 +30,17 @@ def test_topics_exit_code_says_whether_all_is_well(run, monkeypatch, verb, state
 
     assert status == code
     assert [entry["state"] for entry in json.loads(out)][-1] == states[-1]
+
+
+def test_permissions_are_shown_as_commands_that_a_shell_takes(run):
+    status, out, _ = run("topics", "acls", "--user", "some one", "--for", "worker")
+    assert status == 0
+    for line in out.splitlines():
+        words = shlex.split(line)
+        assert words[0] == "kafka-acls.sh"
+        assert "User:some one" in words
+
+
+def test_permissions_need_a_user(run):
+    status, _, said = run("topics", "acls")
+    assert (status, "--user" in said) == (2, True)
