@@ -6,6 +6,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 DIR ?= .devstack
+# Two processes share the tests: one runs those of the stack, one all others. PAIR= runs them in one process.
+PAIR ?= -n 2 --dist loadgroup
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help
@@ -38,7 +40,7 @@ status: setup ## which parts of the local stack run, and where
 
 .PHONY: test test-long test-pages test-secure check-chart unit check
 test: setup ## unit, contract, integration and end to end tests (starts a stack of its own)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(PAIR) $(ARGS)
 check-chart: setup ## the chart by Helm (from PATH, else compiled with Go), kubernetes-validate, checkov, hadolint (PyPI)
 	@$(PY) -m pytest tests/chart $(ARGS)
 test-long: setup ## the tests on the real stack that take longer: guides, cutover and back, each way to recover, kills
@@ -48,7 +50,7 @@ test-secure: setup ## the main job with TLS, passwords, certificates and ACLs in
 test-pages: setup ## the dashboard in Chromium, the alerts in Prometheus (taken from PATH, else fetched with npm and apt-get)
 	@$(PY) -m pytest tests/pages $(ARGS)
 unit: setup ## the tests that need no stack
-	@$(PY) -m pytest tests/unit $(ARGS)
+	@$(PY) -m pytest $(PAIR) tests/unit $(ARGS)
 check: setup ## lint, format, types, and that every imported package is declared
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .

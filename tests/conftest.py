@@ -18,6 +18,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process runs all tests of the stack (`make test` starts two processes), so that there is one stack only."""
+    for item in items:
+        if item.get_closest_marker("stack") or "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("stack"))
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The stack of the tests, beside any other; it stops at the end unless DEVSTACK_KEEP is set."""
