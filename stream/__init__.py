@@ -5,4 +5,4 @@ The folders are the data flow; each one's `__init__.py` says what enters, what l
 these stores and hand them down. See docs/index.md.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
