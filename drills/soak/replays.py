@@ -82,7 +82,8 @@ class Replays:
 
     def _replay(self, each: Replayed, shadow: str) -> None:
         into = ("--into", shadow) if shadow else ()
-        running = Running(self.universe, "start", each.name, *into, "--processes", "2")
+        start = ("start", each.name, *into, "--processes", "2")
+        running = Running(self.universe, *start)
         deadline = time.monotonic() + DONE_S
         if shadow:
             self._kill(each, running)
@@ -92,7 +93,9 @@ class Replays:
                 raise TimeoutError(f"not done within {DONE_S:.0f} s: {running.tail()[-500:]}")
             if running.process.poll() is not None:
                 each.resumed += 1
-                running = Running(self.universe, "resume", each.name)
+                # A start that a part refused, because it was just killed, has left no replay to resume.
+                again = ("resume", each.name) if self._known(each.name) else start
+                running = Running(self.universe, *again)
             with contextlib.suppress(Exception):
                 running.wait(timeout_s=1)
 
