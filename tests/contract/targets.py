@@ -88,6 +88,19 @@ class RealTarget(ClickHouseTarget):
         for table in TARGETS:
             self._on_each_shard(f"OPTIMIZE TABLE {self._name}.{table.target} FINAL")
 
+    def versions(self) -> dict[Key, int]:
+        """The highest version of every sort key, delete markers included."""
+        found: dict[Key, int] = {}
+        for table in TARGETS:
+            rows = self.shards.everywhere(
+                f"SELECT toString(customer_id), scorecard_id, {table.id}, "
+                "toUnixTimestamp64Micro(event_time) AS time_us, max(_version) "
+                f"FROM {{database}}.{table.target} GROUP BY ALL"
+            )
+            for shard, customer, scorecard, row, time_us, version in rows:
+                found[Key(shard, table.target, customer, scorecard.int, row.int, time_us)] = version
+        return found
+
     def visible(self, table: Table) -> list[tuple[Any, ...]]:
         """The rows of `<target>_current` on all shards, in the form of `FakePostgres.expected`."""
         return self.window(table, "1")

@@ -116,6 +116,10 @@ class FakeClickHouse:
             }
         )
 
+    def versions(self) -> dict[Key, int]:
+        """The highest version of every sort key, delete markers included."""
+        return {key: state.version for key, state in self.states.items()}
+
     def visible(self, table: Table) -> list[tuple[Any, ...]]:
         """What `<target>_current` shows on all shards; columns as `FakePostgres.expected`; sorted."""
         rows = [state.row[:-2] for key, state in self.states.items() if key.table == table.target and not state.deleted]

@@ -72,7 +72,7 @@ class FailOvers:
             position=None,
             missing_topics=(),
             empty_topics=(),
-            highest=max((state.version for state in self.target.states.values()), default=0),
+            highest=max(self.target.versions().values(), default=0),
             stored=(),
             epoch=self.epochs.present(),
             workers=1,
@@ -124,7 +124,7 @@ class Repair(ReindexNow):
 
     def _highest(self, now: int) -> int:
         self._world._on_call("highest")
-        return max((state.version for state in self._target.states.values() if state.version <= now), default=0)
+        return max((version for version in self._target.versions().values() if version <= now), default=0)
 
     def _held(self, ids: Sequence[str], customers: set[str], now: int) -> dict[int, int]:
         found: dict[int, int] = {}
@@ -140,7 +140,7 @@ class Repair(ReindexNow):
         self._world._on_call("versions")
         numbers = {UUID(each).int for each in ids}
         return {
-            key: state.version
-            for key, state in self._target.states.items()
+            key: version
+            for key, version in self._target.versions().items()
             if key.scorecard_id in numbers and key.customer_id in customers
         }
