@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stream import logs
-from stream.logs import Console, Json, KeyValue, said
+from stream.logs import Console, Json, KeyValue, Seldom, said
 
 
 def line(message, *args, exc_info=None, **extra):
@@ -61,6 +61,34 @@ def test_a_terminal_gets_the_time_of_day_in_utc_and_the_pairs():
 
 def test_what_is_said_elsewhere_has_the_pairs_too():
     assert said(made(offset=7)) == "gave up offset=7"
+
+
+def test_a_librarys_lines_of_one_form_pass_seldom_and_the_packages_own_always():
+    # given brokers that are away, so that a library says the same again and again
+    now = [0.0]
+    seldom = Seldom(every_s=10, clock=lambda: now[0])
+
+    def passed(name, message, *args):
+        record = logging.LogRecord(name, logging.ERROR, "f.py", 1, message, args, None)
+        return (seldom.filter(record), getattr(record, "left_out", 0))
+
+    # when it logs each second, then one line of ten passes, and says how many went before
+    assert passed("aiokafka", "Unable connect to node with id %s", 1) == (True, 0)
+    for now[0] in range(1, 10):
+        assert passed("aiokafka", "Unable connect to node with id %s", now[0]) == (False, 0)
+    assert passed("aiokafka.conn", "another form") == (True, 0)
+    now[0] = 10.0
+    assert passed("aiokafka", "Unable connect to node with id %s", 1) == (True, 9)
+    # and no line of the package is left out
+    assert [passed("stream.retry", "retry") for _ in range(3)] == [(True, 0)] * 3
+
+
+def test_at_debug_every_line_passes(monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    for level, filters in (("info", 1), ("debug", 0)):
+        logs.configure(level)
+        (handler,) = logging.getLogger().handlers
+        assert len(handler.filters) == filters
 
 
 @pytest.mark.parametrize(
