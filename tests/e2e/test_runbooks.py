@@ -47,12 +47,12 @@ def test_a_runbook_works_in_its_state(stage: Stage, runbook: Runbook) -> None:
             stage.run(line)
         state.leave(stage)
         stage.end_running()
+        # then the stack is whole again
+        stage.heal()
     except BaseException:
         state.leave(stage)
         stage.rescue()
         raise
-    # and the stack is whole again
-    stage.heal()
 
 
 def test_sigquit_writes_to_the_log_where_each_thread_of_a_worker_is(stage: Stage) -> None:
