@@ -6,8 +6,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 DIR ?= .devstack
-# Two processes share the tests: one runs those of the stack, one all others. PAIR= runs them in one process.
-PAIR ?= -n 2 --dist loadgroup
+# Two processes share the tests: one runs all those of the stack (tests/conftest.py). PAIR= runs them in one process.
+PAIR ?= -n 2
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help

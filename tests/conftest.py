@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -18,12 +19,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all tests of the stack (`make test` starts two processes), so that there is one stack only."""
-    for item in items:
-        if item.get_closest_marker("stack") or "stack" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("stack"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of two processes (`make test`) one runs all tests of the stack, in their order, so that there is one stack."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneForTheStack(LoadScopeScheduling):  # type: ignore[misc, no-any-unimported]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file.startswith("tests/unit/") else "stack"
+
+    return OneForTheStack(config, log)
 
 
 @pytest.fixture(scope="session")
