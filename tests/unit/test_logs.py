@@ -15,6 +15,16 @@ from stream import logs
 from stream.logs import Console, Json, KeyValue, Seldom, said
 
 
+@pytest.fixture(autouse=True)
+def levels_are_given_back() -> Iterator[None]:
+    """`configure` sets the levels of the whole process, which runs other tests, too."""
+    every = [logging.getLogger(), *map(logging.getLogger, logs._CHATTY)]
+    before = [logger.level for logger in every]
+    yield
+    for logger, level in zip(every, before, strict=True):
+        logger.setLevel(level)
+
+
 def line(message, *args, exc_info=None, **extra):
     record = logging.LogRecord("stream.x", logging.INFO, "f.py", 1, message, args, exc_info)
     vars(record).update(extra)
