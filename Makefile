@@ -38,13 +38,15 @@ clean: setup ## stop the local stack and remove its data
 status: setup ## which parts of the local stack run, and where
 	@$(PY) -m devstack status --dir $(DIR)
 
-.PHONY: test test-long test-pages test-secure check-chart unit check
+.PHONY: test test-long test-pages test-secure test-runbooks check-chart unit check
 test: setup ## unit, contract, integration and end to end tests (starts a stack of its own)
 	@$(PY) -m pytest $(PAIR) $(ARGS)
 check-chart: setup ## the chart by Helm (from PATH, else compiled with Go), kubernetes-validate, checkov, hadolint (PyPI)
 	@$(PY) -m pytest tests/chart $(ARGS)
 test-long: setup ## the tests on the real stack that take longer: guides, cutover and back, each way to recover, kills
 	@$(PY) -m pytest -m long $(ARGS)
+test-runbooks: setup ## each line of each runbook, on a real stack in the state that its page is for
+	@$(PY) -m pytest tests/runbooks $(ARGS)
 test-secure: setup ## the main job with TLS, passwords, certificates and ACLs in all parts, and each of them wrong
 	@$(PY) -m pytest tests/secure $(ARGS)
 test-pages: setup ## the dashboard in Chromium, the alerts in Prometheus (taken from PATH, else fetched with npm and apt-get)

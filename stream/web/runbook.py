@@ -1,6 +1,6 @@
 """The form of a runbook: its answers, and the lines to paste with what they show.
 
-tests/e2e/test_runbooks.py brings a stack into the state of each runbook, and runs every line of its page there.
+tests/runbooks/test_runbooks.py brings a stack into the state of each runbook, and runs every line of its page there.
 """
 
 from __future__ import annotations

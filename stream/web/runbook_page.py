@@ -12,8 +12,8 @@ from stream.web.runbook import CLICKHOUSE, CONSOLE, POSTGRES, Line, Runbook
 from stream.web.runbooks import RUNBOOKS
 
 _HEAD = """The dashboard serves the same pages at `/runbooks`. A comment behind a line says what it shows in the state
-of its runbook. `tests/e2e/test_runbooks.py` brings a real stack into each state, and runs every line there. Names are
-those of the default settings. NAME, ID, OFFSET, PID and the like are for you to replace."""
+of its runbook. `make test-runbooks` brings a real stack into each state, and runs every line there. Names are those of
+the default settings. NAME, ID, OFFSET, PID and the like are for you to replace."""
 
 
 def markdown() -> str:

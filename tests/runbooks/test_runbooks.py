@@ -17,7 +17,7 @@ from testbed.universe import Universe, wait_for
 from tests.stage import Stage
 from tests.states import STATES
 
-pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 TRIED = [each for each in RUNBOOKS if not each.untried]
 
