@@ -53,6 +53,7 @@ class Pipeline:
             later message settles a change of a scorecard's own row that happens during a batch of scorecards.
         guard: asked before dead letters are produced.
         newest: what the partitions have reached, to know late messages by; shared by all that process them.
+        old: a replay into the live tables asks Postgres for each score, which may be gone, and its scorecard elsewhere.
         letters: False for messages that another pass refuses as well: that one produces their dead letters.
     """
 
@@ -70,9 +71,11 @@ class Pipeline:
         in_order: bool = False,
         guard: DeadLetterGuard | None = None,
         newest: Newest | None = None,
+        old: bool = False,
         letters: bool = True,
     ) -> None:
         self.table = table
+        self._asks_for_scores = old and table == SCORE.source
         self._letters = letters
         self._newest = Newest() if newest is None else newest
         self._guard = guard
@@ -115,6 +118,9 @@ class Pipeline:
         late, ahead, reached = self._batches.find_misplaced(fetched, prepared, self._newest, self._ceiling)
         for part in fetched:  # at once: another thread may take what follows while this batch is under way
             self._newest.note((part.topic, part.partition), part.end, reached[part.topic, part.partition])
+        if self._asks_for_scores and (gone := self._gone(prepared)):
+            self._batches.take_order(fetched, prepared, gone)
+            late |= gone
         upserts, messages = prepared.upserts, prepared.messages
         at = [index for index, item in enumerate(messages) if isinstance(item, Envelope)]
         changes: list[Envelope] = [messages[index] for index in at]  # type: ignore[misc]
@@ -149,6 +155,11 @@ class Pipeline:
         clock.mark("close")
         done.stages = clock.seconds
         return done
+
+    def _gone(self, prepared: Prepared) -> set[int]:
+        """Messages of scores that Postgres no longer has where they say."""
+        at, scores, scorecards = self._batches.scores(prepared)
+        return {at[n] for n in self._retry(partial(self._source.lacking, scores, scorecards))}
 
     def _index(
         self,

@@ -51,6 +51,10 @@ class Source(Protocol):
         """
         ...
 
+    def lacking(self, scores: Sequence[str], scorecards: Sequence[str]) -> list[int]:
+        """Indexes of the scores that do not stand in the scorecard at the same index, or nowhere."""
+        ...
+
     def spelled(self, ids: Sequence[str]) -> list[str]:
         """These ids, canonical UUIDs, as Postgres spells them: a text column may hold another spelling."""
         ...

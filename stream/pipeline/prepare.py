@@ -7,22 +7,23 @@ because its messages need no decision of their own. The long way decodes each me
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import NamedTuple
+from uuid import UUID
 
 from stream.epochs import ONE_EPOCH, Epochs
 from stream.errors import Refused
 from stream.pipeline.ahead import FAR_BYTES, Ceiling
 from stream.pipeline.decoder import Decoder
-from stream.pipeline.envelope import Decoded, Envelope, Upserts
+from stream.pipeline.envelope import DELETE, Decoded, Envelope, Upserts
 from stream.pipeline.fetched import Fetched
 from stream.pipeline.late import Newest, Where, late_of
 from stream.pipeline.ordering import LSN_BITS
 from stream.pipeline.refusal import Refusal, refusal_of
 from stream.pipeline.upserts import UpsertDecoder
-from stream.tables import CHATS
+from stream.tables import CHATS, SCORE
 
 
 class Misplaced(NamedTuple):
@@ -86,10 +87,13 @@ class BatchDecoder:
             for part, (start, end) in zip(fetched, pairwise(starts), strict=True)
         ]
         late, reached = late_of(parts, newest, most=ceiling + (FAR_BYTES << LSN_BITS))
-        self._take_order(fetched, prepared, late, ahead)
+        self.take_order(fetched, prepared, late, ahead)
         return Misplaced(late, ahead, reached)
 
-    def _take_order(self, fetched: Sequence[Fetched], prepared: Prepared, late: set[int], ahead: set[int]) -> None:
+    def take_order(
+        self, fetched: Sequence[Fetched], prepared: Prepared, late: set[int], ahead: Set[int] = frozenset()
+    ) -> None:
+        """Let these messages tell no order, by index: their scorecards are reindexed."""
         if (late or ahead) and prepared.upserts is not None:
             prepared.upserts = None
             prepared.messages, prepared.refusals = self._messages(fetched)
@@ -99,6 +103,19 @@ class BatchDecoder:
             change.unordered = True
             if index in ahead:  # no change of Postgres would win over rows of that version
                 change.version = 0
+
+    @staticmethod
+    def scores(prepared: Prepared) -> tuple[list[int], list[str], list[str]]:
+        """Index, score id and scorecard id of each message that says that a score stands in a scorecard."""
+        if (upserts := prepared.upserts) is not None:
+            (at,) = (n for n, column in enumerate(SCORE.columns) if column.name == SCORE.id)
+            return list(range(len(upserts))), [str(UUID(int=n)) for n in upserts.columns[at]], upserts.scorecards
+        found = [
+            (index, item.after.score_id, item.after.scorecard_id)
+            for index, item in enumerate(prepared.messages)
+            if isinstance(item, Envelope) and item.op != DELETE
+        ]
+        return [each[0] for each in found], [each[1] for each in found], [each[2] for each in found]
 
     def _upserts(self, fetched: Sequence[Fetched]) -> Upserts | None:
         """The batch as columns, when nothing in it needs a decision of its own: nearly every one of scores."""

@@ -146,6 +146,14 @@ class PostgresSource:
             rows = _rows(connection, sql.scorecards_of, conversations)
             return [(conversations[at - 1], scorecard_id, covered) for at, scorecard_id, covered in rows]
 
+    def lacking(self, scores: Sequence[str], scorecards: Sequence[str]) -> list[int]:
+        """Indexes of the scores that do not stand in the scorecard at the same index, or nowhere."""
+        if not scores:
+            return []
+        with self._reading() as (connection, sql):
+            found = connection.execute(sql.lacking.encode(), (_array(scores), _array(scorecards)), prepare=True)
+            return [at for (at,) in found]
+
     def spelled(self, ids: Sequence[str]) -> list[str]:
         """These ids, canonical UUIDs, as Postgres spells them; one that it lacks stays as it is."""
         with self._postgres.asking("Postgres look-up") as connection:
@@ -224,11 +232,14 @@ def _rows(connection: Connection, query: str, ids: Sequence[str]) -> list[tuple[
     # are escaped all the same.
     if not ids:
         return []
-    quoted = ids if _are_bare(ids) else map(_quoted, ids)
-    literal = "{" + ",".join(quoted) + "}"
     with connection.cursor(binary=True) as cursor:
         row_versions.load_as_sent(cursor.adapters)
-        return cursor.execute(query.encode(), (literal,), prepare=True).fetchall()
+        return cursor.execute(query.encode(), (_array(ids),), prepare=True).fetchall()
+
+
+def _array(texts: Sequence[str]) -> str:
+    """An array literal of Postgres."""
+    return "{" + ",".join(texts if _are_bare(texts) else map(_quoted, texts)) + "}"
 
 
 def _are_bare(texts: Sequence[str]) -> bool:

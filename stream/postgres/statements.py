@@ -55,6 +55,10 @@ class Statements:
             JOIN {scorecards} s ON s.conversation_id = w.id
             LEFT JOIN {chats} c ON c.conversation_id = {link}
             LEFT JOIN LATERAL ({horizon}) AS h(begun) ON true"""
+        score_type, of_type = types[SCORE.source, "score_id"], types[SCORE.source, "scorecard_id"]
+        self.lacking = f"""
+            SELECT w.n - 1 FROM unnest(%s::{score_type}[], %s::{of_type}[]) WITH ORDINALITY AS w(id, of, n)
+            WHERE NOT EXISTS (SELECT FROM {scores} x WHERE x.score_id = w.id AND x.scorecard_id = w.of)"""
         self.sizes = [
             f"SELECT w.n, count(*) FROM {wanted} JOIN {source} s ON s.scorecard_id = w.id GROUP BY w.n"
             for source in (scorecards, scores)

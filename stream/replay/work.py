@@ -45,6 +45,7 @@ class ThreadStores(Protocol):
         in_order: bool,
         guard: DeadLetterGuard | None,
         newest: Newest,
+        old: bool,
         letters: bool,
     ) -> Pipeline: ...
     def close(self) -> None: ...
@@ -149,6 +150,7 @@ class Work:
                 in_order=self._in_order,
                 guard=self._own.guard,
                 newest=self._newest,
+                old=self._plan.into is None,
                 letters=kind != "tail",  # the pass before it, or live, refuses the same messages
             )
         return pipelines[key]

@@ -148,6 +148,18 @@ def test_a_scorecard_is_found_by_its_id_as_postgres_spells_it(postgres: Any) -> 
     assert missing == CARDS[1]
 
 
+def test_scores_that_do_not_stand_where_they_are_said_to(postgres: Any) -> None:
+    # given a score in one scorecard
+    for card in CARDS[:2]:
+        postgres.insert("scorecards", card, scorecard_time=JANUARY)
+    postgres.insert("scores", SCORES[0], scorecard_id=CARDS[0])
+    # when Postgres is asked for it there, elsewhere, and for one that is not there
+    lacking = postgres.lacking([SCORES[0], SCORES[0], SCORES[1]], [CARDS[0], CARDS[1], CARDS[0]])
+    # then it names the two that do not stand, by index
+    assert sorted(lacking) == [1, 2]
+    assert postgres.lacking([], []) == []
+
+
 def test_an_empty_conversation_id_means_process(postgres: Any) -> None:
     if getattr(postgres, "connection", None) is not None and "uuid" in str(
         postgres.connection.execute(

@@ -171,6 +171,11 @@ class FakePostgres:
         rows += [("scores", i) for i, row in self.rows["scores"].items() if row["scorecard_id"] == scorecard_id]
         return all(self.xmin[row] == chat or self.xmin[row] >= later for row in rows)
 
+    def lacking(self, scores: Sequence[str], scorecards: Sequence[str]) -> list[int]:
+        self._call("lacking")
+        held = {(row["score_id"], row["scorecard_id"]) for row in self.rows["scores"].values()}
+        return [at for at, pair in enumerate(zip(scores, scorecards, strict=True)) if pair not in held]
+
     def spelled(self, ids: Sequence[str]) -> list[str]:
         self._call("spelled")
         held = {UUID(own): own for own in self.rows["scorecards"]}

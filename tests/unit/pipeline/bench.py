@@ -67,7 +67,9 @@ class Bench:
         start, self.offsets[table] = self.offsets[table], len(self.log.partitions[table, 0])
         return self.log.batch(table, 0, start)
 
-    def process(self, batch: FakeFetched, *, mine: bool = True, again: bool = False, in_order: bool = False) -> Done:
+    def process(
+        self, batch: FakeFetched, *, mine: bool = True, again: bool = False, in_order: bool = False, old: bool = False
+    ) -> Done:
         def retry(step):  # type: ignore[no-untyped-def]
             while True:
                 try:
@@ -84,6 +86,7 @@ class Bench:
             retry=retry,
             in_order=in_order,
             newest=self.newest,
+            old=old,
         )
         return pipeline.process([batch], still_mine=lambda: mine, again=again)
 
