@@ -10,7 +10,7 @@ import click
 from stream.commands.console import EXIT_DIFFERENCES, EXIT_OK, App, json_option, pass_app, print_json, print_table
 from stream.errors import UsageError
 from stream.kafka import topics as kafka_admin
-from stream.kafka.acls import Acl, Role, grant, needed
+from stream.kafka.acls import ROLES, Acl, Role, grant, needed
 from stream.kafka.topics import Found
 
 
@@ -57,7 +57,7 @@ def _permissions(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--for",
             "role",
-            type=click.Choice(["monitor", "worker", "operator", "connect"]),
+            type=click.Choice([*ROLES]),
             default="operator",
             show_default=True,
             help="Whose permissions: those of the monitor and all that only reads; of the live workers; of every "

@@ -7,22 +7,17 @@ alone changes the cluster.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
 from stream.kafka.broker import Broker
 from stream.settings_sections import KafkaSettings
-from stream.tables import HEARTBEAT
 from stream.topic_names import TopicNames
 
+# monitor: what only reads; worker: the live workers; operator: every command, workers included; connect: Kafka Connect
 Role = Literal["monitor", "worker", "operator", "connect"]
-ROLES: dict[Role, str] = {
-    "monitor": "monitor, lag, status, doctor, verify and explain: reads everything, changes nothing",
-    "worker": "the live workers",
-    "operator": "every command, workers included",
-    "connect": "Kafka Connect: its workers and the connector",
-}
+ROLES: tuple[Role, ...] = get_args(Role)
 Kind = Literal["topic", "group", "transactional-id"]
 
 _READ = ("Describe", "DescribeConfigs", "Read")
@@ -80,7 +75,6 @@ def needed(role: Role, kafka: KafkaSettings, names: TopicNames, *, connect_group
         return acls
     acls += [
         Acl("group", kafka.group, False, _JOIN),
-        Acl("topic", names.of(HEARTBEAT), False, _READ),
         *_of_letters(names, _WRITE),
         Acl("topic", names.outages, False, _WRITE),
     ]

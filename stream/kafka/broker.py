@@ -248,8 +248,9 @@ class Broker:
         try:
             yield
         except KafkaException as error:
+            unavailable = self.unavailable(what, error)  # before the clients that know the cause are closed
             self._reopen_when_rotated()
-            raise self.unavailable(what, error) from error
+            raise unavailable from error
 
     def _reopen_when_rotated(self) -> None:
         """Close the clients whose credentials are old; the next request opens others."""

@@ -7,11 +7,13 @@ to start where it could not go on. Reads only.
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from stream.errors import ConfigError, KafkaUnavailable
+from stream.kafka.acls import Acl
 from stream.tables import HEARTBEAT, SIGNAL
 from stream.topic_names import TopicNames
 
@@ -46,6 +48,7 @@ class Missing:
     name: str
     operations: tuple[str, ...]
     vital: bool
+    prefixed: bool = False  # all whose names begin so
 
     def __str__(self) -> str:
         return f"this user may not {', '.join(self.operations)} {self.kind} {self.name}"
@@ -53,10 +56,9 @@ class Missing:
     def acl(self, servers: str) -> str:
         """The command that allows it."""
         words = ("".join(part.capitalize() for part in each.split("_")) for each in self.operations)
-        flags = " ".join(f"--operation {word}" for word in words)
+        needed = Acl(self.kind, self.name, self.prefixed, tuple(words))
         return (
-            f"kafka-acls.sh --bootstrap-server {servers} --add --allow-principal User:.. {flags} "
-            f"--{self.kind} {self.name}"
+            f"kafka-acls.sh --bootstrap-server {servers} --add --allow-principal User:.. {shlex.join(needed.arguments)}"
         )
 
 
@@ -72,7 +74,7 @@ def missing(brokers: PermissionSource, names: TopicNames, group: str) -> Iterato
         yield Missing("topic", name, ("CREATE",), vital=False)
     groups = brokers.denied_groups([group], _READ) | brokers.denied_groups([f"{names.prefix}-replay-"], ["DESCRIBE"])
     for name, denied in groups.items():
-        yield Missing("group", name, tuple(denied), vital=name == group)
+        yield Missing("group", name, tuple(denied), vital=name == group, prefixed=name != group)
 
 
 def check(brokers: PermissionSource, names: TopicNames, group: str, servers: str) -> None:

@@ -91,22 +91,25 @@ def test_the_dead_letters_may_have_another_cleanup_policy_with_a_warning() -> No
 def test_what_the_brokers_deny_is_named_with_its_acl() -> None:
     (finding,) = found(Brokers(denies={ROWS[1]: ["READ"]}))
     assert finding.what == "this user may not READ topic qa.app.scorecards"
-    assert "--operation Read --topic qa.app.scorecards" in finding.way_out
+    assert "--topic qa.app.scorecards --operation Read" in finding.way_out
     (finding,) = found(Brokers(denies={"qa.dead-letters": ["WRITE"]}))
-    assert "--operation Write --topic qa.dead-letters" in finding.way_out
+    assert "--topic qa.dead-letters --operation Write" in finding.way_out
     assert found(Brokers(denies={ROWS[1]: ["WRITE"]})) == []  # the workers only read there
     (finding,) = found(Brokers(denies={"qa-live": ["READ"]}))
-    assert (finding.id, "--operation Read --group qa-live" in finding.way_out) == ("kafka-denied", True)
+    assert (finding.id, "--group qa-live --operation Read" in finding.way_out) == ("kafka-denied", True)
 
 
 @pytest.mark.parametrize(
     ("brokers", "told"),
     [
-        (Brokers(denies={"qa.outages": ["READ", "WRITE"]}), "--operation Read --operation Write --topic qa.outages"),
-        (Brokers(denies={"qa.dead-letters-settled": ["WRITE"]}), "--operation Write --topic qa.dead-letters-settled"),
+        (Brokers(denies={"qa.outages": ["READ", "WRITE"]}), "--topic qa.outages --operation Read --operation Write"),
+        (Brokers(denies={"qa.dead-letters-settled": ["WRITE"]}), "--topic qa.dead-letters-settled --operation Write"),
         (Brokers(denies={"qa.app.scorestream_heartbeat": ["READ"]}), "--topic qa.app.scorestream_heartbeat"),
-        (Brokers(uncreatable=("qa.replays",)), "--operation Create --topic qa.replays"),
-        (Brokers(denies={"qa-replay-": ["DESCRIBE"]}), "--operation Describe --group qa-replay-"),
+        (Brokers(uncreatable=("qa.replays",)), "--topic qa.replays --operation Create"),
+        (
+            Brokers(denies={"qa-replay-": ["DESCRIBE"]}),
+            "--group qa-replay- --resource-pattern-type prefixed --operation Describe",
+        ),
     ],
 )
 def test_what_keeps_state_is_named_with_its_acl(brokers: Brokers, told: str) -> None:

@@ -18,7 +18,7 @@ from stream.topic_names import TopicNames
 
 
 def failing(broker: Broker) -> None:
-    with pytest.raises(KafkaUnavailable), broker.asking():
+    with pytest.raises(KafkaUnavailable, match="invalid credentials"), broker.asking():
         raise KafkaException(KafkaError(KafkaError._AUTHENTICATION))
 
 
@@ -28,7 +28,8 @@ def test_after_a_failure_rotated_credentials_count(monkeypatch: pytest.MonkeyPat
 
     def admin(options: dict[str, Any]) -> object:
         opened.append(options)
-        return SimpleNamespace(poll=lambda _timeout_s: None)
+        refused = KafkaError(KafkaError._AUTHENTICATION, "invalid credentials")
+        return SimpleNamespace(poll=lambda _timeout_s: options["error_cb"](refused))
 
     monkeypatch.setattr(module, "AdminClient", admin)
     file = tmp_path / "password"

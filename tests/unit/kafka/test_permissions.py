@@ -38,7 +38,7 @@ def test_a_worker_does_not_start_where_it_would_stop_later() -> None:
     # when it starts, then it names each, with the command
     with pytest.raises(ConfigError) as raised:
         check(brokers, NAMES, "qa-live", "k1:9092")
-    for told in ("--operation Write --topic qa.dead-letters", "--operation Read --group qa-live"):
+    for told in ("--topic qa.dead-letters --operation Write", "--group qa-live --operation Read"):
         assert f"--allow-principal User:.. {told}" in str(raised.value)
 
 
