@@ -3,6 +3,7 @@
 ScorestreamError
 ├── Retry                       try the same thing again, with backoff
 │   ├── PostgresUnavailable
+│   │   └── PostgresTimeout     Postgres answers, and a statement took longer than its limit
 │   ├── ClickHouseUnavailable
 │   └── KafkaUnavailable
 ├── Refused                     this message goes to the dead letters, its neighbours go on
@@ -32,6 +33,10 @@ class Retry(ScorestreamError):
 
 class PostgresUnavailable(Retry):
     """Postgres refused or dropped the connection, or cancelled the statement."""
+
+
+class PostgresTimeout(PostgresUnavailable):
+    """A statement took longer than statement_timeout or lock_timeout: a lock, or a slow server. The server answers."""
 
 
 class ClickHouseUnavailable(Retry):

@@ -129,6 +129,7 @@ EXTRA: dict[str, tuple[Column, ...]] = {
 }
 TARGETS: tuple[Table, ...] = (SCORECARD, SCORE)
 SOURCES: tuple[str, ...] = (CHATS, SCORECARD.source, SCORE.source)
+LOOKED_UP: tuple[str, ...] = (*SOURCES, HEARTBEAT, HORIZON)  # tables of Postgres that a running installation reads
 TEMPLATES = "scorecard_templates"
 
 

@@ -157,6 +157,14 @@ def without_heartbeats(stage: Stage) -> None:
     finds(stage, "canary")
 
 
+def locked(stage: Stage) -> None:
+    """A session with ACCESS EXCLUSIVE on the scorecards is left open."""
+    stage.change()
+    lock(stage, "scorecards", "ACCESS EXCLUSIVE")
+    finds(stage, "table-locked")
+    stage.words["PID"] = str(stage.locks[-1].info.backend_pid)
+
+
 def hanging(stage: Stage) -> None:
     """The worker waits for a look-up that does not come."""
     stage.words["PID"] = str(stage.worker.pid)
@@ -228,6 +236,7 @@ STATES: dict[str, State] = {
     "freshness": State(late, leave=wakes),
     "kafka-unreachable": killed("kafka"),
     "postgres-unreachable": State(lambda stage: stage.stack.kill("postgres"), postgres_back),
+    "table-locked": State(locked, leave=unlock),
     "connect-unreachable": killed("connect"),
     "connector-missing": State(without_connector),
     "connector-failed": State(failed_connector),

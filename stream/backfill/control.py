@@ -22,6 +22,7 @@ from stream.backfill.signals import Signals
 from stream.backfill.snapshot_watch import CORRELATION, SnapshotWatch
 from stream.backfill.state import Backfill, BackfillControl, BackfillTopic
 from stream.backfill.status import BackfillStatus, status_of
+from stream.connect.connector import absent
 from stream.connect.rest import Connect
 from stream.errors import ConnectError, UsageError
 from stream.kafka.broker import Broker
@@ -235,7 +236,7 @@ def _check_connector(systems: BackfillSystems) -> int:
     connect, name, schema = systems.connect, systems.connect.connector, systems.postgres.schema
     found, held = connect.status(name), connect.config(name)
     if found is None or held is None:
-        raise UsageError(f"there is no connector {name}; `scorestream connectors apply` makes it")
+        raise UsageError(absent(name))
     if not found.running:
         state = "; ".join(found.failures) or found.state
         way = "restart" if found.failures else "resume"

@@ -12,7 +12,7 @@ from stream.connect.rest import Connect, ConnectorStatus
 from stream.doctor import connect as checks
 from stream.doctor import kafka as kafka_checks
 from stream.doctor.finding import ERROR, DoctorFinding
-from stream.doctor.postgres import before_connector
+from stream.doctor.postgres import before_connector, has_streamed
 from stream.errors import PostgresRefused, PostgresUnavailable, UsageError
 from stream.kafka import topics as kafka_admin
 from stream.kafka.broker import Broker
@@ -53,7 +53,7 @@ def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: fl
     The command first looks at Postgres, as SCORESTREAM_POSTGRES_DSN reaches it, by the checks of `scorestream doctor`.
     It prints every fault with the SQL that corrects it (exit code 2). Then Kafka Connect validates the config, and its
     complaints are printed field by field (exit code 2). Where the slot of a connector is gone, lost or another
-    server's, the command recovers as `connectors resume` does.
+    server's, the command recovers as `connectors resume` does, also where the connector itself is gone.
     """
     settings = app.settings
     name = settings.connect.connector
@@ -73,9 +73,15 @@ def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: fl
             return
         if not _topics_are_right(app.broker()):
             ctx.exit(EXIT_USAGE)
-        if held is not None and _is_lost(app, connect):
+        again = held is None and _has_streamed(app)
+        if again:  # Connect tells the offset only of a connector that is there
+            connect.create_stopped(name, config)
+            connect.wait(name, state="STOPPED", timeout_s=timeout_s)
+        if (again or held is not None) and _is_lost(app, connect):
             ctx.exit(_recover(app, dry_run=False) if recovers else EXIT_FAILED)
-        if changes or held is None:
+        if again:
+            connect.change(name, "resume")
+        elif changes or held is None:
             connect.put(name, config)
         click.echo(f"connector {name}: " + _verdict(held, changes))
         if held is not None:
@@ -125,7 +131,7 @@ def status(ctx: click.Context, app: App, as_json: bool) -> None:
     if as_json:
         print_json({"connector": name, "exists": found is not None} | (_as_json(found) if found else {}))
     elif found is None:
-        click.echo(f"connector {name}: not there; `scorestream connectors apply` makes it")
+        click.echo(connector.absent(name))
     else:
         _show(found)
     if found is None or not found.running:
@@ -187,6 +193,16 @@ def resume(ctx: click.Context, app: App, dry_run: bool, timeout_s: float, recove
     if lost:
         ctx.exit(_recover(app, dry_run=dry_run) if recovers else EXIT_FAILED)
     _change(app, "resume", "RUNNING", dry_run=dry_run, timeout_s=timeout_s)
+
+
+def _has_streamed(app: App) -> bool:
+    """Whether a connector has streamed from this database before; False when Postgres is silent."""
+    settings = app.settings.postgres
+    try:
+        with Postgres(settings).session() as connection:
+            return has_streamed(connection, settings)
+    except (PostgresUnavailable, PostgresRefused):
+        return False  # the look before has told
 
 
 def _is_lost(app: App, connect: Connect) -> bool:
@@ -258,7 +274,7 @@ def _change(app: App, verb: str, state: str, *, dry_run: bool, timeout_s: float)
 def _there(connect: Connect, name: str) -> ConnectorStatus:
     found = connect.status(name)
     if found is None:
-        raise UsageError(f"there is no connector {name}; `scorestream connectors apply` makes it")
+        raise UsageError(connector.absent(name))
     return found
 
 

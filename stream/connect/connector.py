@@ -19,6 +19,9 @@ from stream.tables import HEARTBEAT, HORIZON, SCORE, SCORECARD, SIGNAL, SOURCES,
 from stream.topic_names import TopicNames
 
 CUT = f"column.truncate.to.{TEXT_UNITS}.chars"  # the workers read a text of this length from Postgres
+# `recover` creates a connector that is gone with its offset, or at the slot's place. Before the first start there is
+# nothing to go on from.
+CREATE_AGAIN, CREATE_FIRST = "scorestream recover", "scorestream connectors apply"
 DEFAULT_FILE = Path(__file__).with_name("scorestream-source.json")
 
 _SECRET = re.compile(r"password|secret|token|jaas|credential|keystore\.key", re.IGNORECASE)
@@ -40,6 +43,11 @@ def shown(key: str, value: str | None) -> str:
     if value is None:
         return "not set"
     return "(hidden)" if is_secret(key) and not _REFERENCE.fullmatch(value) else value
+
+
+def absent(name: str) -> str:
+    """That there is no such connector, and both ways to have one."""
+    return f"there is no connector {name}: `{CREATE_AGAIN}` creates it again, `{CREATE_FIRST}` for the first time"
 
 
 def differences(held: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from stream.doctor import (
     processes,
     published,
     roles,
+    sessions,
     settings,
     source,
     tables,
@@ -23,6 +24,7 @@ ALL: tuple[Check, ...] = (
         check
         for each in (
             postgres,
+            sessions,
             source,
             published,
             copies,

@@ -41,6 +41,9 @@ def with_causes(found: Sequence[DoctorFinding]) -> list[DoctorFinding]:
 
 
 def _linked(finding: DoctorFinding, first: dict[str, DoctorFinding]) -> DoctorFinding:
+    slot = first.get(postgres.SLOT.id)
+    if finding.id == connect.MISSING.id and slot is not None:  # without a slot, only Postgres knows of an earlier start
+        return replace(finding, way_out=slot.way_out)
     for cause in _CAUSES.get(finding.id, ()):
         if cause in first:
             return replace(finding, what=f"{finding.what} (follows from {cause})", way_out=first[cause].way_out)

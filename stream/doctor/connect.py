@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from stream.connect.connector import differences, shown
+from stream.connect.connector import CREATE_AGAIN, differences, shown
 from stream.connect.rest import ConnectorStatus, Fault
 from stream.doctor.finding import ERROR, RECOVER, WARNING, Checks, DoctorFinding
 
@@ -34,7 +34,7 @@ MISSING = CHECKS.add(
     ERROR,
     "Connect has no connector of this name",
     "no change reaches Kafka",
-    "scorestream connectors apply",
+    CREATE_AGAIN,
 )
 FAILED = CHECKS.add(
     "connector-failed",

@@ -1,7 +1,7 @@
-"""The Postgres server: its settings, the slot, and the sessions that hold the slot back or stand in the way.
+"""The Postgres server: its settings and the slot.
 
 Enters: the store of the source. Leaves: findings. Reads only.
-The tables and roles are in source.py and roles.py beside this file.
+The tables, the roles and the sessions in the way are in source.py, roles.py and sessions.py beside this file.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from stream.doctor import roles, source
+from stream.connect.connector import CREATE_FIRST
+from stream.doctor import roles, sessions, source
 from stream.doctor.finding import ERROR, HINT, RECOVER, WARNING, Checks, DoctorFinding
+from stream.errors import PostgresTimeout
 from stream.monitor.faults import WAL_LEAST
 from stream.postgres.connection import LSN_NOW, Connection, Postgres, is_readable
 from stream.postgres.pooler import is_pooled
 from stream.settings_sections import PostgresSettings
-from stream.tables import HEARTBEAT, HORIZON, quoted
-from stream.times import duration, size
+from stream.tables import HEARTBEAT, quoted
+from stream.times import size
 
 CHECKS = Checks("postgres")
 SILENT = CHECKS.add(
@@ -25,6 +27,14 @@ SILENT = CHECKS.add(
     "Postgres does not answer as SCORESTREAM_POSTGRES_DSN says, or refuses the role",
     "the workers stand still: they look up every scorecard's place there",
     "start Postgres, or correct SCORESTREAM_POSTGRES_DSN and SCORESTREAM_POSTGRES_PASSWORD",
+)
+SLOW = CHECKS.add(
+    "postgres-slow",
+    ERROR,
+    "Postgres answers, and a question took longer than the limit",
+    "look-ups may take as long, and the workers fall behind",
+    "look for long statements and waits: SELECT pid, state, wait_event_type, wait_event, query_start FROM "
+    "pg_stat_activity ORDER BY query_start;",
 )
 VERSION = CHECKS.add(
     "postgres-version",
@@ -118,19 +128,6 @@ RUNS_AHEAD = CHECKS.add(
     "standbys follow by slots that synchronized_standby_slots does not name (Postgres 17 and later)",
     "the connector sends changes that a standby has not yet; after a failover to it, ClickHouse has what Postgres lost",
 )
-TRANSACTION = CHECKS.add(
-    "transaction-long",
-    WARNING,
-    "a transaction is open for long",
-    "the slot cannot move past its start: WAL piles up, and a restart of the connector reads all of it again",
-)
-PREPARED = CHECKS.add(
-    "transaction-prepared",
-    WARNING,
-    "a prepared transaction is open for long; no session ends it",
-    "the slot cannot move past its start: WAL piles up until Postgres drops the slot",
-)
-
 FAILOVER_VERSION = 170000  # server_version_num
 _OLDEST = 140000
 
@@ -153,17 +150,6 @@ SELECT s.active, s.plugin, s.database, s.wal_status, s.safe_wal_size,
        (s.restart_lsn - '0/0'::pg_lsn)::bigint
 FROM pg_replication_slots s WHERE s.slot_name = %s
 """
-# Another role's start of a transaction is hidden from a role without pg_read_all_stats; its id is not. The horizon
-# tells when that id had not been given out yet: at every second whose `begun` is not above it.
-_OPEN = """
-SELECT a.pid, a.usename, a.datname, coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), {seen})::float8
-FROM pg_stat_activity a WHERE a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid() ORDER BY 4 DESC NULLS LAST
-"""
-_SEEN = """(SELECT max((extract(epoch FROM now())::bigint % 86400 - h.second + 86400) % 86400) FROM {horizon} h
-    WHERE h.begun > pg_snapshot_xmax(pg_current_snapshot())::text::bigint - age(a.backend_xid))"""
-_PREPARED = """
-SELECT gid, owner, database, extract(epoch FROM clock_timestamp() - prepared)::float8 FROM pg_prepared_xacts
-"""
 
 
 def examine(postgres: Postgres, settings: PostgresSettings, *, transaction_s: float) -> Iterator[DoctorFinding]:
@@ -173,15 +159,22 @@ def examine(postgres: Postgres, settings: PostgresSettings, *, transaction_s: fl
         transaction_s: age from which a transaction is reported.
 
     Raises:
-        PostgresUnavailable, PostgresRefused: Postgres does not answer, or refuses a question.
+        PostgresUnavailable, PostgresRefused: Postgres does not answer, or refuses a question. A question that takes
+            longer than the limit is a finding.
     """
-    with postgres.session() as connection:
-        yield from _pooler(connection)
-        standby = yield from _server(connection, settings)
-        if not standby:
-            yield from _transactions(connection, settings, transaction_s)
-        yield from source.examine(connection, settings)
-        yield from roles.examine(connection, settings)
+    try:
+        with postgres.session() as connection:
+            yield from _pooler(connection)
+            standby = yield from _server(connection, settings)
+            if locked := sessions.locked(connection, settings):
+                yield from locked
+                return
+            if not standby:
+                yield from sessions.transactions(connection, settings, transaction_s)
+            yield from source.examine(connection, settings)
+            yield from roles.examine(connection, settings)
+    except PostgresTimeout as error:
+        yield SLOW.found(str(error))
 
 
 def before_connector(connection: Connection, settings: PostgresSettings) -> list[DoctorFinding]:
@@ -251,8 +244,8 @@ def _slot(connection: Connection, settings: PostgresSettings, server: _Server) -
         if server.slots >= server.max_slots:
             sql = f"ALTER SYSTEM SET max_replication_slots = {server.max_slots + 5}; -- and restart Postgres"
             yield SLOTS.found(f"all {server.max_slots} replication slots are taken", sql)
-        beaten = _has_beaten(connection, settings)
-        yield SLOT.found(f"no replication slot {name}", RECOVER if beaten else "scorestream connectors apply")
+        beaten = has_streamed(connection, settings)
+        yield SLOT.found(f"no replication slot {name}", RECOVER if beaten else CREATE_FIRST)
         return
     active, plugin, database, status, safe, invalid, failover, restart = row
     if plugin != "pgoutput" or database != server.database:
@@ -278,7 +271,7 @@ def _slot(connection: Connection, settings: PostgresSettings, server: _Server) -
         yield FAILOVER.found(text, _alter_slot(connection, name), severity=WARNING if server.standbys else None)
 
 
-def _has_beaten(connection: Connection, settings: PostgresSettings) -> bool:
+def has_streamed(connection: Connection, settings: PostgresSettings) -> bool:
     """Whether a connector has streamed from this database before."""
     table = f"{quoted(settings.source_schema)}.{quoted(HEARTBEAT)}"
     return is_readable(connection, table) and connection.execute(f"SELECT 1 FROM {table}").fetchone() is not None
@@ -290,20 +283,6 @@ def _alter_slot(connection: Connection, name: str) -> str:
     to = f"host={at.host} port={at.port} dbname={at.dbname} user={roles.CONNECTOR_ROLE} replication=database"
     command = f'psql "{to}" -c "ALTER_REPLICATION_SLOT {quoted(name)} (FAILOVER true)"'.replace('"' + name + '"', name)
     return f"scorestream connectors stop && {command}; scorestream connectors resume"
-
-
-def _transactions(connection: Connection, settings: PostgresSettings, limit_s: float) -> Iterator[DoctorFinding]:
-    horizon = f"{quoted(settings.source_schema)}.{quoted(HORIZON)}"
-    seen = _SEEN.format(horizon=horizon) if is_readable(connection, horizon) else "NULL"
-    for pid, role, database, age_s in connection.execute(_OPEN.format(seen=seen)).fetchall():
-        if age_s is not None and age_s >= limit_s:
-            what = f"a transaction of {role} in {database} (pid {pid}) is open for {duration(age_s)}"
-            yield TRANSACTION.found(what, f"SELECT pg_terminate_backend({pid});")
-    for gid, role, database, age_s in connection.execute(_PREPARED).fetchall():
-        if age_s >= limit_s:
-            text = gid.replace("'", "''")
-            what = f"prepared transaction {gid} of {role} in {database} is open for {duration(age_s)}"
-            yield PREPARED.found(what, f"ROLLBACK PREPARED '{text}'; -- or COMMIT PREPARED, in database {database}")
 
 
 def _pooler(connection: Connection) -> Iterator[DoctorFinding]:

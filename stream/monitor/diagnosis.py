@@ -26,6 +26,7 @@ from stream.monitor.faults import (
 from stream.monitor.finding import NOTE, PAGE, TICKET, Finding
 from stream.monitor.hidden import hidden
 from stream.monitor.lag import PartitionLag
+from stream.monitor.locked import locked
 from stream.monitor.readings import Readings, short
 from stream.times import duration
 
@@ -91,6 +92,7 @@ def findings(readings: Readings) -> list[Finding]:
     found = [
         *_kafka(readings),
         *_postgres(readings),
+        *locked(readings),
         *_connector(readings),
         *_slot(readings),
         *hidden(readings),
@@ -140,6 +142,7 @@ def _linked(found: list[Finding], readings: Readings) -> list[Finding]:
     causes = {
         "kafka-unreachable": ("connect-unreachable", "connector-failed", "canary", "stall", "worker-absent"),
         "postgres-unreachable": ("connector-failed", "stall", "canary", "slot-inactive"),
+        "table-locked": ("stall", "lag-growing", "canary"),
         "connect-unreachable": ("slot-inactive", "canary"),
         "connector-missing": ("slot-inactive", "slot-missing", "canary"),
         "connector-failed": ("slot-inactive", "slot-missing", "canary"),

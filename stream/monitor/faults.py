@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stream.connect.connector import CREATE_AGAIN, CREATE_FIRST
 from stream.kafka.topic_partition import TP
 from stream.monitor.canary import SILENT_S
 from stream.monitor.finding import NOTE, PAGE, TICKET, Finding
@@ -31,7 +32,8 @@ def _postgres(readings: Readings) -> Iterator[Finding]:
     slot = readings.slot
     if slot.error is not None and slot.error_since is not None:
         text = f"For {duration(readings.now - slot.error_since)}: {slot.error}."
-        yield Finding("postgres-unreachable", PAGE, "Postgres does not answer", text, slot.error_since)
+        title = "Postgres does not answer in time" if slot.slow else "Postgres does not answer"
+        yield Finding("postgres-unreachable", PAGE, title, text, slot.error_since)
 
 
 def _connector(readings: Readings) -> Iterator[Finding]:
@@ -45,7 +47,8 @@ def _connector(readings: Readings) -> Iterator[Finding]:
     status = connect.value
     since = readings.extra.get("connector_since")
     if status is None:
-        text = f"Kafka Connect has no connector {name}; `scorestream connectors apply` makes it."
+        first = readings.slot.ok and readings.slot.value is None and readings.canary.beat is None
+        text = f"Kafka Connect has no connector {name}; `{CREATE_FIRST if first else CREATE_AGAIN}` creates it."
         yield Finding("connector-missing", PAGE, "The connector is not there", text, since)
     elif status.failures:
         text = f"Connector {name} has failed: {'; '.join(status.failures)[:300]}. Nothing new reaches Kafka."

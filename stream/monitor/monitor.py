@@ -124,7 +124,8 @@ class Monitor:
         """The newest answer of every source."""
         now, polled = time.time(), self.polled
         answer = polled.slot.source
-        slot = answer.value[0] if answer.value is not None else None
+        slot = answer.value.slot if answer.value is not None else None
+        locks = answer.value.locks if answer.ok and answer.value is not None else ()
         return Readings(
             now=now,
             started=self._started,
@@ -135,14 +136,16 @@ class Monitor:
             source=self._names.source,
             clickhouse=self._names.clickhouse,
             kafka=polled.kafka.source,
-            slot=Answer("postgres", slot, answer.at, answer.error, answer.error_since),
+            slot=Answer("postgres", slot, answer.at, answer.error, answer.error_since, answer.slow),
+            locks=locks,
             connect=polled.connect.source,
             shards=tuple(shard.source for shard in polled.shards),
             canary=self._look_at_canary(now),
             processes=tuple(polled.processes.source.value or ()),
             replays=tuple(polled.replays.source.value or ()),
             backfills=tuple(polled.backfills.source.value or ()),
-            extra=self._times(slot, polled.connect.source.value, now),
+            extra=self._times(slot, polled.connect.source.value, now)
+            | {"locked_since": self._since.of("locks", tuple((each.table, each.pid) for each in locks), now)},
         )
 
     def health(self) -> Health:
@@ -162,7 +165,7 @@ class Monitor:
         # Without an answer of every shard the path is not to blame for a late canary.
         read_at = min((shard.at for shard in shards if shard.ok and shard.at is not None), default=now)
         return self._canary.look(
-            now, answer.value[1], beats, read_at=read_at if all(shard.ok for shard in shards) else now
+            now, answer.value.beat, beats, read_at=read_at if all(shard.ok for shard in shards) else now
         )
 
     def _times(self, slot: SlotReading | None, status: ConnectorStatus | None, now: float) -> dict[str, float]:

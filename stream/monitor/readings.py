@@ -19,19 +19,24 @@ from stream.monitor.lag import LagLimits, PartitionLag
 from stream.monitor.sources.processes import Process
 from stream.monitor.sources.shards import ShardReading
 from stream.monitor.sources.slot import SlotReading
+from stream.postgres.table_locks import TableLock
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
-    """The newest answer (`value`, at `at`), and the error since then, if there is one."""
+    """The newest answer (`value`, at `at`), and the error since then, if there is one.
+
+    `slow`: the system answers, and what was asked took longer than its limit.
+    """
 
     name: str
     value: T | None = None
     at: float | None = None
     error: str | None = None
     error_since: float | None = None
+    slow: bool = False
 
     @property
     def ok(self) -> bool:
@@ -107,6 +112,7 @@ class Readings:
     connect: Answer[ConnectorStatus | None]
     shards: tuple[Answer[ShardReading], ...]
     canary: Canary
+    locks: tuple[TableLock, ...] = ()  # that keep look-ups out of a source table
     source: str = ""  # database and schema in Postgres
     clickhouse: str = ""  # database in ClickHouse
     processes: tuple[Process, ...] = ()

@@ -6,7 +6,7 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -15,21 +15,26 @@ from weakref import WeakSet
 import psycopg
 from psycopg import IsolationLevel
 
-from stream.errors import PostgresRefused, PostgresUnavailable
+from stream.errors import PostgresRefused, PostgresTimeout, PostgresUnavailable
 from stream.postgres.pooler import is_pooled, is_shared
+from stream.postgres.table_locks import table_locks
 from stream.settings_sections import PostgresSettings
-from stream.tables import quoted
+from stream.tables import LOOKED_UP, quoted
 
 Connection = psycopg.Connection[Any]
 DSN = "SCORESTREAM_POSTGRES_DSN"
 
 # These pass by themselves: connection loss, restarts, timeouts, cancelled by a replica's recovery, out of connections.
 TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
+# The server answers: it ended the statement at statement_timeout or lock_timeout, or because `cancel` asked for it.
+_ENDED = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
 # A host that is cut off loses its session, and its locks, in half a minute. TCP's defaults take two hours.
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
 _KEEPALIVE_OF_SERVER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
 
 _CANCEL_S = 2.0
+_ON_REQUEST = "user request"
+_CAUSE_S = 2.0  # limit of the question why a statement took too long
 
 # Row level security hides rows without an error; with `off` Postgres refuses a query that a policy would filter. The
 # timeouts of the role and the database are off: a snapshot idles while ClickHouse answers, and a lock idles for hours.
@@ -47,15 +52,24 @@ LSN_NOW = (
 
 
 @contextmanager
-def errors(what: str = "Postgres") -> Iterator[None]:
+def errors(what: str = "Postgres", *, cause: Callable[[], str] = lambda: "") -> Iterator[None]:
     """Turn psycopg's errors into those of the package. The text has the first line of the server's answer.
 
+    Args:
+        cause: why a statement took longer than its limit, for the text; empty: not known.
+
     Raises:
+        PostgresTimeout: a statement took longer than its limit.
         PostgresUnavailable: the connection broke, or a limit of the moment was reached.
         PostgresRefused: a later try changes nothing.
     """
     try:
         yield
+    except _ENDED as error:
+        text = f"{what}: {_first_line(error)}"
+        if _ON_REQUEST in text:
+            raise PostgresUnavailable(text) from error
+        raise PostgresTimeout(text + cause()) from error
     except TRANSIENT as error:
         raise PostgresUnavailable(f"{what}: {_first_line(error)}") from error
     except psycopg.Error as error:
@@ -126,7 +140,7 @@ class Postgres:
             PostgresUnavailable, PostgresRefused: as `errors`; the connection is closed then.
         """
         try:
-            with errors(what):
+            with errors(what, cause=lambda: self._locks(self._shared)):
                 if self._shared is None or self._shared.closed:
                     self._shared = self._connect(self._timeout_s)
                 yield self._shared
@@ -143,7 +157,7 @@ class Postgres:
             statement_timeout_s: limit of one statement; 0: no limit; default: as the shared connection.
         """
         limit = self._timeout_s if statement_timeout_s is None else statement_timeout_s
-        with errors(what), self._connect(limit) as connection:
+        with errors(what), self._connect(limit) as connection, errors(what, cause=lambda: self._locks(connection)):
             yield connection
 
     def holding(self) -> Connection:
@@ -156,6 +170,15 @@ class Postgres:
         with errors():
             connection.execute(_KEEPALIVE_OF_SERVER)
         return connection
+
+    def _locks(self, connection: Connection | None) -> str:
+        """Who locks a source table; empty: nobody, or it cannot be asked. The connection is closed afterwards."""
+        found = []
+        with suppress(psycopg.Error):
+            if connection is not None:
+                connection.execute(f"SET statement_timeout = {int(_CAUSE_S * 1000)}")
+                found = [f"; {each}" for each in table_locks(connection, self.schema, LOOKED_UP)]
+        return "".join(found)
 
     def _connect(self, statement_timeout_s: float, **more: Any) -> Connection:
         connection = connect(self._settings, statement_timeout_s=statement_timeout_s, variable=self._variable, **more)

@@ -15,6 +15,11 @@ _SLOT_QUERY = (
 _SLOT = Line(_SLOT_QUERY, "reserved")
 _NO_SLOT = Line(_SLOT_QUERY, "no row")
 _WALSENDERS = Line("SELECT pid, application_name, state, sent_lsn, reply_time FROM pg_stat_replication;")
+_LOCKS = Line(
+    "SELECT l.pid, a.usename, a.application_name, l.granted, now() - a.xact_start AS open, a.query FROM pg_locks l"
+    " JOIN pg_stat_activity a USING (pid) WHERE l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation';",
+    "scorecards",
+)
 _PARTS = Line(
     "SELECT table, partition, count() AS parts FROM system.parts WHERE database = 'scorestream' AND active"
     " GROUP BY ALL ORDER BY parts DESC LIMIT 10;"
@@ -55,6 +60,16 @@ RUNBOOKS = (
         "2 to 10 s after Postgres answers. After a fail over: 15 s until changes flow, then the comparison.",
         "The database team at once.",
         look_at=(Line("scorestream doctor --only postgres", "postgres-unreachable", 1),), run=(_SLOT, *_WELL)),
+    Runbook("table-locked", "A source table is locked",
+        "A session holds ACCESS EXCLUSIVE on a source table, or waits for it behind a long transaction. Either way "
+        "nobody can read the table: look-ups wait until they time out, and the workers try again and commit nothing.",
+        "No. Kafka keeps the messages meanwhile.",
+        "Read which session it is: the sentence names its pid and application. Ask its owner what it does.",
+        "Let it end, or end it. A change of the schema belongs into a session with lock_timeout.",
+        "1 to 10 s after the lock is gone.",
+        "The owner of the session, or the database team.",
+        look_at=(Line("scorestream doctor --only postgres", "is locked by pid", 1), Line("scorestream lag"), _LOCKS),
+        run=(Line("SELECT pg_terminate_backend(PID);", "True"), Line("scorestream lag"))),
     Runbook("connect-unreachable", "Kafka Connect does not answer",
         "Its REST interface is away. The connector may still run; when it does not, the canary goes silent, too.",
         "No. Postgres keeps the WAL meanwhile.",

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stream.connect.rest import ConnectorStatus
-from stream.monitor.canary import SeenBeat
 from stream.monitor.readings import BackfillReading, Kafka, ReplayReading
 from stream.monitor.sources.backfills import BackfillSource
 from stream.monitor.sources.kafka import KafkaReader
@@ -19,7 +18,7 @@ from stream.monitor.sources.poller import Pace, Poller
 from stream.monitor.sources.processes import Process, ProcessSource
 from stream.monitor.sources.replays import ReplaySource
 from stream.monitor.sources.shards import ShardReading, ShardSource
-from stream.monitor.sources.slot import SlotReading, SlotSource
+from stream.monitor.sources.slot import PostgresReading, SlotSource
 
 _ONCE_S = 12.0  # the longest time of one look at everything
 
@@ -56,7 +55,7 @@ class Polled:
         self.kafka: Poller[Kafka] = Poller(
             "kafka", kafka.read, every_s=interval_s, pace=pace, close=kafka.close, then=self._looked
         )
-        self.slot: Poller[tuple[SlotReading | None, SeenBeat | None]] = Poller(
+        self.slot: Poller[PostgresReading] = Poller(
             "postgres", slot.read, every_s=max(2.0, interval_s), pace=pace, close=slot.close
         )
         self.connect: Poller[ConnectorStatus | None] = Poller("connect", connector, every_s=4.0, pace=pace)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from stream.errors import ScorestreamError
+from stream.errors import PostgresTimeout, ScorestreamError
 from stream.monitor.readings import Answer
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,8 @@ class Poller(Generic[T]):
             if before.error is None:
                 log.warning("source does not answer", extra={"source": before.name, "cause": str(error)})
             since = before.error_since or now
-            self._source = Answer(before.name, before.value, before.at, str(error), since)
+            slow = isinstance(error, PostgresTimeout)
+            self._source = Answer(before.name, before.value, before.at, str(error), since, slow)
         else:
             self._source = Answer(before.name, value, time.time())
         finally:

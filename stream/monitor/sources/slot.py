@@ -1,13 +1,15 @@
-"""The replication slot and the heartbeat row of Postgres."""
+"""The replication slot, the heartbeat row and the locked tables of Postgres."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stream.monitor.canary import SeenBeat
 from stream.postgres.connection import Connection, Postgres, is_readable
 from stream.postgres.publication import unstreamed
-from stream.tables import HEARTBEAT
+from stream.postgres.table_locks import TableLock, table_locks
+from stream.tables import HEARTBEAT, LOOKED_UP
 
 _SLOT = """
 SELECT active, wal_status, safe_wal_size, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
@@ -43,29 +45,47 @@ class SlotReading:
     unpublished: tuple[str, ...] = ()
 
 
+class PostgresReading(NamedTuple):
+    """One look at Postgres.
+
+    Attributes:
+        slot: None: there is none.
+        beat: the newest; None: no table, no row, no permission.
+        locks: that keep readers out of a source table.
+    """
+
+    slot: SlotReading | None
+    beat: SeenBeat | None
+    locks: tuple[TableLock, ...] = ()
+
+
 class SlotSource:
-    """The slot and the heartbeat row. For one thread; `close` it."""
+    """The slot, the heartbeat row, the locks. For one thread; `close` it."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._unpublished: tuple[str, ...] = ()
+        self._seen: SeenBeat | None = None
         self._calls = 0
 
-    def read(self) -> tuple[SlotReading | None, SeenBeat | None]:
-        """The slot (None: there is none) and the newest beat (None: no table, no row, no permission).
+    def read(self) -> PostgresReading:
+        """Ask for all of it. Questions that a locked table would hold up keep their last answer meanwhile.
 
         Raises:
             PostgresUnavailable, PostgresRefused: no connection.
         """
         with self._postgres.asking("Postgres does not tell about its slot") as connection:
             row = connection.execute(_SLOT, (self._postgres.slot,)).fetchone()
-            beat = self._beat(connection)
-            if self._calls % _SELDOM == 0:
-                own = self._postgres
-                self._unpublished = unstreamed(connection, own.publication, own.schema)
-            self._calls += 1
+            locks = table_locks(connection, self._postgres.schema, LOOKED_UP)
+            own = self._postgres
+            if f"{own.schema}.{HEARTBEAT}" not in {each.table for each in locks}:
+                self._seen = self._beat(connection)
+            if not locks:
+                if self._calls % _SELDOM == 0:
+                    self._unpublished = unstreamed(connection, own.publication, own.schema)
+                self._calls += 1
         if row is None:
-            return None, beat
+            return PostgresReading(None, self._seen, locks)
         active, status, safe, lag, retained, inactive_since, invalid = row
         slot = SlotReading(
             active=active,
@@ -77,7 +97,7 @@ class SlotSource:
             invalid=invalid,
             unpublished=self._unpublished,
         )
-        return slot, beat
+        return PostgresReading(slot, self._seen, locks)
 
     def close(self) -> None:
         self._postgres.close()

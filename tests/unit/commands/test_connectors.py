@@ -8,6 +8,7 @@ import pytest
 
 from stream.commands import connectors, recover
 from stream.config import Settings
+from stream.connect import connector
 from stream.connect.rest import ConnectorStatus, Fault, Task
 from stream.errors import PostgresUnavailable
 from stream.kafka import topics as kafka_admin
@@ -59,6 +60,7 @@ def connect(monkeypatch):
     monkeypatch.setattr(kafka_admin, "ensure_topics", lambda _settings: found("created"))
     monkeypatch.setattr(connectors, "_postgres_is_ready", lambda _settings: True)
     monkeypatch.setattr(connectors, "cannot_go_on", lambda *_: [])
+    monkeypatch.setattr(connectors, "_has_streamed", lambda _: False)
     return fake
 
 
@@ -81,6 +83,13 @@ def test_apply_creates_and_a_second_apply_does_nothing(run, connect):
     code, out, _ = run("connectors", "apply")
     assert (code, connect.calls) == (0, [])
     assert "left as it is" in out
+
+
+def test_apply_goes_on_with_a_connector_that_was_there_before(run, connect, monkeypatch):
+    monkeypatch.setattr(connectors, "_has_streamed", lambda _: True)
+    assert run("connectors", "apply")[0] == 0
+    assert [call[0] for call in connect.calls] == ["create_stopped", "change"]
+    assert connect.calls[1] == ("change", "resume")
 
 
 def test_apply_tells_what_it_changes(run, connect):
@@ -157,7 +166,7 @@ def test_pause_resume_and_stop(run, connect, verb):
     connect.state = None
     code, _, err = run("connectors", verb)
     assert code == 2
-    assert "connectors apply" in err
+    assert err.strip().endswith(connector.absent("scorestream"))
 
 
 def test_delete_says_that_the_slot_stays(run, connect):
@@ -203,6 +212,12 @@ def test_a_dry_run_shows_the_plan(run, connect, recovered):
     assert run("connectors", "resume", "--dry-run")[0] == 3
     assert recovered == [{"dry_run": True, "yes": True}]
     assert connect.calls == []
+
+
+def test_a_connector_that_is_gone_with_its_slot_is_recovered_and_not_started(run, connect, recovered, monkeypatch):
+    monkeypatch.setattr(connectors, "_has_streamed", lambda _: True)
+    assert run("connectors", "apply")[0] == 3
+    assert [verb for verb, *_ in connect.calls] == ["create_stopped"], "it would fail for good"
 
 
 def test_a_new_connector_needs_no_slot(run, connect, recovered):

@@ -83,6 +83,7 @@ class Catalogs:
             "s.safe_wal_size": [slot()],
             "SELECT pg_backend_pid()": [(7,)],
             "a.backend_xid IS NOT NULL": [],
+            "'AccessExclusiveLock'": [],
             "pg_prepared_xacts": [],
             "'SELECT'), false)": [(True,)],
             'SELECT 1 FROM "app"."scorestream_heartbeat"': [],

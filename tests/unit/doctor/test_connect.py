@@ -52,7 +52,7 @@ def test_a_connector_that_runs_by_the_settings_has_no_finding() -> None:
     [
         (Client(version=""), "connect-plugin", f"no plugin {PLUGIN}", "install Debezium"),
         (Client(version="3.6.3.Final"), "connect-plugin", "Debezium is 3.6.3.Final", "install Debezium 3.7"),
-        (Client(status_=None, held=None), "connector-missing", "no connector qa", "scorestream connectors apply"),
+        (Client(status_=None, held=None), "connector-missing", "no connector qa", RECOVER),
         (
             Client(status_=replace(RUNNING, tasks=(Task(0, "FAILED", "w1", TRACE),))),
             "connector-failed",

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from stream.config import PostgresSettings
-from stream.doctor import postgres
+from stream.doctor import postgres, sessions
 from stream.doctor.finding import RECOVER, DoctorFinding
+from stream.errors import PostgresTimeout
 from tests.unit.doctor.catalogs import Catalogs, server, slot
 
 
@@ -63,6 +64,23 @@ def test_standbys_that_are_waited_for_or_cannot_be_are_no_finding() -> None:
     for waited_for in ("a, b", None):
         catalogs.answers["'wal_level'"] = [server(standby_slots=["a", "b"], waited_for=waited_for)]
         assert found(catalogs) == []
+
+
+def test_what_would_wait_for_a_locked_table_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "_BRIEF_S", 0.0)
+    catalogs = Catalogs()
+    catalogs.answers["'AccessExclusiveLock'"] = [("app.scorecards", 41, "psql", "dba", 0.0)]
+    for question in ("FROM pg_publication ", "a.backend_xid IS NOT NULL", "FROM pg_index"):
+        del catalogs.answers[question]
+    assert [each.id for each in found(catalogs)] == ["table-locked"]
+
+
+def test_a_question_that_takes_too_long_is_no_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*_: object) -> None:
+        raise PostgresTimeout("Postgres: canceling statement due to statement timeout")
+
+    monkeypatch.setattr(postgres.source, "examine", late)
+    assert [(each.id, "statement timeout" in each.what) for each in found(Catalogs())] == [("postgres-slow", True)]
 
 
 def test_a_standby_that_is_meant_to_be_one_is_no_finding() -> None:

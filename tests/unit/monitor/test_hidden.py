@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 from stream.clickhouse.schema.policies import Policy
@@ -65,31 +64,3 @@ def test_the_shards_are_asked_for_policies_seldom_and_not_again_when_refused() -
     refused = ShardSource(shards, 0)
     assert [refused.read().policies for _ in range(11)] == [()] * 11
     assert shards.looks == 3
-
-
-def test_a_publication_is_looked_at_seldom(monkeypatch: Any) -> None:
-    from stream.monitor.sources import slot as slots
-
-    looked: list[str] = []
-    monkeypatch.setattr(slots, "unstreamed", lambda _, publication, schema: looked.append(publication) or ("scores",))
-    monkeypatch.setattr(slots, "is_readable", lambda *_: False)
-    row = (True, "reserved", None, 0, 0, None, None)
-    connection = SimpleNamespace(execute=lambda *_: SimpleNamespace(fetchone=lambda: row))
-
-    class Postgres:
-        slot = publication = "scorestream"
-        schema = "app"
-
-        def table(self, name: str) -> str:
-            return name
-
-        def asking(self, _: str) -> Any:
-            from contextlib import nullcontext
-
-            return nullcontext(connection)
-
-    postgres: Any = Postgres()
-    asked = slots.SlotSource(postgres)
-    told = [found.unpublished for found, _ in (asked.read() for _ in range(6)) if found is not None]
-    assert told == [("scores",)] * 6
-    assert len(looked) == 2

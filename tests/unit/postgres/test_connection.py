@@ -10,9 +10,10 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from stream.errors import PostgresRefused, PostgresUnavailable
+from stream.errors import PostgresRefused, PostgresTimeout, PostgresUnavailable
 from stream.postgres import connection as module
 from stream.postgres.connection import Postgres, errors
+from stream.postgres.table_locks import TableLock
 from stream.secret_file import SecretFile
 from stream.settings_sections import PostgresSettings
 from stream.tables import quoted
@@ -120,14 +121,34 @@ def test_a_session_is_a_connection_of_its_own_and_closes(opened: list[Connection
     ("error", "kind"),
     [
         (psycopg.OperationalError("x"), PostgresUnavailable),
-        (psycopg.errors.QueryCanceled("x"), PostgresUnavailable),
+        (psycopg.errors.QueryCanceled("canceling statement due to statement timeout"), PostgresTimeout),
+        (psycopg.errors.LockNotAvailable("canceling statement due to lock timeout"), PostgresTimeout),
+        (psycopg.errors.QueryCanceled("canceling statement due to user request"), PostgresUnavailable),
         (psycopg.InterfaceError("the connection is closed"), PostgresUnavailable),
         (psycopg.errors.UndefinedColumn("x"), PostgresRefused),
     ],
 )
 def test_what_passes_is_unavailable_and_the_rest_is_refused(error: psycopg.Error, kind: type[Exception]) -> None:
-    with pytest.raises(kind), errors():
+    with pytest.raises(kind) as raised, errors():
         raise error
+    assert raised.type is kind
+
+
+@pytest.mark.parametrize("way", ["asking", "session"])
+def test_a_statement_that_waited_too_long_says_who_locks_the_table(
+    monkeypatch: pytest.MonkeyPatch, opened: list[Connection], way: str
+) -> None:
+    lock = TableLock("app.scorecards", 41, "psql", "dba", 0.0)
+    monkeypatch.setattr(module, "table_locks", lambda connection, schema, tables: (lock,) if schema == "app" else ())
+    question = getattr(Postgres(PostgresSettings()), way)
+    with (
+        pytest.raises(
+            PostgresTimeout, match=r"look-up: .*timeout; app.scorecards is locked by pid 41 \(psql, role dba"
+        ),
+        question("Postgres look-up"),
+    ):
+        raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
+    assert opened[0].closed
 
 
 def test_a_malformed_dsn_is_not_printed() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stream.errors import KafkaUnavailable
+from stream.errors import KafkaUnavailable, PostgresTimeout, PostgresUnavailable
 from stream.monitor.sources import poller as module
 from stream.monitor.sources.poller import Pace, Poller
 from testbed.universe import wait_for
@@ -41,6 +41,14 @@ def test_an_error_keeps_the_last_answer_and_its_age() -> None:
         answers.append(8)
         wait_for("it answers again", lambda: poller.source.error is None and poller.source.value == 8, deadline_s=5)
         assert since <= poller.source.at
+
+
+@pytest.mark.parametrize(("error", "slow"), [(PostgresTimeout("x"), True), (PostgresUnavailable("x"), False)])
+def test_an_answer_that_takes_too_long_is_told_apart_from_none(error: Exception, slow: bool) -> None:
+    def read() -> None:
+        raise error
+
+    assert Poller("postgres", read, every_s=1, pace=Pace()).once().slow is slow
 
 
 def test_a_bug_of_a_source_or_of_who_is_told_ends_nothing() -> None:
