@@ -85,16 +85,18 @@ bench-verify: setup ## seconds and memory of a comparison of 5,000,000 scores th
 bench-lag: setup ## share of a core that the monitor takes at 64 partitions
 	@$(PY) -m benchmarks.lag_cost
 
-.PHONY: drill drill-replay drill-failover drill-cluster drill-large soak
+.PHONY: drill drill-replay drill-failover drill-standby drill-cluster drill-large soak
 HOURS ?= 2
 drill: setup ## fault drill on a stack of its own: kill, pause, cut off, compare at the end (ARGS="--seed 7")
 	@$(PY) -m drills $(ARGS)
 drill-replay: setup ## replay into a shadow beside a writer, processes killed at random, cutover, compare (ARGS="--seed 7")
 	@$(PY) -m drills.replay $(ARGS)
-drill-cluster: setup ## three brokers, two Connect workers: kill amid open transactions and COPY, keep each away (ARGS="--kills 4")
+drill-cluster: setup ## three brokers, two Connect workers: kill amid open transactions and COPY, keep each away, change topics (ARGS="--kills 4")
 	@$(PY) -m drills.cluster $(ARGS)
 drill-failover: setup ## promote standbys and restore a dump beneath a writer, recover, compare (ARGS="--only restore")
 	@$(PY) -m drills.failover $(ARGS)
+drill-standby: setup ## look up on a standby that is 500 ms behind, beneath a writer, compare (ARGS="--behind 2000")
+	@$(PY) -m drills.standby_behind $(ARGS)
 drill-large: setup ## large transactions, texts, scorecards and customers beside another customer, compare (ARGS="--scores 5000000")
 	@$(PY) -m drills.large $(ARGS)
 soak: setup ## hours of changes, kills and replays; then compare, and look whether memory, parts, slot, lag grew (HOURS=0.1)

@@ -41,6 +41,7 @@ class Options:
     between_s: float = 3.0
     catalog: Mapping[str, Fault] = field(default_factory=lambda: FAULTS)  # by the names of `faults`
     away_s: float | None = None  # seconds for which a part is away; None = as the fault has it
+    first: int | None = None  # number of the first round, which seeds each round by itself; None = one series
     windows: float = 0.0  # spans per second that many readers ask for; 0: none
 
 
@@ -114,14 +115,16 @@ def run(universe: Universe, stack: Stack, options: Options, *, say: Callable[[st
         crowd = Crowd(universe, options.seed, windows.appeals, per_s=options.windows)
         if options.windows:
             drilled.enter_context(crowd)
-        for name in options.faults:
+        for number, name in enumerate(options.faults, options.first or 0):
             if options.seconds is not None and time.monotonic() - began > options.seconds:
                 break
             time.sleep(options.between_s)
+            if options.first is not None:
+                chooser.seed(f"{options.seed} {number}")
             done = inflict(scene, name, options.catalog[name], writer)
             result.rounds.append(done)
             late = "NOT recovered" if done.recovered_s is None else f"recovered in {done.recovered_s:.1f} s"
-            say(f"{name:<15} {done.detail:<34} {late}; {done.rows:,} rows changed")
+            say(f"{number:>3} {name:<15} {done.detail:<34} {late}; {done.rows:,} rows changed")
             if done.recovered_s is None:
                 break
         writer.stop()

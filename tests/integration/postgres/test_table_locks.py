@@ -10,10 +10,10 @@ from threading import Thread
 import psycopg
 import pytest
 
+from stream.config import Settings
 from stream.errors import PostgresTimeout
 from stream.postgres.connection import Postgres
 from stream.postgres.table_locks import TableLock, table_locks
-from stream.settings_sections import PostgresSettings
 from stream.tables import LOOKED_UP
 from testbed.universe import Universe, wait_for
 
@@ -27,7 +27,7 @@ def universe(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Universe]:
 
 
 def test_a_lock_is_found_by_the_role_of_the_look_ups_and_named_by_a_look_up_that_times_out(universe: Universe) -> None:
-    settings = PostgresSettings(dsn=universe.env["SCORESTREAM_POSTGRES_DSN"])
+    settings = Settings().postgres.model_copy(update={"dsn": universe.env["SCORESTREAM_POSTGRES_DSN"]})
 
     def locks() -> list[tuple[str, int]]:
         with store.asking() as connection:
