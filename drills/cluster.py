@@ -53,8 +53,9 @@ def main() -> int:
         passed = result.passed
         show(result, as_json=options.json)
     finally:
-        stack.clean()
-        if not passed:
+        if not options.keep:
+            stack.clean()
+        if options.keep or not passed:
             say(f"logs of the workers: {folder}")
     return 0 if passed else 1
 
@@ -78,6 +79,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=100, help="rows changed per second (default: 100)")
     parser.add_argument("--rows", type=int, default=300, help="scorecards at the start (default: 300)")
     parser.add_argument("--dir", type=Path, default=Path(".devstack-cluster"), help="(default: .devstack-cluster)")
+    parser.add_argument("--keep", action="store_true", help="leave the stack as it is at the end")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser.parse_args()
 

@@ -38,13 +38,22 @@ QUIET = {  # loggers of a page of configuration for each client, or a line for e
 
 
 def jvm_command(main: str, *arguments: str, heap_mb: int, folder: Path, options: tuple[str, ...] = ()) -> list[str]:
-    """A java command; the log goes to stdout, as configured in `folder`/log4j2.properties."""
+    """A java command; the log goes to stdout, as configured in `folder`/log4j2.properties.
+
+    DEVSTACK_LOGGERS sets levels of further loggers, for one who looks for a cause: `kafka.coordinator=debug,..`.
+    """
+    chosen = [each.split("=") for each in os.environ.get("DEVSTACK_LOGGERS", "").split(",") if each]
+    more = [
+        line
+        for number, (log, level) in enumerate(chosen)
+        for line in (f"logger.chosen{number}.name = {log}", f"logger.chosen{number}.level = {level}")
+    ]
     quiet = [
         line
         for name, log in QUIET.items()
         for line in (f"logger.{name}.name = {log}", f"logger.{name}.level = {'error' if name == 'network' else 'warn'}")
     ]
-    write_atomically(folder / "log4j2.properties", LOG4J2 + "\n".join(quiet) + "\n", 0o644)
+    write_atomically(folder / "log4j2.properties", LOG4J2 + "\n".join(quiet + more) + "\n", 0o644)
     log4j = f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"
     return [java(), f"-Xmx{heap_mb}m", *JVM, *options, log4j, "-cp", f"{jars()}/*", main, *arguments]
 
