@@ -228,6 +228,12 @@ def postgres_back(stage: Stage) -> None:
     stage.workload.sql = stage.universe.postgres()
 
 
+def connect_back(stage: Stage) -> None:
+    """Connect answers before it has started its connectors."""
+    stage.stack.start("connect")
+    wait_for("the connector runs", lambda: stage.universe.call("connectors", "status")[0] == 0, deadline_s=60)
+
+
 def without_monitor(stage: Stage) -> None:
     stage.monitor.kill_all()
 
@@ -237,7 +243,7 @@ STATES: dict[str, State] = {
     "kafka-unreachable": killed("kafka"),
     "postgres-unreachable": State(lambda stage: stage.stack.kill("postgres"), postgres_back),
     "table-locked": State(locked, leave=unlock),
-    "connect-unreachable": killed("connect"),
+    "connect-unreachable": State(lambda stage: stage.stack.kill("connect"), connect_back),
     "connector-missing": State(without_connector),
     "connector-failed": State(failed_connector),
     "connector-paused": State(paused),
