@@ -35,7 +35,7 @@ VISIBLE_S = 120.0
 
 @dataclass
 class Result:
-    """What was seen. `visible_s`: from a commit of marks until all of them were visible."""
+    """The findings. `visible_s`: from a commit of marks until all of them were visible."""
 
     behind_ms: int
     rows: int = 0
@@ -51,7 +51,7 @@ class Result:
 
 
 def drill(universe: Universe, servers: Servers, options: argparse.Namespace) -> Result:
-    """Write, and look up on the standby, for so many seconds; then compare."""
+    """Write for some time while the worker looks up on the standby, then compare."""
     result = Result(options.behind)
     _look_up_on_a_standby(universe, servers, options.behind)
     worker = Supervised(universe, 1)
