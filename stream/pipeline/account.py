@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 
 from stream.errors import Refused
+from stream.pipeline.aside import Aside
 from stream.pipeline.dead_letter import DeadLetter
 from stream.pipeline.envelope import Decoded, Envelope
 from stream.pipeline.fetched import Fetched
@@ -54,6 +55,38 @@ def account(
     for letter in letters:
         done.refused[letter.reason] = done.refused.get(letter.reason, 0) + 1
     return letters
+
+
+def outcomes_of(messages: Sequence[Decoded], plan: Plan, misplaced: Collection[int]) -> list[Outcome | None]:
+    """The outcome of each message; None for the refused ones.
+
+    Args:
+        misplaced: indexes of messages that tell no order: their scorecards were reindexed.
+    """
+    of_changes = iter(plan.outcomes)
+    outcomes: list[Outcome | None] = [
+        Outcome.TOMBSTONE if item is None else next(of_changes) if isinstance(item, Envelope) else None
+        for item in messages
+    ]
+    for index in misplaced:
+        if outcomes[index] in {Outcome.WRITTEN, Outcome.RETIRED}:
+            outcomes[index] = Outcome.SUPERSEDED
+    return outcomes
+
+
+def left_aside(
+    table: str, fetched: Sequence[Fetched], messages: Sequence[Decoded], plan: Plan, *, again: bool
+) -> Aside | None:
+    """What the plan leaves aside, with the parts of the batch that ask for it; None: nothing.
+
+    Args:
+        again: as of `Pipeline.process`.
+    """
+    if not plan.aside:
+        return None
+    parts = parts_that_ask(table, fetched, messages, plan.aside, plan.of_conversation)
+    gone = plan.gone & plan.aside.keys()
+    return Aside(plan.aside, plan.customers, plan.unordered, plan.anywhere, gone, parts, again)
 
 
 def parts_that_ask(

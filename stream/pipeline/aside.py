@@ -6,10 +6,10 @@ be committed. That may happen at any time and twice, as all reindexes: versions 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-MOST_OF_CONVERSATION = 2_000  # scorecards of one conversation that are reindexed at once: about a second's work
+MOST_AT_ONCE = 2_000  # scorecards that a batch reindexes itself: about a second's work
 
 
 @dataclass(slots=True)
@@ -20,6 +20,7 @@ class Aside:
         versions: scorecard id -> version to write at.
         customers: customers under which rows may stand.
         unordered, anywhere: as of Plan.
+        gone: as of `Settler.reindex`.
         parts: indexes of the partitions' messages that ask for it, in the batch.
         again: as of `Pipeline.process`.
     """
@@ -28,10 +29,24 @@ class Aside:
     customers: set[str] = field(default_factory=set)
     unordered: set[str] = field(default_factory=set)
     anywhere: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
     parts: set[int] = field(default_factory=set)
     again: bool = False
 
 
-def of_large_conversations(indexed: Mapping[str, Sequence[str]]) -> list[str]:
-    """Scorecards of conversations that have more of them than are reindexed at once; `indexed`: by conversation."""
-    return [card for cards in indexed.values() if len(cards) > MOST_OF_CONVERSATION for card in cards]
+def of_masses(scorecards: Iterable[str], gone: Collection[str], indexed: Mapping[str, Sequence[str]]) -> list[str]:
+    """Scorecards that are too many to be reindexed at once.
+
+    These are the scorecards of a large conversation, all that are gone, or all others. So one that becomes an appeal
+    does not wait for those of a customer that is deleted.
+
+    Args:
+        gone: those that Postgres does not have.
+        indexed: scorecards by conversation, where conversations ask for them.
+    """
+    large = {card: None for cards in indexed.values() if len(cards) > MOST_AT_ONCE for card in cards}
+    rest = [card for card in scorecards if card not in large]
+    for part in ([card for card in rest if card in gone], [card for card in rest if card not in gone]):
+        if len(part) > MOST_AT_ONCE:
+            large |= dict.fromkeys(part)
+    return list(large)

@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from stream.epochs import ONE_EPOCH, Epochs
-from stream.pipeline.account import account, log_ahead, log_letters, parts_that_ask, refusal_of_change
+from stream.pipeline.account import account, left_aside, log_ahead, log_letters, outcomes_of, refusal_of_change
 from stream.pipeline.ahead import Ceiling
-from stream.pipeline.aside import Aside, of_large_conversations
+from stream.pipeline.aside import of_masses
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.decisions import plan_scorecards, plan_scores
 from stream.pipeline.envelope import DELETE, STARTED_AT, Envelope, Upserts
@@ -138,17 +138,10 @@ class Pipeline:
                 changes if upserts is None else upserts, named, done, clock, still_mine, again=again, leaves=leaves
             )
         )
-        if plan.aside:
-            parts = parts_that_ask(self.table, fetched, messages, plan.aside, plan.of_conversation)
-            done.aside = Aside(plan.aside, plan.customers, plan.unordered, plan.anywhere, parts, again)
+        done.aside = left_aside(self.table, fetched, messages, plan, again=again)
         outcomes = plan.outcomes
         if upserts is None:
-            outcomes = [Outcome.TOMBSTONE if item is None else None for item in messages]
-            for position, outcome in zip(at, plan.outcomes, strict=True):
-                outcomes[position] = outcome
-            for index in late | ahead:
-                if outcomes[index] in {Outcome.WRITTEN, Outcome.RETIRED}:
-                    outcomes[index] = Outcome.SUPERSEDED
+            outcomes = outcomes_of(messages, plan, late | ahead)
             for position, why in plan.refused.items():
                 refusals[at[position]] = refusal_of_change(changes[position], why)
         self._close(fetched, outcomes, refusals, plan, done)
@@ -187,6 +180,7 @@ class Pipeline:
         clock.mark("plan")
         plan.used = used = {i: places.get(i, GONE) for i in ids}
         if plan.reindex:
+            plan.gone = plan.reindex.keys() - places.keys()
             used |= self._reindex(plan, done, leaves=leaves)
             if plan.aside:  # at the highest version of all that the batch has written of them: one confirm covers both
                 highest = plan.versions(changes)
@@ -231,15 +225,22 @@ class Pipeline:
 
     def _reindex(self, plan: Plan, done: Done, *, leaves: bool) -> dict[str, Place]:
         """Reindex what the plan names; returns the places used. `plan.aside` has what is left aside."""
-        return self._settler.reindex_ordered(
+        leaves = leaves and not plan.refused
+        masses = of_masses(plan.reindex, plan.gone, plan.of_conversation) if leaves else []
+        left = {i: plan.reindex.pop(i) for i in masses}
+        plan.aside = dict(left)
+        used = self._settler.reindex_ordered(
             plan.reindex,
             plan.customers,
             done,
             unordered=plan.unordered,
             anywhere=plan.anywhere,
             beside=plan.writes,
-            aside=plan.aside if leaves and not plan.refused else None,
+            aside=plan.aside if leaves else None,
+            gone=plan.gone,
         )
+        plan.reindex |= left
+        return used
 
     def _index_chats(
         self,
@@ -276,8 +277,6 @@ class Pipeline:
             elif row.conversation_id in indexed:
                 plan.outcomes[index] = Outcome.RETIRED if change.op == DELETE else Outcome.WRITTEN
         known = set(plan.reindex)
-        if leaves and not bad:
-            plan.aside = {i: plan.reindex.pop(i) for i in of_large_conversations(indexed)}
         if plan.reindex:
             plan.used = self._reindex(plan, done, leaves=leaves)
             plan.customers |= {place.customer_id for place in plan.used.values()}

@@ -38,6 +38,7 @@ class Plan:
     refused: Bad = field(default_factory=dict)  # index of the change -> why
     # places where scorecards were written; set while the plan is carried out
     used: dict[str, Place] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)  # of those to reindex: the batch's look has not found them
     aside: dict[str, int] = field(default_factory=dict)  # scorecard id -> version; large reindexes for later
     of_conversation: dict[str, list[str]] = field(default_factory=dict)  # for chats: scorecards that are reindexed
 

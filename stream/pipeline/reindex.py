@@ -38,23 +38,31 @@ def plan_reindex(
     for table in TARGETS:
         kept |= _rows_of(table, snapshot, versions, out=out, layout=layout)
     by_int = {uuid_int(scorecard_id): scorecard_id for scorecard_id in versions}
-    tables = {table.target: table for table in TARGETS}
-    for row in standing:
-        scorecard_id = by_int[row.key.scorecard_id]
-        version = versions[scorecard_id]
-        if row.key in kept:
+    retired: dict[tuple[int, str], list[tuple[Key, int]]] = {}
+    for key, stands_at in standing:
+        scorecard_id = by_int[key.scorecard_id]
+        if key in kept:
             continue
-        if row.version > version:
-            out.newer[scorecard_id] = max(row.version, out.newer.get(scorecard_id, 0))
+        if stands_at > (version := versions[scorecard_id]):
+            out.newer[scorecard_id] = max(stands_at, out.newer.get(scorecard_id, 0))
         else:
-            values = {
-                "customer_id": row.key.customer_id,
-                "scorecard_id": row.key.scorecard_id,
-                "event_time": row.key.event_time_us,
-                tables[row.key.table].id: row.key.row_id,
-            }
-            out.markers.add_marker(tables[row.key.table], row.key.shard, values, version=version)
+            retired.setdefault((key.shard, key.table), []).append((key, version))
+    for table in TARGETS:
+        for shard in sorted(shard for shard, name in retired if name == table.target):
+            _mark(table, shard, retired[shard, table.target], out.markers)
     return out
+
+
+def _mark(table: Table, shard: int, retired: list[tuple[Key, int]], markers: Writes) -> None:
+    """Add a delete marker for each of these rows of one shard, column by column."""
+    keys = [key for key, _ in retired]
+    columns = {
+        "customer_id": [key.customer_id for key in keys],
+        "scorecard_id": [key.scorecard_id for key in keys],
+        "event_time": [key.event_time_us for key in keys],
+        table.id: [key.row_id for key in keys],
+    }
+    markers.add_markers(table, shard, columns, versions=[version for _, version in retired])
 
 
 def _rows_of(

@@ -20,10 +20,13 @@ from stream.pipeline.reindex import Reindex, plan_reindex
 from stream.pipeline.stored import Snapshot
 from stream.pipeline.values import uuid_int
 from stream.pipeline.writes import Layout, Writes
+from stream.tables import TARGETS
 
 log = logging.getLogger(__name__)
 
-CHUNK = 1_000  # scorecards in one look: bounds memory when a customer is deleted
+CHUNK = 1_000  # scorecards in one look: bounds memory when a customer is moved
+GONE_CHUNK = 4_000  # the same, of scorecards that Postgres does not have: only what stands of them is looked at
+_NOTHING = Snapshot({}, {table.target: () for table in TARGETS})
 
 
 def in_order_of_target(ids: Iterable[str]) -> list[str]:
@@ -53,18 +56,26 @@ class Reindexer:
         *,
         beside: Writes | None = None,
         aside: dict[str, int] | None = None,
+        gone: Collection[str] = (),
     ) -> dict[str, Place]:
         """Reindex, and return the places used; arguments as of `Settler.reindex`."""
         places: dict[str, Place] = {}
         writes = beside or Writes()
         ids = list(versions) if len(versions) <= CHUNK else in_order_of_target(versions)
-        for start in range(0, len(ids), CHUNK):
-            chunk = {i: versions[i] for i in ids[start : start + CHUNK]}
-            places |= self._chunk(chunk, customers, counts, writes, aside)
+        there = [i for i in ids if i not in gone] if gone else ids
+        for start in range(0, len(there), CHUNK):
+            chunk = {i: versions[i] for i in there[start : start + CHUNK]}
+            found = self._at_once(chunk, customers, counts, writes)
+            places |= self._divided(chunk, customers, counts, writes, aside) if found is None else found
             writes = Writes()
+        if len(there) < len(ids):
+            left = {i: versions[i] for i in ids if i in gone}
+            places |= self._retire(left, customers, counts, writes, aside)
+        elif not ids:
+            self._write(writes, counts)
         return places
 
-    def _chunk(
+    def _retire(
         self,
         versions: Mapping[str, int],
         customers: set[str],
@@ -72,15 +83,37 @@ class Reindexer:
         writes: Writes,
         aside: dict[str, int] | None,
     ) -> dict[str, Place]:
-        if (places := self._at_once(versions, customers, counts, writes)) is not None:
-            return places
+        """Reindex scorecards that Postgres does not have: ClickHouse alone is asked, for more of them at once."""
+        places: dict[str, Place] = {}
+        ids, start, size = list(versions), 0, GONE_CHUNK
+        while start < len(ids):
+            chunk = {i: versions[i] for i in ids[start : start + size]}
+            found = self._at_once(chunk, customers, counts, writes, gone=True)
+            if found is None and size > CHUNK:  # they have many scores each
+                size = CHUNK
+                continue
+            places |= self._divided(chunk, customers, counts, writes, aside) if found is None else found
+            writes = Writes()
+            start += size
+        return places
+
+    def _divided(
+        self,
+        versions: Mapping[str, int],
+        customers: set[str],
+        counts: Counts,
+        writes: Writes,
+        aside: dict[str, int] | None,
+    ) -> dict[str, Place]:
+        """Reindex scorecards that have too many rows together: in groups, and the largest in pieces."""
         self._write(writes, counts)
-        places = {}
+        places: dict[str, Place] = {}
         sizes = self._sizes(versions, customers)
         for group in groups(sizes, ROWS_AT_ONCE):
             own = {i: versions[i] for i in group}
             if sum(sizes[i] for i in group) <= ROWS_AT_ONCE and len(group) < len(versions):
-                places |= self._chunk(own, customers, counts, Writes(), aside)
+                found = self._at_once(own, customers, counts, Writes())
+                places |= self._divided(own, customers, counts, Writes(), aside) if found is None else found
             elif aside is None:
                 for scorecard_id in group:
                     one = {scorecard_id: versions[scorecard_id]}
@@ -132,10 +165,11 @@ class Reindexer:
         piece: Piece | None = None,
         *,
         bounded: bool = True,
+        gone: bool = False,
     ) -> dict[str, Place] | None:
         """Reindex all rows of these scorecards, or a piece of them. None: they are too many, and nothing is written."""
         ids = list(versions)
-        planned = self._plan(dict(versions), customers, piece, most=ROWS_AT_ONCE + 1 if bounded else None)
+        planned = self._plan(dict(versions), customers, piece, most=ROWS_AT_ONCE + 1 if bounded else None, gone=gone)
         if planned is None:
             return None
         snapshot, plan = planned
@@ -151,17 +185,21 @@ class Reindexer:
         return {scorecard_id: snapshot.places.get(scorecard_id, GONE) for scorecard_id in ids}
 
     def _plan(
-        self, versions: dict[str, int], customers: set[str], piece: Piece | None, *, most: int | None
+        self, versions: dict[str, int], customers: set[str], piece: Piece | None, *, most: int | None, gone: bool
     ) -> tuple[Snapshot, Reindex] | None:
         """A snapshot of these scorecards, and what to write. None: they have `most` rows, or more.
 
         A row may stand elsewhere at a higher version. Its change is one that the snapshot lacks, or a later one that
         was visible first. So Postgres is read once more. That snapshot holds what the row was written from, and wins
         over it at its version. A standby may lack it, so there the row's own message decides.
+
+        Args:
+            gone: an earlier look has found that Postgres has none of them. It counts as a snapshot without rows.
         """
         ids = list(versions)
         while True:
-            snapshot = self._retry(partial(self._source.snapshot, ids, piece=piece, most=most))
+            snapshot = _NOTHING if gone else self._retry(partial(self._source.snapshot, ids, piece=piece, most=most))
+            gone = False
             if _reaches(most, snapshot.rows.values()):
                 return None
             under = sorted(customers | {place.customer_id for place in snapshot.places.values()})

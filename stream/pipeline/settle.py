@@ -45,6 +45,7 @@ class Settler:
         *,
         beside: Writes | None = None,
         aside: dict[str, int] | None = None,
+        gone: Collection[str] = (),
     ) -> dict[str, Place]:
         """Write these scorecards as Postgres has them now, and return the places used.
 
@@ -53,8 +54,10 @@ class Settler:
             customers: customers under which rows may stand, besides the present ones.
             beside: rows that go into the same inserts.
             aside: scorecards with very many scores are left out, and put there.
+            gone: scorecards that a look has not found, which saw the changes of these versions. Postgres is not asked
+                for them again. One that comes back is found by `confirm`, or has a row of a later version.
         """
-        places = self._reindexer(versions, customers, counts, beside=beside, aside=aside)
+        places = self._reindexer(versions, customers, counts, beside=beside, aside=aside, gone=gone)
         counts.reindexed += len(places)
         return places
 
@@ -68,6 +71,7 @@ class Settler:
         anywhere: Collection[str] = (),
         beside: Writes | None = None,
         aside: dict[str, int] | None = None,
+        gone: Collection[str] = (),
     ) -> dict[str, Place]:
         """Reindex scorecards, some of whose messages do not tell the order or the customer.
 
@@ -77,11 +81,13 @@ class Settler:
         Args:
             versions: raised in place.
             unordered, anywhere: as of Plan.
+            gone: as of `reindex`. Of unordered ones a version is met that the look may not have seen.
         """
         unordered, anywhere = set(unordered) & versions.keys(), set(anywhere) & versions.keys()
         if unordered or anywhere:
             self.raise_to_standing(versions, unordered, customers, anywhere=anywhere)
-        used = self.reindex(versions, customers, counts, beside=beside, aside=aside)
+        gone = gone if not unordered else set(gone) - unordered
+        used = self.reindex(versions, customers, counts, beside=beside, aside=aside, gone=gone)
         while unordered:
             before = dict(versions)
             self.raise_to_standing(versions, unordered, customers, anywhere=anywhere)
@@ -94,7 +100,9 @@ class Settler:
     def finish(self, aside: Aside, counts: Counts, *, still_mine: Callable[[], bool]) -> None:
         """Reindex what a batch left aside, and confirm it; `still_mine` as of `Pipeline.process`."""
         versions, customers = aside.versions, aside.customers
-        places = self.reindex_ordered(versions, customers, counts, unordered=aside.unordered, anywhere=aside.anywhere)
+        places = self.reindex_ordered(
+            versions, customers, counts, unordered=aside.unordered, anywhere=aside.anywhere, gone=aside.gone
+        )
         self.confirm(places, versions, customers, counts)
         if not still_mine():
             self.rewrite(versions, customers, counts)

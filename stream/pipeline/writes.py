@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -91,8 +91,13 @@ class Writes:
 
     def add_marker(self, table: Table, shard: int, values: dict[str, Any], *, version: int) -> None:
         """A delete marker of a change's version: `values` has the columns of the sort key."""
-        row = [[values.get(c.name, _blank(c))] for c in table.all_columns]
-        self.add(table, shard, [*row, [of_marker(version)], [1]])
+        self.add_markers(table, shard, {name: [value] for name, value in values.items()}, versions=[version])
+
+    def add_markers(self, table: Table, shard: int, keys: Mapping[str, list[Any]], *, versions: Sequence[int]) -> None:
+        """Delete markers of changes' versions: `keys` has the columns of the sort key, all of one length."""
+        count = len(versions)
+        columns = [keys[c.name] if c.name in keys else [_blank(c)] * count for c in table.all_columns]
+        self.add(table, shard, [*columns, list(map(of_marker, versions)), [1] * count])
 
 
 def _known(event_time_us: int | None) -> int:

@@ -22,7 +22,7 @@ def everything_is_large() -> Iterator[None]:
         (reindexer, "ROWS_AT_ONCE", 2),
         (reindexer, "MOST", 2),
         (pieces, "MOST", 2),
-        (aside, "MOST_OF_CONVERSATION", 1),
+        (aside, "MOST_AT_ONCE", 1),
     )
     before = [(module, name, getattr(module, name)) for module, name, _ in small]
     for module, name, value in small:

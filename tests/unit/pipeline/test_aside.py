@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
 from stream.pipeline import aside, reindexer
-from stream.pipeline.aside import Aside, of_large_conversations
+from stream.pipeline.aside import Aside, of_masses
 from stream.pipeline.ledger import Counts, Done, Outcome
 from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.settle import Settler
@@ -21,6 +21,7 @@ from tests.unit.pipeline.bench import CARD, CHAT, FEBRUARY, JANUARY, NEW, SCORES
 MARCH = FEBRUARY + 28 * 86_400_000_000
 LAST = str(UUID(int=0x105))  # a score in the last of the scorecard's three pieces
 WHEN = [None, *(("snapshot", nth) for nth in (1, 2, 3, 5)), *(("write", nth) for nth in range(1, 10))]
+CARDS = [str(UUID(int=0xCA0 + number)) for number in range(4)]
 LAYOUT = Layout(shards=2, bucket_days=1)
 
 
@@ -120,7 +121,7 @@ def test_what_is_committed_and_indexed_meanwhile_wins(
 def test_a_conversation_with_very_many_scorecards_is_left_aside(
     leaving: Leaving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aside, "MOST_OF_CONVERSATION", 2)
+    monkeypatch.setattr(aside, "MOST_AT_ONCE", 2)
     cards = [str(UUID(int=number)) for number in range(10, 13)]
     for card in cards:
         leaving.postgres.insert("scorecards", card, conversation_id=CHAT)
@@ -211,7 +212,106 @@ def test_messages_that_come_late_leave_large_reindexes_aside_too(leaving: Leavin
     leaving.check()
 
 
-def test_only_conversations_above_the_limit_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside, "MOST_OF_CONVERSATION", 2)
-    assert of_large_conversations({"a": ["1", "2"], "b": ["3"]}) == []
-    assert of_large_conversations({"a": ["1", "2", "4"], "b": ["3"]}) == ["1", "2", "4"]
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> Leaving:
+    """Four scorecards with a score each besides the one of the bench; more than two are too many for a batch."""
+    monkeypatch.setattr(aside, "MOST_AT_ONCE", 2)
+    many = Leaving()
+    with many.postgres.begin() as tx:
+        for card in CARDS:
+            tx.insert("scorecards", card, scorecard_time=JANUARY)
+            tx.insert("scores", card, scorecard_id=card)
+    many.live()
+    return many
+
+
+def delete(bench: Bench, cards: Iterable[str]) -> None:
+    with bench.postgres.begin() as tx:
+        for card in cards:
+            tx.delete("scorecards", card)
+
+
+def test_the_scorecards_of_a_deleted_customer_are_left_aside_and_an_appeal_is_not(many: Leaving) -> None:
+    # given a transaction that deletes many scorecards, and one that makes an appeal of another, in one batch
+    delete(many, CARDS)
+    many.postgres.update("scorecards", CARD, scorecard_type=2)
+    # when it is processed, then the appeal is hidden at once
+    done = many.leave(many.batch("scorecards"))
+    assert done.aside is not None
+    assert sorted(done.aside.versions) == sorted(done.aside.gone) == CARDS
+    assert UUID(CARD).int not in {key.scorecard_id for key in many.target.visible_keys()}
+    assert done.ledger.totals() == {Outcome.RETIRED: 5}
+    # when the rest is carried out, then both stores are equal, and no row was read from Postgres for it
+    snapshots = many.postgres.calls["snapshot"]
+    many.finish(done.aside)
+    assert many.postgres.calls["snapshot"] == snapshots
+    many.check()
+
+
+def test_few_that_are_deleted_are_retired_at_once(many: Leaving) -> None:
+    delete(many, CARDS[:2])
+    done = many.leave(many.batch("scorecards"))
+    assert done.aside is None
+    many.check()
+
+
+def test_many_that_move_are_left_aside_and_all_else_of_the_batch_is_written(many: Leaving) -> None:
+    # given a batch of which all that must be reindexed is left aside, and that has rows to write as well
+    with many.postgres.begin() as tx:
+        for card in CARDS:
+            tx.update("scorecards", card, scorecard_time=FEBRUARY)
+    many.postgres.update("scorecards", CARD, comment="later")
+    done = many.leave(many.batch("scorecards"))
+    assert done.aside is not None
+    assert (sorted(done.aside.versions), done.aside.gone) == (CARDS, set())
+    assert done.rows == 1
+    many.finish(done.aside)
+    many.check()
+
+
+@pytest.mark.parametrize("when", [None, ("standing", 1), ("write", 1), ("write", 2), ("places", 1)], ids=str)
+@pytest.mark.parametrize("moves", [False, True], ids=["as it was", "elsewhere"])
+def test_one_that_comes_back_meanwhile_stands(many: Leaving, when: tuple[str, int] | None, *, moves: bool) -> None:
+    # given scorecards that a batch has found gone, and left aside
+    delete(many, CARDS)
+    done = many.leave(many.batch("scorecards"))
+    assert done.aside is not None
+
+    # when one of them is inserted again, before it is carried out, in the middle, or before it is confirmed
+    def change() -> None:
+        with many.postgres.begin() as tx:
+            tx.insert("scorecards", CARDS[1], scorecard_time=FEBRUARY if moves else JANUARY)
+            tx.insert("scores", NEW, scorecard_id=CARDS[1])
+        many.live()
+
+    if when is not None:
+        many.on(when[0], change, nth=when[1])
+    else:
+        change()
+    many.finish(done.aside)
+    # then ClickHouse is equal to Postgres
+    many.check()
+
+
+def test_of_messages_that_come_late_none_counts_as_gone(many: Leaving) -> None:
+    # given deletes that are sent again, at a later offset
+    delete(many, CARDS)
+    batch = many.batch("scorecards")
+    many.process(batch)
+    # when they are processed, then Postgres is asked once more, after ClickHouse was asked for the order
+    done = many.leave(sent_again(batch))
+    assert done.aside is not None
+    assert done.aside.unordered == set(CARDS[:-1]), "the last one is as new as what lies before it"
+    before = many.postgres.calls["snapshot"]
+    many.finish(done.aside)
+    assert many.postgres.calls["snapshot"] > before
+    many.check()
+
+
+def test_what_is_too_much_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "MOST_AT_ONCE", 2)
+    assert of_masses("12", (), {"a": ["1", "2"]}) == []
+    assert of_masses("12435", (), {"a": ["1", "2", "4"], "b": ["3"]}) == ["1", "2", "4"], "a large conversation's"
+    assert of_masses("12345", {"1", "4", "5"}, {}) == ["1", "4", "5"], "all that are gone"
+    assert of_masses("12345", {"1", "4"}, {}) == ["2", "3", "5"], "all others"
+    assert of_masses("123", (), {"a": ["1"], "b": ["2"], "c": ["3"]}) == ["1", "2", "3"], "of small conversations, too"

@@ -9,7 +9,7 @@ import pytest
 
 from stream.pipeline import reindexer
 from stream.pipeline.ledger import Counts
-from stream.pipeline.placement import Place
+from stream.pipeline.placement import GONE, Place
 from stream.pipeline.reindexer import in_order_of_target
 from stream.pipeline.settle import Settler
 from stream.pipeline.writes import Layout, Writes
@@ -114,6 +114,48 @@ def test_a_large_scorecard_that_is_gone_is_retired(monkeypatch: pytest.MonkeyPat
         bench.postgres.delete("scores", score)
     bench.postgres.delete("scorecards", bench.cards[0])
     bench.settler.reindex({bench.cards[0]: 8}, {"customer-0", "spirit", *_customers(bench)}, bench.counts)
+    assert bench.differences() == []
+
+
+def test_scorecards_that_are_gone_cost_no_look_at_postgres_and_one_at_clickhouse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given five scorecards that are deleted, of two at once that exist, and of eight at once that do not
+    monkeypatch.setattr(reindexer, "CHUNK", 2)
+    monkeypatch.setattr(reindexer, "GONE_CHUNK", 8)
+    bench = Bench(monkeypatch, cards=5, scores=1)
+    bench.reindex(7)
+    customers = _customers(bench)
+    for each in bench.cards:
+        bench.postgres.delete("scorecards", each)
+    bench.postgres.calls.clear()
+    bench.target.calls.clear()
+    # when they are reindexed by one who knows that they are gone
+    versions = dict.fromkeys(bench.cards, 8)
+    places = bench.settler.reindex(versions, customers, bench.counts, gone=set(bench.cards))
+    # then each shard is asked once for both tables, and each table of a shard has one insert
+    assert set(places.values()) == {GONE}
+    assert bench.postgres.calls.total() == 0
+    assert bench.target.calls == {"standing": 2 * len(TARGETS), "write": len(TARGETS)}
+    assert bench.differences() == []
+
+
+def test_those_that_are_gone_and_left_many_scores_go_in_smaller_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reindexer, "CHUNK", 3)
+    monkeypatch.setattr(reindexer, "GONE_CHUNK", 6)
+    bench = Bench(monkeypatch, cards=6, scores=4)
+    for score in range(SCORES):
+        bench.postgres.insert("scores", str(UUID(int=1 << 91 | score)), scorecard_id=bench.cards[1])
+    bench.reindex(7)
+    customers = _customers(bench)
+    for each in bench.cards:
+        bench.postgres.delete("scorecards", each)
+    left: dict[str, int] = {}
+    places = bench.settler.reindex(
+        dict.fromkeys(bench.cards, 8), customers, bench.counts, gone=set(bench.cards), aside=left
+    )
+    assert (set(places) | left.keys(), left) == (set(bench.cards), {card(1): 8})
+    bench.settler.reindex(left, customers, bench.counts, gone=left.keys())
     assert bench.differences() == []
 
 

@@ -56,6 +56,18 @@ def test_a_marker_has_the_sort_key_and_blanks(table: Table) -> None:
         assert column.nullable or row[column.name] is not None
 
 
+def test_markers_are_added_column_by_column() -> None:
+    # given the sort keys of two rows
+    keys = {"customer_id": ["acme", "acme"], "scorecard_id": [1, 2], "event_time": [5, 6], "score_id": [3, 4]}
+    one_by_one, together = Writes(), Writes()
+    # when their markers are added together
+    together.add_markers(SCORE, 0, keys, versions=[8, 16])
+    # then they are those that would be added one by one
+    for at, version in enumerate([8, 16]):
+        one_by_one.add_marker(SCORE, 0, {name: values[at] for name, values in keys.items()}, version=version)
+    assert list(together) == list(one_by_one)
+
+
 def test_a_place_without_time_holds_no_rows() -> None:
     with pytest.raises(ValueError, match="without event time"):
         LAYOUT.key(SCORE, Place(State.WAITING, "acme"), scorecard_id=1, row_id=2)
