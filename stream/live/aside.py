@@ -14,11 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from stream import metrics
 from stream.live.app import LiveApp
 from stream.live.record_batch import RecordBatch
+from stream.pipeline.account import log_letters
 from stream.pipeline.aside import Aside
 from stream.pipeline.ledger import Counts
 from stream.pipeline.record import record_rows
@@ -106,7 +108,10 @@ class Beside:
             return all(map(self._live.still_ours, job.batches))
 
         try:
-            self._settler.finish(job.aside, counts, still_mine=still_mine)
+            letters = self._settler.finish(job.aside, counts, still_mine=still_mine)
+            if letters:
+                self._step(partial(self._clients.dead_letters.send, letters))
+                log_letters(letters)
         except _GivenUp as why:
             log.info("large reindex given up", extra=fields | {"cause": str(why)})
             return False

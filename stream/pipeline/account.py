@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 
 from stream.errors import Refused
-from stream.pipeline.aside import Aside
+from stream.pipeline.aside import Aside, LaterLetter
 from stream.pipeline.dead_letter import DeadLetter
 from stream.pipeline.envelope import Decoded, Envelope
 from stream.pipeline.fetched import Fetched
@@ -33,6 +33,8 @@ def account(
 ) -> list[DeadLetter]:
     """Count every message in `done`, and return a dead letter for each refused one.
 
+    Letters about scorecards that are left aside go there instead.
+
     Args:
         outcomes: of each message, in order; None for the refused ones, which are filled in.
         refusals: index of the message -> why.
@@ -45,15 +47,20 @@ def account(
         end = start + len(part.values)
         for index in sorted(index for index in refusals if start <= index < end):
             refusal = refusals[index]
-            cards = chain.from_iterable(plan.of_conversation.get(i, (i,)) for i in refusal.ids)
+            cards = list(chain.from_iterable(plan.of_conversation.get(i, (i,)) for i in refusal.ids))
             instead = applied(cards, plan.used, done.withheld)
-            letters.append(DeadLetter.of(part.message(index - start), refusal.why, now_ms=now_ms, applied=instead))
+            letter = DeadLetter.of(part.message(index - start), refusal.why, now_ms=now_ms, applied=instead)
+            done.refused[letter.reason] = done.refused.get(letter.reason, 0) + 1
             outcomes[index] = Outcome.DEAD_LETTER
+            if done.aside is not None and not plan.aside.keys().isdisjoint(cards):
+                now = {i: plan.used[i] for i in cards if i in plan.used}
+                withheld = {i: done.withheld[i] for i in cards if i in done.withheld}
+                done.aside.letters.append(LaterLetter(letter, cards, now, withheld))
+            else:
+                letters.append(letter)
         known = [outcome for outcome in outcomes[start:end] if outcome is not None]
         done.ledger.add(part.partition, known, consumed=len(part.values))
         start = end
-    for letter in letters:
-        done.refused[letter.reason] = done.refused.get(letter.reason, 0) + 1
     return letters
 
 
@@ -75,7 +82,13 @@ def outcomes_of(messages: Sequence[Decoded], plan: Plan, misplaced: Collection[i
 
 
 def left_aside(
-    table: str, fetched: Sequence[Fetched], messages: Sequence[Decoded], plan: Plan, *, again: bool
+    table: str,
+    fetched: Sequence[Fetched],
+    messages: Sequence[Decoded],
+    refusals: Mapping[int, Refusal],
+    plan: Plan,
+    *,
+    again: bool,
 ) -> Aside | None:
     """What the plan leaves aside, with the parts of the batch that ask for it; None: nothing.
 
@@ -84,7 +97,7 @@ def left_aside(
     """
     if not plan.aside:
         return None
-    parts = parts_that_ask(table, fetched, messages, plan.aside, plan.of_conversation)
+    parts = parts_that_ask(table, fetched, messages, refusals, plan.aside, plan.of_conversation)
     gone = plan.gone & plan.aside.keys()
     return Aside(plan.aside, plan.customers, plan.unordered, plan.anywhere, gone, parts, again)
 
@@ -93,6 +106,7 @@ def parts_that_ask(
     table: str,
     fetched: Sequence[Fetched],
     messages: Sequence[Decoded],
+    refusals: Mapping[int, Refusal],
     scorecards: Collection[str],
     indexed: Mapping[str, Sequence[str]],
 ) -> set[int]:
@@ -101,6 +115,7 @@ def parts_that_ask(
     Args:
         table: the source table of the messages.
         messages: of all parts, one after another.
+        refusals: of messages, by index.
         indexed: for chats: conversation -> its scorecards.
     """
     wanted = set(scorecards)
@@ -110,11 +125,12 @@ def parts_that_ask(
     found: set[int] = set()
     start = 0
     for number, part in enumerate(fetched):
-        own = messages[start : start + len(part.values)]
-        start += len(part.values)
-        rows = (row for item in own if isinstance(item, Envelope) for row in (item.before, item.after))
-        if any(row is not None and getattr(row, name) in wanted for row in rows):
+        end = start + len(part.values)
+        named = chain.from_iterable(refusals[index].ids for index in refusals if start <= index < end)
+        rows = (row for item in messages[start:end] if isinstance(item, Envelope) for row in (item.before, item.after))
+        if not wanted.isdisjoint(named) or any(row is not None and getattr(row, name) in wanted for row in rows):
             found.add(number)
+        start = end
     return found
 
 

@@ -7,9 +7,33 @@ be committed. That may happen at any time and twice, as all reindexes: versions 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from stream.pipeline.dead_letter import DeadLetter
+from stream.pipeline.placement import Place
+from stream.pipeline.refusal import applied
 
 MOST_AT_ONCE = 2_000  # scorecards that a batch reindexes itself: about a second's work
+
+
+@dataclass(slots=True)
+class LaterLetter:
+    """The dead letter of a message that names scorecards of which some are left aside.
+
+    Attributes:
+        scorecards: all that the message names.
+        places, withheld: of those that the batch reindexed itself; as of `applied`.
+    """
+
+    letter: DeadLetter
+    scorecards: list[str]
+    places: dict[str, Place]
+    withheld: dict[str, int]
+
+    def tell(self, places: Mapping[str, Place], withheld: Mapping[str, int]) -> DeadLetter:
+        """The letter that tells what was done, where the others were reindexed to these places."""
+        told = applied(self.scorecards, {**self.places, **places}, {**self.withheld, **withheld})
+        return replace(self.letter, applied=told)
 
 
 @dataclass(slots=True)
@@ -23,6 +47,7 @@ class Aside:
         gone: as of `Settler.reindex`.
         parts: indexes of the partitions' messages that ask for it, in the batch.
         again: as of `Pipeline.process`.
+        letters: of refused messages, to be sent when their scorecards are reindexed.
     """
 
     versions: dict[str, int]
@@ -32,21 +57,23 @@ class Aside:
     gone: set[str] = field(default_factory=set)
     parts: set[int] = field(default_factory=set)
     again: bool = False
+    letters: list[LaterLetter] = field(default_factory=list)
 
 
-def of_masses(scorecards: Iterable[str], gone: Collection[str], indexed: Mapping[str, Sequence[str]]) -> list[str]:
-    """Scorecards that are too many to be reindexed at once.
+def of_large_conversations(indexed: Mapping[str, Sequence[str]]) -> list[str]:
+    """Scorecards of conversations that have more of them than are reindexed at once; `indexed`: by conversation."""
+    return [card for cards in indexed.values() if len(cards) > MOST_AT_ONCE for card in cards]
 
-    These are the scorecards of a large conversation, all that are gone, or all others. So one that becomes an appeal
-    does not wait for those of a customer that is deleted.
+
+def of_masses(scorecards: Iterable[str], gone: Collection[str]) -> list[str]:
+    """Scorecards that are more than are reindexed at once: all that are gone, or all others.
+
+    So one that becomes an appeal does not wait for those of a customer that is deleted.
 
     Args:
         gone: those that Postgres does not have.
-        indexed: scorecards by conversation, where conversations ask for them.
     """
-    large = {card: None for cards in indexed.values() if len(cards) > MOST_AT_ONCE for card in cards}
-    rest = [card for card in scorecards if card not in large]
-    for part in ([card for card in rest if card in gone], [card for card in rest if card not in gone]):
-        if len(part) > MOST_AT_ONCE:
-            large |= dict.fromkeys(part)
-    return list(large)
+    apart: tuple[list[str], list[str]] = [], []
+    for card in scorecards:
+        apart[card in gone].append(card)
+    return [card for part in apart if len(part) > MOST_AT_ONCE for card in part]

@@ -20,7 +20,7 @@ from functools import partial
 from stream.epochs import ONE_EPOCH, Epochs
 from stream.pipeline.account import account, left_aside, log_ahead, log_letters, outcomes_of, refusal_of_change
 from stream.pipeline.ahead import Ceiling
-from stream.pipeline.aside import of_masses
+from stream.pipeline.aside import of_large_conversations, of_masses
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.decisions import plan_scorecards, plan_scores
 from stream.pipeline.envelope import DELETE, STARTED_AT, Envelope, Upserts
@@ -130,7 +130,6 @@ class Pipeline:
         done.commit_ms = [change.source.ts_ms for change in changes] if upserts is None else upserts.commit_ms
         refusals = prepared.refusals
         named = list(refusals.values())
-        leaves = leaves and not named  # a dead letter says what was done in place of its message
         plan = (
             self._index_chats(changes, named, done, clock, still_mine, again=again, leaves=leaves)
             if self.table == CHATS
@@ -138,7 +137,7 @@ class Pipeline:
                 changes if upserts is None else upserts, named, done, clock, still_mine, again=again, leaves=leaves
             )
         )
-        done.aside = left_aside(self.table, fetched, messages, plan, again=again)
+        done.aside = left_aside(self.table, fetched, messages, refusals, plan, again=again)
         outcomes = plan.outcomes
         if upserts is None:
             outcomes = outcomes_of(messages, plan, late | ahead)
@@ -181,7 +180,7 @@ class Pipeline:
         plan.used = used = {i: places.get(i, GONE) for i in ids}
         if plan.reindex:
             plan.gone = plan.reindex.keys() - places.keys()
-            used |= self._reindex(plan, done, leaves=leaves)
+            used |= self._reindex(plan, done, leaves=leaves, refusals=refusals)
             if plan.aside:  # at the highest version of all that the batch has written of them: one confirm covers both
                 highest = plan.versions(changes)
                 plan.aside = {i: highest[i] for i in plan.aside}
@@ -223,11 +222,12 @@ class Pipeline:
 
         return plan(changes) if self._keep is None else plan_wanted(plan, changes, wanted)
 
-    def _reindex(self, plan: Plan, done: Done, *, leaves: bool) -> dict[str, Place]:
+    def _reindex(self, plan: Plan, done: Done, *, leaves: bool, refusals: Sequence[Refusal]) -> dict[str, Place]:
         """Reindex what the plan names; returns the places used. `plan.aside` has what is left aside."""
-        leaves = leaves and not plan.refused
-        masses = of_masses(plan.reindex, plan.gone, plan.of_conversation) if leaves else []
-        left = {i: plan.reindex.pop(i) for i in masses}
+        masses = leaves and not (refusals or plan.refused)  # each of them would keep a dead letter in memory
+        left = {i: plan.reindex.pop(i) for i in of_large_conversations(plan.of_conversation)} if leaves else {}
+        if masses:
+            left |= {i: plan.reindex.pop(i) for i in of_masses(plan.reindex, plan.gone)}
         plan.aside = dict(left)
         used = self._settler.reindex_ordered(
             plan.reindex,
@@ -278,7 +278,7 @@ class Pipeline:
                 plan.outcomes[index] = Outcome.RETIRED if change.op == DELETE else Outcome.WRITTEN
         known = set(plan.reindex)
         if plan.reindex:
-            plan.used = self._reindex(plan, done, leaves=leaves)
+            plan.used = self._reindex(plan, done, leaves=leaves, refusals=refusals)
             plan.customers |= {place.customer_id for place in plan.used.values()}
             clock.mark("write")
             self._settler.confirm(plan.used, plan.reindex, plan.customers, done)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from stream.pipeline.aside import Aside
+from stream.pipeline.dead_letter import DeadLetter
 from stream.pipeline.ledger import Counts
 from stream.pipeline.ordering import above
 from stream.pipeline.placement import GONE, Place, State
@@ -97,8 +98,12 @@ class Settler:
             used |= self.reindex(higher, customers, counts, aside=aside)
         return used
 
-    def finish(self, aside: Aside, counts: Counts, *, still_mine: Callable[[], bool]) -> None:
-        """Reindex what a batch left aside, and confirm it; `still_mine` as of `Pipeline.process`."""
+    def finish(self, aside: Aside, counts: Counts, *, still_mine: Callable[[], bool]) -> list[DeadLetter]:
+        """Reindex what a batch left aside, and confirm it; `still_mine` as of `Pipeline.process`.
+
+        Returns:
+            Dead letters that tell of it, to be sent before the offsets are committed.
+        """
         versions, customers = aside.versions, aside.customers
         places = self.reindex_ordered(
             versions, customers, counts, unordered=aside.unordered, anywhere=aside.anywhere, gone=aside.gone
@@ -108,6 +113,7 @@ class Settler:
             self.rewrite(versions, customers, counts)
         elif aside.again:
             self.undo(versions, customers, counts)
+        return [later.tell(places, counts.withheld) for later in aside.letters]
 
     def raise_to_standing(
         self, versions: dict[str, int], ids: Collection[str], customers: set[str], *, anywhere: Collection[str] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from stream.pipeline import aside, pieces, reindexer
@@ -45,7 +46,9 @@ class Asides:
 
             done = Done(ledger=Ledger(batch.table))
             settler = Settler(source=self.postgres, target=self.target, layout=self.layout, retry=self._retry)
-            settler.finish(left, done, still_mine=still_mine)
+            letters = settler.finish(left, done, still_mine=still_mine)
+            if letters:
+                self._retry(partial(self.dead_letters.send, letters))
             job.pause("commit")
             return done
 

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from stream import metrics
+from stream.errors import Refused
 from stream.kafka.topic_partition import TP
 from stream.live.aside import Beside
 from stream.live.record_batch import RecordBatch
 from stream.pipeline.aside import Aside
+from stream.pipeline.dead_letter import DeadLetter, Message
 from stream.pipeline.ledger import Counts
 from tests.unit.live.batches import batch_of
 
@@ -26,6 +28,8 @@ class Clients:
 
     def __init__(self) -> None:
         self.steps: list[str] = []
+        self.letters: list[Any] = []
+        self.dead_letters = SimpleNamespace(send=lambda letters: self.steps.append(f"{len(letters)} letters"))
         self.before: Callable[[], None] = lambda: None
         self.closed = False
 
@@ -33,12 +37,13 @@ class Clients:
         return step()
 
     def settler(self, *, retry: Callable[[Callable[[], Any]], Any]) -> Any:
-        def finish(aside: Aside, counts: Counts, *, still_mine: Callable[[], bool]) -> None:
+        def finish(aside: Aside, counts: Counts, *, still_mine: Callable[[], bool]) -> list[str]:
             for scorecard_id in aside.versions:
                 for number in range(3):
                     self.before()
                     retry(lambda told=f"{scorecard_id}{number}": self.steps.append(told))  # type: ignore[misc]
             counts.rows += 3 if still_mine() else 0
+            return self.letters
 
         return SimpleNamespace(finish=finish)
 
@@ -141,3 +146,28 @@ def test_a_reindex_that_still_counts_is_not_superseded(bench: Bench) -> None:
 
     assert asyncio.run(run()) == [True, True]
     assert bench.clients.steps == ["a0", "a1", "a2"] * 2
+
+
+def a_letter() -> DeadLetter:
+    return DeadLetter.of(Message("t", 0, 5, 0, b"k", b"v"), Refused("bad_uuid", "x"), now_ms=1)
+
+
+def test_letters_of_refused_messages_are_sent_before_the_work_counts_as_done(bench: Bench) -> None:
+    bench.clients.letters = [a_letter()]
+
+    async def run() -> bool:
+        return await bench.finish("a")
+
+    assert asyncio.run(run())
+    assert bench.clients.steps == ["a0", "a1", "a2", "1 letters"]
+
+
+def test_letters_of_work_that_is_given_up_are_left_to_the_next_worker(bench: Bench) -> None:
+    bench.clients.letters = [a_letter()]
+    bench.clients.before = lambda: bench.stopping.set() if len(bench.clients.steps) == 2 else None
+
+    async def run() -> bool:
+        return await bench.finish("a")
+
+    assert not asyncio.run(run())
+    assert bench.clients.steps == ["a0", "a1"]

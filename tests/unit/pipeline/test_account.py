@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 
 from stream.errors import Refused
 from stream.pipeline.account import account, log_letters, parts_that_ask, refusal_of_change
+from stream.pipeline.aside import Aside
 from stream.pipeline.dead_letter import DeadLetter, Message
 from stream.pipeline.decoder import Decoder
+from stream.pipeline.envelope import Decoded
 from stream.pipeline.ledger import Done, Ledger, Outcome
-from stream.pipeline.placement import Place, State
+from stream.pipeline.placement import GONE, Place, State
 from stream.pipeline.plan import Plan
 from stream.pipeline.prepare import BatchDecoder
 from stream.pipeline.refusal import Refusal
@@ -81,9 +84,36 @@ def test_only_the_parts_of_a_batch_that_ask_for_some_scorecards_are_named() -> N
         parts.append(bench.batch("scorecards"))
     messages = BatchDecoder("scorecards").prepare(parts).messages
     # then those are named whose messages are about one of the scorecards
-    assert parts_that_ask("scorecards", parts, messages, [CARD], {}) == {1}
-    assert parts_that_ask("scorecards", parts, messages, [other, CARD], {}) == {0, 1}
-    assert parts_that_ask("scorecards", parts, messages, [NEW], {}) == set()
+    assert parts_that_ask("scorecards", parts, messages, {}, [CARD], {}) == {1}
+    assert parts_that_ask("scorecards", parts, messages, {}, [other, CARD], {}) == {0, 1}
+    assert parts_that_ask("scorecards", parts, messages, {}, [NEW], {}) == set()
+
+
+def test_a_refused_message_asks_for_the_scorecards_that_it_names() -> None:
+    parts = fetched(0, 1)
+    messages: list[Decoded] = [Refused("bad_uuid", "x")] * 4
+    refusals = {3: Refusal(Refused("bad_uuid", "x"), ids=[CARD])}
+    assert parts_that_ask("scorecards", parts, messages, refusals, [CARD], {}) == {1}
+    assert parts_that_ask("chats", parts, messages, {3: replace(refusals[3], ids=[CHAT])}, [CARD], {CHAT: [CARD]}) == {1}
+    assert parts_that_ask("scorecards", parts, messages, refusals, [NEW], {}) == set()
+
+
+def test_the_letter_about_what_is_left_aside_waits_there() -> None:
+    # given two refused messages, one about two scorecards of which one is left aside
+    parts = fetched(0)
+    done = Done(ledger=Ledger(TOPIC), aside=Aside({CARD: 8}), withheld={NEW: 1})
+    place = Place(State.VISIBLE, "acme", 5, True)
+    plan = Plan(outcomes=[], used={NEW: place}, aside={CARD: 8})
+    why = Refused("bad_uuid", "x")
+    refusals = {0: Refusal(why, ids=[NEW]), 1: Refusal(why, ids=[CARD, NEW])}
+    # when the batch is accounted for, then only the first letter is to be sent now
+    letters = account(parts, [None, None], refusals, plan, done)
+    assert [letter.message.offset for letter in letters] == [0]
+    assert done.refused == {"bad_uuid": 2}
+    # when the other one is carried out, then its letter counts both
+    assert done.aside is not None
+    (later,) = done.aside.letters
+    assert later.tell({CARD: GONE}, {CARD: 2}).applied == "reindexed=1 retired=1 withheld=3"
 
 
 def test_a_message_of_a_chat_asks_for_its_scorecards() -> None:
@@ -91,5 +121,5 @@ def test_a_message_of_a_chat_asks_for_its_scorecards() -> None:
     bench.postgres.insert("chats", CHAT, started_at=FEBRUARY)
     parts = [bench.batch("chats")]
     messages = BatchDecoder("chats").prepare(parts).messages
-    assert parts_that_ask("chats", parts, messages, [CARD], {CHAT: [NEW, CARD]}) == {0}
-    assert parts_that_ask("chats", parts, messages, [CARD], {CHAT: [NEW], "other": [CARD]}) == set()
+    assert parts_that_ask("chats", parts, messages, {}, [CARD], {CHAT: [NEW, CARD]}) == {0}
+    assert parts_that_ask("chats", parts, messages, {}, [CARD], {CHAT: [NEW], "other": [CARD]}) == set()

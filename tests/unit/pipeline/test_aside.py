@@ -9,13 +9,14 @@ from uuid import UUID
 import pytest
 
 from stream.pipeline import aside, reindexer
-from stream.pipeline.aside import Aside, of_masses
+from stream.pipeline.aside import Aside, of_large_conversations, of_masses
 from stream.pipeline.ledger import Counts, Done, Outcome
 from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.settle import Settler
 from stream.pipeline.writes import Layout
 from stream.tables import CHATS
 from tests.fakes import FakeFetched
+from tests.fakes.debezium import INFINITY
 from tests.unit.pipeline.bench import CARD, CHAT, FEBRUARY, JANUARY, NEW, SCORES, Bench, Killed
 
 MARCH = FEBRUARY + 28 * 86_400_000_000
@@ -43,7 +44,7 @@ class Leaving(Bench):
     def finish(self, left: Aside, *, mine: bool = True) -> Counts:
         counts = Counts()
         settler = Settler(source=self.postgres, target=self.target, layout=LAYOUT)
-        settler.finish(left, counts, still_mine=lambda: mine)
+        self.dead_letters.send(settler.finish(left, counts, still_mine=lambda: mine))
         return counts
 
 
@@ -144,11 +145,79 @@ def test_a_lost_partition_has_it_done_twice(leaving: Leaving) -> None:
     leaving.check()
 
 
-def test_a_refused_message_leaves_nothing_aside(leaving: Leaving) -> None:
-    leaving.postgres.update("scorecards", CARD, scorecard_time=FEBRUARY, submission_source=2**20)
-    done = leaving.leave(leaving.batch("scorecards"))
-    assert done.aside is None, "its dead letter says what was done"
-    assert done.refused == {"wrong_type": 1}
+BAD = 2**20  # for a column of 16 bits
+
+
+def test_the_dead_letter_of_a_large_scorecard_is_sent_when_it_is_reindexed(leaving: Leaving) -> None:
+    # given two refused messages in one batch, about a large scorecard that moves and a small one
+    small = str(UUID(int=7))
+    leaving.postgres.update("scorecards", CARD, scorecard_time=FEBRUARY, submission_source=BAD)
+    leaving.postgres.insert("scorecards", small, scorecard_time=JANUARY, submission_source=BAD)
+    batch = leaving.batch("scorecards")
+    # when it is processed, then both count as dead letters, and that of the small one alone is sent
+    done = leaving.leave(batch)
+    assert done.aside is not None
+    assert (list(done.aside.versions), done.aside.parts) == ([CARD], {0})
+    assert done.ledger.totals() == {Outcome.DEAD_LETTER: 2}
+    assert done.refused == {"wrong_type": 2}
+    assert [letter.applied for letter in leaving.dead_letters.letters] == ["reindexed=1 retired=0 withheld=1"]
+    # when the large one is carried out, then its letter tells what was done, and has the whole message
+    leaving.finish(done.aside)
+    letter = leaving.dead_letters.letters[-1]
+    assert (letter.applied, letter.message) == ("reindexed=1 retired=0 withheld=1", batch.messages[0])
+    assert {key.event_time_us for key in leaving.target.visible_keys()} == {FEBRUARY}
+
+
+def test_a_letter_is_not_lost_with_a_worker_that_dies_before_it_is_sent(leaving: Leaving) -> None:
+    # given a worker that is killed amid a large reindex for a refused message; it has not committed the offset
+    leaving.postgres.update("scorecards", CARD, scorecard_time=FEBRUARY, submission_source=BAD)
+    batch = leaving.batch("scorecards")
+    done = leaving.leave(batch)
+    assert done.aside is not None
+    assert leaving.dead_letters.letters == []
+
+    def die() -> None:
+        raise Killed
+
+    leaving.on("write", die, nth=2)
+    with pytest.raises(Killed):
+        leaving.finish(done.aside)
+    # when another one does it again, then the letter is there
+    done = leaving.leave(batch, again=True)
+    assert done.aside is not None
+    leaving.finish(done.aside)
+    assert leaving.dead_letters.reasons == ["wrong_type"]
+
+
+def test_the_letter_of_a_large_conversation_counts_all_its_scorecards(
+    leaving: Leaving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a conversation with three scorecards that are left aside, and one of them that leaves it meanwhile
+    monkeypatch.setattr(aside, "MOST_AT_ONCE", 2)
+    cards = [str(UUID(int=number)) for number in range(10, 13)]
+    leaving.postgres.insert(CHATS, CHAT, started_at=JANUARY)
+    for card in cards:
+        leaving.postgres.insert("scorecards", card, conversation_id=CHAT)
+    leaving.live()
+    leaving.postgres.update(CHATS, CHAT, started_at=INFINITY)
+    done = leaving.leave(leaving.batch(CHATS))
+    assert done.aside is not None
+    assert leaving.dead_letters.letters == []
+    leaving.postgres.update("scorecards", cards[0], conversation_id=None, scorecard_time=FEBRUARY)
+    # when they are carried out, then the letter has what became of each
+    leaving.finish(done.aside)
+    assert [letter.applied for letter in leaving.dead_letters.letters] == ["reindexed=1 retired=2 withheld=0"]
+
+
+def test_beside_a_refused_message_masses_are_not_left_aside(many: Leaving) -> None:
+    # given a batch that deletes many scorecards, and has a refused message
+    delete(many, CARDS)
+    many.postgres.update("scorecards", CARD, submission_source=BAD)
+    # when it is processed, then all is done at once: letters of masses would stay in memory
+    done = many.leave(many.batch("scorecards"))
+    assert done.aside is None
+    assert many.dead_letters.reasons == ["wrong_type"]
+    assert len(many.target.visible_keys()) == len(SCORES), "the row with the bad value is withheld"
 
 
 def sent_again(batch: FakeFetched) -> FakeFetched:
@@ -310,8 +379,8 @@ def test_of_messages_that_come_late_none_counts_as_gone(many: Leaving) -> None:
 
 def test_what_is_too_much_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aside, "MOST_AT_ONCE", 2)
-    assert of_masses("12", (), {"a": ["1", "2"]}) == []
-    assert of_masses("12435", (), {"a": ["1", "2", "4"], "b": ["3"]}) == ["1", "2", "4"], "a large conversation's"
-    assert of_masses("12345", {"1", "4", "5"}, {}) == ["1", "4", "5"], "all that are gone"
-    assert of_masses("12345", {"1", "4"}, {}) == ["2", "3", "5"], "all others"
-    assert of_masses("123", (), {"a": ["1"], "b": ["2"], "c": ["3"]}) == ["1", "2", "3"], "of small conversations, too"
+    assert of_large_conversations({"a": ["1", "2"], "b": ["3"]}) == []
+    assert of_large_conversations({"a": ["1", "2", "4"], "b": ["3"]}) == ["1", "2", "4"]
+    assert of_masses("12", ()) == []
+    assert of_masses("12345", {"1", "4", "5"}) == ["1", "4", "5"], "all that are gone"
+    assert of_masses("12345", {"1", "4"}) == ["2", "3", "5"], "all others"
