@@ -9,19 +9,35 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from stream.errors import Refused
-from stream.pipeline.aside import Aside, LaterLetter
+from stream.pipeline.aside import Aside
 from stream.pipeline.dead_letter import DeadLetter
 from stream.pipeline.envelope import Decoded, Envelope
 from stream.pipeline.fetched import Fetched
 from stream.pipeline.ledger import Done, Outcome
+from stream.pipeline.placement import Place
 from stream.pipeline.plan import Plan
 from stream.pipeline.refusal import Refusal, applied
 from stream.tables import CHATS
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _LaterLetter:
+    """A letter without what was done; all scorecards that its message names; and what the batch did of them itself."""
+
+    letter: DeadLetter
+    scorecards: list[str]
+    places: dict[str, Place]
+    withheld: dict[str, int]
+
+    def tell(self, places: Mapping[str, Place], withheld: Mapping[str, int]) -> DeadLetter:
+        told = applied(self.scorecards, {**self.places, **places}, {**self.withheld, **withheld})
+        return replace(self.letter, applied=told)
 
 
 def account(
@@ -55,7 +71,7 @@ def account(
             if done.aside is not None and not plan.aside.keys().isdisjoint(cards):
                 now = {i: plan.used[i] for i in cards if i in plan.used}
                 withheld = {i: done.withheld[i] for i in cards if i in done.withheld}
-                done.aside.letters.append(LaterLetter(letter, cards, now, withheld))
+                done.aside.letters.append(_LaterLetter(letter, cards, now, withheld))
             else:
                 letters.append(letter)
         known = [outcome for outcome in outcomes[start:end] if outcome is not None]

@@ -7,33 +7,25 @@ be committed. That may happen at any time and twice, as all reindexes: versions 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from stream.pipeline.dead_letter import DeadLetter
 from stream.pipeline.placement import Place
-from stream.pipeline.refusal import applied
 
 MOST_AT_ONCE = 2_000  # scorecards that a batch reindexes itself: about a second's work
 
 
-@dataclass(slots=True)
-class LaterLetter:
-    """The dead letter of a message that names scorecards of which some are left aside.
-
-    Attributes:
-        scorecards: all that the message names.
-        places, withheld: of those that the batch reindexed itself; as of `applied`.
-    """
-
-    letter: DeadLetter
-    scorecards: list[str]
-    places: dict[str, Place]
-    withheld: dict[str, int]
+class LaterLetter(Protocol):
+    """The dead letter of a message that names scorecards of which some are left aside."""
 
     def tell(self, places: Mapping[str, Place], withheld: Mapping[str, int]) -> DeadLetter:
-        """The letter that tells what was done, where the others were reindexed to these places."""
-        told = applied(self.scorecards, {**self.places, **places}, {**self.withheld, **withheld})
-        return replace(self.letter, applied=told)
+        """The letter, which tells what was done, where those were reindexed to these places.
+
+        Args:
+            withheld: by scorecard, rows in Postgres that ClickHouse cannot hold.
+        """
+        ...
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import pytest
 
@@ -92,10 +91,10 @@ def test_only_the_parts_of_a_batch_that_ask_for_some_scorecards_are_named() -> N
 def test_a_refused_message_asks_for_the_scorecards_that_it_names() -> None:
     parts = fetched(0, 1)
     messages: list[Decoded] = [Refused("bad_uuid", "x")] * 4
-    refusals = {3: Refusal(Refused("bad_uuid", "x"), ids=[CARD])}
-    assert parts_that_ask("scorecards", parts, messages, refusals, [CARD], {}) == {1}
-    assert parts_that_ask("chats", parts, messages, {3: replace(refusals[3], ids=[CHAT])}, [CARD], {CHAT: [CARD]}) == {1}
-    assert parts_that_ask("scorecards", parts, messages, refusals, [NEW], {}) == set()
+    refused, of_chat = (Refusal(Refused("bad_uuid", "x"), ids=[each]) for each in (CARD, CHAT))
+    assert parts_that_ask("scorecards", parts, messages, {3: refused}, [CARD], {}) == {1}
+    assert parts_that_ask("chats", parts, messages, {3: of_chat}, [CARD], {CHAT: [CARD]}) == {1}
+    assert parts_that_ask("scorecards", parts, messages, {3: refused}, [NEW], {}) == set()
 
 
 def test_the_letter_about_what_is_left_aside_waits_there() -> None:
