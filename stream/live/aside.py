@@ -72,7 +72,7 @@ class Beside:
         """Carry out what these batches of one topic left aside. False: it was given up, and they must stay undone.
 
         After a rebalance the same messages come again. They supersede work of before whose acknowledgement would count
-        for nothing.
+        for nothing. Such work does not begin.
 
         Raises:
             ScorestreamError: what the stores raise.
@@ -100,6 +100,8 @@ class Beside:
 
     def _finish(self, job: _Job) -> bool:
         self._job = job
+        if any(map(self._live.is_void, job.batches)):  # nothing is written of it yet, and its messages come again
+            return False
         counts, began = Counts(), time.monotonic()
         fields = {"topic": job.topic, "scorecards": len(job.aside.versions)}
         log.info("large reindex begins", extra=fields)

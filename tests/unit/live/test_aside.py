@@ -140,6 +140,21 @@ def test_messages_that_come_again_after_a_rebalance_supersede_the_work_of_before
     assert bench.clients.steps == steps
 
 
+def test_work_that_waited_through_a_rebalance_does_not_begin(bench: Bench) -> None:
+    # given a reindex under way, and one that waits for its turn
+    def before() -> None:
+        bench.generation = 2
+
+    async def run() -> list[bool]:
+        return list(await asyncio.gather(bench.finish("a"), bench.finish("b")))
+
+    # when the group has another generation
+    bench.clients.before = before
+    # then the first goes on, because it has begun to write, and the other one is left to the messages that come again
+    assert asyncio.run(run()) == [True, False]
+    assert bench.clients.steps == ["a0", "a1", "a2"]
+
+
 def test_a_reindex_that_still_counts_is_not_superseded(bench: Bench) -> None:
     async def run() -> list[bool]:
         return list(await asyncio.gather(bench.finish("a"), bench.finish("a")))

@@ -319,8 +319,10 @@ def test_the_scorecards_of_a_deleted_customer_are_left_aside_and_an_appeal_is_no
 
 def test_few_that_are_deleted_are_retired_at_once(many: Leaving) -> None:
     delete(many, CARDS[:2])
+    before = many.postgres.calls["snapshot"]
     done = many.leave(many.batch("scorecards"))
     assert done.aside is None
+    assert many.postgres.calls["snapshot"] == before, "the batch's own look has not found them"
     many.check()
 
 
