@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from stream.errors import Refused
 from stream.pipeline.placement import GONE, State
@@ -56,7 +57,7 @@ def plan_reindex(
 def _mark(table: Table, shard: int, retired: list[tuple[Key, int]], markers: Writes) -> None:
     """Add a delete marker for each of these rows of one shard, column by column."""
     keys = [key for key, _ in retired]
-    columns = {
+    columns: dict[str, list[Any]] = {
         "customer_id": [key.customer_id for key in keys],
         "scorecard_id": [key.scorecard_id for key in keys],
         "event_time": [key.event_time_us for key in keys],
