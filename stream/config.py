@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     state_dir: Path = Field(
         Path(".scorestream"), description="folder of what reindex, purge and the monitor keep between runs"
     )
+    installation_name: str | None = Field(
+        None,
+        min_length=1,
+        description="name of this installation in answers and as the label `installation` of all metrics; "
+        "default: the topic prefix",
+    )
     installations: Path | None = Field(
         None, description="TOML file of the installations that `scorestream fleet` shows: docs/guides/fleet.md"
     )
@@ -99,6 +105,11 @@ class Settings(BaseSettings):
             found = env_settings.env_vars.items()
             env_settings.env_vars = {k: v for k, v in found if v is None or not _is_service_link(k.upper(), v)}
         return (env_settings, init_settings)
+
+    @property
+    def name(self) -> str:
+        """Name of this installation."""
+        return self.installation_name or self.kafka.topic_prefix
 
     @property
     def topics(self) -> TopicNames:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stream.config import Settings, of_file
-from stream.errors import ConfigError
+from stream.errors import ConfigError, UsageError
 from stream.secret_file import SecretFile
 
 
@@ -60,11 +60,28 @@ def read(path: Path, environ: Mapping[str, str] = os.environ) -> list[Installati
     return found
 
 
+def chosen(path: Path | None, names: Collection[str] = ()) -> list[Installation]:
+    """The installations of these names, or all, in the file's order.
+
+    Raises:
+        ConfigError: with every fault of the file.
+        UsageError: there is no file, or it has no installation of a name.
+    """
+    if path is None:
+        raise UsageError("which installations? Give --file, or set SCORESTREAM_INSTALLATIONS (docs/guides/fleet.md)")
+    found = read(path)
+    if unknown := set(names) - {each.name for each in found}:
+        there = ", ".join(each.name for each in found)
+        raise UsageError(f"{path} has no installation {', '.join(sorted(unknown))}; there are: {there}")
+    return [each for each in found if not names or each.name in names]
+
+
 def _installation(name: str, table: dict[str, Any], where: str, environ: Mapping[str, str]) -> Installation:
     values = {key: _resolved(value, f"{where} {key}", environ) for key, value in table.items()}
     monitor, cluster = values.pop("monitor_url", None), values.pop("cluster", None)
     # Without this an own look would take the processes of this host for those of the installation.
     values.setdefault("monitor", {}).setdefault("processes", [])
+    values.setdefault("installation_name", name)
     values.setdefault("state_dir", Path(".scorestream") / "fleet" / name)
     return Installation(name, of_file(values, where), monitor and str(monitor).rstrip("/"), cluster)
 

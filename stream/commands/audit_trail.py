@@ -156,6 +156,8 @@ def _options(context: click.Context) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for parameter in context.command.params:
         name = parameter.name or ""
+        if not parameter.expose_value:  # --installation: the record lies in that installation's own topic
+            continue
         if context.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
             shown = name.upper() if isinstance(parameter, click.Argument) else max(parameter.opts, key=len).lstrip("-")
             given[shown] = _value(name, context.params.get(name))

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stream import logs
-from stream.errors import UsageError
+from stream.errors import ScorestreamError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from stream.clickhouse.shards import Shards
+    from stream.commands.identity import Identity
     from stream.config import Settings
+    from stream.installations import Installation
     from stream.kafka.broker import Broker
     from stream.postgres.connection import Postgres
     from stream.reindex.now import ReindexNow
@@ -36,6 +38,18 @@ class App:
         self._log_level = log_level
         self._log_format = log_format
         self._settings: Settings | None = None
+        self._wanted: str | None = None
+        self._chosen: Installation | None = None
+        self._is_checked = False
+
+    def choose(self, name: str) -> None:
+        """Act for the installation of this name in the installations file, with its settings."""
+        self._wanted = name
+
+    @property
+    def chooses(self) -> list[str]:
+        """The options by which another process of this program acts for the same installation."""
+        return [] if self._wanted is None else ["--installation", self._wanted]
 
     @property
     def settings(self) -> Settings:
@@ -47,10 +61,23 @@ class App:
         if self._settings is None:
             from stream.config import load  # noqa: PLC0415  pydantic takes longer to import than all of the help
 
-            self._settings = load()
-            level = self._log_level or self._settings.log_level
-            logs.configure(level, self._log_format or self._settings.log_format)
+            own = load()
+            logs.configure(self._log_level or own.log_level, self._log_format or own.log_format)
+            self._settings = own if self._wanted is None else self._of_the_file(own, self._wanted)
         return self._settings
+
+    @property
+    def chosen(self) -> Installation | None:
+        """The installation of `--installation`, as the file has it."""
+        return self._chosen if self.settings is not None else None
+
+    def _of_the_file(self, own: Settings, name: str) -> Settings:
+        """The installation's settings. Who acts, and how it is logged, is a matter of this host."""
+        from stream.installations import chosen  # noqa: PLC0415
+
+        (self._chosen,) = chosen(own.installations, [name])
+        update = {"audit_user": own.audit_user, "installations": own.installations}
+        return self._chosen.settings.model_copy(update=update)
 
     def shards(self, database: str | None = None, *, patient: bool = False) -> Shards:
         """ClickHouse's shards, with another database than the settings' one if given. `with`-able."""
@@ -71,18 +98,66 @@ class App:
             yield reindex
 
     @contextmanager
-    def stores(self, database: str | None = None) -> Iterator[Stores]:
-        """All stores, for a command that passes over whole tables."""
+    def stores(self, database: str | None = None, *, whole_tables: bool = True, kafka: bool = True) -> Iterator[Stores]:
+        """All stores.
+
+        Args:
+            whole_tables: the command passes over whole tables, so that no statement has a limit.
+            kafka: the command asks Kafka, too.
+
+        Raises:
+            ConfigError: they are not those of the installation that was chosen.
+        """
+        from stream.commands.identity import check_source  # noqa: PLC0415
         from stream.wiring import open_stores  # noqa: PLC0415
 
-        with open_stores(self.settings, database=database, patient=True, statement_timeout_s=0) as stores:
+        limit_s = 0 if whole_tables else None
+        with open_stores(self.settings, database=database, patient=whole_tables, statement_timeout_s=limit_s) as stores:
+            if kafka:
+                self._check(stores.broker)
+            if self._chosen is not None:
+                check_source(stores, self._chosen.name)
             yield stores
 
     def broker(self) -> Broker:
-        """Kafka; nothing is opened before it is asked. `with`-able."""
+        """Kafka; nothing is opened before it is asked. `with`-able.
+
+        Raises:
+            ConfigError: the brokers are not those of the installation that was chosen.
+        """
         from stream.kafka.broker import Broker  # noqa: PLC0415  so does librdkafka
 
-        return Broker(self.settings.kafka, self.settings.topics)
+        broker = Broker(self.settings.kafka, self.settings.topics)
+        try:
+            self._check(broker)
+        except ScorestreamError:
+            broker.close()
+            raise
+        return broker
+
+    def check(self) -> None:
+        """Check the brokers and databases of the installation that was chosen, for a command that opens them later.
+
+        Raises:
+            ConfigError: they are another installation's.
+        """
+        if self.chosen is not None:
+            with self.stores(whole_tables=False):
+                pass
+
+    def identity(self, broker: Broker) -> Identity:
+        """Whose answer a command gives. Raises KafkaUnavailable."""
+        from stream.commands.identity import identity_of  # noqa: PLC0415
+
+        return identity_of(self.settings, broker.cluster_id())
+
+    def _check(self, broker: Broker) -> None:
+        """Once for each call: no command acts for another installation than the one that was chosen."""
+        from stream.commands.identity import check_cluster  # noqa: PLC0415
+
+        if self.chosen is not None and not self._is_checked:
+            check_cluster(broker, self.chosen)
+            self._is_checked = True
 
     def postgres(self) -> Postgres:
         """Postgres for a command that reads much of it, without a limit for statements. `with`-able."""

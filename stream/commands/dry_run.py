@@ -10,11 +10,12 @@ from stream.commands.console import print_json, print_table
 from stream.times import time_text
 
 if TYPE_CHECKING:
+    from stream.commands.identity import Identity
     from stream.replay.make_plan import Sample
     from stream.replay.plan import ReplayPlan
 
 
-def show(made: ReplayPlan, found: Sample, per_s_before: float | None, *, as_json: bool) -> None:
+def show(made: ReplayPlan, found: Sample, per_s_before: float | None, *, of: Identity, as_json: bool) -> None:
     """Print how much the replay would read, and how long that takes at the rate of the last one."""
     from stream.replay.make_plan import ASSUMED_PER_S  # noqa: PLC0415  Kafka's clients take a while to import
 
@@ -45,6 +46,7 @@ def show(made: ReplayPlan, found: Sample, per_s_before: float | None, *, as_json
                 "per_s": round(per_s),
                 "per_s_measured": per_s_before is not None,
                 "seconds": round(total / per_s, 1),
+                "installation": of.as_json(),
                 "sample": {"messages": found.messages, "matched": found.matched, "share": round(share, 4)},
             }
         )
@@ -64,4 +66,5 @@ def show(made: ReplayPlan, found: Sample, per_s_before: float | None, *, as_json
     click.echo(
         f"matches the filter: {share:.1%} of a sample of {found.messages:,} messages, so about {round(total * share):,}"
     )
+    click.echo(of.line)
     click.echo("dry run: nothing was started")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.commands.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json, print_table
-from stream.commands.options import database_option, timeout_option
+from stream.commands.options import database_option, installation_option, timeout_option
 
 if TYPE_CHECKING:
     from stream.verify.explain import Explanation
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--kafka/--no-kafka", default=True, show_default=True, help="Ask Kafka for lag and dead letters.")
 @timeout_option(12, "Longest wait for the pipeline before a difference counts as wrong.")
 @database_option
+@installation_option
 @json_option
 @pass_app
 @click.pass_context
@@ -45,10 +46,11 @@ def command(
 
     Exit code 3 when ClickHouse is not as it should be.
     """
+    from stream.commands.identity import identity_of  # noqa: PLC0415
     from stream.reindex.job import canonical  # noqa: PLC0415
     from stream.verify.explain import explain  # noqa: PLC0415  imported when it runs
 
-    with app.stores(database) as stores:
+    with app.stores(database, kafka=kafka) as stores:
         found = explain(
             stores,
             canonical(scorecard_id),
@@ -56,9 +58,12 @@ def command(
             timeout_s=timeout_s,
             log_messages=log_messages if with_log else 0,
         )
+        cluster = stores.broker.cluster_id() if kafka else None
+    own = identity_of(app.settings, cluster, database=database)
     if as_json:
-        print_json(found.as_json())
+        print_json(found.as_json() | {"installation": own.as_json()})
     else:
+        click.echo(own.line)
         _show(found)
     if found.verdict in {"wrong", "dead letter"}:
         ctx.exit(EXIT_DIFFERENCES)

@@ -13,7 +13,6 @@ import click
 from stream.commands.console import EXIT_FAILED, EXIT_OK, App, json_option, pass_app, print_json, watch_option
 from stream.commands.console import watch as watch_page
 from stream.commands.options import Duration, timeout_option
-from stream.errors import UsageError
 
 if TYPE_CHECKING:
     from stream.fleet.look import Ask
@@ -86,16 +85,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _chosen(app: App, path: Path | None, only: tuple[str, ...]) -> list[Installation]:
-    from stream.installations import read  # noqa: PLC0415  pydantic takes longer to import than all of the help
+    from stream.installations import chosen  # noqa: PLC0415  pydantic takes longer to import than all of the help
 
-    path = path or app.settings.installations
-    if path is None:
-        raise UsageError("which installations? Give --file, or set SCORESTREAM_INSTALLATIONS (docs/guides/fleet.md)")
-    found = read(path)
-    if unknown := set(only) - {each.name for each in found}:
-        there = ", ".join(each.name for each in found)
-        raise UsageError(f"{path} has no installation {', '.join(sorted(unknown))}; there are: {there}")
-    return [each for each in found if not only or each.name in only]
+    return chosen(path or app.settings.installations, only)
 
 
 def _asks(installation: Installation) -> Ask:

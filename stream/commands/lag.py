@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stream.commands.console import EXIT_DIFFERENCES, App, json_option, pass_app, print_json, watch_option
 from stream.commands.console import watch as watch_page
-from stream.commands.options import Duration
+from stream.commands.options import Duration, installation_option
+
+if TYPE_CHECKING:
+    from stream.monitor.looker import Looker
 
 
 @click.command()
@@ -29,6 +32,7 @@ from stream.commands.options import Duration
     show_default=True,
     help="Ask a running monitor or worker first: verdicts need the past, which they know.",
 )
+@installation_option
 @json_option
 @pass_app
 @click.pass_context
@@ -53,9 +57,8 @@ def command(
     AHEAD   the committed offset lies behind the log's end: the topic was created again
     """
     from stream.monitor.screen import page, screen  # noqa: PLC0415
-    from stream.monitor.wiring import open_looker  # noqa: PLC0415  clients take a second to import
 
-    with open_looker(app.settings, ask_monitor=ask_monitor, steady=watch) as looker:
+    with _looker(app, ask_monitor=ask_monitor, steady=watch) as looker:
         found: dict[str, Any]
         if watch:
             document = dict if as_json else None
@@ -67,3 +70,14 @@ def command(
     seconds = found["freshness"]["seconds"]
     if max_lag_s is not None and (seconds is None or seconds > max_lag_s):
         ctx.exit(EXIT_DIFFERENCES)
+
+
+def _looker(app: App, *, ask_monitor: bool, steady: bool) -> Looker:
+    """Of this host's monitor, or of the one that the file names for the installation that was chosen."""
+    from stream.monitor.wiring import looker_of, open_looker  # noqa: PLC0415  clients take a second to import
+
+    settings, chosen = app.settings, app.chosen
+    if chosen is None:
+        return open_looker(settings, ask_monitor=ask_monitor, steady=steady)
+    monitor = chosen.monitor if ask_monitor else None
+    return looker_of(settings, monitor=monitor, cluster=chosen.cluster, steady=steady)

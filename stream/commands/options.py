@@ -70,6 +70,23 @@ to_option = click.option(
 )
 
 
+def _choose(context: click.Context, _: click.Parameter, name: str | None) -> None:
+    from stream.commands.console import App  # noqa: PLC0415  --help imports nothing of this
+
+    app = context.find_object(App)
+    if name is not None and app is not None:
+        app.choose(name)
+
+
+installation_option = click.option(
+    "--installation",
+    metavar="NAME",
+    expose_value=False,
+    callback=_choose,
+    help="Act for this installation of the file SCORESTREAM_INSTALLATIONS.  [default: the settings' one]",
+)
+
+
 def scope_options(command: _Command) -> _Command:
     """--customer, --from, --to, --kind."""
     for option in reversed(

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, print_json, print_table
-from stream.commands.options import OneShown, scope_of
+from stream.commands.console import EXIT_FAILED, App, json_option, pass_app, print_json
+from stream.commands.options import OneShown, installation_option, scope_of
+from stream.commands.replay_screen import facts_of, resume_command, say, show, show_table
 from stream.errors import ScorestreamError, UsageError
 from stream.replay.start_points import StartPoint, parse_offsets
 from stream.scope import Scope
@@ -76,6 +77,7 @@ def command() -> None:
     "--rate", type=click.IntRange(0), metavar="N", help="At most N messages/s, all processes together; 0 = no limit."
 )
 @click.option("--dry-run", is_flag=True, help="Show what it would read, how long it would take, how much matches.")
+@installation_option
 @json_option
 @pass_app
 @click.pass_context
@@ -88,7 +90,6 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
     from stream.replay import make_plan  # noqa: PLC0415  Kafka's clients take a while to import
     from stream.replay.state import ReplayTopic  # noqa: PLC0415
     from stream.replay.status import last_rate  # noqa: PLC0415
-    from stream.wiring import open_stores  # noqa: PLC0415
 
     scope = scope_of(
         tuple(sorted(set(options["customers"]))),
@@ -106,13 +107,12 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
         into=options["into"],
         rate=options["rate"] or None,
     )
-    with open_stores(app.settings) as stores, ReplayTopic(stores.broker) as topic:
+    with app.stores(whole_tables=False) as stores, ReplayTopic(stores.broker) as topic:
         make_plan.check_name(topic, name)
         made = make_plan.plan(stores, request)
         if options["dry_run"]:
-            dry_run.show(
-                made, make_plan.sample(stores, made), last_rate(topic.refresh().values()), as_json=options["as_json"]
-            )
+            sample, rate = make_plan.sample(stores, made), last_rate(topic.refresh().values())
+            dry_run.show(made, sample, rate, of=app.identity(stores.broker), as_json=options["as_json"])
             return
         make_plan.create(stores, topic, made)
     _run(ctx, app, name, processes=options["processes"], as_json=options["as_json"])
@@ -122,6 +122,7 @@ def start(ctx: click.Context, app: App, /, name: str, **options: Any) -> None:
 @click.argument("name")
 @processes_option
 @click.option("--rate", type=click.IntRange(0), metavar="N", help="New ceiling in messages/s; 0 = none.")
+@installation_option
 @json_option
 @pass_app
 @click.pass_context
@@ -129,6 +130,7 @@ def resume(ctx: click.Context, app: App, name: str, processes: int, rate: int | 
     """Go on with a stopped, killed or paused replay."""
     from stream.replay import control as replay  # noqa: PLC0415
 
+    app.check()
     with app.broker() as broker:
         replay.reopen(broker, name, rate=rate)
     _run(ctx, app, name, processes=processes, as_json=as_json)
@@ -137,27 +139,32 @@ def resume(ctx: click.Context, app: App, name: str, processes: int, rate: int | 
 @command.command()
 @click.argument("name")
 @processes_option
+@installation_option
 @json_option
 @pass_app
 @click.pass_context
 def join(ctx: click.Context, app: App, name: str, processes: int, as_json: bool) -> None:
     """Add processes to a running replay, on any host."""
+    app.check()
     _run(ctx, app, name, processes=processes, as_json=as_json)
 
 
 @command.command(hidden=True)
 @click.argument("name")
+@installation_option
 @pass_app
 @click.pass_context
 def member(ctx: click.Context, app: App, name: str) -> None:
     """One process of `start`, `resume` and `join`."""
     from stream.replay import processes  # noqa: PLC0415
 
+    app.check()
     ctx.exit(processes.run_member(app.settings, name))
 
 
 @command.command()
 @click.argument("name")
+@installation_option
 @json_option
 @pass_app
 def pause(app: App, name: str, as_json: bool) -> None:
@@ -168,13 +175,14 @@ def pause(app: App, name: str, as_json: bool) -> None:
     from stream.replay import control as replay  # noqa: PLC0415
 
     with app.broker() as broker:
-        _say(name, replay.want(broker, name, "paused"), as_json=as_json)
+        say(name, replay.want(broker, name, "paused"), of=app.identity(broker), as_json=as_json)
 
 
 @command.command()
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Show its state, and change nothing.")
 @click.option("--repair/--no-repair", default=True, show_default=True, help="Repair what it left outdated.")
+@installation_option
 @json_option
 @pass_app
 def cancel(app: App, name: str, dry_run: bool, repair: bool, as_json: bool) -> None:
@@ -190,17 +198,18 @@ def cancel(app: App, name: str, dry_run: bool, repair: bool, as_json: bool) -> N
         return
     with app.broker() as broker:
         state = replay.want(broker, name, "cancelled")
-        left = replay.unconfirmed(broker, name)
+        left, own = replay.unconfirmed(broker, name, options=app.chooses), app.identity(broker)
         if left is None or (repair and _is_repaired(app, left.scope)):
             replay.cancelled(broker, name)
         else:
             click.echo(left.sentence, err=True)
-    _say(name, state, as_json=as_json)
+    say(name, state, of=own, as_json=as_json)
 
 
 @command.command()
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Show its state, and change nothing.")
+@installation_option
 @json_option
 @pass_app
 def delete(app: App, name: str, dry_run: bool, as_json: bool) -> None:
@@ -211,57 +220,35 @@ def delete(app: App, name: str, dry_run: bool, as_json: bool) -> None:
         _show_dry(app, name, "deleted", as_json=as_json)
         return
     with app.broker() as broker:
-        advice = replay.unconfirmed(broker, name)
+        advice, own = replay.unconfirmed(broker, name, options=app.chooses), app.identity(broker)
         replay.delete(broker, name)
-    _say(name, "deleted", as_json=as_json)
+    say(name, "deleted", of=own, as_json=as_json)
     if advice is not None:
         click.echo(advice.sentence, err=True)
 
 
 @command.command()
 @click.argument("name")
+@installation_option
 @json_option
 @pass_app
 def status(app: App, name: str, as_json: bool) -> None:
     """Show the progress of a replay, from any host."""
-
-    facts = _facts(app, name)
-    if as_json:
-        print_json(facts)
-        return
-    _show(facts)
+    (facts,) = facts_of(app, name)
+    show(facts, app, as_json=as_json)
 
 
 @command.command(name="list")
+@installation_option
 @json_option
 @pass_app
 def list_(app: App, as_json: bool) -> None:
     """List all replays."""
-    from stream.replay import control as replay  # noqa: PLC0415
-
-    with app.broker() as broker:
-        found = replay.facts(broker)
+    found = facts_of(app)
     if as_json:
         print_json(found)
-        return
-    print_table(
-        ["name", "state", "pass", "done", "total", "messages/s", "dead letters", "processes", "into", "created"],
-        [
-            (
-                each["name"],
-                each["state"],
-                each["pass"],
-                each["done"],
-                each["total"],
-                round(each["per_s"]),
-                each["dead_letters"],
-                len(each["processes"]),
-                each["into"] or "",
-                each["created_at"],
-            )
-            for each in found
-        ],
-    )
+    else:
+        show_table(found)
 
 
 def _start_point(options: dict[str, Any]) -> StartPoint:
@@ -284,14 +271,12 @@ def _run(ctx: click.Context, app: App, name: str, *, processes: int, as_json: bo
     from stream.replay import processes as family  # noqa: PLC0415
 
     level = ctx.find_root().params.get("log_level")
-    state = family.run(app.settings, name, processes=processes, log_level=level)
-    facts = _facts(app, name)
-    if as_json:
-        print_json(facts)
-    else:
-        _show(facts)
+    options = app.chooses
+    state = family.run(app.settings, name, processes=processes, log_level=level, options=options)
+    (facts,) = facts_of(app, name)
+    show(facts, app, as_json=as_json)
     if state == "stopped":
-        click.echo(f"stopped; go on with: scorestream replay resume {name}", err=True)
+        click.echo(f"stopped; go on with: {resume_command(app, name)}", err=True)
     if state not in {"done", "paused", "cancelled", "stopped", "running", "pausing"}:
         ctx.exit(EXIT_FAILED)
 
@@ -309,40 +294,8 @@ def _is_repaired(app: App, scope: Scope) -> bool:
         return False
 
 
-def _say(name: str, state: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"name": name, "state": state})
-    else:
-        click.echo(f"replay {name}: {state}")
-
-
 def _show_dry(app: App, name: str, done: str, *, as_json: bool) -> None:
-    facts = _facts(app, name)
-    if as_json:
-        print_json(facts)
-        return
-    _show(facts)
-    click.echo(f"dry run: nothing was {done}")
-
-
-def _facts(app: App, name: str) -> dict[str, Any]:
-    from stream.replay import control as replay  # noqa: PLC0415
-
-    with app.broker() as broker:
-        (facts,) = replay.facts(broker, name)
-    return facts
-
-
-def _show(facts: dict[str, Any]) -> None:
-    from stream.replay.status import line  # noqa: PLC0415
-
-    click.echo(f"replay {facts['name']}: {facts['state']}; {line(facts)}")
-    if facts["error"] and facts["state"] != "done":
-        click.echo(f"  error: {facts['error']}")
-    for each in facts["processes"]:
-        lanes = ",".join(map(str, each["lanes"])) or "none"
-        click.echo(
-            f"  {each['host']} pid {each['pid']}: partitions {lanes}, {each['per_s']:,.0f}/s, {each['rss_mb']:.0f} MB"
-        )
-    if facts["state"] == "stopped":
-        click.echo(f"  nobody works on it; go on with: scorestream replay resume {facts['name']}")
+    (facts,) = facts_of(app, name)
+    show(facts, app, as_json=as_json)
+    if not as_json:
+        click.echo(f"dry run: nothing was {done}")

@@ -20,7 +20,14 @@ from stream.commands.console import (
     print_json,
     print_table,
 )
-from stream.commands.options import Duration, database_option, scope_of, scope_options, timeout_option
+from stream.commands.options import (
+    Duration,
+    database_option,
+    installation_option,
+    scope_of,
+    scope_options,
+    timeout_option,
+)
 
 if TYPE_CHECKING:
     from stream.scope import Scope
@@ -47,6 +54,7 @@ if TYPE_CHECKING:
     metavar="SPAN",
     help="Repeat at this interval until SIGTERM, as 10m; /metrics on the web port.",
 )
+@installation_option
 @json_option
 @pass_app
 @click.pass_context
@@ -73,6 +81,7 @@ def command(
     code 3 when something differs. Exit code 1 when nothing can be said yet: the pipeline is behind, or rows change all
     the time.
     """
+    from stream.commands.identity import identity_of  # noqa: PLC0415
     from stream.supervise import stop_signals  # noqa: PLC0415
     from stream.verify.repair import Options, verify  # noqa: PLC0415  imported when it runs
     from stream.verify.watch import watch  # noqa: PLC0415  imported when it runs
@@ -83,7 +92,7 @@ def command(
     @contextmanager
     def compared(*, show: bool) -> Iterator[tuple[VerifyOutcome, Stores]]:
         with ExitStack() as opened:
-            stores = opened.enter_context(app.stores(database))
+            stores = opened.enter_context(app.stores(database, kafka=wait))
             reindex = opened.enter_context(app.reindexing(stores.postgres, database)) if repair else None
             yield verify(stores, options, reindex=reindex, show=show), stores
 
@@ -104,9 +113,12 @@ def command(
         return
     with compared(show=True) as (outcome, stores):
         tables = _report(stores, scope, outcome) if report else {}
+    own = identity_of(app.settings, None, database=database)
     if as_json:
-        print_json(outcome.as_json() | tables)
+        print_json(outcome.as_json() | tables | {"installation": own.as_json()})
     else:
+        if app.chosen is not None:
+            click.echo(own.line)
         _show(outcome, repair=repair)
         for title, rows in tables.items():
             _show_report(title, rows)

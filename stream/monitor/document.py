@@ -23,6 +23,7 @@ def state(readings: Readings, found: list[Finding], head: Headline, fresh: Fresh
     return {
         "now": readings.now,
         "started": readings.started,
+        "name": readings.installation,
         "group": readings.group,
         "installation": installation(
             readings.kafka.value.cluster if readings.kafka.value is not None else None,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from stream.errors import KafkaUnavailable
+from stream.errors import ConfigError, KafkaUnavailable
 from stream.monitor.document import installation
 from stream.web.asker import Asker, AskFailed
 
@@ -37,6 +37,14 @@ class Pinned:
 
     def cluster_id(self) -> str:
         return self._cluster
+
+    def check(self, found: str | None, name: str) -> None:
+        """Raises ConfigError when the brokers of installation `name` are another cluster."""
+        if found != self._cluster:
+            raise ConfigError(
+                f"installation {name}: its brokers are Kafka cluster {found}, not {self._cluster}; "
+                "correct bootstrap_servers or cluster in the installations file"
+            )
 
     def close(self) -> None:
         """Nothing is open."""
@@ -79,14 +87,15 @@ class Looker:
         self._brokers.close()
 
     def look(self) -> dict[str, Any]:
-        """The document, and `from`: the URL of the monitor, or this command.
+        """The document, its installation's `name`, and `from`: the URL of the monitor, or this command.
 
         Raises:
             KafkaUnavailable: the brokers do not answer.
+            ConfigError: the brokers are another cluster than the installations file names.
         """
         for url in self._urls if self._monitor is None else ():
             if (found := self._told_by(url)) is not None:
-                return found
+                return found | {"name": self._names.installation}
         if self._monitor is None:
             self._monitor = self._open()
             self._monitor.once()
@@ -97,7 +106,9 @@ class Looker:
         kafka = self._monitor.polled.kafka.source
         if kafka.at is None:
             raise KafkaUnavailable(kafka.error or "Kafka does not answer")
-        return found | {"from": "this command"}
+        if isinstance(self._brokers, Pinned):
+            self._brokers.check(found["installation"]["cluster"], self._names.installation)
+        return found | {"from": "this command", "name": self._names.installation}
 
     def _told_by(self, url: str) -> dict[str, Any] | None:
         """The document of this monitor; None when it is another installation's, or silent."""

@@ -37,6 +37,7 @@ class Names(NamedTuple):
     source: str  # database and schema in Postgres
     clickhouse: str  # database in ClickHouse
     board: str | None = None  # URL
+    installation: str = "default"
 
 
 class Since:
@@ -130,6 +131,7 @@ class Monitor:
             now=now,
             started=self._started,
             limits=self._limits,
+            installation=self._names.installation,
             group=self._names.group,
             connector=self._names.connector,
             slot_name=self._names.slot,

@@ -113,6 +113,7 @@ class Readings:
     shards: tuple[Answer[ShardReading], ...]
     canary: Canary
     locks: tuple[TableLock, ...] = ()  # that keep look-ups out of a source table
+    installation: str = "default"
     source: str = ""  # database and schema in Postgres
     clickhouse: str = ""  # database in ClickHouse
     processes: tuple[Process, ...] = ()

@@ -41,8 +41,8 @@ def answered_by(found: dict[str, Any]) -> str:
     """The installation of the figures, and the process that answered."""
     own = found["installation"]
     return (
-        f"cluster {own['cluster'] or 'not known'}, source {own['source']}, ClickHouse database {own['clickhouse']}; "
-        f"answered by {found['from']}"
+        f"installation {found['name']}: cluster {own['cluster'] or 'not known'}, source {own['source']}, "
+        f"ClickHouse database {own['clickhouse']}; answered by {found['from']}"
     )
 
 

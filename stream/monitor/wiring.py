@@ -74,6 +74,7 @@ def names_of(settings: Settings) -> Names:
         source=f"{Postgres(settings.postgres).database}.{settings.postgres.source_schema}",
         clickhouse=settings.clickhouse.database,
         board=settings.monitor.board_url,
+        installation=settings.name,
     )
 
 
@@ -95,19 +96,20 @@ def open_looker(settings: Settings, *, ask_monitor: bool, steady: bool) -> Looke
     )
 
 
-def looker_of(settings: Settings, *, monitor: str | None, cluster: str | None) -> Looker:
-    """The looker of `scorestream fleet` for one installation.
+def looker_of(settings: Settings, *, monitor: str | None, cluster: str | None, steady: bool = False) -> Looker:
+    """The looker for one installation of a file.
 
     Args:
         monitor: URL of its monitor.
         cluster: the id that its brokers must have; None: they are asked for it.
+        steady: keep looking.
     """
     return Looker(
         Pinned(cluster) if cluster is not None else Broker(settings.kafka, settings.topics),
         names=names_of(settings),
         urls=[f"{monitor}/api/state"] if monitor is not None else (),
         open_monitor=lambda: open_monitor(settings),
-        steady=False,
+        steady=steady,
     )
 
 

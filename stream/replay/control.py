@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from stream.errors import UsageError
@@ -84,11 +85,14 @@ class Unconfirmed(NamedTuple):
     sentence: str
 
 
-def unconfirmed(broker: Broker, name: str) -> Unconfirmed | None:
+def unconfirmed(broker: Broker, name: str, *, options: Sequence[str] = ()) -> Unconfirmed | None:
     """What a replay into the live tables may have left that ended before its tail pass; None where it left nothing.
 
     The tail pass applies deletes and changes of place once more. Without it a deleted score may stand where its
     scorecard has moved since. And a process that was killed may have left rows that it did not confirm.
+
+    Args:
+        options: of the command that the sentence names.
     """
     with ReplayTopic(broker) as topic:
         replay = topic.get(name)
@@ -97,8 +101,9 @@ def unconfirmed(broker: Broker, name: str) -> Unconfirmed | None:
         return None
     of = ", ".join(f"{report.host} pid {report.pid}" for report in replay.killed())
     why = f"a process of it was killed ({of})" if of else "it ended before its last pass"
-    only = "".join(f" --customer {customer}" for customer in replay.plan.scope.customers)
-    sentence = f"{why}, and rows that it wrote may be outdated: run `scorestream verify{only} --repair`"
+    only = [f"--customer {customer}" for customer in replay.plan.scope.customers]
+    command = " ".join(["scorestream verify", *options, *only, "--repair"])
+    sentence = f"{why}, and rows that it wrote may be outdated: run `{command}`"
     return Unconfirmed(replay.plan.scope.of_customers(), sentence)
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Sequence
 
 from stream import interpreter
 from stream.clickhouse.shards import leave_pandas_out
@@ -61,8 +62,19 @@ def _work(settings: Settings, name: str, stopping: threading.Event) -> str:
         ).run()
 
 
-def run(settings: Settings, name: str, *, processes: int, log_level: str | None = None, show: bool = True) -> str:
+def run(
+    settings: Settings,
+    name: str,
+    *,
+    processes: int,
+    log_level: str | None = None,
+    options: Sequence[str] = (),
+    show: bool = True,
+) -> str:
     """Start processes and show progress until the replay ends, is paused, or SIGTERM; returns the replay's state.
+
+    Args:
+        options: of the processes' command line, by which they read the same settings.
 
     Raises:
         ScorestreamError: the processes failed.
@@ -73,7 +85,7 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
         stop_event() as stopping,  # the processes then finish their batches and commit
     ):
         check_open(topic.get(name))
-        family = _Family(name, log_level, nice=settings.replay.nice)
+        family = _Family(name, log_level, options, nice=settings.replay.nice)
         try:
             for _ in range(processes):
                 family.spawn()
@@ -92,7 +104,7 @@ def run(settings: Settings, name: str, *, processes: int, log_level: str | None 
         if family.failed:
             raise ScorestreamError(
                 f"a process of replay {name} ended with exit code {family.failed}; what it had not finished is not "
-                f"committed. Correct the cause above, then `scorestream replay resume {name}`"
+                f"committed. Correct the cause above, then `{' '.join(['scorestream replay resume', *options, name])}`"
             )
         last = poll(  # the last reports
             lambda: topic.get(name),
@@ -115,8 +127,9 @@ def _show(topic: ReplayTopic, broker: Broker, name: str, display: Display) -> No
 class _Family:
     """The processes of a replay: starts another for a killed one, and ends all when one failed."""
 
-    def __init__(self, name: str, log_level: str | None, *, nice: int) -> None:
-        self._children = Children(own_command("replay", "member", name, log_level=log_level), nice=nice)
+    def __init__(self, name: str, log_level: str | None, options: Sequence[str], *, nice: int) -> None:
+        command = own_command("replay", "member", *options, name, log_level=log_level)
+        self._children = Children(command, nice=nice)
         self._respawns = 0
         self.failed = 0
 

@@ -24,7 +24,7 @@ class FakeApp(App):
 
     @contextmanager
     def _open(self, *_: object) -> Any:
-        yield SimpleNamespace(postgres=None)
+        yield SimpleNamespace(postgres=None, cluster_id=lambda: "A")
 
     broker = stores = reindexing = _open  # type: ignore[assignment]
 
@@ -47,7 +47,7 @@ def compared(monkeypatch: pytest.MonkeyPatch, noted: list[str]) -> list[Any]:
         return SimpleNamespace(clean=True)
 
     monkeypatch.setattr(control, "want", lambda *_: "cancelled")
-    monkeypatch.setattr(control, "unconfirmed", lambda *_: LEFT)
+    monkeypatch.setattr(control, "unconfirmed", lambda *_, **__: LEFT)
     monkeypatch.setattr(repair, "verify", verify)
     return scopes
 
@@ -67,7 +67,7 @@ def test_what_it_left_is_repaired(compared: list[Any], noted: list[str]) -> None
 def test_nothing_is_compared_where_it_left_nothing(
     compared: list[Any], noted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "unconfirmed", lambda *_: None)
+    monkeypatch.setattr(control, "unconfirmed", lambda *_, **__: None)
     assert "replay r: cancelled" in run().output
     assert (compared, noted) == ([], ["r"])
 

@@ -8,19 +8,26 @@ from typing import Any
 
 import pytest
 
-from stream.errors import KafkaUnavailable
-from stream.monitor.looker import Looker
+from stream.errors import ConfigError, KafkaUnavailable
+from stream.monitor.looker import Looker, Pinned
 from stream.monitor.monitor import Names, Since
 from stream.monitor.screen import answered_by
 from stream.web.asker import AskFailed
 
-NAMES = Names("scorestream-live", "scorestream", "scorestream", "contact_centre.app", "scorestream")
+NAMES = Names(
+    "scorestream-live", "scorestream", "scorestream", "contact_centre.app", "scorestream", installation="eu-1"
+)
 URL = "http://127.0.0.1:6067/api/state"
 
 
 def document(**installation: str) -> dict[str, Any]:
     own = {"cluster": "A", "source": NAMES.source, "clickhouse": NAMES.clickhouse} | installation
-    return {"group": NAMES.group, "topics": [{"topic": "scorestream.app.scores"}], "installation": own}
+    return {
+        "name": "as the monitor has it",
+        "group": NAMES.group,
+        "topics": [{"topic": "scorestream.app.scores"}],
+        "installation": own,
+    }
 
 
 class Brokers:
@@ -38,11 +45,11 @@ class Brokers:
         pass
 
 
-def looking(answer: dict[str, Any] | None, *, away: bool = False) -> Looker:
+def looking(answer: dict[str, Any] | None, *, away: bool = False, pinned: str | None = None) -> Looker:
     own = {"installation": {"cluster": "A"}, "looked": True}
     polled = SimpleNamespace(kafka=SimpleNamespace(source=SimpleNamespace(at=1)))
     monitor: Any = SimpleNamespace(once=lambda: own, close=lambda: None, polled=polled)
-    brokers: Any = Brokers(away=away)
+    brokers: Any = Brokers(away=away) if pinned is None else Pinned(pinned)
     looker = Looker(brokers, names=NAMES, urls=[URL], open_monitor=lambda: monitor, steady=False)  # type: ignore[arg-type,return-value]
 
     def get(_url: str) -> bytes:
@@ -58,7 +65,9 @@ def test_the_own_monitor_is_believed_and_the_screen_says_so() -> None:
     with looking(document()) as looker:
         found = looker.look()
     assert found["from"] == URL
-    assert answered_by(found).startswith("cluster A, source contact_centre.app, ClickHouse database scorestream; ")
+    assert answered_by(found).startswith(
+        "installation eu-1: cluster A, source contact_centre.app, ClickHouse database scorestream; "
+    )
 
 
 @pytest.mark.parametrize("other", [{"cluster": "B"}, {"source": "another.app"}, {"clickhouse": "green"}])
@@ -70,6 +79,13 @@ def test_another_installations_monitor_is_not_believed(other: dict[str, str]) ->
 def test_without_a_monitor_it_looks_itself() -> None:
     with looking(None) as looker:
         assert looker.look()["looked"]
+
+
+def test_an_own_look_at_other_brokers_than_the_file_names_is_refused() -> None:
+    with looking(None, pinned="A") as looker:
+        assert looker.look()["name"] == "eu-1"
+    with looking(None, pinned="B") as looker, pytest.raises(ConfigError, match=r"installation eu-1: .* A, not B"):
+        looker.look()
 
 
 def test_where_the_own_brokers_do_not_answer_no_monitor_answers_for_them() -> None:
