@@ -41,7 +41,7 @@ class Site:
         """The samples of a metric by the values of their labels (sorted by label)."""
         text = urllib3.request("GET", f"{of or self.monitor}/metrics").data.decode()
         return {
-            tuple(value for _, value in sorted(each.labels.items())): each.value
+            tuple(value for label, value in sorted(each.labels.items()) if label != "installation"): each.value
             for family in text_string_to_metric_families(text)
             for each in family.samples
             if each.name == name

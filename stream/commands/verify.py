@@ -109,7 +109,8 @@ def command(
 
         tell = _tell_json if as_json else _tell_line
         with stop_signals(stop):
-            watch(app.settings.web, compare, every_s=every_s, stopping=stopping, on_outcome=tell)
+            own, web = app.settings.name, app.settings.web
+            watch(web, compare, installation=own, every_s=every_s, stopping=stopping, on_outcome=tell)
         return
     with compared(show=True) as (outcome, stores):
         tables = _report(stores, scope, outcome) if report else {}

@@ -91,6 +91,7 @@ def run(settings: Settings) -> int:
             serve(
                 settings.web,
                 health=worker.health,
+                installation=settings.name,
                 partitions=worker.partitions,
                 state=monitor.look if monitor is not None else None,
                 history=monitor.history if monitor is not None else None,

@@ -16,7 +16,7 @@ from stream.monitor.readings import Readings
 
 Sample = tuple[str, tuple[str, ...], float | None]
 
-_LABELS = {each.name: each.labels for each in MONITORED}
+_LABELS = {each.name: ("installation", *each.labels) for each in MONITORED}
 
 
 def exposition(readings: Readings) -> bytes:
@@ -24,7 +24,7 @@ def exposition(readings: Readings) -> bytes:
     lines: dict[str, list[str]] = {each.name: [] for each in MONITORED}
     for name, labels, value in samples(readings):
         if value is not None:
-            lines[name].append(f"{_series(name, labels)} {float(value)}\n")
+            lines[name].append(f"{_series(name, (readings.installation, *labels))} {float(value)}\n")
     text = [
         f"# HELP {each.name} {each.help}\n# TYPE {each.name} gauge\n{''.join(lines[each.name])}"
         for each in MONITORED
@@ -36,7 +36,7 @@ def exposition(readings: Readings) -> bytes:
 @lru_cache(maxsize=100_000)
 def _series(name: str, values: tuple[str, ...]) -> str:
     pairs = ",".join(f'{label}="{_escaped(value)}"' for label, value in zip(_LABELS[name], values, strict=True))
-    return f"{name}{{{pairs}}}" if pairs else name
+    return f"{name}{{{pairs}}}"
 
 
 def _escaped(value: str) -> str:

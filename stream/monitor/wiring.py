@@ -126,6 +126,7 @@ def run(settings: Settings, *, port: int | None = None) -> int:
             state=monitor.look,
             history=monitor.history,
             role="monitor",
+            installation=settings.name,
             more_metrics=monitor.exposition,
             variable="SCORESTREAM_MONITOR_PORT",
         ) as server,

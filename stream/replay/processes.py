@@ -49,7 +49,10 @@ def _work(settings: Settings, name: str, stopping: threading.Event) -> str:
     web = settings.web.model_copy(update={"port": settings.replay.port})
     health = Health(live=(HealthCheck("process", ok=True, reason="answers"),))
     # Several processes of one host want the port; the first gets it.
-    with open_stores(settings) as stores, serve(web, health=lambda: health, role="replay", any_port=True):
+    with (
+        open_stores(settings) as stores,
+        serve(web, health=lambda: health, role="replay", installation=settings.name, any_port=True),
+    ):
         return Member(
             stores,
             clients_of_replay(settings),

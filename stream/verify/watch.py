@@ -22,6 +22,7 @@ def watch(
     web: WebSettings,
     compare: Callable[[], VerifyOutcome],
     *,
+    installation: str,
     every_s: float,
     stopping: threading.Event,
     on_outcome: Callable[[VerifyOutcome], None],
@@ -30,6 +31,7 @@ def watch(
 
     Args:
         compare: one verify, with stores that it opens and closes.
+        installation: whose metrics they are.
 
     A store that is away fails one comparison, not the service. So does one that refuses what it took before, as while a
     password is rotated. A KeyboardInterrupt ends it within a comparison, too.
@@ -38,7 +40,8 @@ def watch(
         ClickHouseRefused, PostgresRefused: before any comparison came to its end.
     """
     state = _Watched()
-    with contextlib.suppress(KeyboardInterrupt), serve(web, health=state.health, role="verify") as server:
+    serving = serve(web, health=state.health, role="verify", installation=installation)
+    with contextlib.suppress(KeyboardInterrupt), serving as server:
         log.info("watching", extra={"every_s": every_s, "url": server.url})
         while not stopping.is_set():
             began = time.monotonic()

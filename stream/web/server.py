@@ -36,6 +36,7 @@ from stream import metrics
 from stream.errors import UsageError
 from stream.settings_sections import WebSettings
 from stream.web import runbook_page
+from stream.web.constant_label import WithLabel
 from stream.web.health import Health, report
 from stream.web.hosts import is_allowed
 from stream.web.process_state import process_state
@@ -108,6 +109,7 @@ def serve(
     state: State | None = None,
     history: History | None = None,
     role: str = "worker",
+    installation: str = "default",
     partitions: Callable[[], Sequence[tuple[str, int]]] = tuple,
     registry: CollectorRegistry = metrics.REGISTRY,
     more_metrics: Callable[[], bytes] = bytes,
@@ -121,6 +123,7 @@ def serve(
         state: the dashboard's content; without it there is no dashboard, and / names the other paths.
         history: the course since a Unix time.
         role: the kind of this process, for /api/process.
+        installation: value of the label that all metrics carry.
         partitions: (topic, partition) of all that this process holds now, for /api/process.
         more_metrics: text that follows the registry's own in /metrics, in Prometheus' text format.
         any_port: listen on a free port where this one is taken.
@@ -134,7 +137,8 @@ def serve(
         "Handler",
         (_Handler,),
         {"health": staticmethod(health), "state": _static(state), "history": _static(history),
-         "registry": registry, "role": role, "partitions": staticmethod(partitions),
+         "registry": registry, "scraped": WithLabel(registry, name="installation", value=installation),
+         "role": role, "partitions": staticmethod(partitions),
          "more_metrics": staticmethod(more_metrics), "allowed_hosts": tuple(web.allowed_hosts)},
     )  # fmt: skip
     try:
@@ -187,6 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
     state: State | None
     history: History | None
     registry: CollectorRegistry
+    scraped: CollectorRegistry
     role: str
     partitions: Callable[[], Sequence[tuple[str, int]]]
     more_metrics: Callable[[], bytes]
@@ -215,7 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         match url.path:
             case "/metrics":
-                self._send(HTTPStatus.OK, generate_latest(self.registry) + self.more_metrics(), CONTENT_TYPE_LATEST)
+                self._send(HTTPStatus.OK, generate_latest(self.scraped) + self.more_metrics(), CONTENT_TYPE_LATEST)
             case "/livez":
                 health = self.health()
                 self._probe(report(health.live), health.is_live)

@@ -105,7 +105,8 @@ def test_who_watches_asks_where_the_others_listen():
 def test_every_scraped_series_names_its_installation():
     prometheus = yaml.safe_load((ROOT / "monitoring/prometheus/prometheus.yml").read_text("utf-8"))
     for job in prometheus["scrape_configs"]:
-        assert {"target_label": "installation", "replacement": "local"} in job["relabel_configs"]
+        assert {"target_label": "installation", "replacement": "scorestream"} in job["relabel_configs"]
+        assert job["honor_labels"], "each process names its installation itself"
 
 
 def test_grafana_finds_its_dashboards_and_nobody_logs_in():

@@ -57,6 +57,21 @@ def test_a_board_shows_the_installations_topics_and_groups_that_are_chosen(name:
             assert bool({"group", "consumergroup"} & set(labels)) == ('group=~"$group"' in selector), metric
 
 
+@pytest.mark.parametrize("expression", expressions())
+def test_no_alert_and_no_panel_loses_the_installation(expression: str) -> None:
+    for kept in re.findall(r"\bby \(([^)]*)\)", expression):
+        assert "installation" in kept
+    for left_out in re.findall(r"\bwithout \(([^)]*)\)", expression):
+        assert "installation" not in left_out
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_line_of_a_panel_says_whose_it_is(name: str) -> None:
+    for panel in BOARDS[name]["panels"]:
+        for target in panel["targets"]:
+            assert "{{installation}}" in target["legendFormat"], panel["title"]
+
+
 @pytest.mark.parametrize("name", BOARDS)
 def test_a_board_marks_rebalances_replays_and_backfills(name: str) -> None:
     notes = {each["name"]: each["expr"] for each in BOARDS[name]["annotations"]["list"]}

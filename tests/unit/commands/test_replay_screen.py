@@ -48,5 +48,17 @@ def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_table_has_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
     show_table([FACTS, FACTS | {"name": "april", "into": "green"}])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == "name state pass done total messages/s dead letters processes into created".split()
+    assert lines[0].split() == [
+        "name",
+        "state",
+        "pass",
+        "done",
+        "total",
+        "messages/s",
+        "dead",
+        "letters",
+        "processes",
+        "into",
+        "created",
+    ]
     assert lines[2].split() == ["april", "stopped", "main", "1", "2", "0", "0", "0", "green"]

@@ -31,19 +31,21 @@ def test_the_text_is_what_prometheus_reads() -> None:
     declared = {each.name: each for each in MONITORED}
     for situation in situations().values():
         # given a name that has to be escaped
-        readings = replace(situation, slot_name='a "slot"\\\n')
+        readings = replace(situation, installation="eu-1", slot_name='a "slot"\\\n')
         read = {
-            (each.name, tuple(each.labels[label] for label in declared[each.name].labels)): each.value
+            (each.name, tuple(value for label, value in each.labels.items() if label != "installation")): each.value
             for family in text_string_to_metric_families(scraped(readings))
             for each in family.samples
-            if family.documentation == declared[family.name].help and family.type == "gauge"
+            if each.labels["installation"] == "eu-1"
+            and family.documentation == declared[family.name].help
+            and family.type == "gauge"
         }
         assert read == {(name, labels): value for name, labels, value in samples(readings) if value is not None}
 
 
 def test_an_idle_system_shows_zero_and_no_nan() -> None:
     text = scraped(fresh())
-    assert "scorestream_freshness_seconds 0.0" in text
+    assert 'scorestream_freshness_seconds{installation="default"} 0.0' in text
     assert "NaN" not in text
     lags = [line for line in text.splitlines() if line.startswith("scorestream_consumer_lag_seconds{")]
     assert len(lags) == 48
@@ -52,15 +54,15 @@ def test_an_idle_system_shows_zero_and_no_nan() -> None:
 
 def test_a_replay_raises_no_lag_of_live() -> None:
     text = scraped(situations()["replaying"])
-    assert 'scorestream_replay_done_messages{replay="june"} 840000.0' in text
-    assert "scorestream_freshness_seconds 0.0" in text
+    assert 'scorestream_replay_done_messages{installation="default",replay="june"} 840000.0' in text
+    assert 'scorestream_freshness_seconds{installation="default"} 0.0' in text
 
 
 def test_a_backfill_shows_its_rows_and_no_time_left_before_the_first_step() -> None:
     found = BackfillReading("may", total=400, done=0, per_s=0.0, eta_s=None, running=True)
     text = scraped(replace(fresh(), backfills=(found,)))
-    assert 'scorestream_backfill_total_rows{backfill="may"} 400.0' in text
-    assert 'scorestream_backfill_running{backfill="may"} 1.0' in text
+    assert 'scorestream_backfill_total_rows{installation="default",backfill="may"} 400.0' in text
+    assert 'scorestream_backfill_running{installation="default",backfill="may"} 1.0' in text
     assert "scorestream_backfill_eta_seconds{" not in text
 
 
@@ -68,11 +70,11 @@ def test_an_answer_that_is_too_old_ends_the_series() -> None:
     text = scraped(situations()["kafka-unreachable"])
     assert "scorestream_consumer_lag_seconds{" not in text
     assert "\nscorestream_freshness_seconds" not in text
-    assert 'scorestream_source_up{source="kafka"} 0.0' in text
+    assert 'scorestream_source_up{installation="default",source="kafka"} 0.0' in text
 
 
 def test_a_stall_is_three() -> None:
     text = scraped(situations()["stall"])
-    line = 'scorestream_consumer_verdict{group="scorestream-live",topic="scorestream.app.scores",partition="7"} 3.0'
-    assert line in text
+    own = 'installation="default",group="scorestream-live",topic="scorestream.app.scores",partition="7"'
+    assert f"scorestream_consumer_verdict{{{own}}} 3.0" in text
     assert NOW

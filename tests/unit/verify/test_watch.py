@@ -32,7 +32,7 @@ def compared(*answers: Any) -> int:
             raise answer
         return answer
 
-    watch(WebSettings(port=0), compare, every_s=0.0, stopping=stopping, on_outcome=ended.append)
+    watch(WebSettings(port=0), compare, installation="eu-1", every_s=0.0, stopping=stopping, on_outcome=ended.append)
     return len(ended)
 
 

@@ -6,6 +6,7 @@ port: of a long-running process, with probes; restartPolicy: of a Job; grace: se
 {{- $secrets := mergeOverwrite (deepCopy .root.Values.secrets.settings) (default dict .secrets) -}}
 {{- $given := dict "SCORESTREAM_STATE_DIR" "/state" -}}
 {{- $given = set $given "SCORESTREAM_MONITOR_PROCESSES" (include "scorestream.processes" .root) -}}
+{{- $given = set $given "SCORESTREAM_INSTALLATION_NAME" (include "scorestream.installation" .root) -}}
 {{- if .port -}}
 {{- $given = set $given "SCORESTREAM_WEB_HOST" "0.0.0.0" -}}
 {{- end -}}
