@@ -54,7 +54,7 @@ def command(
     from stream.fleet.rows import NEEDS_AN_OPERATOR  # noqa: PLC0415
     from stream.fleet.screen import page, screen  # noqa: PLC0415
 
-    look = FleetLook({each.name: _asks(each) for each in _chosen(app, path, only)}, every_s=every_s)
+    look = FleetLook({each.name: asks(each) for each in _chosen(app, path, only)}, every_s=every_s)
     with _quiet():
         rows = look.once(timeout_s=timeout_s)
         if watch:
@@ -90,7 +90,7 @@ def _chosen(app: App, path: Path | None, only: tuple[str, ...]) -> list[Installa
     return chosen(path or app.settings.installations, only)
 
 
-def _asks(installation: Installation) -> Ask:
+def asks(installation: Installation) -> Ask:
     """Asks the installation's monitor, or else its parts. For one thread at a time; opened at the first question."""
     from stream.monitor.wiring import looker_of  # noqa: PLC0415
 

@@ -23,6 +23,8 @@ from stream.monitor.sources.shards import ANSWER_S, ShardSource
 from stream.monitor.sources.slot import SlotSource
 from stream.postgres.connection import Postgres
 from stream.supervise import stop_event
+from stream.web.fleet_pages import Fleet
+from stream.web.health import Health, HealthCheck
 from stream.web.server import serve
 
 log = logging.getLogger(__name__)
@@ -113,9 +115,24 @@ def looker_of(settings: Settings, *, monitor: str | None, cluster: str | None, s
     )
 
 
-def run(settings: Settings, *, port: int | None = None) -> int:
-    """Serve the monitor until SIGTERM or SIGINT; returns the exit code."""
+def run(settings: Settings, *, port: int | None = None, fleet: Fleet | None = None, alone: bool = False) -> int:
+    """Serve the monitor until SIGTERM or SIGINT; returns the exit code.
+
+    Args:
+        fleet: many installations, which it serves, too.
+        alone: serve the fleet alone, and ask nothing of the settings' own installation.
+    """
     web = settings.web.model_copy(update={"port": settings.monitor.port if port is None else port})
+    variable = "SCORESTREAM_MONITOR_PORT"
+    if alone:
+        health = Health(live=(HealthCheck("process", ok=True, reason="answers"),))
+        with (
+            stop_event() as stopping,
+            serve(web, health=lambda: health, fleet=fleet, role="fleet", variable=variable) as server,
+        ):
+            log.warning("dashboard", extra={"url": server.url})
+            stopping.wait()
+        return 0
     monitor = open_monitor(settings)
     with (
         stop_event() as stopping,
@@ -123,12 +140,13 @@ def run(settings: Settings, *, port: int | None = None) -> int:
         serve(
             web,
             health=monitor.health,
-            state=monitor.look,
+            state=monitor.look if fleet is None else lambda: monitor.look() | {"fleet": "fleet"},
+            fleet=fleet,
             history=monitor.history,
             role="monitor",
             installation=settings.name,
             more_metrics=monitor.exposition,
-            variable="SCORESTREAM_MONITOR_PORT",
+            variable=variable,
         ) as server,
     ):
         log.warning("dashboard", extra={"url": server.url})

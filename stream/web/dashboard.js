@@ -217,7 +217,9 @@ async function refresh() {
     const names = new Set([...Object.keys(history.series), ...Object.keys(more.series)]);
     for (const name of names) history.series[name] = [...(history.series[name] || Array(history.t.length).fill(null)), ...(more.series[name] || Array(more.t.length).fill(null))].slice(-720);
     history.t = [...history.t, ...more.t].slice(-720); history.events = more.events;
-    text("group", next.group);
+    text("group", `${next.name}, group ${next.group}`);
+    $("all-installations").hidden = !next.fleet;
+    if (next.fleet) $("all-installations").href = next.fleet;
     drawHeadline(); drawPath(); drawTables(); drawLists(); drawCharts(); tick();
     document.body.dataset.ready = "yes";
   } catch (error) {

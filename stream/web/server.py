@@ -8,6 +8,7 @@
     /api/state    the present content of the dashboard
     /api/history  the course of the last hour
     /api/process  this process alone, from its metrics (stream/web/process_state.py)
+    /fleet        many installations (stream/web/fleet_pages.py)
 
 Enters: functions that report the state of the process. Leaves: answers to GET and HEAD. It changes nothing: other
 methods are refused. Each connection has a thread, which is enough for a few browsers and scrapers.
@@ -37,6 +38,7 @@ from stream.errors import UsageError
 from stream.settings_sections import WebSettings
 from stream.web import runbook_page
 from stream.web.constant_label import WithLabel
+from stream.web.fleet_pages import Fleet, split
 from stream.web.health import Health, report
 from stream.web.hosts import is_allowed
 from stream.web.process_state import process_state
@@ -48,6 +50,7 @@ STATIC = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/dashboard.css": ("dashboard.css", "text/css; charset=utf-8"),
     "/dashboard.js": ("dashboard.js", "text/javascript; charset=utf-8"),
+    "/fleet.js": ("fleet.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 # No script, style or image from anywhere else, and no framing: the page only shows.
@@ -56,6 +59,7 @@ _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+_FLEET = ("fleet.html", "text/html; charset=utf-8")
 _SMALL = 1_000  # bytes below which compression does not pay
 _IDLE_S = 60  # seconds after which an idle connection is closed
 
@@ -108,6 +112,7 @@ def serve(
     health: Callable[[], Health],
     state: State | None = None,
     history: History | None = None,
+    fleet: Fleet | None = None,
     role: str = "worker",
     installation: str = "default",
     partitions: Callable[[], Sequence[tuple[str, int]]] = tuple,
@@ -122,6 +127,7 @@ def serve(
         health: called for each probe, in the server's threads; it must not block.
         state: the dashboard's content; without it there is no dashboard, and / names the other paths.
         history: the course since a Unix time.
+        fleet: many installations, each with a page of its own.
         role: the kind of this process, for /api/process.
         installation: value of the label that all metrics carry.
         partitions: (topic, partition) of all that this process holds now, for /api/process.
@@ -136,7 +142,7 @@ def serve(
     handler = type(
         "Handler",
         (_Handler,),
-        {"health": staticmethod(health), "state": _static(state), "history": _static(history),
+        {"health": staticmethod(health), "state": _static(state), "history": _static(history), "fleet": fleet,
          "registry": registry, "scraped": WithLabel(registry, name="installation", value=installation),
          "role": role, "partitions": staticmethod(partitions),
          "more_metrics": staticmethod(more_metrics), "allowed_hosts": tuple(web.allowed_hosts)},
@@ -190,6 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
     health: Callable[[], Health]
     state: State | None
     history: History | None
+    fleet: Fleet | None
     registry: CollectorRegistry
     scraped: CollectorRegistry
     role: str
@@ -218,6 +225,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.MISDIRECTED_REQUEST, text, "text/plain; charset=utf-8")
             return
         url = urlsplit(self.path)
+        if self.fleet is not None and self._is_of_fleet(self.fleet, url.path, url.query):
+            return
         match url.path:
             case "/metrics":
                 self._send(HTTPStatus.OK, generate_latest(self.scraped) + self.more_metrics(), CONTENT_TYPE_LATEST)
@@ -239,10 +248,44 @@ class _Handler(BaseHTTPRequestHandler):
             case "/runbooks":
                 self._send(HTTPStatus.OK, runbook_page.page().encode(), "text/html; charset=utf-8")
             case path if path in STATIC:
-                name, kind = STATIC[path]
-                self._send(HTTPStatus.OK, (files("stream.web") / name).read_bytes(), kind)
+                self._file(*STATIC[path])
             case _:
-                self._send(HTTPStatus.NOT_FOUND, b"not found\n", "text/plain; charset=utf-8")
+                self._not_found()
+
+    def _is_of_fleet(self, fleet: Fleet, path: str, query: str) -> bool:
+        """Answer a path of the fleet; False for other paths."""
+        if path == "/fleet" or (path == "/" and self.state is None):
+            self._file(*_FLEET)
+        elif path == "/api/fleet":
+            self._json(fleet.table())
+        elif (found := split(path)) is not None:
+            self._of_installation(fleet, *found, query=query)
+        else:
+            return False
+        return True
+
+    def _of_installation(self, fleet: Fleet, name: str, path: str, *, query: str) -> None:
+        """The dashboard of one installation: the same page, which asks below its own path."""
+        match path:
+            case _ if name not in fleet:
+                self._not_found()
+            case "/api/state":
+                found = fleet.state(name)
+                self._json(found or {"name": name}, HTTPStatus.SERVICE_UNAVAILABLE if found is None else HTTPStatus.OK)
+            case "/api/history":
+                self._json(fleet.history(name, _number(query, "since")))
+            case "/runbooks":
+                self._send(HTTPStatus.OK, runbook_page.page().encode(), "text/html; charset=utf-8")
+            case _ if path in STATIC:
+                self._file(*STATIC[path])
+            case _:
+                self._not_found()
+
+    def _file(self, name: str, kind: str) -> None:
+        self._send(HTTPStatus.OK, (files("stream.web") / name).read_bytes(), kind)
+
+    def _not_found(self) -> None:
+        self._send(HTTPStatus.NOT_FOUND, b"not found\n", "text/plain; charset=utf-8")
 
     def _own_state(self) -> dict[str, Any]:
         return process_state(

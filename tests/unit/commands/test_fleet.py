@@ -60,6 +60,12 @@ def test_the_answer_of_another_installation_does_not_count(run: Any, file: Path)
     assert json.loads(out)[0]["level"] == "silent"
 
 
+def test_a_page_of_all_installations_needs_their_file(run: Any) -> None:
+    code, _, err = run("monitor", "--fleet")
+    assert code == 2
+    assert "SCORESTREAM_INSTALLATIONS" in err
+
+
 def test_usage(run: Any, file: Path) -> None:
     code, _, err = run("fleet")
     assert code == 2

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from stream.errors import KafkaUnavailable
 from stream.fleet.look import FleetLook
+from testbed.universe import wait_for
 from tests.unit.fleet.test_rows import document
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -97,3 +99,46 @@ def test_it_asks_again_and_again_until_it_is_stopped() -> None:
     assert asked.acquire(timeout=5)
     assert asked.acquire(timeout=5)
     look.stop()
+
+
+def test_twenty_are_asked_side_by_side_once_each_and_a_viewer_asks_none() -> None:
+    # given twenty installations, none of which answers before all are asked
+    together, asked = threading.Barrier(20), []
+
+    def ask(name: str) -> dict[str, Any]:
+        asked.append(name)
+        together.wait(timeout=30)
+        return document(cluster=name)
+
+    names = [f"i{number:02}" for number in range(20)]
+    look = FleetLook({name: partial(ask, name) for name in names})
+    # when one look asks them
+    rows = look.once(timeout_s=30)
+    # then it took as long as one of them, and each was asked once
+    assert {each.level for each in rows} == {"fresh"}
+    assert sorted(asked) == names
+    # and viewers get what is known
+    for _ in range(3):
+        assert len(look.table()["rows"]) == 20
+        assert all(look.state(name) for name in names)
+    assert len(asked) == 20
+
+
+def test_each_has_its_document_and_its_last_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given one that answers, and one that does not
+    look = FleetLook({"a": document, "away": away})
+    with look:
+        wait_for("both were asked", lambda: look.history("a", 0)["t"] and look.history("away", 0)["t"])
+        assert "a" in look
+        assert "b" not in look
+        found = look.state("a")
+        assert found is not None
+        assert (found["headline"]["level"], found["fleet"]) == ("fresh", "../../fleet")
+        assert look.history("a", 0)["series"]["freshness"] == [0.0]
+        assert look.state("away") is None
+        assert [each["title"] for each in look.history("away", 0)["events"]] == ["no answer"]
+    # when an answer is old
+    later = time.time() + 90
+    monkeypatch.setattr("stream.fleet.look.time.time", lambda: later)
+    # then it is shown no more
+    assert look.state("a") is None
