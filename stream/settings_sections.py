@@ -240,7 +240,8 @@ class MonitorSettings(_Section):
     )
     processes: Annotated[list[str], NoDecode] = Field(
         ["http://127.0.0.1:6066"],
-        description="comma-separated URLs of workers, replays and verify --watch; each address of a name is asked",
+        description="comma-separated URLs of processes that are asked beside those that announce themselves; each "
+        "address of a name is asked",
     )
 
     board_url: str | None = Field(

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,6 +31,8 @@ from stream.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from stream.kafka.announcement import Announcement
+    from stream.kafka.broker import Broker
     from stream.scope import Scope
     from stream.stores import Stores
     from stream.verify.repair import VerifyOutcome
@@ -110,7 +113,17 @@ def command(
         tell = _tell_json if as_json else _tell_line
         with stop_signals(stop):
             own, web = app.settings.name, app.settings.web
-            watch(web, compare, installation=own, every_s=every_s, stopping=stopping, on_outcome=tell)
+            with app.broker() as broker:
+                announce = partial(_announcement, broker)
+                watch(
+                    web,
+                    compare,
+                    installation=own,
+                    announce=announce,
+                    every_s=every_s,
+                    stopping=stopping,
+                    on_outcome=tell,
+                )
         return
     with compared(show=True) as (outcome, stores):
         tables = _report(stores, scope, outcome) if report else {}
@@ -125,6 +138,12 @@ def command(
             _show_report(title, rows)
         click.echo(_line(outcome))
     ctx.exit(_code(outcome))
+
+
+def _announcement(broker: Broker, url: str) -> Announcement:
+    from stream.kafka.announcement import Announcement  # noqa: PLC0415
+
+    return Announcement(broker, url=url, role="verify")
 
 
 def _tell_line(outcome: VerifyOutcome) -> None:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, get_args
 
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
+from stream.kafka.announcement import group_of
 from stream.kafka.broker import Broker
 from stream.settings_sections import KafkaSettings
 from stream.topic_names import TopicNames
@@ -75,6 +76,7 @@ def needed(role: Role, kafka: KafkaSettings, names: TopicNames, *, connect_group
         return acls
     acls += [
         Acl("group", kafka.group, False, _JOIN),
+        Acl("group", group_of(names), False, _JOIN),
         *_of_letters(names, _WRITE),
         Acl("topic", names.outages, False, _WRITE),
     ]

@@ -27,6 +27,7 @@ from stream.clickhouse.target import ClickHouseTarget
 from stream.config import Settings
 from stream.kafka import permissions
 from stream.kafka.access import Access
+from stream.kafka.announcement import Announcement
 from stream.kafka.broker import Broker
 from stream.kafka.topic_ids import TopicIds
 from stream.kafka.topic_partition import TP
@@ -98,6 +99,7 @@ def run(settings: Settings) -> int:
                 any_port=True,
             )
         )
+        opened.enter_context(Announcement(broker, url=server.url, role="worker"))
         opened.callback(watch.close)
         watch.first_look()  # behind the server: a store that hangs must not fail the liveness probe
         if monitor is not None:

@@ -8,6 +8,7 @@ from functools import partial
 from stream.clickhouse.shards import Shards
 from stream.config import Settings
 from stream.connect.rest import Connect
+from stream.kafka.announcement import announced
 from stream.kafka.broker import Broker
 from stream.kafka.settled_letters import count_settled
 from stream.monitor.lag import LagLimits
@@ -30,6 +31,7 @@ from stream.web.server import serve
 log = logging.getLogger(__name__)
 
 _STATEMENT_S = 5.0
+_HEARD_S = 2.0  # brokers that are away must not hold up the processes, which are asked in the same thread
 
 
 def open_monitor(settings: Settings, *, idle_s: float = 0.0) -> Monitor:
@@ -44,6 +46,7 @@ def open_monitor(settings: Settings, *, idle_s: float = 0.0) -> Monitor:
     connect = Connect(settings.connect, timeout_s=4, patience_s=0)
     shards = Shards(settings.clickhouse, timeout_s=ANSWER_S)
     broker = Broker(settings.kafka, settings.topics)
+    heard = Broker(settings.kafka, settings.topics, timeout_s=_HEARD_S)
     reader = KafkaReader(
         broker,
         group=settings.kafka.group,
@@ -58,7 +61,7 @@ def open_monitor(settings: Settings, *, idle_s: float = 0.0) -> Monitor:
         slot=SlotSource(Postgres(settings.postgres, statement_timeout_s=_STATEMENT_S)),
         connector=lambda: connect.status(settings.connect.connector),
         shards=[ShardSource(shards, number) for number in range(shards.count)],
-        processes=ProcessSource(own.processes),
+        processes=ProcessSource(own.processes, announced=partial(announced, heard)),
         replays=ReplaySource(Broker(settings.kafka, settings.topics)),
         backfills=BackfillSource(Broker(settings.kafka, settings.topics)),
         interval_s=own.interval_s,

@@ -13,6 +13,7 @@ from stream import interpreter
 from stream.clickhouse.shards import leave_pandas_out
 from stream.config import Settings
 from stream.errors import Retry, ScorestreamError
+from stream.kafka.announcement import Announcement
 from stream.kafka.broker import Broker
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.progress import Progress
@@ -51,7 +52,8 @@ def _work(settings: Settings, name: str, stopping: threading.Event) -> str:
     # Several processes of one host want the port; the first gets it.
     with (
         open_stores(settings) as stores,
-        serve(web, health=lambda: health, role="replay", installation=settings.name, any_port=True),
+        serve(web, health=lambda: health, role="replay", installation=settings.name, any_port=True) as server,
+        Announcement(stores.broker, url=server.url, role="replay"),
     ):
         return Member(
             stores,

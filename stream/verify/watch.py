@@ -23,6 +23,7 @@ def watch(
     compare: Callable[[], VerifyOutcome],
     *,
     installation: str,
+    announce: Callable[[str], contextlib.AbstractContextManager[object]],
     every_s: float,
     stopping: threading.Event,
     on_outcome: Callable[[VerifyOutcome], None],
@@ -32,6 +33,7 @@ def watch(
     Args:
         compare: one verify, with stores that it opens and closes.
         installation: whose metrics they are.
+        announce: tells monitors where this process answers.
 
     A store that is away fails one comparison, not the service. So does one that refuses what it took before, as while a
     password is rotated. A KeyboardInterrupt ends it within a comparison, too.
@@ -41,7 +43,7 @@ def watch(
     """
     state = _Watched()
     serving = serve(web, health=state.health, role="verify", installation=installation)
-    with contextlib.suppress(KeyboardInterrupt), serving as server:
+    with contextlib.suppress(KeyboardInterrupt), serving as server, announce(server.url):
         log.info("watching", extra={"every_s": every_s, "url": server.url})
         while not stopping.is_set():
             began = time.monotonic()

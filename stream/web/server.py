@@ -166,8 +166,8 @@ def _listen(web: WebSettings, handler: type[BaseHTTPRequestHandler], *, any_port
             raise
         http = _Http((web.host, 0), handler)
         log.warning(
-            "the port is taken: /metrics and the dashboard are at another one, which the monitor does not ask "
-            "(SCORESTREAM_MONITOR_PROCESSES); give each worker of a host a SCORESTREAM_WEB_PORT of its own",
+            "the port is taken: /metrics and the dashboard are at another one, which Prometheus does not know; give "
+            "each worker of a host a SCORESTREAM_WEB_PORT of its own",
             extra={"taken": web.port, "port": http.server_port},
         )
         return http

@@ -1,7 +1,8 @@
 """The other processes (workers, replays, verify --watch), by their web servers: GET /api/process.
 
-Enters: URLs. Leaves: for each address its document, or the error. Rates and quantiles over the last minute come from
-two looks at counters. A process that is gone is remembered for a while: an operator may look for it.
+Enters: URLs, those that processes announce among them. Leaves: for each address its document, or the error. Rates and
+quantiles over the last minute come from two looks at counters. A process that is gone is remembered for a while: an
+operator may look for it.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from stream.errors import Retry
 from stream.web.asker import Asker, AskFailed
 
 WINDOW_S = 60.0
 FORGET_S = 3600.0  # silence after which a process is forgotten
 _RESOLVE_S = 30.0
+_HEAR_S = 5.0
 
 Labels = dict[str, str]
 
@@ -46,7 +50,8 @@ _DECODER = msgspec.json.Decoder(Document)
 class Process:
     """One address. `document` is the newest, also when the process does not answer any more.
 
-    `in_dns` is false for an address that its name does not have any more: a pod that was replaced.
+    `in_dns` is false for an address that no name has any more and no process announces. The pod was replaced, or the
+    process has ended.
     """
 
     url: str
@@ -77,10 +82,19 @@ class Process:
 
 
 class ProcessSource:
-    """Asks all addresses of the URLs. For one thread; `close` it."""
+    """Asks all addresses of the URLs. For one thread; `close` it.
 
-    def __init__(self, urls: Sequence[str], *, timeout_s: float = 1.5) -> None:
+    Args:
+        announced: URLs of processes that say where they answer; raises Retry when that cannot be asked.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], *, announced: Callable[[], Sequence[str]] = tuple, timeout_s: float = 1.5
+    ) -> None:
         self._urls = list(urls)
+        self._announced = announced
+        self._heard: list[str] = []
+        self._heard_at = float("-inf")
         self._asker = Asker(timeout_s=timeout_s)
         self._found: dict[str, Process] = {}
         self._addresses: list[str] = []
@@ -95,7 +109,10 @@ class ProcessSource:
         if time.monotonic() - self._resolved_at > _RESOLVE_S or not self._addresses:
             self._addresses = addresses(self._urls)
             self._resolved_at = time.monotonic()
-        for url in self._addresses:
+        if time.monotonic() - self._heard_at > _HEAR_S:
+            self._hear()
+        asked = dict.fromkeys([*self._addresses, *self._heard])
+        for url in asked:
             process = self._found.setdefault(url, Process(url))
             process.in_dns = True
             try:
@@ -104,9 +121,9 @@ class ProcessSource:
                 process.error = str(error)[:120]
                 process.silent_since = process.silent_since or now
         for url, process in list(self._found.items()):
-            if url not in self._addresses:
+            if url not in asked:
                 process.in_dns = False
-                process.error = process.error or "not in DNS any more"
+                process.error = process.error or "not in DNS any more, and not announced"
                 process.silent_since = process.silent_since or now
             if process.silent_since is not None and now - process.silent_since > FORGET_S:
                 del self._found[url]
@@ -115,6 +132,12 @@ class ProcessSource:
         ordered = sorted(known, key=lambda process: (not process.up, process.url))
         # A process may answer at two addresses: its own, and that of its name.
         return list({_identity(process): process for process in reversed(ordered)}.values())[::-1]
+
+    def _hear(self) -> None:
+        """Who says where it answers. While that cannot be asked, the last ones count."""
+        self._heard_at = time.monotonic()
+        with suppress(Retry):
+            self._heard = addresses(self._announced())
 
     def close(self) -> None:
         self._asker.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from stream.errors import KafkaUnavailable
 from stream.monitor.sources import processes
 from stream.monitor.sources.processes import ProcessSource, addresses
 from stream.web.asker import AskFailed
@@ -73,3 +75,47 @@ def test_an_address_that_its_name_no_longer_has_has_left(
 
 def test_a_name_that_cannot_be_resolved_is_left_out() -> None:
     assert addresses(["http://127.0.0.1:6066/", "http://no-such-host.invalid:1"]) == ["http://127.0.0.1:6066"]
+
+
+class Pids:
+    """A process at each port, whose pid is the port."""
+
+    def get(self, url: str) -> bytes:
+        port = urlsplit(url).port
+        return (BODY % b"false").replace(b'"pid": 7', b'"pid": %d' % port)
+
+    def close(self) -> None:
+        pass
+
+
+def test_processes_that_announce_themselves_are_asked_without_configuration() -> None:
+    # given nothing configured, and two processes that say where they answer
+    heard: list[str] = ["http://127.0.0.1:40001", "http://127.0.0.1:40002"]
+    source = ProcessSource([], announced=lambda: heard)
+    source._asker = Pids()  # type: ignore[assignment]
+    assert [(each.up, each.document.pid) for each in source.read(100) if each.document] == [
+        (True, 40001),
+        (True, 40002),
+    ]
+    # when one is not announced any more
+    heard.pop()
+    source._heard_at = float("-inf")
+    # then it has left: its silence is no fault
+    left = {each.url: each.left for each in source.read(105)}
+    assert left == {"http://127.0.0.1:40001": False, "http://127.0.0.1:40002": True}
+
+
+def test_while_the_brokers_are_away_the_last_announcements_count() -> None:
+    answers: list[Any] = [["http://127.0.0.1:40001"]]
+
+    def announced() -> list[str]:
+        if not answers:
+            raise KafkaUnavailable("away")
+        return answers.pop()  # type: ignore[no-any-return]
+
+    source = ProcessSource([], announced=announced)
+    source._asker = Pids()  # type: ignore[assignment]
+    source.read(100)
+    source._heard_at = float("-inf")
+    (process,) = source.read(105)
+    assert process.up
