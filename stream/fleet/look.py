@@ -93,9 +93,9 @@ class FleetLook:
             return None
         return source.value | {"fleet": "../../fleet"}
 
-    def history(self, name: str, since: float) -> dict[str, Any]:
-        """The course of one installation after a Unix time, of the last hour."""
-        return self._histories[name].since(since)
+    def history(self, name: str, since: float, *, day: bool = False) -> dict[str, Any]:
+        """The course of one installation after a Unix time, of the last hour or of the last day."""
+        return self._histories[name].since(since, day=day)
 
     def _keep(self, history: History, name: str) -> None:
         """Add the newest answer of an installation to its last hour."""

@@ -113,9 +113,9 @@ class Monitor:
             return self.state(fresh=True)
         return self.state()
 
-    def history(self, since: float) -> dict[str, Any]:
-        """The course of the last hour after a Unix time."""
-        return self._history.since(since)
+    def history(self, since: float, *, day: bool = False) -> dict[str, Any]:
+        """The course after a Unix time, of the last hour or of the last day."""
+        return self._history.since(since, day=day)
 
     def exposition(self) -> bytes:
         """The text for /metrics."""

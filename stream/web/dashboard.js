@@ -3,7 +3,9 @@
 const $ = (id) => document.getElementById(id);
 const LEVELS = { fresh: "All is well", busy: "No action needed", late: "Attention", stuck: "Action needed", unknown: "Not known" };
 const EVERY_MS = 2000;
-let state = null, history = { t: [], series: {}, events: [] }, skew = 0, failed = 0;
+const DAY_EVERY_S = 60;
+const nothing = () => ({ t: [], series: {}, events: [] });
+let state = null, history = nothing(), lastDay = nothing(), dayAsked = 0, skew = 0, failed = 0;
 
 const number = (n, digits = 0) => n == null ? "–" : n.toLocaleString("en", { maximumFractionDigits: digits });
 function span(s) {
@@ -149,7 +151,8 @@ function drawLists() {
   pairs("checks", [...(v ? [["last verified", span(s.now - v.last_run) + " ago"], ["last clean", v.last_clean ? span(s.now - v.last_clean) + " ago" : "never"],
     ["cells that differ", number(v.cells.different || 0)], ["visible appeals", number(v.appeals)]] : [["verify", "no verify --watch runs"]]),
     ["dead letters open", d ? number(d.open) : "–"], ["settled, kept", d ? number(d.total - d.open) : "–"], ["of the last hour", d ? number(d.last_hour) : "–"], ...(d ? Object.entries(d.by_reason).map(([k, n]) => [k, number(n)]) : [])]);
-  $("events").replaceChildren(...(history.events.length ? [...history.events].reverse().slice(0, 20).map((e) => el("li", {},
+  const events = ($("day").checked ? lastDay : history).events;
+  $("events").replaceChildren(...(events.length ? [...events].reverse().slice(0, 20).map((e) => el("li", {},
     `${clock(e.from)} ${e.title}: `, e.until ? span(e.until - e.from) : el("b", {}, `for ${span(now() - e.from)} now`))) : [el("li", {}, "nothing")]));
   text("since", `The monitor runs for ${span(s.now - s.started)}.`);
 }
@@ -161,9 +164,10 @@ function svg(name, attributes, content) {
   return made;
 }
 function chart(id, lines, unit, least) {
-  const box = $(id), w = Math.max(240, box.clientWidth), h = 150, x0 = 52, y0 = 8, y1 = h - 18, t1 = now(), t = history.t;
+  const day = $("day").checked, shown = day ? lastDay : history;
+  const box = $(id), w = Math.max(240, box.clientWidth), h = 150, x0 = 52, y0 = 8, y1 = h - 18, t1 = now(), t = shown.t;
   // As much of the last hour as is known, and at least five minutes.
-  const long = t.length ? [300, 900, 1800, 3600].find((s) => t1 - t[0] <= s) || 3600 : 300, t0 = t1 - long;
+  const long = day ? 86400 : t.length ? [300, 900, 1800, 3600].find((s) => t1 - t[0] <= s) || 3600 : 300, t0 = t1 - long;
   const x = (at) => x0 + (w - x0 - 6) * (at - t0) / long;
   let top = least;
   for (const [, values] of lines) for (const v of values) if (v > top) top = v;
@@ -171,15 +175,17 @@ function chart(id, lines, unit, least) {
   const y = (v) => y1 - (y1 - y0) * v / top;
   const picture = svg("svg", { viewBox: `0 0 ${w} ${h}`, role: "img" });
   const newest = lines.map(([name, values]) => `${name} ${values.length && values[values.length - 1] != null ? unit(values[values.length - 1]) : "–"}`).join(", ");
-  picture.setAttribute("aria-label", `last hour; now ${newest}; scale to ${unit(top)}`);
+  picture.setAttribute("aria-label", `${day ? "last 24 hours" : "last hour"}; now ${newest}; scale to ${unit(top)}`);
   for (const share of [0, 0.5, 1]) {
     picture.append(svg("line", { class: "rule", x1: x0, x2: w - 6, y1: y(top * share), y2: y(top * share) }),
       svg("text", { class: "axis", x: x0 - 6, y: y(top * share) + 4, "text-anchor": "end" }, unit(top * share)));
   }
-  const every = { 300: 60, 900: 300, 1800: 600, 3600: 1200 }[long] * (w < 360 && long === 300 ? 2 : 1);
-  for (let ago = 0; ago <= long; ago += every) picture.append(svg("text", { class: "axis", x: x(t1 - ago), y: h - 3,
+  const every = { 300: 60, 900: 300, 1800: 600, 3600: 1200, 86400: 21600 }[long] * (w < 360 && long === 300 ? 2 : 1);
+  if (day) for (let at = Math.ceil(t0 / every) * every; at <= t1; at += every) picture.append(svg("text", { class: "axis", x: x(at), y: h - 3,
+    "text-anchor": at - t0 < 3600 ? "start" : t1 - at < 3600 ? "end" : "middle" }, new Date(at * 1000).toISOString().slice(11, 16) + " UTC"));
+  else for (let ago = 0; ago <= long; ago += every) picture.append(svg("text", { class: "axis", x: x(t1 - ago), y: h - 3,
     "text-anchor": ago === long ? "start" : ago ? "middle" : "end" }, ago ? `-${ago / 60} min` : "now"));
-  for (const e of history.events) if (e.level === "stuck") {
+  for (const e of shown.events) if (e.level === "stuck") {
     const a = Math.max(x0, x(e.from)), b = x(e.until || t1);
     if (b > x0) picture.append(svg("rect", { class: "event", x: a, y: y0, width: Math.max(1, b - a), height: y1 - y0 }));
   }
@@ -188,7 +194,7 @@ function chart(id, lines, unit, least) {
     for (let k = 0; k < t.length; k++) {
       const v = values[k];
       if (v == null || t[k] < t0) { pen = false; continue; }
-      path += `${pen && t[k] - before < 30 ? "L" : "M"}${x(t[k]).toFixed(1)} ${y(v).toFixed(1)}`;
+      path += `${pen && t[k] - before < (day ? 180 : 30) ? "L" : "M"}${x(t[k]).toFixed(1)} ${y(v).toFixed(1)}`;
       pen = true; before = t[k];
     }
     const line = svg("path", { d: path }); line.style.stroke = `var(--s${i % 4})`; if (i) line.style.strokeDasharray = ["", "6 3", "2 3", "8 3 2 3"][i % 4];
@@ -199,7 +205,7 @@ function chart(id, lines, unit, least) {
   box.replaceChildren(legend, picture);
 }
 function drawCharts() {
-  const s = history.series, lags = Object.keys(s).filter((name) => name.startsWith("lag:"));
+  const s = ($("day").checked ? lastDay : history).series, lags = Object.keys(s).filter((name) => name.startsWith("lag:"));
   chart("chart-lag", lags.map((name) => [name.slice(4), s[name]]), axis, 1);
   chart("chart-rate", [["in", s.produced || []], ["done", s.consumed || []]], (v) => number(v), 10);
   chart("chart-messages", [["waiting", s.messages || []]], (v) => number(v), 10);
@@ -209,11 +215,16 @@ async function get(path) {
   if (!answer.ok) throw new Error(answer.status);
   return answer.json();
 }
+async function askDay() {
+  dayAsked = now();
+  lastDay = await get("api/history?span=day&since=0");
+}
 async function refresh() {
   try {
     const newest = history.t.length ? history.t[history.t.length - 1] + 0.05 : 0;
     const [next, more] = await Promise.all([get("api/state"), get("api/history?since=" + newest)]);
     state = next; skew = next.now - Date.now() / 1000; failed = 0;
+    if ($("day").checked && now() - dayAsked > DAY_EVERY_S) await askDay();
     const names = new Set([...Object.keys(history.series), ...Object.keys(more.series)]);
     for (const name of names) history.series[name] = [...(history.series[name] || Array(history.t.length).fill(null)), ...(more.series[name] || Array(more.t.length).fill(null))].slice(-720);
     history.t = [...history.t, ...more.t].slice(-720); history.events = more.events;
@@ -232,6 +243,11 @@ async function refresh() {
   setTimeout(refresh, document.hidden ? 5 * EVERY_MS : EVERY_MS);
 }
 $("all").addEventListener("change", () => state && drawTables());
+$("day").addEventListener("change", async () => {
+  text("span", $("day").checked ? "Last 24 hours" : "Last hour");
+  if ($("day").checked) await askDay().catch(() => { dayAsked = 0; });
+  if (state) { drawLists(); drawCharts(); }
+});
 addEventListener("resize", () => state && drawCharts());
 document.addEventListener("visibilitychange", () => document.hidden || (state && tick()));
 setInterval(tick, 250);

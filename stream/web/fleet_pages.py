@@ -27,8 +27,8 @@ class Fleet(Protocol):
         """The document of one; None while it does not answer."""
         ...
 
-    def history(self, name: str, since: float) -> dict[str, Any]:
-        """The course of the last hour of one."""
+    def history(self, name: str, since: float, *, day: bool = False) -> dict[str, Any]:
+        """The course of one, of the last hour or of the last day."""
         ...
 
 

@@ -6,7 +6,7 @@
     /readyz       the same
     /runbooks     what to do about each finding
     /api/state    the present content of the dashboard
-    /api/history  the course of the last hour
+    /api/history  the course of the last hour, or with ?span=day of the last day
     /api/process  this process alone, from its metrics (stream/web/process_state.py)
     /fleet        many installations (stream/web/fleet_pages.py)
 
@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import parse_qs, urlsplit
 
 from prometheus_client import CollectorRegistry
@@ -64,7 +64,12 @@ _SMALL = 1_000  # bytes below which compression does not pay
 _IDLE_S = 60  # seconds after which an idle connection is closed
 
 State = Callable[[], dict[str, Any]]
-History = Callable[[float], dict[str, Any]]
+
+
+class History(Protocol):
+    """The course after a Unix time, of the last hour or of the last day."""
+
+    def __call__(self, since: float, *, day: bool = False) -> dict[str, Any]: ...
 
 
 class Server:
@@ -241,7 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "/api/state" if self.state is not None:
                 self._json(self.state())
             case "/api/history" if self.history is not None:
-                self._json(self.history(_number(url.query, "since")))
+                self._json(self.history(_number(url.query, "since"), day=_is_of_day(url.query)))
             case "/" if self.state is None:
                 text = b"scorestream: /metrics, /livez, /readyz, /api/process. The dashboard: scorestream monitor\n"
                 self._send(HTTPStatus.OK, text, "text/plain; charset=utf-8")
@@ -273,7 +278,7 @@ class _Handler(BaseHTTPRequestHandler):
                 found = fleet.state(name)
                 self._json(found or {"name": name}, HTTPStatus.SERVICE_UNAVAILABLE if found is None else HTTPStatus.OK)
             case "/api/history":
-                self._json(fleet.history(name, _number(query, "since")))
+                self._json(fleet.history(name, _number(query, "since"), day=_is_of_day(query)))
             case "/runbooks":
                 self._send(HTTPStatus.OK, runbook_page.page().encode(), "text/html; charset=utf-8")
             case _ if path in STATIC:
@@ -315,6 +320,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug("web", extra={"client": self.address_string(), "request": format % args})
+
+
+def _is_of_day(query: str) -> bool:
+    return parse_qs(query).get("span") == ["day"]
 
 
 def _number(query: str, name: str) -> float:

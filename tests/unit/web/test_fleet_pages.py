@@ -26,8 +26,8 @@ class Two:
     def state(self, name: str) -> dict[str, Any] | None:
         return {"name": name} if name == "eu-1" else None
 
-    def history(self, name: str, since: float) -> dict[str, Any]:
-        return {"of": name, "since": since}
+    def history(self, name: str, since: float, *, day: bool = False) -> dict[str, Any]:
+        return {"of": name, "since": since, "day": day}
 
 
 @pytest.fixture
@@ -46,7 +46,8 @@ def test_the_table_and_a_page_for_each(server: Server) -> None:
     assert [each["name"] for each in ask(server, "/api/fleet").json()["rows"]] == ["us 1", "eu-1"]
     assert b'id="partitions"' in ask(server, "/installation/eu-1/").data
     assert ask(server, "/installation/eu-1/api/state").json() == {"name": "eu-1"}
-    assert ask(server, "/installation/us%201/api/history?since=4").json() == {"of": "us 1", "since": 4.0}
+    assert ask(server, "/installation/us%201/api/history?since=4").json() == {"of": "us 1", "since": 4.0, "day": False}
+    assert ask(server, "/installation/eu-1/api/history?span=day").json()["day"]
     for path in ("dashboard.js", "dashboard.css", "icon.svg", "runbooks"):
         assert ask(server, "/installation/eu-1/" + path).status == 200
     assert ask(server, "/fleet.js").status == 200

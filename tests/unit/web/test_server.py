@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from importlib.resources import files
+from typing import Any
 
 import pytest
 import urllib3
@@ -28,10 +29,14 @@ def server() -> Iterator[Server]:
 
     READY[0] = True
     with serve(
-        WebSettings(port=0), health=health, state=lambda: {"now": 1.0}, history=lambda since: {"since": since},
+        WebSettings(port=0), health=health, state=lambda: {"now": 1.0}, history=course,
         role="monitor", partitions=lambda: [("t", 3)],
     ) as made:  # fmt: skip
         yield made
+
+
+def course(since: float, *, day: bool = False) -> dict[str, Any]:
+    return {"since": since, "day": day}
 
 
 def ask(server: Server, path: str, method: str = "GET") -> urllib3.BaseHTTPResponse:
@@ -50,7 +55,8 @@ def test_probes_say_why(server: Server) -> None:
 def test_metrics_state_history_and_process(server: Server) -> None:
     assert b"scorestream_messages_consumed" in ask(server, "/metrics").data
     assert ask(server, "/api/state").json() == {"now": 1.0}
-    assert ask(server, "/api/history?since=12.5").json() == {"since": 12.5}
+    assert ask(server, "/api/history?since=12.5").json() == {"since": 12.5, "day": False}
+    assert ask(server, "/api/history?span=day").json() == {"since": 0.0, "day": True}
     process = ask(server, "/api/process").json()
     assert (process["role"], process["partitions"]) == ("monitor", [["t", 3]])
 
