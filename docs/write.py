@@ -89,8 +89,8 @@ Every long-running process serves its own metrics at `/metrics`. The second tabl
 alone. A worker's dashboard shows the same figures, but a worker does not export them: with one copy from each worker,
 sums over the group's lag would be wrong.
 
-Every metric, also those of the Python process, carries the label `installation`: `SCORESTREAM_INSTALLATION_NAME`, or else
-the topic prefix. Where Prometheus gives a target a label of that name, set `honor_labels: true`.
+Every metric, also those of the Python process, carries the label `installation`: `SCORESTREAM_INSTALLATION_NAME`, or
+else the topic prefix. Where Prometheus gives a target a label of that name, set `honor_labels: true`.
 
 ## How to read them
 

@@ -1,4 +1,4 @@
-"""Every metric of the package, declared in one place. Labels have few values: no customers, no ids.
+"""Every metric of the package, declared in one place. Labels have few values: no ids, and customers only on demand.
 
 `mode` is live or replay, so a replay never makes the live flow look late.
 """
@@ -254,6 +254,12 @@ MONITORED = (
         "Age of the newest heartbeat that came through, while the next is late or missing; else 0.",
     ),
     Declared("scorestream_canary_round_trip_seconds", "Time of the last heartbeat from Postgres to ClickHouse."),
+    Declared(
+        "scorestream_customer_lag_seconds",
+        "Age of the oldest change that waits, of the customers who are latest: SCORESTREAM_MONITOR_CUSTOMERS of them; "
+        "absent below 1 s.",
+        ("customer",),
+    ),
     Declared("scorestream_replay_total_messages", "Messages of the replay's present pass.", ("replay",)),
     Declared("scorestream_replay_done_messages", "Messages of the present pass that are done.", ("replay",)),
     Declared("scorestream_replay_messages_per_second", "Rate of the replay, all processes together.", ("replay",)),

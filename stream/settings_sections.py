@@ -244,6 +244,9 @@ class MonitorSettings(_Section):
         "address of a name is asked",
     )
 
+    customers: int = Field(
+        0, ge=0, le=100, description="of how many customers, the latest first, /metrics tells the lag; 0 = of none"
+    )
     board_url: str | None = Field(
         None,
         pattern=r"^https?://",

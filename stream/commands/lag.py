@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,9 @@ from stream.commands.options import Duration, installation_option
 
 if TYPE_CHECKING:
     from stream.monitor.looker import Looker
+
+
+_MESSAGES = 50_000  # of one look at whose changes wait
 
 
 @click.command()
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Ask a running monitor or worker first: verdicts need the past, which they know.",
 )
+@click.option("--customers", is_flag=True, help="Also whose changes wait: the latest first (needs Postgres).")
+@click.option("--customer", "named", multiple=True, metavar="ID", help="How late this customer is (repeatable).")
 @installation_option
 @json_option
 @pass_app
@@ -44,6 +51,8 @@ def command(
     max_lag_s: float | None,
     everything: bool,
     ask_monitor: bool,
+    customers: bool,
+    named: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Show lag in messages and seconds, a verdict for each partition, the connector, the slot, replays, dead letters.
@@ -58,18 +67,39 @@ def command(
     """
     from stream.monitor.screen import page, screen  # noqa: PLC0415
 
-    with _looker(app, ask_monitor=ask_monitor, steady=watch) as looker:
+    with ExitStack() as opened:
+        look = opened.enter_context(_looker(app, ask_monitor=ask_monitor, steady=watch)).look
+        if customers or named:
+            look = _with_customers(app, look, named, opened)
         found: dict[str, Any]
         if watch:
             document = dict if as_json else None
-            found = watch_page(looker.look, partial(page, everything=everything), as_json=document, every_s=every_s)
+            found = watch_page(look, partial(page, everything=everything), as_json=document, every_s=every_s)
         elif as_json:
-            print_json(found := looker.look())
+            print_json(found := look())
         else:
-            screen(found := looker.look(), everything=everything)
+            screen(found := look(), everything=everything)
     seconds = found["freshness"]["seconds"]
     if max_lag_s is not None and (seconds is None or seconds > max_lag_s):
         ctx.exit(EXIT_DIFFERENCES)
+
+
+def _with_customers(
+    app: App, look: Callable[[], dict[str, Any]], named: Sequence[str], opened: ExitStack
+) -> Callable[[], dict[str, Any]]:
+    """A look whose document says whose changes wait, asked by this command: of the named customers, or of all."""
+    from stream.monitor.customers import waits_of  # noqa: PLC0415
+    from stream.monitor.wiring import open_customers  # noqa: PLC0415
+
+    source = open_customers(app.settings, most=_MESSAGES)
+    opened.callback(source.close)
+
+    def looked() -> dict[str, Any]:
+        document = look()
+        found = source.read(waits_of(document))
+        return document | {"customers": (found.of(named) if named else found).as_json(), "customers_asked": True}
+
+    return looked
 
 
 def _looker(app: App, *, ask_monitor: bool, steady: bool) -> Looker:

@@ -112,13 +112,13 @@ def command(
 
         tell = _tell_json if as_json else _tell_line
         with stop_signals(stop):
-            own, web = app.settings.name, app.settings.web
+            name, web = app.settings.name, app.settings.web
             with app.broker() as broker:
                 announce = partial(_announcement, broker)
                 watch(
                     web,
                     compare,
-                    installation=own,
+                    installation=name,
                     announce=announce,
                     every_s=every_s,
                     stopping=stopping,

@@ -46,6 +46,7 @@ def state(readings: Readings, found: list[Finding], head: Headline, fresh: Fresh
         "ledger": _ledger(workers),
         "replays": [asdict(each) for each in readings.replays],
         "verify": _verify(readings.processes),
+        "customers": None if readings.customers is None else readings.customers.as_json(),
         "processes": [_process(each) for each in readings.processes],
         "sources": [
             {"name": s.name, "ok": s.ok, "at": s.at, "error": s.error, "since": s.error_since}

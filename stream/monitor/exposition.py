@@ -16,6 +16,7 @@ from stream.monitor.readings import Readings
 
 Sample = tuple[str, tuple[str, ...], float | None]
 
+_OLD_S = 30.0
 _LABELS = {each.name: ("installation", *each.labels) for each in MONITORED}
 
 
@@ -55,6 +56,9 @@ def samples(r: Readings) -> Iterator[Sample]:
     for process in r.processes:
         if process.document is not None and not process.left:
             yield "scorestream_process_up", (process.document.role, process.url), float(process.up)
+    late = r.customers.rows if r.customers is not None and r.now - r.customers.at < _OLD_S else ()
+    for customer in late[: r.customer_metrics]:
+        yield "scorestream_customer_lag_seconds", (customer.customer,), customer.seconds
     for replay in r.replays:
         yield "scorestream_replay_total_messages", (replay.name,), replay.total
         yield "scorestream_replay_done_messages", (replay.name,), replay.done
@@ -75,7 +79,7 @@ def samples(r: Readings) -> Iterator[Sample]:
 def _partitions(r: Readings) -> Iterator[Sample]:
     kafka = r.kafka.value
     # An old answer does not count: the series end, and the alert on their absence fires.
-    if kafka is None or r.kafka.at is None or r.now - r.kafka.at > 30:
+    if kafka is None or r.kafka.at is None or r.now - r.kafka.at > _OLD_S:
         return
     sums: dict[str, int] = {}
     for tp, lag in kafka.partitions.items():

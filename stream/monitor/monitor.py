@@ -38,6 +38,7 @@ class Names(NamedTuple):
     clickhouse: str  # database in ClickHouse
     board: str | None = None  # URL
     installation: str = "default"
+    customer_metrics: int = 0
 
 
 class Since:
@@ -146,6 +147,8 @@ class Monitor:
             processes=tuple(polled.processes.source.value or ()),
             replays=tuple(polled.replays.source.value or ()),
             backfills=tuple(polled.backfills.source.value or ()),
+            customers=polled.customers.source.value if polled.customers is not None else None,
+            customer_metrics=self._names.customer_metrics,
             extra=self._times(slot, polled.connect.source.value, now)
             | {"locked_since": self._since.of("locks", tuple((each.table, each.pid) for each in locks), now)},
         )

@@ -15,6 +15,7 @@ from stream.kafka.broker import Retention
 from stream.kafka.groups import Group
 from stream.kafka.topic_partition import TP
 from stream.monitor.canary import Canary
+from stream.monitor.customers import Customers
 from stream.monitor.lag import LagLimits, PartitionLag
 from stream.monitor.sources.processes import Process
 from stream.monitor.sources.shards import ShardReading
@@ -119,6 +120,8 @@ class Readings:
     processes: tuple[Process, ...] = ()
     replays: tuple[ReplayReading, ...] = ()
     backfills: tuple[BackfillReading, ...] = ()
+    customers: Customers | None = None
+    customer_metrics: int = 0  # of how many customers /metrics tells
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property

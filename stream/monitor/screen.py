@@ -33,6 +33,8 @@ def page(found: dict[str, Any], *, everything: bool) -> Group:
             parts.append(Text(mark + each["sentence"], style="dim" if each["because"] else ""))
     parts += [Text(""), _topics(found), Text(""), _partitions(found, everything=everything), Text("")]
     parts += [Text(line) for line in lines(found)]
+    if found.get("customers_asked"):
+        parts += [Text(""), *customers(found["customers"]), Text("")]
     parts.append(Text(answered_by(found), style="dim"))
     return Group(*parts)
 
@@ -126,6 +128,18 @@ def lines(found: dict[str, Any]) -> list[str]:
             f"{letters['last_hour']:,} seen to come in the last hour"
         )
     return said
+
+
+def customers(found: dict[str, Any]) -> list[Table | Text]:
+    """Whose changes wait, the latest first; and from which age on the list is complete."""
+    limit = duration(found["complete_above_s"])
+    if not found["rows"]:
+        return [Text(f"customers  nobody is seen to be later than {limit}", style="dim")]
+    table = _table("customer", "oldest change", "messages", numbers=2)
+    for each in found["rows"][:_HOT] if found["late"] > _HOT else found["rows"]:
+        late = _seconds(each["seconds"]) if each["messages"] else f"no later than {limit}"
+        table.add_row(each["customer"], late, f"{each['messages']:,}")
+    return [table, Text(f"{found['late']} customers; complete for those later than {limit}", style="dim")]
 
 
 def _seconds(value: float | None) -> str:

@@ -11,11 +11,13 @@ from stream.connect.rest import Connect
 from stream.kafka.announcement import announced
 from stream.kafka.broker import Broker
 from stream.kafka.settled_letters import count_settled
+from stream.kafka.waiting import MOST
 from stream.monitor.lag import LagLimits
 from stream.monitor.looker import Looker, Pinned
 from stream.monitor.monitor import Monitor, Names
 from stream.monitor.reached import Reached
 from stream.monitor.sources.backfills import BackfillSource
+from stream.monitor.sources.customers import CustomerSource
 from stream.monitor.sources.kafka import KafkaReader
 from stream.monitor.sources.polled import Polled
 from stream.monitor.sources.processes import ProcessSource
@@ -23,6 +25,7 @@ from stream.monitor.sources.replays import ReplaySource
 from stream.monitor.sources.shards import ANSWER_S, ShardSource
 from stream.monitor.sources.slot import SlotSource
 from stream.postgres.connection import Postgres
+from stream.postgres.places import PostgresSource
 from stream.supervise import stop_event
 from stream.web.fleet_pages import Fleet
 from stream.web.health import Health, HealthCheck
@@ -64,10 +67,21 @@ def open_monitor(settings: Settings, *, idle_s: float = 0.0) -> Monitor:
         processes=ProcessSource(own.processes, announced=partial(announced, heard)),
         replays=ReplaySource(Broker(settings.kafka, settings.topics)),
         backfills=BackfillSource(Broker(settings.kafka, settings.topics)),
+        customers=None if idle_s else open_customers(settings),  # a worker that is late has other work
         interval_s=own.interval_s,
         idle_s=idle_s,
     )
     return Monitor(polled, names=names_of(settings), limits=limits, reached=reached)
+
+
+def open_customers(settings: Settings, *, most: int = MOST) -> CustomerSource:
+    """Asks whose changes wait.
+
+    Args:
+        most: messages of one look.
+    """
+    source = PostgresSource(Postgres(settings.postgres, statement_timeout_s=_STATEMENT_S))
+    return CustomerSource(Broker(settings.kafka, settings.topics), source.owners, close=source.close, most=most)
 
 
 def names_of(settings: Settings) -> Names:
@@ -80,6 +94,7 @@ def names_of(settings: Settings) -> Names:
         clickhouse=settings.clickhouse.database,
         board=settings.monitor.board_url,
         installation=settings.name,
+        customer_metrics=settings.monitor.customers,
     )
 
 

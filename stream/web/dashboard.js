@@ -156,6 +156,16 @@ function drawLists() {
     `${clock(e.from)} ${e.title}: `, e.until ? span(e.until - e.from) : el("b", {}, `for ${span(now() - e.from)} now`))) : [el("li", {}, "nothing")]));
   text("since", `The monitor runs for ${span(s.now - s.started)}.`);
 }
+function drawCustomers() {
+  const c = state.customers;
+  $("customers").hidden = !c;
+  if (!c) return;
+  const wanted = $("customer").value.trim().toLowerCase(), limit = span(c.complete_above_s);
+  const found = c.rows.filter((row) => row.customer.toLowerCase().includes(wanted)), shown = found.slice(0, wanted ? 20 : 10);
+  rows("customer-rows", shown.map((row) => [left(row.customer), span(row.seconds), number(row.messages)]));
+  text("customers-rest", !c.late ? `Nobody is seen to be later than ${limit}.` : !found.length ? `Nobody of that name is among the ${c.rows.length} latest of ${c.late}; complete for those later than ${limit}.`
+    : `${found.length > shown.length ? `and ${found.length - shown.length} more; ` : ""}complete for those later than ${limit}, as of ${clock(c.at)}`);
+}
 const NS = "http://www.w3.org/2000/svg";
 function svg(name, attributes, content) {
   const made = document.createElementNS(NS, name);
@@ -231,7 +241,7 @@ async function refresh() {
     text("group", `${next.name}, group ${next.group}`);
     $("all-installations").hidden = !next.fleet;
     if (next.fleet) $("all-installations").href = next.fleet;
-    drawHeadline(); drawPath(); drawTables(); drawLists(); drawCharts(); tick();
+    drawHeadline(); drawPath(); drawTables(); drawLists(); drawCharts(); drawCustomers(); tick();
     document.body.dataset.ready = "yes";
   } catch (error) {
     failed += 1;
@@ -243,6 +253,7 @@ async function refresh() {
   setTimeout(refresh, document.hidden ? 5 * EVERY_MS : EVERY_MS);
 }
 $("all").addEventListener("change", () => state && drawTables());
+$("customer").addEventListener("input", () => state && drawCustomers());
 $("day").addEventListener("change", async () => {
   text("span", $("day").checked ? "Last 24 hours" : "Last hour");
   if ($("day").checked) await askDay().catch(() => { dayAsked = 0; });

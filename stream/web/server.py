@@ -66,7 +66,7 @@ _IDLE_S = 60  # seconds after which an idle connection is closed
 State = Callable[[], dict[str, Any]]
 
 
-class History(Protocol):
+class Course(Protocol):
     """The course after a Unix time, of the last hour or of the last day."""
 
     def __call__(self, since: float, *, day: bool = False) -> dict[str, Any]: ...
@@ -116,7 +116,7 @@ def serve(
     *,
     health: Callable[[], Health],
     state: State | None = None,
-    history: History | None = None,
+    history: Course | None = None,
     fleet: Fleet | None = None,
     role: str = "worker",
     installation: str = "default",
@@ -200,7 +200,7 @@ class _Http(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     health: Callable[[], Health]
     state: State | None
-    history: History | None
+    history: Course | None
     fleet: Fleet | None
     registry: CollectorRegistry
     scraped: CollectorRegistry

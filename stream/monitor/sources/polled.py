@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stream.connect.rest import ConnectorStatus
+from stream.monitor.customers import Customers, Waits
 from stream.monitor.readings import BackfillReading, Kafka, ReplayReading
 from stream.monitor.sources.backfills import BackfillSource
+from stream.monitor.sources.customers import CustomerSource
 from stream.monitor.sources.kafka import KafkaReader
 from stream.monitor.sources.poller import Pace, Poller
 from stream.monitor.sources.processes import Process, ProcessSource
@@ -20,6 +22,7 @@ from stream.monitor.sources.replays import ReplaySource
 from stream.monitor.sources.shards import ShardReading, ShardSource
 from stream.monitor.sources.slot import PostgresReading, SlotSource
 
+_CUSTOMERS_S = 15.0
 _ONCE_S = 12.0  # the longest time of one look at everything
 
 
@@ -28,6 +31,7 @@ class Polled:
 
     Args:
         connector: asks Connect for the connector's status.
+        customers: asks whose changes wait; None: nobody asks.
         interval_s: how often Kafka is asked.
         idle_s: no source is asked more often than this while no viewer looks; 0 = at each one's own interval.
 
@@ -45,6 +49,7 @@ class Polled:
         processes: ProcessSource,
         replays: ReplaySource,
         backfills: BackfillSource,
+        customers: CustomerSource | None = None,
         interval_s: float,
         idle_s: float = 0.0,
     ) -> None:
@@ -72,14 +77,29 @@ class Polled:
         self.backfills: Poller[list[BackfillReading]] = Poller(
             "backfills", backfills.read, every_s=4.0, pace=pace, close=backfills.close
         )
+        self.customers: Poller[Customers] | None = None
+        if customers is not None:
+            read, close = customers.read, customers.close
+            self.customers = Poller(
+                "customers", lambda: read(self._waits()), every_s=_CUSTOMERS_S, pace=pace, close=close
+            )
         self.started = False
+
+    def _waits(self) -> list[Waits]:
+        kafka = self.kafka.source.value
+        found = {} if kafka is None else kafka.partitions
+        return [Waits(tp, lag.end, lag.messages, lag.seconds) for tp, lag in found.items()]
 
     def _looked(self) -> None:
         self.then()
 
     @property
-    def all(self) -> list[Poller[Any]]:
+    def _once(self) -> list[Poller[Any]]:
         return [self.kafka, self.slot, self.connect, *self.shards, self.processes, self.replays, self.backfills]
+
+    @property
+    def all(self) -> list[Poller[Any]]:
+        return [*self._once, *([self.customers] if self.customers is not None else [])]
 
     def start(self, *, also: str | None = None) -> None:
         """Begin to ask. `also`: the URL of a process that is asked beside the configured ones."""
@@ -90,8 +110,8 @@ class Polled:
         self.started = True
 
     def once(self) -> None:
-        """Ask every source once, side by side."""
-        threads = [threading.Thread(target=poller.once, daemon=True) for poller in self.all]
+        """Ask every source once, side by side, but for customers, of whom one look at Kafka must know first."""
+        threads = [threading.Thread(target=poller.once, daemon=True) for poller in self._once]
         for thread in threads:
             thread.start()
         for thread in threads:

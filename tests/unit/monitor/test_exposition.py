@@ -7,6 +7,7 @@ from dataclasses import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream.metrics import MONITORED
+from stream.monitor.customers import CustomerLag, Customers
 from stream.monitor.exposition import exposition, samples
 from stream.monitor.readings import BackfillReading, Readings
 from tests.unit.monitor.situations import NOW, fresh, situations, worker
@@ -78,3 +79,16 @@ def test_a_stall_is_three() -> None:
     own = 'installation="default",group="scorestream-live",topic="scorestream.app.scores",partition="7"'
     assert f"scorestream_consumer_verdict{{{own}}} 3.0" in text
     assert NOW
+
+
+def test_customers_are_told_on_demand_the_latest_alone_and_while_the_look_is_new() -> None:
+    rows = tuple(CustomerLag(f"c{number}", 90.0 - number, 1) for number in range(60))
+    readings = replace(fresh(), customers=Customers(NOW, rows))
+    assert "scorestream_customer_lag_seconds" not in scraped(readings)
+    lines = scraped(replace(readings, customer_metrics=2)).splitlines()
+    assert [line for line in lines if line.startswith("scorestream_customer_lag_seconds{")] == [
+        'scorestream_customer_lag_seconds{installation="default",customer="c0"} 90.0',
+        'scorestream_customer_lag_seconds{installation="default",customer="c1"} 89.0',
+    ]
+    old = replace(readings, customer_metrics=2, customers=Customers(NOW - 60, rows))
+    assert "scorestream_customer_lag_seconds{" not in scraped(old)

@@ -35,7 +35,7 @@ class FakePolled:
         self.pace = Pace(0.0)
         self.kafka, self.slot, self.connect = FakePoller("kafka"), FakePoller("postgres"), FakePoller("connect")
         self.processes, self.replays = FakePoller("processes"), FakePoller("replays")
-        self.backfills = FakePoller("backfills")
+        self.backfills, self.customers = FakePoller("backfills"), FakePoller("customers")
         self.shards: list[FakePoller] = []
         self.reader = self
         self.started = True
