@@ -192,7 +192,7 @@ function chart(id, lines, unit, least) {
   }
   const every = { 300: 60, 900: 300, 1800: 600, 3600: 1200, 86400: 21600 }[long] * (w < 360 && long === 300 ? 2 : 1);
   if (day) for (let at = Math.ceil(t0 / every) * every; at <= t1; at += every) picture.append(svg("text", { class: "axis", x: x(at), y: h - 3,
-    "text-anchor": at - t0 < 3600 ? "start" : t1 - at < 3600 ? "end" : "middle" }, new Date(at * 1000).toISOString().slice(11, 16) + " UTC"));
+    "text-anchor": at - t0 < 3600 ? "start" : "middle" }, new Date(at * 1000).toISOString().slice(11, 16) + (at + every > t1 ? " UTC" : "")));
   else for (let ago = 0; ago <= long; ago += every) picture.append(svg("text", { class: "axis", x: x(t1 - ago), y: h - 3,
     "text-anchor": ago === long ? "start" : ago ? "middle" : "end" }, ago ? `-${ago / 60} min` : "now"));
   for (const e of shown.events) if (e.level === "stuck") {
