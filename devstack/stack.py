@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack import environment
+from devstack import environment, oidc
 from devstack.parts import security
 from devstack.parts.base import NotReady, Part, Site, numbered
 from devstack.parts.clickhouse import ClickHouse
@@ -220,6 +220,8 @@ class Stack:
         secrets = passwords(
             self.root / "passwords.json", (*environment.PASSWORDS, *(environment.SECURED if secure else ()))
         )
+        if secure:
+            oidc.prepare(self.root / "tls")
         return Site(
             root=self.root,
             ports=ports(self.root / "ports.json", names),

@@ -92,12 +92,12 @@ def _resolved(value: Any, where: str, environ: Mapping[str, str]) -> Any:
         return value
     found: dict[str, Any] = {}
     for key, each in value.items():
-        if key.endswith("password_file"):
+        if key.endswith(("password_file", "secret_file")):
             try:
                 found[key.removesuffix("_file")] = SecretFile(Path(each))
             except OSError as error:
                 raise ConfigError(f"{where}.{key}: {error}") from error
-        elif key.endswith("password_env"):
+        elif key.endswith(("password_env", "secret_env")):
             if each not in environ:
                 raise ConfigError(f"{where}.{key}: the variable {each} is not set")
             found[key.removesuffix("_env")] = environ[each]

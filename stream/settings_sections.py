@@ -47,6 +47,12 @@ class PostgresSettings(_Section):
     statement_timeout_s: float = Field(30, gt=0, description="longest time of one look-up")
 
 
+_UNSUPPORTED = {
+    "GSSAPI": "the Kafka clients of this package are built without Kerberos; use SCRAM, OAUTHBEARER or a certificate",
+    "AWS_MSK_IAM": "use SCRAM (AWS Secrets Manager) or a client certificate, which MSK takes, too",
+}
+
+
 class KafkaSettings(_Section):
     bootstrap_servers: str = Field("127.0.0.1:9092", description="comma-separated host:port of brokers")
     topic_prefix: str = Field(
@@ -67,21 +73,42 @@ class KafkaSettings(_Section):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="as in librdkafka"
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        None, description="as in librdkafka"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
+        None, description="as in librdkafka; OAUTHBEARER logs in by tokens of an OIDC provider"
     )
     sasl_username: str | None = Field(None, description="SASL user")
     sasl_password: SecretStr | None = Field(None, description="SASL password")
+    sasl_oauthbearer_token_endpoint_url: str | None = Field(
+        None, pattern=r"^https?://[^@\s]+$", description="OIDC provider's URL that gives tokens for client credentials"
+    )
+    sasl_oauthbearer_client_id: str | None = Field(None, description="client id at that provider")
+    sasl_oauthbearer_client_secret: SecretStr | None = Field(None, description="secret of that client")
+    sasl_oauthbearer_scope: str | None = Field(None, description="scope that tokens are asked for")
+    sasl_oauthbearer_ca_location: Path | None = Field(
+        None, description="PEM file of the CA of the provider's certificate; default: the system's CAs"
+    )
     ssl_ca_location: Path | None = Field(None, description="PEM file of the CA that signed the brokers' certificates")
     ssl_certificate_location: Path | None = Field(None, description="PEM file of the client's certificate (mTLS)")
     ssl_key_location: Path | None = Field(None, description="PEM file of the client's key (mTLS)")
     ssl_key_password: SecretStr | None = Field(None, description="password of that key")
 
+    @field_validator("sasl_mechanism", mode="before")
+    @classmethod
+    def _is_supported(cls, value: Any) -> Any:
+        if isinstance(value, str) and (why := _UNSUPPORTED.get(value.upper())):
+            raise ValueError(f"{value} is not supported: {why}")
+        return value
+
     @model_validator(mode="after")
     def _sasl_is_whole(self) -> KafkaSettings:
-        if self.security_protocol.startswith("SASL") and not (
-            self.sasl_mechanism and self.sasl_username and self.sasl_password
-        ):
+        if not self.security_protocol.startswith("SASL"):
+            return self
+        if self.sasl_mechanism == "OAUTHBEARER":
+            needed = ("token_endpoint_url", "client_id", "client_secret")
+            missing = [f"sasl_oauthbearer_{name}" for name in needed if not getattr(self, f"sasl_oauthbearer_{name}")]
+            if missing:
+                raise ValueError(f"sasl_mechanism OAUTHBEARER needs {', '.join(missing)}")
+        elif not (self.sasl_mechanism and self.sasl_username and self.sasl_password):
             raise ValueError(
                 f"security_protocol {self.security_protocol} needs sasl_mechanism, sasl_username and sasl_password"
             )

@@ -11,6 +11,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from devstack import oidc
 from devstack.jars import jars, java
 from devstack.parts import security
 from devstack.parts.base import NotReady, Part, Site, numbered
@@ -120,7 +121,10 @@ class Kafka(Part):
 
     def command(self) -> tuple[list[str], dict[str, str]]:
         config = str(self.data / "server.properties")
-        return jvm_command("kafka.Kafka", config, heap_mb=self.heap_mb, folder=self.data), dict(os.environ)
+        options = () if self.site.tls is None else oidc.jvm_options(self.site.tls.folder)
+        return jvm_command("kafka.Kafka", config, heap_mb=self.heap_mb, folder=self.data, options=options), dict(
+            os.environ
+        )
 
     def probe(self) -> None:
         client = self._client()

@@ -19,6 +19,7 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
+from devstack import oidc
 from devstack.tls import BROKER, Tls
 
 CONNECT = "kafka-connect"  # of Kafka Connect's workers and of the connector's producer
@@ -56,7 +57,8 @@ def of_broker(tls: Tls, passwords: Mapping[str, str]) -> dict[str, str]:
         **stores(tls, passwords),
         "ssl.client.auth": "required",
         "ssl.principal.mapping.rules": r"RULE:^.*CN=([^,]+).*$/$1/,DEFAULT",
-        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512,OAUTHBEARER",
+        **oidc.of_broker(tls.folder),
         "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f"{_SCRAM} required;",
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": f"User:{BROKER}",

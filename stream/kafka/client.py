@@ -15,7 +15,9 @@ def client_options(settings: KafkaSettings) -> dict[str, str | int]:
         "log_level": 2,  # the caller reports an unreachable broker, so librdkafka prints no line to stderr
         "security.protocol": settings.security_protocol,
     }
-    if settings.security_protocol.startswith("SASL"):
+    if settings.security_protocol.startswith("SASL") and settings.sasl_mechanism == "OAUTHBEARER":
+        options |= _by_token(settings)
+    elif settings.security_protocol.startswith("SASL"):
         assert settings.sasl_mechanism is not None
         assert settings.sasl_username is not None
         assert settings.sasl_password is not None  # config.py checked all three
@@ -34,9 +36,28 @@ def client_options(settings: KafkaSettings) -> dict[str, str | int]:
     return options
 
 
+def _by_token(settings: KafkaSettings) -> dict[str, str | int]:
+    """librdkafka asks the OIDC provider itself, and again before a token ends."""
+    assert settings.sasl_oauthbearer_token_endpoint_url is not None
+    assert settings.sasl_oauthbearer_client_id is not None
+    assert settings.sasl_oauthbearer_client_secret is not None  # settings_sections.py checked all three
+    options: dict[str, str | int] = {
+        "sasl.mechanism": "OAUTHBEARER",
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.token.endpoint.url": settings.sasl_oauthbearer_token_endpoint_url,
+        "sasl.oauthbearer.client.id": settings.sasl_oauthbearer_client_id,
+        "sasl.oauthbearer.client.secret": settings.sasl_oauthbearer_client_secret.get_secret_value(),
+    }
+    if settings.sasl_oauthbearer_scope is not None:
+        options["sasl.oauthbearer.scope"] = settings.sasl_oauthbearer_scope
+    if settings.sasl_oauthbearer_ca_location is not None:
+        options["https.ca.location"] = str(settings.sasl_oauthbearer_ca_location)
+    return options
+
+
 def credentials(settings: KafkaSettings) -> tuple[object, ...]:
     """The passwords, and the state of the files with keys and certificates. It differs once one of them is rotated."""
-    secrets = (settings.sasl_password, settings.ssl_key_password)
+    secrets = (settings.sasl_password, settings.ssl_key_password, settings.sasl_oauthbearer_client_secret)
     files = (settings.ssl_ca_location, settings.ssl_certificate_location, settings.ssl_key_location)
     return (*(each and each.get_secret_value() for each in secrets), *(_state(path) for path in files))
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import faust
-from faust.auth import SASLCredentials, SSLCredentials
+from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.tables.manager import TableManager
 
 from stream.live.app import LiveApp
 from stream.live.dead_members import client_id
+from stream.live.oauth import OidcTokens
 from stream.live.record_batch import BatchScheduler
 from stream.live.transport import SCHEME, register
 from stream.settings_sections import BatchSettings, KafkaSettings, RetrySettings
@@ -31,7 +32,9 @@ def faust_broker_options(settings: KafkaSettings) -> dict[str, Any]:
         "broker_producer": [f"kafka://{host}" for host in hosts],
     }
     context = _ssl_context(settings) if settings.security_protocol.endswith("SSL") else None
-    if settings.security_protocol.startswith("SASL"):
+    if settings.security_protocol.startswith("SASL") and settings.sasl_mechanism == "OAUTHBEARER":
+        options["broker_credentials"] = OAuthCredentials(oauth_cb=OidcTokens(settings), ssl_context=context)
+    elif settings.security_protocol.startswith("SASL"):
         assert settings.sasl_password is not None  # config.py checked
         options["broker_credentials"] = SASLCredentials(
             username=settings.sasl_username,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from devstack.oidc import TokenEndpoint
+from devstack.parts.security import CLIENT
 from devstack.stack import Stack
 from tests.secure.site import SecuredUniverse
 
@@ -31,3 +33,12 @@ def universe(secured: Stack, tmp_path: Path) -> Iterator[SecuredUniverse]:
         made.permit("operator", made.env["SCORESTREAM_KAFKA_SASL_USERNAME"])
         made.permit("connect", made.env["DEVSTACK_KAFKA_CONNECT_USER"])
         yield made
+
+
+@pytest.fixture
+def tokens(secured: Stack) -> Iterator[TokenEndpoint]:
+    """An OIDC provider that the brokers believe, for the client's user."""
+    tls = secured.site.tls
+    assert tls is not None
+    with TokenEndpoint(tls.folder, tls.server, user=CLIENT) as endpoint:
+        yield endpoint

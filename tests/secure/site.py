@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from devstack.oidc import TokenEndpoint
 from devstack.parts.security import OWN, of_operator
 from devstack.tls import Tls
 from testbed.universe import Universe
@@ -49,6 +50,17 @@ class SecuredUniverse(Universe):
             "SCORESTREAM_KAFKA_SSL_CERTIFICATE_LOCATION": str(certificate),
             "SCORESTREAM_KAFKA_SSL_KEY_LOCATION": str(key),
             **dict.fromkeys(PASSWORD_LOGIN),
+        }
+
+    def by_token(self, endpoint: TokenEndpoint, *, secret: str | None = None) -> dict[str, str | None]:
+        """The settings of a login at the brokers by tokens of this endpoint."""
+        return {
+            **dict.fromkeys(PASSWORD_LOGIN),
+            "SCORESTREAM_KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+            "SCORESTREAM_KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": endpoint.url,
+            "SCORESTREAM_KAFKA_SASL_OAUTHBEARER_CLIENT_ID": endpoint.client_id,
+            "SCORESTREAM_KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET": secret or endpoint.secret,
+            "SCORESTREAM_KAFKA_SASL_OAUTHBEARER_CA_LOCATION": str(self.tls.ca),
         }
 
     def operator_options(self) -> dict[str, str | int]:

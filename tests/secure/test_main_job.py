@@ -7,6 +7,7 @@ import json
 import psutil
 import pytest
 
+from devstack.oidc import TokenEndpoint
 from devstack.stack import Stack
 from testbed.universe import wait_for
 from testbed.workload import Workload
@@ -20,12 +21,16 @@ def command_lines() -> str:
     return "\n".join(" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
 
 
-@pytest.mark.parametrize("login", ["password", "certificate"])
-def test_every_command_does_its_work_and_tells_no_secret(universe: SecuredUniverse, secured: Stack, login: str) -> None:
-    # given a user of the brokers who logs in by password or by certificate, and rows in Postgres
-    if login == "certificate":
-        chosen = universe.by_certificate(universe.tls.client, universe.tls.client_key)
-        universe.env = {name: value for name, value in (universe.env | chosen).items() if value is not None}
+@pytest.mark.parametrize("login", ["password", "certificate", "token"])
+def test_every_command_does_its_work_and_tells_no_secret(
+    universe: SecuredUniverse, secured: Stack, tokens: TokenEndpoint, login: str
+) -> None:
+    # given a user of the brokers who logs in by password, certificate or token, and rows in Postgres
+    chosen = {
+        "certificate": universe.by_certificate(universe.tls.client, universe.tls.client_key),
+        "token": universe.by_token(tokens),
+    }.get(login, {})
+    universe.env = {name: value for name, value in (universe.env | chosen).items() if value is not None}
     universe.set_up()
     with universe.postgres() as connection:
         workload = Workload(connection, seed=1)
@@ -47,8 +52,10 @@ def test_every_command_does_its_work_and_tells_no_secret(universe: SecuredUniver
             lines = command_lines()
         # and no password is in any output, log or argument
         heard = "\n".join([*universe.said, worker.log.read_text("utf-8"), lines])
-        secrets = secured.site.passwords
+        secrets = {**secured.site.passwords, "token": tokens.secret}
         assert [name for name, value in secrets.items() if value in heard] == []
+    # and a token was asked for by both Kafka clients
+    assert (tokens.given > 1) == (login == "token")
 
 
 def test_a_monitor_needs_no_permission_to_change_anything(universe: SecuredUniverse) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from devstack.oidc import TokenEndpoint
 from tests.secure.site import SecuredUniverse
 
 pytestmark = pytest.mark.stack
@@ -69,6 +70,14 @@ def test_postgres_with_a_certificate_of_another_ca_is_refused(universe: SecuredU
 def test_a_wrong_password_is_named_and_not_told(universe: SecuredUniverse, system: str, setting: str) -> None:
     line = refused(universe, system, **{setting: WRONG}).lower()
     assert any(word in line for word in ("authenti", "unauthorized", "401", "password")), line
+
+
+def test_a_token_that_is_refused_is_named_and_no_secret_is_told(
+    universe: SecuredUniverse, tokens: TokenEndpoint
+) -> None:
+    # given a wrong secret, then the provider gives no token, and the line says so
+    line = refused(universe, "kafka", **universe.by_token(tokens, secret=WRONG))
+    assert "token" in line.lower() or "oauth" in line.lower() or "401" in line, line
 
 
 def test_an_expired_client_certificate_is_refused(universe: SecuredUniverse, tmp_path: Path) -> None:

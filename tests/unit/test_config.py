@@ -81,3 +81,36 @@ def test_the_variables_that_kubernetes_sets_for_services_are_left_out(monkeypatc
     monkeypatch.setenv("SCORESTREAM_MONITOR_PROT", "7000")
     with pytest.raises(ConfigError, match="did you mean SCORESTREAM_MONITOR_PORT"):
         load()
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "says"),
+    [
+        ("GSSAPI", "built without Kerberos"),
+        ("AWS_MSK_IAM", "MSK takes"),
+        (
+            "OAUTHBEARER",
+            "sasl_oauthbearer_token_endpoint_url, sasl_oauthbearer_client_id, sasl_oauthbearer_client_secret",
+        ),
+        ("PLAIN", "sasl_username and sasl_password"),
+    ],
+)
+def test_a_login_at_kafka_that_cannot_work_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, mechanism: str, says: str
+) -> None:
+    monkeypatch.setenv("SCORESTREAM_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("SCORESTREAM_KAFKA_SASL_MECHANISM", mechanism)
+    with pytest.raises(ConfigError, match=says):
+        load()
+
+
+def test_the_secret_of_a_token_client_may_come_from_a_file_and_is_hidden(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hush\n", "utf-8")
+    monkeypatch.setenv("SCORESTREAM_KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET_FILE", str(secret))
+    settings = load()
+    assert settings.kafka.sasl_oauthbearer_client_secret is not None
+    assert settings.kafka.sasl_oauthbearer_client_secret.get_secret_value() == "hush"
+    assert "hush" not in repr(settings)

@@ -54,7 +54,7 @@ LIBRARIES: dict[str, set[str]] = {
     "psycopg": {"postgres"},
     "clickhouse_connect": {"clickhouse"},
     "confluent_kafka": {"kafka"},
-    "urllib3": {"clickhouse", "connect", "web"},
+    "urllib3": {"clickhouse", "connect", "live", "web"},
     "click": {"commands", "cli"},
     "rich": {"commands", "fleet", "progress", "monitor", "status"},
     "pydantic": {"config", "secret_file", "settings_origins", "settings_sections"},

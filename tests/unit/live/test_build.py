@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ssl
 
-from faust.auth import SASLCredentials, SSLCredentials
+from confluent_kafka import Producer
+from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from pydantic import SecretStr
 
+from stream.kafka.client import client_options
 from stream.live.build import faust_broker_options
+from stream.live.oauth import OidcTokens
 from stream.settings_sections import KafkaSettings
 
 
@@ -36,3 +39,25 @@ def test_tls_and_sasl() -> None:
         assert isinstance(credentials, SASLCredentials)
         assert (credentials.protocol.value, credentials.mechanism.value) == (protocol, "SCRAM-SHA-512")
         assert (credentials.username, credentials.password) == ("worker", "secret")
+
+
+def test_tokens() -> None:
+    for protocol in ("SASL_SSL", "SASL_PLAINTEXT"):
+        settings = KafkaSettings.model_validate(
+            {
+                "security_protocol": protocol,
+                "sasl_mechanism": "OAUTHBEARER",
+                "sasl_oauthbearer_token_endpoint_url": "https://login.example/token",
+                "sasl_oauthbearer_client_id": "scorestream",
+                "sasl_oauthbearer_client_secret": "secret",
+            }
+        )
+        credentials = faust_broker_options(settings)["broker_credentials"]
+        assert isinstance(credentials, OAuthCredentials)
+        assert (credentials.protocol.value, credentials.mechanism.value) == (protocol, "OAUTHBEARER")
+        assert isinstance(credentials.oauth_cb, OidcTokens)
+        # and librdkafka takes the same settings, and asks for tokens itself
+        options = client_options(settings)
+        assert options["sasl.oauthbearer.method"] == "oidc"
+        Producer(options)
+        assert not {"sasl.username", "sasl.password"} & options.keys()

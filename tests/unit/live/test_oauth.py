@@ -1,0 +1,77 @@
+"""Tokens for aiokafka: asked for once while they are valid, and a refusal that tells no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from stream.live import oauth
+from stream.live.oauth import OidcTokens
+from stream.settings_sections import KafkaSettings
+
+SECRET = "never-told"
+SETTINGS = KafkaSettings.model_validate(
+    {
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "OAUTHBEARER",
+        "sasl_oauthbearer_token_endpoint_url": "https://login.example/token",
+        "sasl_oauthbearer_client_id": "scorestream",
+        "sasl_oauthbearer_client_secret": SECRET,
+        "sasl_oauthbearer_scope": "kafka",
+    }
+)
+
+
+class Endpoint:
+    """Answers with one status, and counts."""
+
+    def __init__(self, status: int = 200, body: Any = None) -> None:
+        self.status = status
+        self.body = {"access_token": "t", "expires_in": 100} if body is None else body
+        self.asked: list[dict[str, Any]] = []
+
+    def request(self, method: str, url: str, **options: Any) -> Any:
+        self.asked.append({"method": method, "url": url} | options)
+        return SimpleNamespace(status=self.status, data=json.dumps(self.body).encode())
+
+
+def tokens(endpoint: Endpoint) -> OidcTokens:
+    made = OidcTokens(SETTINGS)
+    made._pool = endpoint  # type: ignore[assignment]
+    return made
+
+
+def test_a_token_is_kept_for_most_of_its_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(oauth.time, "monotonic", lambda: now[0])
+    endpoint = Endpoint()
+    asked = tokens(endpoint)
+
+    async def several() -> list[str]:
+        first = await asyncio.gather(asked.token(), asked.token())
+        now[0] += 79
+        kept = await asked.token()
+        now[0] += 2
+        return [*first, kept, await asked.token()]
+
+    assert asyncio.run(several()) == ["t"] * 4
+    assert len(endpoint.asked) == 2
+    request = endpoint.asked[0]
+    assert (request["method"], request["url"]) == ("POST", "https://login.example/token")
+    assert request["fields"] == {"grant_type": "client_credentials", "scope": "kafka"}
+    assert request["headers"]["authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    "endpoint", [Endpoint(401, {"error": "invalid_client"}), Endpoint(200, {"other": 1})], ids=["refused", "no token"]
+)
+def test_a_refusal_is_said_and_tells_no_secret(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING), pytest.raises(KafkaConnectionError, match=r"login\.example") as caught:
+        asyncio.run(tokens(endpoint).token())
+    assert SECRET not in str(caught.value) + caplog.text + str([vars(each) for each in caplog.records])
