@@ -62,7 +62,7 @@ class Site:
         return min((at for each, at in list(self.committed.items()) if each not in seen), default=None)
 
     def start_second(self) -> Worker:
-        """Another worker, which the monitor asks, too. The test that starts it stops it."""
+        """Another worker, which the monitor finds. The test that starts it stops it."""
         return self.universe.start_worker(SCORESTREAM_WEB_PORT=self.second_url.rpartition(":")[2])
 
     def wait_until_fresh(self, *, deadline_s: float = 40) -> None:
@@ -113,7 +113,7 @@ def site(stack_env: dict[str, str], folder: Path) -> Iterator[Site]:
     universe.env |= {
         "SCORESTREAM_WEB_PORT": str(worker_port),
         "SCORESTREAM_MONITOR_PORT": str(monitor_port),
-        "SCORESTREAM_MONITOR_PROCESSES": f"{worker_url},{second_url}",
+        "SCORESTREAM_MONITOR_PROCESSES": worker_url,  # the second is found by what it announces
     }
     try:
         universe.set_up()

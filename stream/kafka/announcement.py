@@ -56,7 +56,7 @@ class Announcement:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._thread.join(timeout=3)
+        self._thread.join(timeout=1.5)  # away brokers need no good-bye: they forget it after the session
 
     def _run(self) -> None:
         url = reached_at(self._url, self._broker.settings.bootstrap_servers)
