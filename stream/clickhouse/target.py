@@ -191,12 +191,13 @@ class ClickHouseTarget:
         # One query serves both tables, without FINAL: for some thousand rows by key FINAL costs twice as much. Of equal
         # versions ReplacingMergeTree keeps the row inserted last, and this query cannot see which that was. So a row
         # and a delete marker of one version count as a row. Marking it once more does no harm.
+        # The ids are one text: ClickHouse takes twice as long for a query of 4,000 literals.
         return " UNION ALL ".join(
             f"SELECT '{table.target}' AS target, toString(customer_id) AS customer, scorecard_id, "
             f"{table.id} AS own_id, toUnixTimestamp64Micro(event_time) AS time_us, max(_version) AS version "
             f"FROM {self._shards.database}.{table.target} "
             f"WHERE {'customer_id IN %(customers)s AND ' if asked.customers is not None else ''}"
-            "scorecard_id IN %(ids)s "
+            "scorecard_id IN (SELECT toUUID(arrayJoin(splitByChar(',', %(ids)s)))) "
             f"{'' if asked.piece is None else f'AND substring(toString({table.id}), 35) IN %(endings)s '}"
             f"GROUP BY customer_id, scorecard_id, {table.id}, event_time "
             "HAVING argMax(_deleted, (_version, 1 - _deleted)) = 0"
@@ -205,7 +206,7 @@ class ClickHouseTarget:
 
     def _ask(self, shard: int, query: str, asked: _Asked) -> Sequence[Sequence[Any]]:
         endings = asked.piece.endings if asked.piece else ()
-        values = {"customers": tuple(asked.customers or ()), "ids": tuple(asked.ids), "endings": endings}
+        values = {"customers": tuple(asked.customers or ()), "ids": ",".join(asked.ids), "endings": endings}
         return self._shards.ask(shard, query, values, settings={"max_threads": 1})
 
     def _insert(self, shard: int, table: Table, several: Sequence[_Columns]) -> list[None]:
