@@ -34,6 +34,7 @@ from drills.slices import differences
 from drills.workers import Supervised
 from testbed.universe import Universe, wait_for
 
+PARTITIONS = 16  # of an installation by default: what may wait behind a large reindex grows with them
 MOST_DELAY_S = 10.0
 MOST_RSS = 1 << 30
 VISIBLE_S = 3_600.0
@@ -249,7 +250,7 @@ def main() -> int:
     passed = False
     try:
         stack.up()
-        universe = Universe(stack.env(), folder)
+        universe = Universe(stack.env(), folder, partitions=PARTITIONS)
         universe.set_up()
         things, wrong = drill(universe, scores=options.scores, names=names)
         wrong += [f"{each.name}: the worker had {each.rss >> 20} MiB" for each in things if each.rss >= MOST_RSS]
