@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from stream.errors import ConfigError, KafkaUnavailable
@@ -76,6 +76,7 @@ class Looker:
         self._asker = Asker(timeout_s=3.0)
         self._monitor: Monitor | None = None
         self._own: dict[str, str | None] | None = None
+        self._not_believed: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -89,13 +90,17 @@ class Looker:
     def look(self) -> dict[str, Any]:
         """The document, its installation's `name`, and `from`: the URL of the monitor, or this command.
 
+        `not_believed` says why monitors that were asked did not count.
+
         Raises:
-            KafkaUnavailable: the brokers do not answer.
+            KafkaUnavailable: the brokers do not answer, and no monitor does.
             ConfigError: the brokers are another cluster than the installations file names.
         """
+        if self._monitor is None:
+            self._not_believed = []
         for url in self._urls if self._monitor is None else ():
             if (found := self._told_by(url)) is not None:
-                return found | {"name": self._names.installation}
+                return found | self._whose()
         if self._monitor is None:
             self._monitor = self._open()
             self._monitor.once()
@@ -105,20 +110,29 @@ class Looker:
         found = self._monitor.state(fresh=True) if self._steady else self._monitor.once()
         kafka = self._monitor.polled.kafka.source
         if kafka.at is None:
-            raise KafkaUnavailable(kafka.error or "Kafka does not answer")
+            raise KafkaUnavailable("; ".join([*self._not_believed, kafka.error or "Kafka does not answer"]))
         if isinstance(self._brokers, Pinned):
             self._brokers.check(found["installation"]["cluster"], self._names.installation)
-        return found | {"from": "this command", "name": self._names.installation}
+        return found | {"from": "this command"} | self._whose()
+
+    def _whose(self) -> dict[str, Any]:
+        return {"name": self._names.installation, "not_believed": list(self._not_believed)}
 
     def _told_by(self, url: str) -> dict[str, Any] | None:
         """The document of this monitor; None when it is another installation's, or silent."""
         try:
             found: dict[str, Any] = json.loads(self._asker.get(url))
-        except (AskFailed, ValueError):
+        except (AskFailed, ValueError) as error:
+            self._not_believed.append(f"the monitor {url} does not answer: {error}")
             return None
         if found.get("group") != self._names.group or not found.get("topics"):
+            self._not_believed.append(f"the monitor {url} is of group {found.get('group')}, or knows no topic yet")
             return None
-        return found | {"from": url} if found.get("installation") == self._installation() else None
+        if (told := found.get("installation")) != (own := self._installation()):
+            text = f"the monitor {url} is of another installation: {_said(told)}, not {_said(own)}"
+            self._not_believed.append(text)
+            return None
+        return found | {"from": url}
 
     def _installation(self) -> dict[str, str | None]:
         """This installation, by the brokers that the settings name. Raises KafkaUnavailable."""
@@ -126,3 +140,8 @@ class Looker:
             own = self._names
             self._own = installation(self._brokers.cluster_id(), source=own.source, clickhouse=own.clickhouse)
         return self._own
+
+
+def _said(installation: Mapping[str, str | None] | None) -> str:
+    """Cluster, source and ClickHouse database; a monitor of another release may tell none of them."""
+    return ", ".join(f"{name} {value}" for name, value in (installation or {}).items()) or "not known"

@@ -36,6 +36,7 @@ def page(found: dict[str, Any], *, everything: bool) -> Group:
     if found.get("customers_asked"):
         parts += [Text(""), *customers(found["customers"]), Text("")]
     parts.append(Text(answered_by(found), style="dim"))
+    parts += [Text(why, style="yellow") for why in found.get("not_believed", ()) if "does not answer" not in why]
     return Group(*parts)
 
 

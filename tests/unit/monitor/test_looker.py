@@ -73,12 +73,27 @@ def test_the_own_monitor_is_believed_and_the_screen_says_so() -> None:
 @pytest.mark.parametrize("other", [{"cluster": "B"}, {"source": "another.app"}, {"clickhouse": "green"}])
 def test_another_installations_monitor_is_not_believed(other: dict[str, str]) -> None:
     with looking(document(**other)) as looker:
-        assert looker.look()["from"] == "this command"
+        found = looker.look()
+    assert found["from"] == "this command"
+    # and the answer says which URL is wrong, and whose it is
+    (why,) = found["not_believed"]
+    assert why.startswith(f"the monitor {URL} is of another installation: ")
+    assert next(iter(other.values())) in why
 
 
 def test_without_a_monitor_it_looks_itself() -> None:
     with looking(None) as looker:
         assert looker.look()["looked"]
+
+
+def test_where_nobody_answers_the_error_names_the_monitor_and_the_brokers() -> None:
+    looker = looking(None)
+    looker._open().polled.kafka.source = SimpleNamespace(at=None, error="k:9092 is away")  # type: ignore[assignment]
+    with (
+        looker,
+        pytest.raises(KafkaUnavailable, match=f"the monitor {URL} does not answer: .* refused; k:9092 is away"),
+    ):
+        looker.look()
 
 
 def test_an_own_look_at_other_brokers_than_the_file_names_is_refused() -> None:
