@@ -117,6 +117,7 @@ def metric_tables() -> str:
         name = each._name + ("_total" if each._type == "counter" else "")
         own.append((f"`{name}`", each._type, ", ".join(each._labelnames), _text(each._documentation)))
     seen = [(f"`{each.name}`", ", ".join(each.labels), _text(each.help)) for each in metrics.MONITORED]
+    rows = [(f"`{each.name}`", _text(each.help)) for each in metrics.OF_A_FLEET]
     return "\n".join(
         [
             _METRICS,
@@ -124,13 +125,15 @@ def metric_tables() -> str:
             _table(("metric", "kind", "labels", "meaning"), own),
             "## Of the monitor\n",
             _table(("metric", "labels", "meaning"), seen),
+            "## Of a monitor of many installations\n",
+            _table(("metric", "meaning"), rows),
         ]
     )
 
 
 def series() -> set[str]:
     """Every series name that a PromQL expression may use."""
-    found = {each.name for each in metrics.MONITORED}
+    found = {each.name for each in (*metrics.MONITORED, *metrics.OF_A_FLEET)}
     for each in _declared():
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(each._type, [""])
         found |= {each._name + suffix for suffix in suffixes}

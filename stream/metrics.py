@@ -287,6 +287,16 @@ MONITORED = (
 )
 
 
+# Of a monitor with SCORESTREAM_INSTALLATIONS; the label `installation` is that of the row (stream/fleet/exposition.py).
+OF_A_FLEET = (
+    Declared("scorestream_installation_up", "1 while the installation answers the monitor of the fleet."),
+    Declared("scorestream_installation_needs_operator", "1 while it is stuck, or not known, or does not answer."),
+    Declared("scorestream_installation_freshness_seconds", "Its freshness; absent while it does not answer."),
+    Declared("scorestream_installation_lag_messages", "Messages that wait; absent while it does not answer."),
+    Declared("scorestream_installation_workers", "Its live workers; absent while it does not answer."),
+)
+
+
 def record_hops(topic: str, *, mode: str, stamps: Sequence[tuple[int, int]], fetched_at: float) -> None:
     """Observe the hops of a batch that was just acknowledged.
 

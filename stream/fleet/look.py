@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self
 
+from stream.fleet.exposition import exposition
 from stream.fleet.rows import SILENT, Row, in_order, row, silent
 from stream.monitor.history import History, course
 from stream.monitor.readings import Answer
@@ -82,6 +83,10 @@ class FleetLook:
     def table(self) -> dict[str, Any]:
         """`now`, and `rows`, as the page shows them."""
         return {"now": time.time(), "rows": [each.as_json() for each in self.rows()]}
+
+    def exposition(self) -> bytes:
+        """The text for /metrics."""
+        return exposition(self.rows())
 
     def __contains__(self, name: object) -> bool:
         return name in self._pollers

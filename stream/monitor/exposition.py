@@ -6,10 +6,10 @@ the client library took a third of the monitor's CPU. It checks and escapes ever
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
-from stream.metrics import MONITORED
+from stream.metrics import MONITORED, OF_A_FLEET, Declared
 from stream.monitor.diagnosis import freshness
 from stream.monitor.lag import SEVERITY
 from stream.monitor.readings import Readings
@@ -17,18 +17,24 @@ from stream.monitor.readings import Readings
 Sample = tuple[str, tuple[str, ...], float | None]
 
 _OLD_S = 30.0
-_LABELS = {each.name: ("installation", *each.labels) for each in MONITORED}
+_LABELS = {each.name: ("installation", *each.labels) for each in (*MONITORED, *OF_A_FLEET)}
 
 
 def exposition(readings: Readings) -> bytes:
     """All samples whose value is known, by metric, each with its help."""
-    lines: dict[str, list[str]] = {each.name: [] for each in MONITORED}
-    for name, labels, value in samples(readings):
+    own = readings.installation
+    return text_of(MONITORED, ((name, (own, *labels), value) for name, labels, value in samples(readings)))
+
+
+def text_of(declared: Sequence[Declared], found: Iterable[Sample]) -> bytes:
+    """Gauges in Prometheus' text format; the first label of each sample is the installation."""
+    lines: dict[str, list[str]] = {each.name: [] for each in declared}
+    for name, labels, value in found:
         if value is not None:
-            lines[name].append(f"{_series(name, (readings.installation, *labels))} {float(value)}\n")
+            lines[name].append(f"{_series(name, labels)} {float(value)}\n")
     text = [
         f"# HELP {each.name} {each.help}\n# TYPE {each.name} gauge\n{''.join(lines[each.name])}"
-        for each in MONITORED
+        for each in declared
         if lines[each.name]
     ]
     return "".join(text).encode()

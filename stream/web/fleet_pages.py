@@ -21,6 +21,10 @@ class Fleet(Protocol):
         """`now`, and `rows`, the worst first."""
         ...
 
+    def exposition(self) -> bytes:
+        """Text for /metrics."""
+        ...
+
     def __contains__(self, name: object) -> bool: ...
 
     def state(self, name: str) -> dict[str, Any] | None:

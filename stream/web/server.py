@@ -234,7 +234,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         match url.path:
             case "/metrics":
-                self._send(HTTPStatus.OK, generate_latest(self.scraped) + self.more_metrics(), CONTENT_TYPE_LATEST)
+                self._send(
+                    HTTPStatus.OK,
+                    generate_latest(self.scraped) + self.more_metrics() + self._of_fleet(),
+                    CONTENT_TYPE_LATEST,
+                )
             case "/livez":
                 health = self.health()
                 self._probe(report(health.live), health.is_live)
@@ -285,6 +289,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._file(*STATIC[path])
             case _:
                 self._not_found()
+
+    def _of_fleet(self) -> bytes:
+        return b"" if self.fleet is None else self.fleet.exposition()
 
     def _file(self, name: str, kind: str) -> None:
         self._send(HTTPStatus.OK, (files("stream.web") / name).read_bytes(), kind)

@@ -20,6 +20,9 @@ class Two:
     def table(self) -> dict[str, Any]:
         return {"now": 1.0, "rows": [{"name": "us 1"}, {"name": "eu-1"}]}
 
+    def exposition(self) -> bytes:
+        return b'scorestream_installation_up{installation="eu-1"} 1.0\n'
+
     def __contains__(self, name: object) -> bool:
         return name in ("eu-1", "us 1")
 
@@ -51,6 +54,7 @@ def test_the_table_and_a_page_for_each(server: Server) -> None:
     for path in ("dashboard.js", "dashboard.css", "icon.svg", "runbooks"):
         assert ask(server, "/installation/eu-1/" + path).status == 200
     assert ask(server, "/fleet.js").status == 200
+    assert b'scorestream_installation_up{installation="eu-1"} 1.0' in ask(server, "/metrics").data
 
 
 def test_one_that_does_not_answer_and_one_that_nobody_knows(server: Server) -> None:
