@@ -69,6 +69,7 @@ class Stage:
             command.__exit__()
         self.worker.kill()
         self.monitor.__exit__()
+        self.workload.sql.close()
 
     def heal(self) -> None:
         """What every page must have left: all parts run, a worker and a monitor run, both stores are equal."""
@@ -86,9 +87,14 @@ class Stage:
             command.__exit__()
         self.running.clear()
         self.stack.up()
-        self.workload.sql = self.universe.postgres()
+        self.connect_again()
         for words in (("topics", "apply"), ("recover", "--yes", "--dsn", self.universe.url)):
             self.universe.call(*words)
+
+    def connect_again(self) -> None:
+        """The workload's connection, after Postgres was away."""
+        self.workload.sql.close()
+        self.workload.sql = self.universe.postgres()
 
     def state(self) -> dict[str, Any]:
         """What the monitor says; empty while it does not answer."""

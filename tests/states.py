@@ -225,7 +225,7 @@ def killed(part: str) -> State:
 
 def postgres_back(stage: Stage) -> None:
     stage.stack.start("postgres")
-    stage.workload.sql = stage.universe.postgres()
+    stage.connect_again()
 
 
 def connect_back(stage: Stage) -> None:

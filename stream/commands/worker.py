@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import click
 
 from stream.commands.console import App, pass_app
@@ -28,7 +30,18 @@ def command(ctx: click.Context, app: App, restart: bool) -> None:
     from stream.live import worker  # noqa: PLC0415  Faust takes a second to import
     from stream.supervise import stop_signals  # noqa: PLC0415
 
-    with stop_signals(lambda _: ctx.exit(0)):  # until Faust's loop takes the signals over
+    stopped = threading.Event()
+
+    def stop(_: int) -> None:
+        stopped.set()
+        ctx.exit(0)
+
+    with stop_signals(stop):  # until Faust's loop takes the signals over
         look_at_start(settings)
-        code = worker.run(settings)
+        try:
+            code = worker.run(settings)
+        except Exception:
+            if not stopped.is_set():
+                raise
+            code = 0  # the signal came amid a call that no exception may leave, such as the start of a thread
     ctx.exit(code)

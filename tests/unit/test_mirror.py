@@ -32,7 +32,6 @@ ELSEWHERE = {
     "commands/rewind.py": "tests/e2e/test_rewind.py",
     "commands/status.py": "tests/e2e/test_guides.py",
     "commands/verify.py": "tests/e2e/test_verify_live.py",
-    "commands/worker.py": "tests/unit/live/test_worker.py",
     "doctor/finding.py": "tests/unit/doctor/test_all_checks.py",
     "errors.py": DECLARATIONS,
     "interpreter.py": "tests/e2e/test_main_job.py",

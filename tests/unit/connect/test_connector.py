@@ -185,6 +185,14 @@ def test_batches_stay_unsent_until_the_transaction_commits():
     assert int(config["producer.override.linger.ms"]) >= 1_000
 
 
+def test_a_leader_that_is_gone_is_forgotten_soon():
+    # Connect's admin client waits for a remembered leader until its timeout (docs/explanation/failures.md); an election
+    # of a leader takes 12 s, and what it asks in the meantime is asked again.
+    config = DOCUMENT["config"]
+    timeouts = [int(config[f"admin.override.{name}.timeout.ms"]) for name in ("default.api", "request")]
+    assert timeouts[0] == timeouts[1] <= 10_000  # the client refuses a request that may take longer than the call
+
+
 def test_only_what_an_owner_without_superuser_may_say_is_said_of_roles():
     # To name one of these, even to refuse it, takes a superuser or a role that has it.
     assert re.findall(r"\b(?:NO)?(?:SUPERUSER|BYPASSRLS|CREATEDB|CREATEROLE)\b|\bNOREPLICATION\b", cdc_sql()) == []
