@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
-from stream.doctor.finding import ERROR, WARNING, Checks, DoctorFinding
+from stream.doctor.finding import ERROR, RECOVER, WARNING, Checks, DoctorFinding
 from stream.kafka import permissions
 from stream.kafka.topic_partition import TP
 from stream.kafka.topics import Found, wrong_partitions
@@ -124,9 +124,13 @@ def examine(
 
 def topics(found: list[Found], names: TopicNames, servers: str) -> Iterator[DoctorFinding]:
     """Of the topics alone; `connectors apply` asks the same."""
+    rows = [each for each in found if each.topic.name in names.sources]
+    deleted = any(each.state != "missing" for each in rows)  # before the first start there is none of them
     for each in found:
         if each.state == "missing":
-            yield TOPIC.found(f"no topic {each.topic.name}")
+            lost = deleted and each in rows
+            what = f"no topic {each.topic.name}" + (": changes that waited in it are gone" if lost else "")
+            yield TOPIC.found(what, RECOVER if lost else "")
     for text in wrong_partitions(found):
         way = "set SCORESTREAM_KAFKA_PARTITIONS to what all have, or choose another SCORESTREAM_KAFKA_TOPIC_PREFIX"
         yield PARTITIONS.found(text, way)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from stream.doctor import kafka
-from stream.doctor.finding import DoctorFinding
+from stream.doctor.finding import RECOVER, DoctorFinding
 from stream.kafka.topic_partition import TP
 from stream.kafka.topics import Found, Topic
 from stream.topic_names import TopicNames
@@ -53,7 +53,7 @@ def test_topics_as_they_must_be_have_no_finding() -> None:
 @pytest.mark.parametrize(
     ("changed", "check", "severity", "way_out"),
     [
-        ({"state": "missing", "partitions": None}, "topic-missing", "error", "scorestream topics apply"),
+        ({"state": "missing", "partitions": None}, "topic-missing", "error", RECOVER),
         ({"partitions": 8}, "topic-partitions", "error", "SCORESTREAM_KAFKA_PARTITIONS"),
         ({"leaderless": (3, 4)}, "partition-leaderless", "error", "--unavailable-partitions"),
         ({"out_of_sync": (3,)}, "replicas-out-of-sync", "warning", "--under-replicated-partitions"),
@@ -80,6 +80,13 @@ def test_a_fault_of_a_topic(changed: dict[str, object], check: str, severity: st
     assert (finding.id, finding.severity) == (check, severity)
     assert "qa.app.chats" in finding.what
     assert way_out in finding.way_out
+
+
+def test_a_topic_is_created_where_none_held_rows_and_where_it_holds_no_rows() -> None:
+    rows = len(NAMES.sources)
+    gone = [replace(each, state="missing", partitions=None) for each in TOPICS]
+    for topics in (gone, [*TOPICS[:rows], *gone[rows:]]):
+        assert {each.way_out for each in found(topics=topics)} == {"scorestream topics apply"}
 
 
 def test_the_dead_letters_may_have_another_cleanup_policy_with_a_warning() -> None:
