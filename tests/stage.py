@@ -79,7 +79,10 @@ class Stage:
         if self.monitor.process.poll() is not None:
             self.monitor = Command(self.universe, "monitor")
         self.universe.wait_until_equal(deadline_s=120)
-        wait_for("no finding is left", lambda: not self.findings() - _LASTING, deadline_s=60)
+        try:
+            wait_for("no finding is left", lambda: not self.findings() - _LASTING, deadline_s=60)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.state().get('findings')}") from error
 
     def rescue(self) -> None:
         """After a page that failed: make the path whole, so that the next page has its own state."""
@@ -129,6 +132,8 @@ class Stage:
         code, printed = self._typed(text) if line.language == CONSOLE else (0, self._asked(text, line.language))
         assert code == line.code, f"{text}: exit code {code}, not {line.code}\n{printed}"
         assert line.shows in printed, f"{text}: does not show {line.shows!r}\n{printed}"
+        if text == f"kill {self.worker.pid}":  # it finishes its batch first
+            wait_for("the worker ends", lambda: not self.worker.alive(), deadline_s=30)
 
     def parse(self, line: Line) -> None:
         """ClickHouse takes a statement apart, and does not run it."""
