@@ -217,12 +217,13 @@ def test_a_killed_worker_is_told_with_since_when_and_the_seconds_are_true(fresh:
         # when it is started again, then the lag falls to 0 and the page says so
         site.worker = site.universe.start_worker()
         wait_for("late no more", lambda: site.state()["headline"]["level"] == "fresh", deadline_s=40)
+        # and the hops of the last minute are known, while rows come
+        names = ("to_kafka", "to_worker", "to_clickhouse", "end_to_end")
+        wait_for("hops", lambda: all(site.state()["hops"][name] for name in names), deadline_s=20)
     wait_for("0 s again", lambda: site.freshness() == 0, deadline_s=10)
     wait_for("the page says so", lambda: fresh.level() == "fresh" and fresh.shows("Fresh again since"), deadline_s=10)
     wait_for("the alert clears", fresh.quiet, deadline_s=15)
     assert site.oldest_unseen() is None
-    hops = site.state()["hops"]
-    assert all(hops[name] for name in ("to_kafka", "to_worker", "to_clickhouse", "end_to_end")), hops
     fresh.keep(tmp_path, "back")
 
 
