@@ -256,8 +256,8 @@ MONITORED = (
     Declared("scorestream_canary_round_trip_seconds", "Time of the last heartbeat from Postgres to ClickHouse."),
     Declared(
         "scorestream_customer_lag_seconds",
-        "Age of the oldest change that waits, of the customers who are latest: SCORESTREAM_MONITOR_CUSTOMERS of them; "
-        "absent below 1 s.",
+        "Age of the oldest change that waits, of the customers who wait longest: "
+        "SCORESTREAM_MONITOR_CUSTOMERS of them; absent below 1 s.",
         ("customer",),
     ),
     Declared("scorestream_replay_total_messages", "Messages of the replay's present pass.", ("replay",)),

@@ -272,7 +272,10 @@ class MonitorSettings(_Section):
     )
 
     customers: int = Field(
-        0, ge=0, le=100, description="of how many customers, the latest first, /metrics tells the lag; 0 = of none"
+        0,
+        ge=0,
+        le=100,
+        description="of how many customers, longest wait first, /metrics tells the lag; 0 = of none",
     )
     board_url: str | None = Field(
         None,

@@ -37,7 +37,7 @@ _MESSAGES = 50_000  # of one look at whose changes wait
     show_default=True,
     help="Ask a running monitor or worker first: verdicts need the past, which they know.",
 )
-@click.option("--customers", is_flag=True, help="Also whose changes wait: the latest first (needs Postgres).")
+@click.option("--customers", is_flag=True, help="Also whose changes wait, the longest wait first (needs Postgres).")
 @click.option("--customer", "named", multiple=True, metavar="ID", help="How late this customer is (repeatable).")
 @installation_option
 @json_option

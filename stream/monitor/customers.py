@@ -1,6 +1,6 @@
 """How late each customer's changes are: the age of the oldest of them that waits. Pure.
 
-Enters: messages that wait, and the owners of scorecards. Leaves: a row for each customer, the latest first.
+Enters: messages that wait, and the owners of scorecards. Leaves: a row for each customer, the longest wait first.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Customers:
 
     Attributes:
         at: when they were asked for, Unix seconds.
-        rows: the latest first.
+        rows: the longest wait first.
         complete_above_s: everybody who is later than this is among the rows.
         unknown: messages whose customer is not known: of scorecards that are gone, or that cannot be decoded.
     """

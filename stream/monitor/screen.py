@@ -132,7 +132,7 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 
 def customers(found: dict[str, Any]) -> list[Table | Text]:
-    """Whose changes wait, the latest first; and from which age on the list is complete."""
+    """Whose changes wait, the longest wait first; and from which age on the list is complete."""
     limit = duration(found["complete_above_s"])
     if not found["rows"]:
         return [Text(f"customers  nobody is seen to be later than {limit}", style="dim")]

@@ -163,7 +163,7 @@ function drawCustomers() {
   const wanted = $("customer").value.trim().toLowerCase(), limit = span(c.complete_above_s);
   const found = c.rows.filter((row) => row.customer.toLowerCase().includes(wanted)), shown = found.slice(0, wanted ? 20 : 10);
   rows("customer-rows", shown.map((row) => [left(row.customer), span(row.seconds), number(row.messages)]));
-  text("customers-rest", !c.late ? `Nobody is seen to be later than ${limit}.` : !found.length ? `Nobody of that name is among the ${c.rows.length} latest of ${c.late}; complete for those later than ${limit}.`
+  text("customers-rest", !c.late ? `Nobody is seen to be later than ${limit}.` : !found.length ? `Nobody of that name is among the ${c.rows.length} longest waits of ${c.late}; complete for those later than ${limit}.`
     : `${found.length > shown.length ? `and ${found.length - shown.length} more; ` : ""}complete for those later than ${limit}, as of ${clock(c.at)}`);
 }
 const NS = "http://www.w3.org/2000/svg";

@@ -8,11 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
+from stream.monitor.customers import CustomerLag, Customers
 from stream.monitor.diagnosis import findings, freshness, headline
 from stream.monitor.document import state
 from stream.monitor.history import History
@@ -124,3 +126,22 @@ def test_the_last_day_is_shown_in_utc(chromium: Browser, tmp_path: Path) -> None
         assert "scores-3 stalled" in shown.inner_text("#events")
         shown.uncheck("#day")
         shown.locator("#chart-lag text", has_text="now").wait_for()
+
+
+def test_customers_are_shown_the_longest_wait_first_and_found_by_name(chromium: Browser, tmp_path: Path) -> None:
+    now = time.time()
+    rows = tuple(CustomerLag(f"customer-{number:02}", 300.0 - number, 40) for number in range(95))
+    readings = replace(situations(now)["lagging"], customers=Customers(now, rows, complete_above_s=30.0))
+    with served(readings) as server, page(chromium, server.url) as shown:
+        found = shown.locator("#customer-rows tbody tr")
+        assert found.count() == 10
+        assert found.first.inner_text().split()[0] == "customer-00"
+        assert "and 85 more; complete for those later than 30 s" in shown.inner_text("#customers-rest")
+        shown.screenshot(path=tmp_path / "customers.png", full_page=True)
+        shown.fill("#customer", "customer-94")
+        assert found.count() == 1
+        shown.fill("#customer", "nobody")
+        assert "Nobody of that name is among the 95 longest waits of 95" in shown.inner_text("#customers-rest")
+    # and a page whose process asks for no customers has no such card
+    with served(situations(now)["fresh"]) as server, page(chromium, server.url) as shown:
+        assert shown.locator("#customers").is_hidden()

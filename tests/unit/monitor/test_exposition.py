@@ -81,7 +81,7 @@ def test_a_stall_is_three() -> None:
     assert NOW
 
 
-def test_customers_are_told_on_demand_the_latest_alone_and_while_the_look_is_new() -> None:
+def test_customers_are_told_on_demand_the_longest_waits_alone_and_while_the_look_is_new() -> None:
     rows = tuple(CustomerLag(f"c{number}", 90.0 - number, 1) for number in range(60))
     readings = replace(fresh(), customers=Customers(NOW, rows))
     assert "scorestream_customer_lag_seconds" not in scraped(readings)
