@@ -178,3 +178,24 @@ def test_an_insert_does_not_import_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+class Asked(Shard):
+    """A client that keeps the ids of look-ups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[Any] = []
+
+    def query(self, text: str, parameters: Any = None, **given: Any) -> Any:
+        if "own_id" in text:
+            self.ids.append(parameters["ids"])
+            return SimpleNamespace(result_rows=[])
+        return super().query(text, **given)
+
+
+def test_a_look_up_of_many_scorecards_has_no_literal_for_each():
+    shard = Asked()
+    ids = [str(UUID(int=number)) for number in range(4_000)]
+    assert target_with(shard).standing(ids, ["acme"]) == []
+    assert shard.ids == [",".join(ids)]
