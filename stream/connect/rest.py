@@ -6,6 +6,7 @@ Enters: settings and a config. Leaves: Connect's answers. Never makes up a confi
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +33,10 @@ class Fault:
     messages: tuple[str, ...]
 
 
+# Debezium prints its whole offset, and what is wrong with it behind that.
+_DUMP = re.compile(r"\[.{100,}\]")
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A task of a connector, in Connect's view."""
@@ -48,7 +53,7 @@ class Task:
             return None
         lines = self.trace.strip().splitlines()
         causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-        return causes[-1] if causes else lines[0]
+        return _DUMP.sub("[..]", causes[-1] if causes else lines[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,9 +145,9 @@ def _linked(found: list[Finding], readings: Readings) -> list[Finding]:
         "table-locked": ("stall", "lag-growing", "canary"),
         "connect-unreachable": ("slot-inactive", "canary"),
         "connector-missing": ("slot-inactive", "slot-missing", "canary"),
-        "connector-failed": ("slot-inactive", "slot-missing", "canary"),
-        "connector-paused": ("slot-inactive", "slot-missing", "canary"),
-        "slot-missing": ("canary",),
+        "slot-missing": ("connector-failed", "canary"),  # Debezium fails without its slot, and does not drop it
+        "connector-failed": ("slot-inactive", "canary"),
+        "connector-paused": ("slot-inactive", "canary"),
         "slot-inactive": ("canary",),
         "shard-down": ("stall", "canary", "lag-growing"),
         "worker-absent": ("stall", "canary", "process-silent", "lag-growing"),

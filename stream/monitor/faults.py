@@ -68,12 +68,13 @@ def _slot(readings: Readings) -> Iterator[Finding]:
         return
     name, slot = readings.slot_name, source.value
     if slot is None:
-        text = f"Postgres has no replication slot {name}. A connector that has an offset cannot go on without it."
+        text = f"Postgres has no replication slot {name}: a connector that has an offset cannot go on without it."
+        text += f" `{CREATE_AGAIN}` makes one." if readings.canary.beat is not None else ""
         yield Finding("slot-missing", PAGE, "The replication slot is not there", text)
         return
     if slot.invalid or slot.wal_status == "lost":
         why = slot.invalid or "its WAL was removed"
-        text = f"Slot {name} is lost ({why}): changes since then never reach Kafka. A new snapshot is needed."
+        text = f"Slot {name} is lost ({why}): changes since then never reach Kafka. `{CREATE_AGAIN}` replaces it."
         yield Finding("slot-wal", PAGE, "The replication slot is lost", text)
     elif slot.wal_status == "unreserved" or (slot.safe_bytes is not None and slot.safe_bytes < WAL_LEAST):
         left = size(max(0, slot.safe_bytes or 0))

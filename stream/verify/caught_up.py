@@ -68,7 +68,7 @@ class CaughtUp:
         if row is None:
             raise UsageError(
                 f"there is no replication slot {slot!r}, so nothing says how far the pipeline is; run `scorestream "
-                "connectors apply`, or compare without waiting (--no-wait)"
+                "recover`, or compare without waiting (--no-wait)"
             )
         confirmed, active = row
         if confirmed is not None and confirmed >= lsn:

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from stream.connect.rest import Connect, Fault
+from stream.connect.rest import Connect, Fault, Task
 from stream.errors import ConnectError, Retry, UsageError
 from stream.secret_file import SecretFile
 from stream.settings_sections import ConnectSettings
@@ -296,3 +296,9 @@ def test_a_connector_of_strimzis_is_looked_at_and_never_changed(fake):
             with pytest.raises(UsageError, match="kubectl edit kafkaconnector c"):
                 change()
     assert [method for method, *_ in fake.requests] == ["GET", "POST"]
+
+
+def test_what_is_wrong_with_an_offset_stands_before_the_whole_of_it():
+    dump = "PostgresOffsetContext [source=[db='qa'], " + "lsn=1, " * 40 + "more=[]]"
+    task = Task(0, "FAILED", "w", f"outer\nCaused by: io.debezium.DebeziumException: {dump}, but this is gone")
+    assert task.cause == "io.debezium.DebeziumException: PostgresOffsetContext [..], but this is gone"

@@ -131,6 +131,10 @@ def situations(now: float = NOW) -> dict[str, Readings]:
             now, connect=source("connect", status("RUNNING", "FAILED", failed), now=now),
             slot=source("postgres", paused, now=now), canary=silent,
         ),
+        "slot-missing": fresh(
+            now, connect=source("connect", status("RUNNING", "FAILED", failed), now=now),
+            slot=source("postgres", None, now=now), canary=silent,
+        ),
         "slot-inactive": fresh(now, slot=source("postgres", paused, now=now), canary=silent),
         "shard-down": fresh(
             now,

@@ -7,8 +7,9 @@ from dataclasses import replace
 from stream.monitor.canary import Canary
 from stream.monitor.diagnosis import findings
 from stream.monitor.lag import Verdict
+from stream.monitor.sources.slot import SlotReading
 from stream.web.runbooks import RUNBOOKS
-from tests.unit.monitor.situations import NOW, fresh, situations
+from tests.unit.monitor.situations import NOW, fresh, situations, source
 
 
 def test_a_stall_names_partition_worker_and_last_error() -> None:
@@ -34,6 +35,21 @@ def test_a_connector_that_starts_again_is_no_silent_canary() -> None:
     for ago, told in ((20, []), (30, ["canary"])):
         silent = Canary("silent", 0.0, NOW - ago, 0.08, 700, (700, 700))
         assert [each.id for each in findings(fresh(canary=silent))] == told
+
+
+def test_a_connector_that_is_gone_names_the_command_of_its_state() -> None:
+    gone = source("connect", None)
+    never = Canary("absent", 0.0, None, None, None)
+    lost = SlotReading(False, "lost", None, 0, 0, None, "wal_removed")
+    for slot, canary, command in (
+        (fresh().slot.value, fresh().canary, "scorestream recover"),
+        (lost, fresh().canary, "scorestream recover"),
+        (None, fresh().canary, "scorestream recover"),
+        (None, never, "scorestream connectors apply"),
+    ):
+        readings = fresh(connect=gone, slot=source("postgres", slot), canary=canary)
+        (found,) = [each for each in findings(readings) if each.id == "connector-missing"]
+        assert f"`{command}` creates it" in found.sentence
 
 
 def test_a_late_canary_says_on_which_shard() -> None:
