@@ -129,7 +129,6 @@ class Clients:
         in_order: bool = False,
         guard: DeadLetterGuard | None = None,
         newest: Newest | None = None,
-        old: bool = False,
         letters: bool = True,
     ) -> Pipeline:
         """A pipeline for one source table over these clients."""
@@ -145,7 +144,6 @@ class Clients:
             in_order=in_order,
             guard=guard,
             newest=newest,
-            old=old,
             letters=letters,
         )
 

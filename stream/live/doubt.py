@@ -81,6 +81,10 @@ class Doubts:
         """Whether messages behind this offset are still in doubt."""
         return offset < self._ends.get(tp, 0) and any(left > 0 for left in self._left[tp].values())
 
+    def is_old(self, tp: TP, offset: int) -> bool:
+        """Whether the group has processed the message at this offset before it was moved back."""
+        return offset < self._rewound.get(tp, 0)
+
     def mark(self, tp: TP, offset: int) -> Mark:
         """The mark for a commit of this offset: the places that lie ahead of it."""
         places = [place for place, left in self._left.get(tp, {}).items() if place > offset and left > 0]

@@ -96,8 +96,10 @@ class TableIndexer:
 
         started = time.monotonic()
         self.tries.batch()
-        again = any(batch.in_doubt for batch in batches)
-        done = self._pipeline.process(batches, prepared=prepared, still_mine=still_mine, again=again, leaves=True)
+        again, old = any(batch.in_doubt for batch in batches), any(batch.old for batch in batches)
+        done = self._pipeline.process(
+            batches, prepared=prepared, still_mine=still_mine, again=again, old=old, leaves=True
+        )
         record(done, mode="live")
         hops.observe(batches, mode="live")
         self._summary.add(done, batches, took_s=time.monotonic() - started)

@@ -21,6 +21,7 @@ class RecordBatch:
         fetched_at: time.monotonic() when they were taken from the fetched bytes.
         generation: generation of the consumer group at that time.
         in_doubt: a predecessor that died may have begun to process these records.
+        old: the group has processed these records before, and was moved back since.
         aside: they are processed but for a large reindex, and the records are gone from memory.
     """
 
@@ -32,6 +33,7 @@ class RecordBatch:
         "fetched_at",
         "generation",
         "in_doubt",
+        "old",
         "partition",
         "records",
         "size",
@@ -50,6 +52,7 @@ class RecordBatch:
         self.generation = generation
         self.fetched_at = fetched_at
         self.in_doubt = False
+        self.old = False
         self.aside = False
         self._values: list[bytes | None] | None = None
         self._keys: list[bytes | None] | None = None

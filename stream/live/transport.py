@@ -115,6 +115,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             self.offsets.fetched(tp, start=batch.start, end=batch.end, last=last, messages=len(batch), size=batch.size)
             if batch.records:
                 batch.in_doubt = self._doubts.meets(tp, batch)
+                batch.old = self._doubts.is_old(tp, batch.start)
                 self._uncommitted.delivered(tp, end=batch.end, messages=len(batch))
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                 yield tp, self._to_message(tp, batch)

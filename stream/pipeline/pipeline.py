@@ -53,7 +53,6 @@ class Pipeline:
             later message settles a change of a scorecard's own row that happens during a batch of scorecards.
         guard: asked before dead letters are produced.
         newest: what the partitions have reached, to know late messages by; shared by all that process them.
-        old: a replay into the live tables asks Postgres for each score, which may be gone, and its scorecard elsewhere.
         letters: False for messages that another pass refuses as well: that one produces their dead letters.
     """
 
@@ -71,11 +70,9 @@ class Pipeline:
         in_order: bool = False,
         guard: DeadLetterGuard | None = None,
         newest: Newest | None = None,
-        old: bool = False,
         letters: bool = True,
     ) -> None:
         self.table = table
-        self._asks_for_scores = old and table == SCORE.source
         self._letters = letters
         self._newest = Newest() if newest is None else newest
         self._guard = guard
@@ -101,6 +98,7 @@ class Pipeline:
         prepared: Prepared | None = None,
         still_mine: Callable[[], bool] = lambda: True,
         again: bool = False,
+        old: bool = False,
         leaves: bool = False,
     ) -> Done:
         """Process messages of this pipeline's table. On return the caller may commit their offsets.
@@ -111,6 +109,8 @@ class Pipeline:
                 wrote, because the new owner may have retired those rows already.
             again: a worker that crashed before it confirmed may have processed these messages. The batch looks for rows
                 that it left in places that were retired meanwhile, and reindexes those scorecards.
+            old: the tables may hold later messages of the partitions already. Postgres is asked for each score, which
+                may be gone, and its scorecard elsewhere.
             leaves: large reindexes may be left aside, in the result. The caller carries them out before it commits.
         """
         prepared = prepared or self.prepare(fetched)
@@ -118,7 +118,7 @@ class Pipeline:
         late, ahead, reached = self._batches.find_misplaced(fetched, prepared, self._newest, self._ceiling)
         for part in fetched:  # at once: another thread may take what follows while this batch is under way
             self._newest.note((part.topic, part.partition), part.end, reached[part.topic, part.partition])
-        if self._asks_for_scores and (gone := self._gone(prepared)):
+        if old and self.table == SCORE.source and (gone := self._gone(prepared)):
             self._batches.take_order(fetched, prepared, gone)
             late |= gone
         upserts, messages = prepared.upserts, prepared.messages

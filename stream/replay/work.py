@@ -92,7 +92,9 @@ class Work:
         chosen = self._select(clients, table, stretches, kind)
         worked.matched = sum(len(stretch) for stretch in chosen)
         if worked.matched:
-            done = self._pipeline(clients, table, kind).process(chosen, still_mine=partial(self._still_mine, stretches))
+            done = self._pipeline(clients, table, kind).process(
+                chosen, still_mine=partial(self._still_mine, stretches), old=self._plan.into is None
+            )
             record(done, mode="replay")
             worked.dead_letters = sum(done.refused.values())
             worked.rows = done.rows
@@ -150,7 +152,6 @@ class Work:
                 in_order=self._in_order,
                 guard=self._own.guard,
                 newest=self._newest,
-                old=self._plan.into is None,
                 letters=kind != "tail",  # the pass before it, or live, refuses the same messages
             )
         return pipelines[key]

@@ -24,6 +24,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from stream.kafka.marks import Mark, after_rewind
 from testbed.universe import wait_for
 
 pytestmark = pytest.mark.stack
@@ -62,7 +63,8 @@ def work(journal_path: Path, *, delay_s: float, fail_at: int | None) -> int:
             assert offsets == sorted(offsets)
             assert batch.start <= offsets[0]
             assert offsets[-1] < batch.end
-            note(event="done", topic=batch.topic, partition=batch.partition, offsets=offsets, doubt=batch.in_doubt)
+            done = {"topic": batch.topic, "partition": batch.partition, "offsets": offsets}
+            note(event="done", **done, doubt=batch.in_doubt, old=batch.old)
 
     live.on_assigned(lambda tps: note(event="assigned", tps=sorted(tps)))
     live.on_stopping(lambda: note(event="stopping"))
@@ -173,6 +175,18 @@ class Bench:
 
     def committed(self) -> dict[Key, int]:
         return {key: committed for key, (committed, _end) in self.offsets().items()}
+
+    def rewind(self) -> None:
+        """Move the group back to the start, as `scorestream rewind` does."""
+        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": self.prefix, "enable.auto.commit": False})
+        try:
+            moved = [
+                TopicPartition(topic, partition, 0, metadata=str(after_rewind(end, Mark(clean=True), to=0)))
+                for (topic, partition), end in self.ends().items()
+            ]
+            consumer.commit(offsets=moved, asynchronous=False)
+        finally:
+            consumer.close()
 
     def offsets(self) -> dict[Key, tuple[int, int]]:
         """(committed, end) of each partition; committed is 0 where nothing is."""
@@ -287,6 +301,29 @@ def test_only_what_a_dead_worker_may_have_begun_is_in_doubt(bench: Bench) -> Non
     fourth = bench.start()
     until(lambda: all(c == e for c, e in bench.offsets().values()), within_s=40, bench=bench)
     assert in_doubt(fourth) == {False}
+
+
+def test_what_was_processed_before_a_rewind_is_old(bench: Bench) -> None:
+    # given a group that has processed all there is, and is moved back
+    bench.produce(300)
+    first = bench.start()
+    until(lambda: all(c == e for c, e in bench.offsets().values()), within_s=40, bench=bench)
+    first.process.send_signal(signal.SIGTERM)
+    assert first.wait(10) == 0
+    bench.rewind()
+    # when the next worker dies on the way, and another takes over
+    second = bench.start(delay_s=3600)
+    until(lambda: second.events("began"), within_s=40, bench=bench)
+    second.process.kill()
+    second.wait(10)
+    third = bench.start()
+    until(lambda: all(c == e for c, e in bench.offsets().values()), within_s=40, bench=bench)
+    # then what it reads is old up to there, and not behind it
+    assert {event["old"] for event in first.events("done")} == {False}
+    assert {event["old"] for event in third.events("done")} == {True}
+    bench.produce(300)
+    until(lambda: all(c == e for c, e in bench.offsets().values()), within_s=40, bench=bench)
+    assert [event["old"] for event in third.events("done")][-1] is False
 
 
 def test_two_workers_share_and_nothing_is_lost_when_they_change(bench: Bench) -> None:

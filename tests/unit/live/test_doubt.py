@@ -50,3 +50,6 @@ def test_commits_say_how_far_the_group_once_was_until_they_have_passed_it() -> N
     found.take_over({SCORES: Begun((), end=0, rewound=500)}, most=20)
     assert found.mark(SCORES, 120).rewound == 500
     assert found.mark(SCORES, 500).rewound == 0
+    # and what lies before that is old
+    assert [found.is_old(SCORES, offset) for offset in (120, 499, 500)] == [True, True, False]
+    assert not found.is_old(TP("other", 0), 120)

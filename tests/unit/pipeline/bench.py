@@ -86,9 +86,8 @@ class Bench:
             retry=retry,
             in_order=in_order,
             newest=self.newest,
-            old=old,
         )
-        return pipeline.process([batch], still_mine=lambda: mine, again=again)
+        return pipeline.process([batch], still_mine=lambda: mine, again=again, old=old)
 
     def live(self, *tables: str) -> None:
         """The live workers process what there is."""
