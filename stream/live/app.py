@@ -17,15 +17,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, NoReturn
 
 import faust
 
 from stream.kafka.committable import PartitionProgress
 from stream.kafka.topic_partition import TP
-from stream.live.gather import ack, take_batches
-from stream.live.held import HeldBatches
+from stream.live.agent import BatchAgent, Index, Prepare
+from stream.live.limits import Limits
 from stream.live.record_batch import BatchSchema, RecordBatch
 from stream.live.transport import BatchConsumer
 from stream.pipeline.late import Newest
@@ -34,12 +34,17 @@ log = logging.getLogger(__name__)
 
 STOP_S: Final = 9.5  # from the signal to the end of the process, which is promised within 10 s
 FAILED_S: Final = 1.0  # to the end of a process that failed to start: Faust may wait for ever for its own threads
-FINISH_S: Final = 6.0  # part of it for the batches under way
 
-Index = Callable[
-    [Sequence[RecordBatch], Any], Awaitable[HeldBatches | None]
-]  # the batches, and what was prepared or None
-Prepare = Callable[[Sequence[RecordBatch]], Awaitable[Any]]
+
+class BatchApp(faust.App):  # type: ignore[misc]
+    """Faust's app, with what its consumer needs besides.
+
+    Attributes:
+        newest: versions that the partitions have reached; each indexer records them here.
+    """
+
+    limits: Limits
+    newest: Newest
 
 
 class LiveApp:
@@ -50,11 +55,12 @@ class LiveApp:
         max_age_s: or when its first message has waited this long, seconds.
 
     Attributes:
-        newest: versions that the partitions have reached; each indexer records them here.
+        newest: the app's.
     """
 
-    def __init__(self, app: Any, *, max_messages: int, max_age_s: float) -> None:
+    def __init__(self, app: BatchApp, *, max_messages: int, max_age_s: float) -> None:
         self.app = app
+        self.newest = app.newest
         self._max_messages = max_messages
         self._max_age_s = max_age_s
         self._stopping: list[Callable[[], None]] = []
@@ -62,13 +68,6 @@ class LiveApp:
         self._joined = False  # partitions were assigned, once
         self._error: BaseException | None = None
         self._worker: _Worker | None = None
-        BatchConsumer.finish_s = FINISH_S
-        most = max_messages
-        BatchConsumer.hold_messages = 2 * most  # one list under way, and the next
-        BatchConsumer.uncommitted_messages = 4 * most
-        BatchConsumer.commit_messages = most
-        BatchConsumer.doubt_messages = 5 * most
-        self.newest = BatchConsumer.newest = Newest()
         self.on_assigned(self._has_joined)
 
     def add_agent(self, topic: str, index: Index, *, prepare: Prepare | None = None, patience: float = 1.0) -> None:
@@ -82,53 +81,14 @@ class LiveApp:
         """
 
         async def agent(stream: Any) -> None:
-            under_way: asyncio.Task[None] | None = None
-            beside: set[asyncio.Task[None]] = set()
-
-            def busy() -> asyncio.Task[None] | None:
-                return under_way if under_way is not None and not under_way.done() else None
-
-            async def work(events: Sequence[Any], batches: Sequence[RecordBatch], prepared: Any) -> None:
-                try:
-                    held = await index(batches, prepared)
-                    await ack(stream, [each for each in events if held is None or not held.holds(each.value)])
-                except Exception as error:
-                    await self._fail(error)
-                if held is not None:
-                    for event in events:
-                        if held.holds(event.value):
-                            self._consumer.leave_aside(event.message)
-                    task = asyncio.ensure_future(finish(held, [each for each in events if held.holds(each.value)]))
-                    beside.add(task)
-                    task.add_done_callback(beside.discard)
-
-            async def finish(held: HeldBatches, events: Sequence[Any]) -> None:
-                try:
-                    if await held.work:
-                        await ack(stream, events)
-                except Exception as error:
-                    await self._fail(error)
-
-            lists = take_batches(
-                stream, max_messages=self._max_messages, max_age_s=patience * self._max_age_s, busy=busy
+            batches = BatchAgent(
+                stream,
+                index,
+                prepare=prepare,
+                leave_aside=lambda message: self._consumer.leave_aside(message),
+                failed=self._fail,
             )
-            try:
-                async for events in lists:
-                    batches = [event.value for event in events]
-                    prepared = None
-                    if under_way is not None:
-                        if prepare is not None and busy():
-                            try:
-                                prepared = await prepare(batches)
-                            except Exception as error:
-                                await self._fail(error)
-                        await under_way
-                    under_way = asyncio.ensure_future(work(events, batches, prepared))
-                if under_way is not None:
-                    await under_way
-            finally:
-                for task in (*beside, *(() if under_way is None else (under_way,))):
-                    task.cancel()
+            await batches.run(max_messages=self._max_messages, max_age_s=patience * self._max_age_s)
 
         agent.__name__ = agent.__qualname__ = topic.replace(".", "_").replace("-", "_")
         self.app.agent(self.app.topic(topic, schema=BatchSchema()), concurrency=1, name=topic)(agent)

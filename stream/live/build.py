@@ -9,15 +9,16 @@ import ssl
 from pathlib import Path
 from typing import Any, Final
 
-import faust
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.tables.manager import TableManager
 
-from stream.live.app import LiveApp
+from stream.live.app import BatchApp, LiveApp
 from stream.live.dead_members import client_id
+from stream.live.limits import Limits
 from stream.live.oauth import OidcTokens
 from stream.live.record_batch import BatchScheduler
 from stream.live.transport import SCHEME, register
+from stream.pipeline.late import Newest
 from stream.settings_sections import BatchSettings, KafkaSettings, RetrySettings
 
 COMMIT_INTERVAL_S: Final = 0.25  # by these commits a replay sees how late live is, and slows down
@@ -67,7 +68,7 @@ def build_app(kafka: KafkaSettings, batch: BatchSettings, retry: RetrySettings, 
     """
     register()
     state_dir.mkdir(parents=True, exist_ok=True)
-    app = faust.App(
+    app = BatchApp(
         kafka.group,
         **faust_broker_options(kafka),
         broker_client_id=client_id(),  # so every lag tool shows which worker it is
@@ -97,6 +98,7 @@ def build_app(kafka: KafkaSettings, batch: BatchSettings, retry: RetrySettings, 
         ConsumerScheduler=BatchScheduler,
         TableManager=_NoTables,
     )
+    app.limits, app.newest = Limits.of(batch.max_messages), Newest()
     return LiveApp(app, max_messages=batch.max_messages, max_age_s=batch.max_age_s)
 
 

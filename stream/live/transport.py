@@ -35,6 +35,7 @@ from stream.kafka.marks import Mark
 from stream.kafka.topic_partition import TP
 from stream.live.doubt import Doubts
 from stream.live.fetch import BatchConsumerThread
+from stream.live.limits import Limits
 from stream.live.positions import positions
 from stream.live.record_batch import RecordBatch
 from stream.live.uncommitted import Uncommitted
@@ -51,18 +52,11 @@ FULL_POLL_S: Final = 0.01  # how often the other topics are read while one is fu
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer: which messages are delivered, which may be committed, when fetching stops."""
 
-    finish_s: float = 7.0  # limit of the wait for batches under way
-    hold_messages: int = 20_000  # fetching of a topic stops when this many of its messages are under way
-    # Fetching of a topic stops when this many of its messages are delivered and not committed: commits may stall.
-    uncommitted_messages: int = 40_000
-    commit_messages: int = 10_000  # acknowledged messages of a topic that make a commit due, lest commits set the pace
-    # the most messages of one partition that a worker has begun: the limit, and one fetch beyond it
-    doubt_messages: int = 50_000
-    newest: Newest = Newest()  # versions that the partitions have reached, noted by the indexers
-
     def __init__(self, *args: Any, **options: Any) -> None:
         self._doubts = Doubts()  # the thread that Faust's own start makes asks the brokers
         super().__init__(*args, **options)
+        self.limits: Limits = self.app.limits
+        self.newest: Newest = self.app.newest
         self.offsets = Offsets()
         self.abandoned = False  # true when the batches under way will not be acknowledged: do not wait for them
         self._room = asyncio.Event()
@@ -123,14 +117,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def _is_full(self, topic: str) -> bool:
         held = self.offsets.held(topic)
         return (
-            held.messages >= self.hold_messages
+            held.messages >= self.limits.hold_messages
             or held.size >= HELD_BYTES
-            or self._uncommitted.of(topic) >= self.uncommitted_messages
+            or self._uncommitted.of(topic) >= self.limits.uncommitted_messages
         )
 
     def _is_far_behind(self, tp: TP) -> bool:
         """Whether very much of the partition follows a batch that was left aside. Others go on."""
-        return self._uncommitted.behind_aside(tp) >= self.uncommitted_messages
+        return self._uncommitted.behind_aside(tp) >= self.limits.uncommitted_messages
 
     async def _commit_what_is_due(self, topics: Iterable[str]) -> None:
         if self._begun_again:  # no message may ever come that lowers the committed offset of an empty log
@@ -141,7 +135,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _is_due(self, topic: str) -> bool:
         """Whether enough is acknowledged and not committed that the next commit must not wait for Faust's interval."""
-        return self._uncommitted.of(topic) - self.offsets.held(topic).messages >= self.commit_messages
+        return self._uncommitted.of(topic) - self.offsets.held(topic).messages >= self.limits.commit_messages
 
     async def _wait_for_room(self, timeout_s: float) -> None:
         self._room.clear()
@@ -272,7 +266,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def wait_empty(self) -> None:
         """Wait a limited time until the agents' batches are done; then commit."""
-        deadline = time.monotonic() + self.finish_s
+        deadline = time.monotonic() + self.limits.finish_s
         while not self.abandoned and self._under_way() and (left := deadline - time.monotonic()) > 0:
             await self._wait_for_room(min(left, 0.1))
             self._clean_unacked_messages()
@@ -298,7 +292,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         for tp, found in taken.items():
             self.newest.start(tp, found.offset, found.mark.newest)
         begun = {tp: found.begun for tp, found in taken.items() if found.begun is not None}
-        self._doubts.take_over(begun, most=self.doubt_messages)
+        self._doubts.take_over(begun, most=self.limits.doubt_messages)
         if left := sum(bool(each.places) for each in begun.values()):
             log.info("taken over from a worker that died", extra={"partitions": left})
 

@@ -1,104 +1,51 @@
-"""The Faust app without a broker: one list prepared while another is indexed."""
+"""The Faust app without a broker: what an agent's error does to the process."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from stream.errors import UsageError
 from stream.live.app import LiveApp
-from stream.live.held import HeldBatches
-from stream.live.record_batch import RecordBatch
-from stream.settings_sections import BatchSettings
+from stream.pipeline.late import Newest
 from tests.unit.live.batches import batch_of
 from tests.unit.live.test_gather import Stream
 
 
-def test_a_full_list_is_prepared_while_the_one_before_is_indexed_and_acknowledged_in_order() -> None:
-    async def run() -> list[str]:
-        told: list[str] = []
-        first_may_end = asyncio.Event()
+@pytest.mark.parametrize("ending", [False, True], ids=["in the middle of it", "while the process ends"])
+def test_an_agents_error_ends_the_process_and_acknowledges_nothing(ending: bool) -> None:
+    # given an agent that fails
+    agents: list[Any] = []
+    consumer = SimpleNamespace(abandoned=False)
+    app: Any = SimpleNamespace(
+        agent=lambda *_, **__: agents.append,
+        topic=lambda *_, **__: None,
+        on_partitions_assigned=SimpleNamespace(connect=lambda _: None),
+        newest=Newest(),
+        consumer=consumer,
+    )
+    live = LiveApp(app, max_messages=10, max_age_s=0.0)
+    live._stop_began = ending
+    error = UsageError("the settings are wrong")
 
-        async def prepare(batches: Sequence[RecordBatch]) -> int:
-            told.append(f"prepare {len(batches)}")
-            first_may_end.set()
-            return len(batches)
+    async def index(_batches: Any, _prepared: Any) -> None:
+        raise error
 
-        async def index(batches: Sequence[RecordBatch], prepared: int | None) -> None:
-            told.append(f"index {len(batches)} {prepared}")
-            await first_may_end.wait()  # which never comes unless the next list is prepared meanwhile
-            told.append(f"indexed {len(batches)}")
-
-        agents: list[Any] = []
-        app = SimpleNamespace(
-            agent=lambda *_, **__: agents.append,
-            topic=lambda *_, **__: None,
-            on_partitions_assigned=SimpleNamespace(connect=lambda _: None),
-        )
-        live = LiveApp(app, max_messages=10, max_age_s=BatchSettings().max_age_s)
-        live.add_agent("scores", index, prepare=prepare)
-        stream = Stream()
-        stream.put(batch_of(10, age_s=1), batch_of(5, age_s=1), batch_of(5, age_s=1))
-        stream.close()
-        await asyncio.wait_for(agents[0](stream), 10)
-        assert [len(batch) for batch in stream.acked] == [10, 5, 5]
-        return told
-
-    assert asyncio.run(run()) == ["index 1 None", "prepare 2", "indexed 1", "index 2 2", "indexed 2"]
-
-
-def held_first(*, is_done: bool) -> tuple[list[RecordBatch], list[RecordBatch], list[RecordBatch]]:
-    """Lists of batches (4 and 6 messages, then 10) through an agent that holds the one with 4 until the end.
-
-    Returns:
-        What was acknowledged when the second list came, what at the end, and what the consumer left aside.
-    """
-
-    async def run() -> tuple[list[RecordBatch], list[RecordBatch], list[RecordBatch]]:
-        done = asyncio.get_running_loop().create_future()
-        before: list[RecordBatch] = []
-        left: list[RecordBatch] = []
-        lists = 0
-        stream = Stream()
-
-        async def index(batches: Sequence[RecordBatch], _prepared: None) -> HeldBatches | None:
-            nonlocal lists
-            lists += 1
-            if lists == 1:
-                return HeldBatches([batches[0]], done)
-            before.extend(stream.acked)
-            done.set_result(is_done)
-            return None
-
-        agents: list[Any] = []
-        app = SimpleNamespace(
-            agent=lambda *_, **__: agents.append,
-            topic=lambda *_, **__: None,
-            on_partitions_assigned=SimpleNamespace(connect=lambda _: None),
-            consumer=SimpleNamespace(leave_aside=left.append),
-        )
-        live = LiveApp(app, max_messages=10, max_age_s=BatchSettings().max_age_s)
+    async def run() -> Stream:
         live.add_agent("scores", index)
-        stream.put(batch_of(4, age_s=1), batch_of(6, age_s=1), batch_of(10, age_s=1))
+        stream = Stream()
+        stream.put(batch_of(1, age_s=1))
         agent = asyncio.ensure_future(agents[0](stream))
-        while len(stream.acked) < 2 + is_done:
+        while not consumer.abandoned:
             await asyncio.sleep(0.01)
-        stream.close()
-        await asyncio.wait_for(agent, 10)
-        return before, stream.acked, left
+        agent.cancel()
+        await asyncio.wait({agent})
+        return stream
 
-    return asyncio.run(asyncio.wait_for(run(), 10))
-
-
-def test_batches_that_are_held_are_acknowledged_when_their_work_is_done_beside_those_that_follow() -> None:
-    before, after, left = held_first(is_done=True)
-    assert [len(batch) for batch in before] == [6], "the first of the two batches is held, the other is not"
-    assert sorted(len(batch) for batch in after) == [4, 6, 10]
-    assert [len(batch) for batch in left] == [4]
-
-
-def test_batches_whose_work_was_given_up_are_not_acknowledged() -> None:
-    _, after, left = held_first(is_done=False)
-    assert [len(batch) for batch in after] == [6, 10]
-    assert [len(batch) for batch in left] == [4]
+    stream = asyncio.run(asyncio.wait_for(run(), 10))
+    # then no commit waits for its batches, and the exit code is the error's, unless the end had begun without it
+    assert stream.acked == []
+    assert live._error is (None if ending else error)

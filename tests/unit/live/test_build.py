@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
 from confluent_kafka import Producer
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from pydantic import SecretStr
 
 from stream.kafka.client import client_options
-from stream.live.build import faust_broker_options
+from stream.live.build import build_app, faust_broker_options
 from stream.live.oauth import OidcTokens
-from stream.settings_sections import KafkaSettings
+from stream.settings_sections import BatchSettings, KafkaSettings, RetrySettings
 
 
 def test_hosts_become_urls() -> None:
@@ -61,3 +62,17 @@ def test_tokens() -> None:
         assert options["sasl.oauthbearer.method"] == "oidc"
         Producer(options)
         assert not {"sasl.username", "sasl.password"} & options.keys()
+
+
+def test_the_app_holds_back_by_the_size_of_its_batches(tmp_path: Path) -> None:
+    # given two apps in one process
+    apps = [
+        build_app(KafkaSettings(), BatchSettings(max_messages=most), RetrySettings(), state_dir=tmp_path / str(most)).app
+        for most in (100, 1_000)
+    ]
+    # then each has limits and a memory of its own
+    assert [app.limits.hold_messages for app in apps] == [200, 2_000]
+    assert apps[0].newest is not apps[1].newest
+    consumers = [app._new_consumer() for app in apps]
+    assert [consumer.limits for consumer in consumers] == [app.limits for app in apps]
+    assert [consumer.newest for consumer in consumers] == [app.newest for app in apps]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock, Mock, patch
 
 import pytest
-from faust.transport.consumer import Consumer
+from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 
 from stream.kafka.committable import Offsets
 from stream.kafka.topic_partition import TP
-from stream.live.doubt import Doubts
+from stream.live.limits import Limits
 from stream.live.transport import BatchConsumer
-from stream.live.uncommitted import Uncommitted
+from stream.pipeline.late import Newest
 from tests.unit.live.batches import SCORES, batch_of
 
 
@@ -25,12 +26,18 @@ def fetch(offsets: Offsets, start: int, end: int, *, last: int | None = None, me
     return last
 
 
+def consumer_of(**limits: int) -> Any:
+    """A consumer that Faust has not started, with some limits changed."""
+    app = SimpleNamespace(limits=replace(Limits.of(10_000), **limits), newest=Newest())
+    with patch.object(ThreadDelegateConsumer, "__init__", lambda consumer, app: setattr(consumer, "app", app)):
+        return BatchConsumer(app)
+
+
 def test_the_last_commit_is_not_swallowed_by_one_that_is_under_way() -> None:
     async def run() -> list[int | None]:
         # given a consumer that is committing 5, while the batch up to 10 was just acknowledged
-        consumer: Any = object.__new__(BatchConsumer)
-        consumer.abandoned, consumer._unacked_messages = False, set()
-        consumer.offsets = Offsets()
+        consumer = consumer_of()
+        consumer._unacked_messages = set()
         done = [fetch(consumer.offsets, 0, 5), fetch(consumer.offsets, 5, 10)]
         consumer.offsets.done(SCORES, done[0])
         committed: list[int | None] = []
@@ -46,7 +53,7 @@ def test_the_last_commit_is_not_swallowed_by_one_that_is_under_way() -> None:
             clean.append(offsets)
 
         clean: list[dict[TP, int]] = []
-        consumer._thread, consumer._doubts = SimpleNamespace(commit_clean=commit_clean), Doubts()
+        consumer._thread = SimpleNamespace(commit_clean=commit_clean)
         consumer.force_commit, consumer.loop = force_commit, asyncio.get_running_loop()
         consumer.app = SimpleNamespace(client_only=False)
         under_way = asyncio.ensure_future(consumer.commit())
@@ -68,15 +75,12 @@ def test_the_last_commit_is_not_swallowed_by_one_that_is_under_way() -> None:
 # A log that begins again
 
 
-def consumer_with(*, end: int, committed: int | None) -> tuple[Any, list[tuple[TP, int]]]:
+def consumer_with(*, end: int, committed: int | None, **limits: int) -> tuple[Any, list[tuple[TP, int]]]:
     """A consumer that has delivered one batch up to `end`, which is under way."""
-    consumer: Any = object.__new__(BatchConsumer)
-    consumer.offsets, consumer._uncommitted, consumer._doubts = Offsets(), Uncommitted(), Doubts()
-    consumer._again, consumer._acked, consumer._acked_index = {}, {}, {}
-    consumer._begun_again = {}
+    consumer = consumer_of(**limits)
+    consumer._acked, consumer._acked_index = {}, {}
     consumer._committed_offset = defaultdict(lambda: None, {SCORES: committed})
     consumer._read_offset = {SCORES: end - 1}
-    consumer._room = asyncio.Event()
     consumer.app = SimpleNamespace(consumer_generation_id=3)
     message = Mock(tp=SCORES, generation_id=3, offset=end - 1, acked=False)
     consumer._unacked_messages = {message}
@@ -134,9 +138,7 @@ def test_a_log_that_lost_its_end_is_read_from_where_the_brokers_reset_to() -> No
 
 def test_fetching_stops_while_commits_stall() -> None:
     # given acknowledged batches that the group's coordinator does not commit
-    consumer: Any = object.__new__(BatchConsumer)
-    consumer.offsets, consumer._uncommitted = Offsets(), Uncommitted()
-    consumer.uncommitted_messages = 100
+    consumer = consumer_of(uncommitted_messages=100)
     for start in (0, 60):
         fetch(consumer.offsets, start, start + 60, messages=60)
         consumer.offsets.done(SCORES, start + 59)
@@ -153,31 +155,28 @@ class _Committed(Exception):
 
 def test_a_commit_does_not_wait_for_its_interval_when_much_is_acknowledged() -> None:
     # given 120 messages delivered, 60 of them acknowledged, and the rest under way
-    consumer: Any = object.__new__(BatchConsumer)
-    consumer.offsets, consumer._uncommitted = Offsets(), Uncommitted()
+    consumer = consumer_of()
     consumer.flow_active, consumer._get_active_partitions = True, lambda: {SCORES}
-    consumer._begun_again = {}
     consumer.commit = AsyncMock(side_effect=_Committed)
     for start in (0, 60):
         fetch(consumer.offsets, start, start + 60, messages=60)
         consumer._uncommitted.delivered(SCORES, end=start + 60, messages=60)
     consumer.offsets.done(SCORES, 59)
     # then a limit that is not reached commits nothing before the next fetch
-    consumer.commit_messages = 61
+    consumer.limits = replace(consumer.limits, commit_messages=61)
     assert not consumer._is_due("scores")
     # and one that is reached commits first
-    consumer.commit_messages = 60
+    consumer.limits = replace(consumer.limits, commit_messages=60)
     with pytest.raises(_Committed):
         asyncio.run(anext(consumer.getmany(1.0)))
 
 
 def test_what_is_left_aside_stops_its_own_partition_alone_and_no_rebalance_waits_for_it() -> None:
     # given a batch that is left aside, and one that follows it
-    consumer, _ = consumer_with(end=100, committed=None)
+    limits = {"hold_messages": 150, "uncommitted_messages": 150, "commit_messages": 50}
+    consumer, _ = consumer_with(end=100, committed=None, **limits)
     (message,) = consumer._unacked_messages
     message.value = batch_of(100)
-    consumer.uncommitted_messages = consumer.hold_messages = 150
-    consumer.abandoned, consumer.finish_s = False, 60.0
     consumer.leave_aside(message)
     assert consumer.offsets.held("scores").messages == 0
     assert consumer._under_way() == 0, "a rebalance would wait for it"
@@ -186,7 +185,6 @@ def test_what_is_left_aside_stops_its_own_partition_alone_and_no_rebalance_waits
     consumer._uncommitted.delivered(SCORES, end=200, messages=100)
     consumer.offsets.done(SCORES, 199)
     # then nothing may be committed, no commit is due, and only this partition waits
-    consumer.commit_messages = 50
     assert consumer.offsets.safe(SCORES) is None
     assert not consumer._is_due("scores")
     assert consumer._is_far_behind(SCORES)
