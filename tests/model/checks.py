@@ -35,7 +35,7 @@ class Checks:
         unread = {
             row_id
             for (table, number), log in self.log.partitions.items()
-            for message in log[self.committed[table, number] :]
+            for message in log[self._processed((table, number)) :]
             for row_id in self._scorecards_in(table, message)
         }
         unread |= {
@@ -49,10 +49,13 @@ class Checks:
         if any(message_left for message_left in unread if message_left == "*"):
             return
         visible = [key for key in self.target.visible_keys() if str(UUID(int=key.scorecard_id)) not in unread]
+        there = {table.target: {UUID(own).int for own in self.postgres.rows[table.source]} for table in TARGETS}
         for key in visible:
             row = self.postgres.rows["scorecards"].get(str(UUID(int=key.scorecard_id)))
             if row is not None and row["scorecard_type"] in APPEAL_TYPES:
                 raise Violation(f"C2: an appeal is visible: {key}")
+            if key.row_id not in there[key.table]:
+                raise Violation(f"C2: a deleted row is visible: {key}")
         for (_, row_id), count in Counter((key.table, (key.scorecard_id, key.row_id)) for key in visible).items():
             if count > 1:
                 raise Violation(f"C3: {count} rows are visible of {row_id}")

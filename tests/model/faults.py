@@ -53,6 +53,7 @@ class Faults:
     under_way: bool = True  # transactions that are open while the initial snapshot is read
     large: bool = True  # two rows are too many at once: live workers leave such reindexes aside
     identity: bool = True  # conversations and scorecards without REPLICA IDENTITY FULL, for a while
+    rewinds: bool = False  # the live group is moved back
     cancels: bool = True  # a replay is cancelled before its tail pass; `replay cancel` repairs what it left
     fail_overs: bool = False  # to a server that lacks the last transactions, or to a restored copy
     windows: bool = True  # readers ask for spans of event time at the end of each round

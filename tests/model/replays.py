@@ -85,7 +85,7 @@ class Replays:
         ]
         again = any(where in replay.again for where in taken)
         self._say(f"replay fetches {[described(m) for part in parts for m in part.messages]} {again=}")
-        replay.batches.append((self._batch(table, parts, newest=replay.newest, again=again), taken))
+        replay.batches.append((self._batch(table, parts, newest=replay.newest, again=again, old=True), taken))
 
     def _all_messages(self) -> list[tuple[str, int, int]]:
         return [(table, number, at) for (table, number), log in self.log.partitions.items() for at in range(len(log))]

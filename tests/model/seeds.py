@@ -18,7 +18,7 @@ from tests.model.world import World
 
 FAULTS = (
     "errors", "incremental", "resend", "toast", "initial", "replay", "pauses", "crashes", "hidden", "refused",
-    "under_way", "late_inserts", "large", "fail_overs", "cancels", "identity",
+    "under_way", "late_inserts", "large", "fail_overs", "cancels", "identity", "rewinds",
 )  # fmt: skip
 
 
@@ -51,6 +51,7 @@ def run_seed(seed: int, faults: Faults | None = None, *, target: Any = None, tra
             fail_overs=choices.random() < 0.3,
             cancels=choices.random() < 0.5,
             identity=choices.random() < 0.3,
+            rewinds=choices.random() < 0.3,
         )
     world = World(choices, faults, target=target, trace=trace)
     if trace:

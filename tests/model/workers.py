@@ -76,20 +76,23 @@ class Workers(Asides):
             self.begun[table, number] = max(self.begun[table, number], parts[-1].end)
         again = any(part.messages[0].offset < self.careful_until[table, part.partition] for part in parts)
         self._say(f"worker {worker.name} fetches {[described(m) for part in parts for m in part.messages]} {again=}")
-        worker.batches[table] = self._batch(table, parts, newest=worker.newest, again=again, in_order=True)
+        old = self._is_old(table, parts)
+        worker.batches[table] = self._batch(
+            table, parts, newest=worker.newest, again=again, old=old, in_order=True
+        )
 
     def _batch(
-        self, table: str, parts: list[FakeFetched], *, newest: Newest, again: bool, in_order: bool = False
+        self, table: str, parts: list[FakeFetched], *, newest: Newest, again: bool, old: bool, in_order: bool = False
     ) -> Batch:
         def work(batch: Batch) -> Done:
-            return self._process(batch, newest=newest, again=again, in_order=in_order)
+            return self._process(batch, newest=newest, again=again, old=old, in_order=in_order)
 
         batch = Batch(table, parts, work)
         if self._chance(0.5):  # uniform choices alone would seldom let much happen between two steps of a batch
             batch.stall = (1 + self._one_of([0, 1, 1, 1, 2, 3, 5, 6, 8]), 5 + self._below(40))
         return batch
 
-    def _process(self, batch: Batch, *, newest: Newest, again: bool, in_order: bool) -> Done:
+    def _process(self, batch: Batch, *, newest: Newest, again: bool, old: bool, in_order: bool) -> Done:
         pipeline = Pipeline(
             batch.table,
             source=self.postgres,
@@ -107,7 +110,7 @@ class Workers(Asides):
             return not batch.lost
 
         leaves = in_order and self.faults.large
-        done = pipeline.process(batch.parts, still_mine=still_mine, again=again, leaves=leaves)
+        done = pipeline.process(batch.parts, still_mine=still_mine, again=again, old=old, leaves=leaves)
         batch.pause("commit")
         return done
 
@@ -235,7 +238,7 @@ class Workers(Asides):
         if self.faults.errors and self._chance(0.02):
             raise (
                 PostgresUnavailable(name)
-                if name in {"places", "snapshot", "scorecards_of", "spelled"}
+                if name in {"places", "snapshot", "scorecards_of", "spelled", "lacking"}
                 else (ClickHouseUnavailable(name))
             )
 

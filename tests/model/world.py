@@ -40,11 +40,12 @@ from tests.model.faults import (
     Violation,
 )
 from tests.model.replays import Replay, Replays
+from tests.model.rewinds import Rewinds
 from tests.model.workers import Worker, Workers
 from tests.model.writers import Writers
 
 
-class World(Choices, Writers, Workers, Replays, FailOvers, Checks):
+class World(Choices, Writers, Workers, Replays, Rewinds, FailOvers, Checks):
     """All parts of the world, and the events that may happen next.
 
     Args:
@@ -83,6 +84,7 @@ class World(Choices, Writers, Workers, Replays, FailOvers, Checks):
         self.committed = dict.fromkeys(self.log.partitions, 0)
         self.begun = dict.fromkeys(self.log.partitions, 0)  # up to where some worker has fetched
         self.reached = dict.fromkeys(self.log.partitions, 0)  # the newest version before it, in the commit's metadata
+        self.rewound = dict.fromkeys(self.log.partitions, 0)  # up to where the group was before it was moved back
         self.owner: dict[tuple[str, int], Worker] = {}
         self.careful_until = dict.fromkeys(self.log.partitions, 0)
         self.sleepers: list[Batch] = []  # batches of a worker that has lost their partitions
@@ -161,6 +163,8 @@ class World(Choices, Writers, Workers, Replays, FailOvers, Checks):
             actions.append((1, self._resend))
         if self.faults.replay:
             actions.append((4, self._replay))
+        if self.faults.rewinds:
+            actions.append((1, self._rewind))
         if self.faults.fail_overs and not self.unrepaired and not self.calm:
             actions.append((1, self._fail_over))
         if self.broken:
