@@ -148,11 +148,15 @@ class PostgresSource:
 
     def lacking(self, scores: Sequence[str], scorecards: Sequence[str]) -> list[int]:
         """Indexes of the scores that do not stand in the scorecard at the same index, or nowhere."""
-        if not scores:
-            return []
+        perhaps = list(range(len(scores)))
         with self._reading() as (connection, sql):
-            found = connection.execute(sql.lacking.encode(), (_array(scores), _array(scorecards)), prepare=True)
-            return [at for (at,) in found]
+            for query in (sql.perhaps_lacking, sql.lacking):  # the second knows, and is asked of few
+                if not perhaps:
+                    return []
+                arrays = _array([scores[at] for at in perhaps]), _array([scorecards[at] for at in perhaps])
+                found = connection.execute(query.encode(), arrays, prepare=True)
+                perhaps = [perhaps[at] for (at,) in found]
+        return sorted(perhaps)
 
     def spelled(self, ids: Sequence[str]) -> list[str]:
         """These ids, canonical UUIDs, as Postgres spells them; one that it lacks stays as it is."""

@@ -17,6 +17,7 @@ from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, Column, Table, quote
 # Type names that mean less than the type: `character` alone is character(1), and would cut an id to its first digit.
 _SHORT = {"character": "bpchar", "real": "float4"}
 _BEYOND = str(2**63 - 1)
+MOST_AT_ONCE = 1_000  # scores of one scorecard that are read at once, to look for some of them
 
 
 class Statements:
@@ -59,6 +60,16 @@ class Statements:
         self.lacking = f"""
             SELECT w.n - 1 FROM unnest(%s::{score_type}[], %s::{of_type}[]) WITH ORDINALITY AS w(id, of, n)
             WHERE NOT EXISTS (SELECT FROM {scores} x WHERE x.score_id = w.id AND x.scorecard_id = w.of)"""
+        # The scores of a scorecard lie together in its index, and mostly in the table. By their own ids each is a search
+        # of its own, anywhere in a much larger index.
+        self.perhaps_lacking = f"""
+            WITH w AS MATERIALIZED (
+                SELECT * FROM unnest(%s::{score_type}[], %s::{of_type}[]) WITH ORDINALITY AS w(id, of, n)
+            ), held AS MATERIALIZED (
+                SELECT d.of, x.score_id FROM (SELECT DISTINCT of FROM w) d CROSS JOIN LATERAL (
+                    SELECT score_id FROM {scores} x WHERE x.scorecard_id = d.of LIMIT {MOST_AT_ONCE}) x
+            )
+            SELECT w.n - 1 FROM w WHERE NOT EXISTS (SELECT FROM held h WHERE h.score_id = w.id AND h.of = w.of)"""
         self.sizes = [
             f"SELECT w.n, count(*) FROM {wanted} JOIN {source} s ON s.scorecard_id = w.id GROUP BY w.n"
             for source in (scorecards, scores)

@@ -148,15 +148,21 @@ def test_a_scorecard_is_found_by_its_id_as_postgres_spells_it(postgres: Any) -> 
     assert missing == CARDS[1]
 
 
-def test_scores_that_do_not_stand_where_they_are_said_to(postgres: Any) -> None:
-    # given a score in one scorecard
+@pytest.mark.parametrize("at_once", [1_000, 1], ids=["few scores", "more scores than are read at once"])
+def test_scores_that_do_not_stand_where_they_are_said_to(
+    postgres: Any, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.postgres.statements.MOST_AT_ONCE", at_once)
+    # given two scores in one scorecard
     for card in CARDS[:2]:
         postgres.insert("scorecards", card, scorecard_time=JANUARY)
-    postgres.insert("scores", SCORES[0], scorecard_id=CARDS[0])
-    # when Postgres is asked for it there, elsewhere, and for one that is not there
-    lacking = postgres.lacking([SCORES[0], SCORES[0], SCORES[1]], [CARDS[0], CARDS[1], CARDS[0]])
+    for score in SCORES[:2]:
+        postgres.insert("scores", score, scorecard_id=CARDS[0])
+    # when Postgres is asked for them there, elsewhere, and for one that is not there
+    asked = [(0, 0), (0, 1), (1, 0), (2, 0), (1, 0)]
+    lacking = postgres.lacking([SCORES[score] for score, _ in asked], [CARDS[card] for _, card in asked])
     # then it names the two that do not stand, by index
-    assert sorted(lacking) == [1, 2]
+    assert lacking == [1, 3]
     assert postgres.lacking([], []) == []
 
 
