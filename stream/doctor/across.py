@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from stream.doctor.finding import ERROR, RECOVER, WARNING, Check, Checks, DoctorFinding
 from stream.kafka.connect_workers import ConnectWorker
-from stream.pipeline.ordering import commit_lsn, epoch_of, lsn_text
+from stream.pipeline.ordering import epoch_of, lsn_text, reached_lsn
 from stream.times import duration
 
 _CONNECT, _SETTINGS = Checks("connect"), Checks("settings")
@@ -94,7 +94,7 @@ def versions(highest: int, *, epoch: int, wal: int | None) -> Iterator[DoctorFin
         epoch: of the changes that Postgres commits now.
         wal: the end of the WAL, asked last, bytes from 0/0.
     """
-    stored = epoch_of(highest), commit_lsn(highest)
+    stored = epoch_of(highest), reached_lsn(highest)
     if wal is not None and stored > (epoch, wal):
         text = f"ClickHouse has versions of epoch {stored[0]}, LSN {lsn_text(stored[1])}"
         yield EPOCH.found(f"{text}; Postgres is at epoch {epoch}, LSN {lsn_text(wal)}")

@@ -16,7 +16,7 @@ from functools import partial
 from stream.clickhouse.source_record import SourceRecord, Stored
 from stream.epochs import Epochs
 from stream.errors import ConfigError, PostgresRefused
-from stream.pipeline.ordering import commit_lsn, epoch_of, lsn_text
+from stream.pipeline.ordering import epoch_of, lsn_text, reached_lsn
 from stream.postgres.cluster import Cluster, cluster
 from stream.postgres.connection import Postgres
 
@@ -107,8 +107,8 @@ def refuse(now: Cluster, stored: Sequence[Stored], *, epoch: int, highest: Calla
 def _refuse_versions(now: Cluster, epoch: int, highest: int) -> None:
     if epoch_of(highest) > epoch:
         _refuse_epoch(epoch, epoch_of(highest))
-    if epoch_of(highest) == epoch and not now.is_standby and commit_lsn(highest) > now.lsn:
-        _refuse_lsn(now, commit_lsn(highest))
+    if epoch_of(highest) == epoch and not now.is_standby and reached_lsn(highest) > now.lsn:
+        _refuse_lsn(now, reached_lsn(highest))
 
 
 def _refuse_epoch(epoch: int, above: int) -> None:

@@ -112,6 +112,15 @@ def lsn(version_: int) -> int:
     return version_ & LSN_MAX
 
 
+def reached_lsn(version_: int) -> int:
+    """How far the WAL was when a change of this version was streamed, at least.
+
+    The change itself lies behind the commit that its version names. A server whose WAL ends between the two may give
+    another change the same version.
+    """
+    return max(commit_lsn(version_), lsn(version_))
+
+
 def lsn_text(lsn: int) -> str:
     """An LSN as Postgres writes it."""
     return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"

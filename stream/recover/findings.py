@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stream.pipeline.ordering import commit_lsn, epoch_of
+from stream.pipeline.ordering import epoch_of, reached_lsn
 from stream.postgres.replication import text
 from stream.recover.facts import Facts
 
@@ -43,7 +43,7 @@ def highest_epoch(facts: Facts) -> int:
 
 def reached(facts: Facts) -> int:
     """The LSN that Postgres has to pass before workers start: of the versions, and of what workers wrote down."""
-    of_rows = commit_lsn(facts.highest) if epoch_of(facts.highest) == facts.epoch else 0
+    of_rows = reached_lsn(facts.highest) if epoch_of(facts.highest) == facts.epoch else 0
     return max(of_rows, *(each.lsn for each in facts.stored if each.epoch == facts.epoch), 0)
 
 

@@ -13,7 +13,14 @@ class Rewinds:
     """The rewinds of a World."""
 
     def _rewind(self) -> None:
-        """Every worker ends, in whatever it does; some partitions begin again at any earlier offset."""
+        """Every worker ends, in whatever it does; some partitions begin again at any earlier offset.
+
+        Perhaps all was processed before, and nothing changes for a while. Then readers must notice nothing.
+        """
+        calm = not self.broken and self._chance(0.5)
+        if calm:
+            self._drain()
+            self.draining = False
         self._say("rewind")
         for worker in self.workers:
             self._crash_of(worker)
@@ -29,6 +36,9 @@ class Rewinds:
         for worker in self.workers:
             worker.units.clear()
         self._assign(list(self.workers))
+        for _ in range(self._below(100) if calm else 0):
+            self._weighted([(1, self._fetch), (3, self._advance)])()
+            self._check_quiet()
 
     def _is_old(self, table: str, parts: list[FakeFetched]) -> bool:
         return any(part.start < self.rewound[table, part.partition] for part in parts)

@@ -77,9 +77,7 @@ class Workers(Asides):
         again = any(part.messages[0].offset < self.careful_until[table, part.partition] for part in parts)
         self._say(f"worker {worker.name} fetches {[described(m) for part in parts for m in part.messages]} {again=}")
         old = self._is_old(table, parts)
-        worker.batches[table] = self._batch(
-            table, parts, newest=worker.newest, again=again, old=old, in_order=True
-        )
+        worker.batches[table] = self._batch(table, parts, newest=worker.newest, again=again, old=old, in_order=True)
 
     def _batch(
         self, table: str, parts: list[FakeFetched], *, newest: Newest, again: bool, old: bool, in_order: bool = False

@@ -66,10 +66,10 @@ def test_tokens() -> None:
 
 def test_the_app_holds_back_by_the_size_of_its_batches(tmp_path: Path) -> None:
     # given two apps in one process
-    apps = [
-        build_app(KafkaSettings(), BatchSettings(max_messages=most), RetrySettings(), state_dir=tmp_path / str(most)).app
-        for most in (100, 1_000)
-    ]
+    apps = []
+    for most in (100, 1_000):
+        batch = BatchSettings(max_messages=most)
+        apps.append(build_app(KafkaSettings(), batch, RetrySettings(), state_dir=tmp_path / str(most)).app)
     # then each has limits and a memory of its own
     assert [app.limits.hold_messages for app in apps] == [200, 2_000]
     assert apps[0].newest is not apps[1].newest

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.errors import Refused
-from stream.pipeline.ordering import LSN_MAX, above, commit_lsn, lsn, version
+from stream.pipeline.ordering import LSN_MAX, above, commit_lsn, lsn, reached_lsn, version
 
 LSNS = st.integers(0, LSN_MAX)
 
@@ -43,6 +43,7 @@ def test_a_reindex_rises_three_times_and_stays_below_the_next_change(row: int, r
 def test_the_parts_come_back_out(commit: int, own: int, epoch: int) -> None:
     made = version(sequence(commit, own), epoch=epoch)
     assert (commit_lsn(made), lsn(made), made >> 112) == (commit, own, epoch)
+    assert reached_lsn(made) == max(commit, own)
     assert made < 1 << 128
 
 

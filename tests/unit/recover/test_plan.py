@@ -11,7 +11,7 @@ from stream.clickhouse.source_record import Stored
 from stream.pipeline.ordering import EPOCH_SHIFT, LSN_BITS
 from stream.postgres.replication import PostgresServer, Slot
 from stream.recover.facts import Facts, Position
-from stream.recover.findings import PASS_BYTES, findings
+from stream.recover.findings import PASS_BYTES, findings, versions_ahead
 from stream.recover.plan import plan
 
 SERVER = PostgresServer("db", 180001, "7", 1, False, lsn=1_000, xact_s=0.0, foreign_horizon=False, rows=300_000)
@@ -40,6 +40,17 @@ def steps(facts: Facts) -> list[str]:
 
 def wrong(facts: Facts) -> list[str]:
     return [each.id for each in findings(facts)]
+
+
+def test_the_wal_passes_a_lost_change_behind_the_last_commit_before_it() -> None:
+    # given a lost change at 992, behind a commit at 976, and a server whose WAL ends exactly at that commit
+    version = 976 << LSN_BITS | 992
+    ahead = replace(HEALTHY, highest=version, server=replace(HEALTHY.server, lsn=976))
+    # then its next change could have the same version, so its WAL is moved first
+    assert steps(ahead) == steps(replace(HEALTHY, highest=2_000 << LSN_BITS))
+    assert versions_ahead(ahead) == 16
+    # and not where the WAL ends behind the change
+    assert versions_ahead(replace(ahead, server=replace(HEALTHY.server, lsn=1_000))) == 0
 
 
 def test_the_wal_passes_the_versions_before_the_slot_is_made() -> None:
