@@ -85,7 +85,7 @@ class LiveApp:
                 stream,
                 index,
                 prepare=prepare,
-                leave_aside=lambda message: self._consumer.leave_aside(message),
+                leave_aside=self._consumer.leave_aside,
                 failed=self._fail,
             )
             await batches.run(max_messages=self._max_messages, max_age_s=patience * self._max_age_s)

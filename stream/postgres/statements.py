@@ -60,8 +60,8 @@ class Statements:
         self.lacking = f"""
             SELECT w.n - 1 FROM unnest(%s::{score_type}[], %s::{of_type}[]) WITH ORDINALITY AS w(id, of, n)
             WHERE NOT EXISTS (SELECT FROM {scores} x WHERE x.score_id = w.id AND x.scorecard_id = w.of)"""
-        # The scores of a scorecard lie together in its index, and mostly in the table. By their own ids each is a search
-        # of its own, anywhere in a much larger index.
+        # The scores of a scorecard lie together in its index, and mostly in the table. By their own ids each is a
+        # search of its own, anywhere in a much larger index.
         self.perhaps_lacking = f"""
             WITH w AS MATERIALIZED (
                 SELECT * FROM unnest(%s::{score_type}[], %s::{of_type}[]) WITH ORDINALITY AS w(id, of, n)
