@@ -85,7 +85,7 @@ class LiveApp:
                 stream,
                 index,
                 prepare=prepare,
-                leave_aside=self._consumer.leave_aside,
+                leave_aside=self._leave_aside,
                 failed=self._fail,
             )
             await batches.run(max_messages=self._max_messages, max_age_s=patience * self._max_age_s)
@@ -164,6 +164,9 @@ class LiveApp:
     def _consumer(self) -> BatchConsumer:
         consumer: BatchConsumer = self.app.consumer
         return consumer
+
+    def _leave_aside(self, message: Any) -> None:
+        self._consumer.leave_aside(message)
 
     async def _fail(self, error: Exception) -> NoReturn:
         if self._stop_began:

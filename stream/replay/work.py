@@ -45,7 +45,6 @@ class ThreadStores(Protocol):
         in_order: bool,
         guard: DeadLetterGuard | None,
         newest: Newest,
-        old: bool,
         letters: bool,
     ) -> Pipeline: ...
     def close(self) -> None: ...
