@@ -11,9 +11,9 @@ class Limits:
     """Of a worker; messages are those of one topic, unless a partition is named.
 
     Attributes:
-        hold_messages: fetching stops when so many are under way.
-        uncommitted_messages: fetching stops when so many are delivered and not committed: commits may stall.
-        commit_messages: so many acknowledged ones make a commit due, so that commits do not set the pace.
+        hold_messages: fetching stops when this many are under way.
+        uncommitted_messages: fetching stops when this many are delivered and not committed: commits may stall.
+        commit_messages: this many acknowledged ones make a commit due, so that commits do not set the pace.
         doubt_messages: the most of one partition that a worker has begun: the limit, and one fetch beyond it.
         finish_s: limit of the wait for batches under way, when partitions are revoked or the process ends.
     """

@@ -62,6 +62,7 @@ class Replays:
         self._say("replay is cancelled")
         if self.faults.crashes and self._chance(0.5):
             self._replay_crashes(replay)
+        self._show()  # a batch may wait for a commit that look-ups do not see yet
         while replay.batches:
             self._steps_of(replay.batches[0][0], 1)
         replay.finished = self.unrepaired = True

@@ -13,7 +13,7 @@ class Rewinds:
     """The rewinds of a World."""
 
     def _rewind(self) -> None:
-        """Every worker ends, in whatever it does; some partitions begin again at any earlier offset.
+        """Every worker is killed; some partitions begin again at any earlier offset.
 
         Perhaps all was processed before, and nothing changes for a while. Then readers must notice nothing.
         """
@@ -32,7 +32,7 @@ class Rewinds:
                 before = [message.value for message in log[:to]]
                 self.committed[at], self.rewound[at] = to, mark.rewound
                 self.reached[at] = mark.newest or highest(before, self.epochs)
-        self.owner.clear()  # each takes its partitions over anew
+        self.owner.clear()  # each takes its partitions over again
         for worker in self.workers:
             worker.units.clear()
         self._assign(list(self.workers))

@@ -1,4 +1,4 @@
-"""A worker connects while it joins the group; and what the pipeline is told of the batches that are taken together."""
+"""A worker connects while it joins the group; and the pipeline learns which batches were seen before."""
 
 from __future__ import annotations
 
