@@ -38,6 +38,7 @@ ELSEWHERE = {
     "kafka/client.py": "tests/e2e/test_main_job.py",
     "kafka/topic_partition.py": DECLARATIONS,
     "kafka/waiting_message.py": DECLARATIONS,
+    "live/limits.py": "tests/unit/live/test_build.py",
     "metrics.py": "tests/unit/monitor/test_exposition.py",
     "monitor/finding.py": "tests/unit/monitor/test_diagnosis.py",
     "monitor/wiring.py": "tests/e2e/test_lag.py",
