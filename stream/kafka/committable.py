@@ -100,13 +100,19 @@ class Offsets:
         self._release(tp.topic, stretch)
         return True
 
-    def leave_aside(self, tp: TP, last: int) -> None:
-        """Take a stretch out of what is held: its messages are out of memory, though it is not done yet."""
+    def leave_aside(self, tp: TP, last: int, *, in_memory: bool = False) -> None:
+        """Take a stretch out of what is held: its messages are out of memory, though it is not done yet.
+
+        Args:
+            in_memory: some of them may stay in memory, so their bytes still count.
+        """
         known = self._partitions.get(tp)
         stretch = None if known is None else known.undone.get(last)
         if stretch is not None:
+            size = stretch.size if in_memory else 0
             self._release(tp.topic, stretch)
-            stretch.messages = stretch.size = 0
+            stretch.messages, stretch.size = 0, size
+            self._held[tp.topic][1] += size
 
     def safe(self, tp: TP) -> int | None:
         """The offset to commit: all messages before it are done.

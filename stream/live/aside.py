@@ -100,8 +100,8 @@ class Beside:
 
     def _finish(self, job: _Job) -> bool:
         self._job = job
-        if any(map(self._live.is_void, job.batches)):  # nothing is written of it yet, and its messages come again
-            return False
+        if any(map(self._live.is_void, job.batches)) and not job.aside.lost:
+            return False  # its messages come again, to a worker that looks for what this one wrote of them
         counts, began = Counts(), time.monotonic()
         fields = {"topic": job.topic, "scorecards": len(job.aside.versions)}
         log.info("large reindex begins", extra=fields)
@@ -130,7 +130,8 @@ class Beside:
                 raise _GivenUp("the worker ends; the next one does it")
             if self._job.superseded:
                 raise _GivenUp("a later one does it, since the partitions came back")
-            self._tries[self._job.topic] += 1
+            for topic in {job.topic for job in list(self._jobs)}:  # those that wait for their turn hang no more than it
+                self._tries[topic] += 1
             return step()
 
         return self._clients.retry(tried)

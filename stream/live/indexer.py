@@ -76,6 +76,8 @@ class TableIndexer:
         if aside is None:
             return None
         held = [batches[index] for index in sorted(aside.parts)] or batches
+        for batch in held:
+            batch.has_letters = bool(aside.letters)
         return HeldBatches(held, self._finish(held, aside))
 
     def close(self) -> None:

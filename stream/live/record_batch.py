@@ -23,6 +23,7 @@ class RecordBatch:
         in_doubt: a predecessor that died may have begun to process these records.
         old: the group has processed these records before, and was moved back since.
         aside: they are processed but for a large reindex, and the records are gone from memory.
+        has_letters: dead letters of these records wait for that, in memory.
     """
 
     __slots__ = (
@@ -32,6 +33,7 @@ class RecordBatch:
         "end",
         "fetched_at",
         "generation",
+        "has_letters",
         "in_doubt",
         "old",
         "partition",
@@ -54,6 +56,7 @@ class RecordBatch:
         self.in_doubt = False
         self.old = False
         self.aside = False
+        self.has_letters = False
         self._values: list[bytes | None] | None = None
         self._keys: list[bytes | None] | None = None
 

@@ -231,10 +231,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def leave_aside(self, message: ConsumerMessage) -> None:
         """A batch is processed, and will be acknowledged after a large reindex.
 
-        Until then its records are out of memory, its partition's offset stays, and no rebalance waits for it.
+        Until then its records are out of memory, but for dead letters that wait. Its partition's offset stays, and no
+        rebalance waits for it.
         """
         if message.generation_id == self.app.consumer_generation_id:
-            self.offsets.leave_aside(message.tp, message.offset)
+            self.offsets.leave_aside(message.tp, message.offset, in_memory=message.value.has_letters)
             self._uncommitted.leave_aside(message.tp)
         message.value.leave_aside()
         self._room.set()

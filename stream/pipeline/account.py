@@ -115,7 +115,7 @@ def left_aside(
         return None
     parts = parts_that_ask(table, fetched, messages, refusals, plan.aside, plan.of_conversation)
     gone = plan.gone & plan.aside.keys()
-    return Aside(plan.aside, plan.customers, plan.unordered, plan.anywhere, gone, parts, again)
+    return Aside(plan.aside, plan.customers, plan.unordered, plan.anywhere, gone, parts, again, plan.lost)
 
 
 def parts_that_ask(

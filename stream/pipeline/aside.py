@@ -39,6 +39,7 @@ class Aside:
         gone: as of `Settler.reindex`.
         parts: indexes of the partitions' messages that ask for it, in the batch.
         again: as of `Pipeline.process`.
+        lost: the batch may have lost its partitions. Rows that it wrote of these scorecards may be out of place.
         letters: of refused messages, to be sent when their scorecards are reindexed.
     """
 
@@ -49,6 +50,7 @@ class Aside:
     gone: set[str] = field(default_factory=set)
     parts: set[int] = field(default_factory=set)
     again: bool = False
+    lost: bool = False
     letters: list[LaterLetter] = field(default_factory=list)
 
 

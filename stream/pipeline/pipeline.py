@@ -118,9 +118,9 @@ class Pipeline:
         late, ahead, reached = self._batches.find_misplaced(fetched, prepared, self._newest, self._ceiling)
         for part in fetched:  # at once: another thread may take what follows while this batch is under way
             self._newest.note((part.topic, part.partition), part.end, reached[part.topic, part.partition])
-        if old and self.table == SCORE.source and (gone := self._gone(prepared)):
+        gone = self._gone(prepared) if old and self.table == SCORE.source else set()
+        if gone:
             self._batches.take_order(fetched, prepared, gone)
-            late |= gone
         upserts, messages = prepared.upserts, prepared.messages
         at = [index for index, item in enumerate(messages) if isinstance(item, Envelope)]
         changes: list[Envelope] = [messages[index] for index in at]  # type: ignore[misc]
@@ -140,7 +140,7 @@ class Pipeline:
         done.aside = left_aside(self.table, fetched, messages, refusals, plan, again=again)
         outcomes = plan.outcomes
         if upserts is None:
-            outcomes = outcomes_of(messages, plan, late | ahead)
+            outcomes = outcomes_of(messages, plan, late | ahead | gone)
             for position, why in plan.refused.items():
                 refusals[at[position]] = refusal_of_change(changes[position], why)
         self._close(fetched, outcomes, refusals, plan, done)
@@ -191,9 +191,10 @@ class Pipeline:
         clock.mark("write")
         plan.customers |= {place.customer_id for place in used.values()}
         self._confirm(used, places, changes, plan, done)
-        if (lost := not still_mine()) or again:
+        plan.lost = not still_mine()
+        if plan.lost or again:
             versions = plan.versions(changes)
-            self._undo({i: versions[i] for i in used}, plan.customers, done, lost=lost)
+            self._undo({i: versions[i] for i in used}, plan.customers, done, lost=plan.lost)
         clock.mark("confirm")
         return plan
 
@@ -282,8 +283,9 @@ class Pipeline:
             plan.customers |= {place.customer_id for place in plan.used.values()}
             clock.mark("write")
             self._settler.confirm(plan.used, plan.reindex, plan.customers, done)
-            if (lost := not still_mine()) or again:
-                self._undo({i: plan.reindex[i] for i in plan.used}, plan.customers, done, lost=lost)
+            plan.lost = not still_mine()
+            if plan.lost or again:
+                self._undo({i: plan.reindex[i] for i in plan.used}, plan.customers, done, lost=plan.lost)
         if again:
             self._settler.undo_left({change.version for change in changes}, known, done)
         clock.mark("confirm")

@@ -40,6 +40,7 @@ class Plan:
     used: dict[str, Place] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)  # of those to reindex: the batch's look has not found them
     aside: dict[str, int] = field(default_factory=dict)  # scorecard id -> version; large reindexes for later
+    lost: bool = False  # the worker may have lost the partitions while it was carried out
     of_conversation: dict[str, list[str]] = field(default_factory=dict)  # for chats: scorecards that are reindexed
 
     def reindex_at(self, scorecard_id: str, version: int, *, unordered: bool = False) -> None:

@@ -17,7 +17,8 @@ from stream.tables import CHATS, HORIZON, SCORE, SCORECARD, Column, Table, quote
 # Type names that mean less than the type: `character` alone is character(1), and would cut an id to its first digit.
 _SHORT = {"character": "bpchar", "real": "float4"}
 _BEYOND = str(2**63 - 1)
-MOST_AT_ONCE = 1_000  # scores of one scorecard that are read at once, to look for some of them
+# Scores of one scorecard that are read to look for some of them: for each of those, and at most.
+READ_FOR_EACH, READ_AT_MOST = 50, 1_000
 
 
 class Statements:
@@ -66,8 +67,9 @@ class Statements:
             WITH w AS MATERIALIZED (
                 SELECT * FROM unnest(%s::{score_type}[], %s::{of_type}[]) WITH ORDINALITY AS w(id, of, n)
             ), held AS MATERIALIZED (
-                SELECT d.of, x.score_id FROM (SELECT DISTINCT of FROM w) d CROSS JOIN LATERAL (
-                    SELECT score_id FROM {scores} x WHERE x.scorecard_id = d.of LIMIT {MOST_AT_ONCE}) x
+                SELECT d.of, x.score_id FROM (SELECT of, count(*) AS n FROM w GROUP BY of) d CROSS JOIN LATERAL (
+                    SELECT score_id FROM {scores} x WHERE x.scorecard_id = d.of
+                    LIMIT least({READ_FOR_EACH} * d.n, {READ_AT_MOST})) x
             )
             SELECT w.n - 1 FROM w WHERE NOT EXISTS (SELECT FROM held h WHERE h.score_id = w.id AND h.of = w.of)"""
         self.sizes = [

@@ -152,7 +152,7 @@ def test_a_scorecard_is_found_by_its_id_as_postgres_spells_it(postgres: Any) -> 
 def test_scores_that_do_not_stand_where_they_are_said_to(
     postgres: Any, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream.postgres.statements.MOST_AT_ONCE", at_once)
+    monkeypatch.setattr("stream.postgres.statements.READ_AT_MOST", at_once)
     # given two scores in one scorecard
     for card in CARDS[:2]:
         postgres.insert("scorecards", card, scorecard_time=JANUARY)

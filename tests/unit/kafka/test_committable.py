@@ -99,6 +99,17 @@ def test_what_is_left_aside_is_held_no_more_and_still_keeps_the_commit() -> None
     offsets.leave_aside(TP("other", 0), 9)
 
 
+def test_letters_that_wait_keep_the_bytes_of_their_batch_held() -> None:
+    # given a batch that is left aside, whose dead letters stay in memory
+    offsets = Offsets()
+    first = fetch(offsets, 0, 10, messages=10, size=100)
+    offsets.leave_aside(SCORES, first, in_memory=True)
+    # then its bytes count until it is done, and its messages do not
+    assert offsets.held("scores") == Held(0, 100)
+    offsets.done(SCORES, first)
+    assert offsets.held("scores") == Held(0, 0)
+
+
 def test_after_a_step_back_the_commit_steps_back_too() -> None:
     # given two stretches, fetched again with other bounds before the second is done
     offsets = Offsets()

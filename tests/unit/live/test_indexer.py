@@ -12,6 +12,7 @@ import pytest
 from stream.config import Settings
 from stream.live.indexer import TableIndexer
 from stream.live.summary import Summary
+from stream.pipeline.aside import Aside
 from stream.pipeline.dead_letter import DeadLetterGuard
 from stream.pipeline.late import Newest
 from stream.pipeline.ledger import Done, Ledger
@@ -51,7 +52,8 @@ def test_the_pipeline_is_told_what_one_of_the_batches_is(
 
     def process(_batches: Any, **options: Any) -> Done:
         told.append(options)
-        return Done(ledger=Ledger("scores"))
+        letters: list[Any] = ["a letter"] if old else []
+        return Done(ledger=Ledger("scores"), aside=Aside({"card": 1}, parts={1}, letters=letters))
 
     clients: Any = SimpleNamespace(
         retry=no_retry, source=Any, close=lambda: None, pipeline=lambda *_, **__: SimpleNamespace(process=process)
@@ -64,11 +66,18 @@ def test_the_pipeline_is_told_what_one_of_the_batches_is(
         guard=DeadLetterGuard(share=1, window=10),
         summary=Summary(),
         stall_s=60,
-        finish=Any,  # type: ignore[arg-type]  # nothing is left aside
+        finish=lambda *_: asyncio.sleep(0, result=True),
     )
     batches = [batch_of(2), batch_of(2, start=102)]
     batches[1].old, batches[1].in_doubt = old, in_doubt
-    asyncio.run(indexer.index(batches, None))
+
+    async def run() -> None:
+        held = await indexer.index(batches, None)
+        assert held is not None
+        assert await held.work
+        assert [batch.has_letters for batch in held.batches] == [old]
+
+    asyncio.run(run())
     indexer.close()
-    # then the whole is processed as such
+    # then the whole is processed as such, and the batches know whether letters of theirs wait
     assert [(each["old"], each["again"]) for each in told] == [(old, in_doubt)]

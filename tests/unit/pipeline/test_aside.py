@@ -14,7 +14,7 @@ from stream.pipeline.ledger import Counts, Done, Outcome
 from stream.pipeline.pipeline import Pipeline
 from stream.pipeline.settle import Settler
 from stream.pipeline.writes import Layout
-from stream.tables import CHATS
+from stream.tables import CHATS, SCORE, TARGETS
 from tests.fakes import FakeFetched
 from tests.fakes.debezium import INFINITY
 from tests.unit.pipeline.bench import CARD, CHAT, FEBRUARY, JANUARY, NEW, SCORES, Bench, Killed
@@ -146,6 +146,41 @@ def test_a_lost_partition_has_it_done_twice(leaving: Leaving) -> None:
 
 
 BAD = 2**20  # for a column of 16 bits
+
+
+@pytest.mark.parametrize("mine", [True, False])
+@pytest.mark.parametrize("table", ["scorecards", CHATS])
+def test_it_is_told_that_the_batch_lost_its_partitions(leaving: Leaving, table: str, *, mine: bool) -> None:
+    # given a large scorecard that moves, by itself or with its conversation
+    if table == CHATS:
+        leaving.gets_a_conversation()
+        leaving.postgres.update(CHATS, CHAT, started_at=MARCH)
+    else:
+        leaving.postgres.update("scorecards", CARD, scorecard_time=FEBRUARY)
+    left = leaving.leave(leaving.batch(table), mine=mine).aside
+    assert left is not None
+    assert left.lost is not mine
+
+
+def test_a_row_that_a_lost_batch_wrote_out_of_place_is_undone_with_what_is_aside(leaving: Leaving) -> None:
+    # given a message that makes the large scorecard be reindexed, and a later one of the batch that adds a score
+    leaving.postgres.update("scores", SCORES[0], updated_at=INFINITY)
+    leaving.postgres.insert("scores", NEW, scorecard_id=CARD)
+    batch = leaving.batch("scores")
+
+    # when the next owner has processed a move and both of them before this one's insert arrives
+    def overtaken() -> None:
+        leaving.moves()
+        leaving.process(batch)
+
+    leaving.on("write", overtaken)
+    left = leaving.leave(batch, mine=False).aside
+    assert left is not None
+    assert leaving.target.visible(SCORE) != leaving.postgres.expected(SCORE)
+    # then the work that is aside brings the scorecard right
+    leaving.finish(left, mine=False)
+    for target in TARGETS:
+        assert leaving.target.visible(target) == leaving.postgres.expected(target)
 
 
 def test_the_dead_letter_of_a_large_scorecard_is_sent_when_it_is_reindexed(leaving: Leaving) -> None:
