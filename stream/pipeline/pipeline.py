@@ -119,8 +119,7 @@ class Pipeline:
         for part in fetched:  # at once: another thread may take what follows while this batch is under way
             self._newest.note((part.topic, part.partition), part.end, reached[part.topic, part.partition])
         gone = self._gone(prepared) if old and self.table == SCORE.source else set()
-        if gone:
-            self._batches.take_order(fetched, prepared, gone)
+        self._batches.take_order(fetched, prepared, gone)
         upserts, messages = prepared.upserts, prepared.messages
         at = [index for index, item in enumerate(messages) if isinstance(item, Envelope)]
         changes: list[Envelope] = [messages[index] for index in at]  # type: ignore[misc]
