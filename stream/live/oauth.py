@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
-from typing import Any, Final
+from typing import Final
 
 import urllib3
 from aiokafka.abc import AbstractTokenProvider
@@ -25,13 +26,13 @@ _SHARE: Final = 0.8  # of a token's life, after which another is asked for: as l
 
 
 class OidcTokens(AbstractTokenProvider):  # type: ignore[misc]
-    """Asks the token endpoint of the settings. For one event loop."""
+    """Asks the token endpoint of the settings. Any event loop may: Faust's producer and consumer have one each."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         ca = settings.sasl_oauthbearer_ca_location
         self._pool = urllib3.PoolManager(timeout=_LIMIT_S, retries=False, ca_certs=None if ca is None else str(ca))
-        self._lock = asyncio.Lock()
+        self._lock = threading.Lock()  # an asyncio lock belongs to one loop
         self._token = ""
         self._until = 0.0
 
@@ -41,14 +42,18 @@ class OidcTokens(AbstractTokenProvider):  # type: ignore[misc]
         Raises:
             KafkaConnectionError: the endpoint does not answer, or refuses; the client then tries the login again.
         """
-        async with self._lock:
+        try:
+            return await asyncio.to_thread(self._valid)
+        except (urllib3.exceptions.HTTPError, ValueError) as error:
+            url = self._settings.sasl_oauthbearer_token_endpoint_url
+            log.warning("no token for Kafka", extra={"endpoint": url, "cause": str(error)[:200]})
+            raise KafkaConnectionError(f"token endpoint {url}: {error}") from error
+
+    def _valid(self) -> str:
+        """The token that is kept, or another one. One thread asks, and the others wait for its answer."""
+        with self._lock:
             if time.monotonic() >= self._until:
-                try:
-                    self._token, life_s = await asyncio.to_thread(self._ask)
-                except (urllib3.exceptions.HTTPError, ValueError) as error:
-                    url = self._settings.sasl_oauthbearer_token_endpoint_url
-                    log.warning("no token for Kafka", extra={"endpoint": url, "cause": str(error)[:200]})
-                    raise KafkaConnectionError(f"token endpoint {url}: {error}") from error
+                self._token, life_s = self._ask()
                 self._until = time.monotonic() + _SHARE * life_s
             return self._token
 
@@ -70,7 +75,14 @@ class OidcTokens(AbstractTokenProvider):  # type: ignore[misc]
         )
         if answer.status != 200:
             raise ValueError(f"status {answer.status}")
-        found: dict[str, Any] = json.loads(answer.data)
-        if not found.get("access_token"):
-            raise ValueError("the answer has no access_token")
+        return _read(json.loads(answer.data))
+
+
+def _read(found: object) -> tuple[str, float]:
+    """Token and life of an endpoint's answer. Raises ValueError."""
+    if not isinstance(found, dict) or not found.get("access_token"):
+        raise ValueError("the answer has no access_token")
+    try:
         return str(found["access_token"]), float(found.get("expires_in", 60))
+    except (TypeError, ValueError) as error:  # ValueError's own text may quote the answer
+        raise ValueError("the answer's expires_in is no number of seconds") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -68,8 +70,38 @@ def test_a_token_is_kept_for_most_of_its_life(monkeypatch: pytest.MonkeyPatch) -
     assert request["headers"]["authorization"].startswith("Basic ")
 
 
+def test_the_event_loops_of_producer_and_consumer_share_one_token() -> None:
+    # given an endpoint that answers only after both loops have asked for a token
+    class Slow(Endpoint):
+        def request(self, method: str, url: str, **options: Any) -> Any:
+            asking.wait(5)
+            return super().request(method, url, **options)
+
+    asking, endpoint = threading.Event(), Slow()
+    asked = tokens(endpoint)
+    arrived = threading.Barrier(2, action=lambda: threading.Timer(0.2, asking.set).start())
+
+    async def login() -> str:
+        arrived.wait(5)
+        return await asyncio.wait_for(asked.token(), 5)
+
+    # when two threads log in, each with a loop of its own
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda _: asyncio.run(login()), range(2)))
+    # then one question was enough
+    assert (found, len(endpoint.asked)) == (["t", "t"], 1)
+
+
 @pytest.mark.parametrize(
-    "endpoint", [Endpoint(401, {"error": "invalid_client"}), Endpoint(200, {"other": 1})], ids=["refused", "no token"]
+    "endpoint",
+    [
+        Endpoint(401, {"error": "invalid_client"}),
+        Endpoint(200, {"other": 1}),
+        Endpoint(200, ["t"]),
+        Endpoint(200, {"access_token": "t", "expires_in": None}),
+        Endpoint(200, {"access_token": "t", "expires_in": "soon"}),
+    ],
+    ids=["refused", "no token", "no object", "no life", "a life in words"],
 )
 def test_a_refusal_is_said_and_tells_no_secret(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING), pytest.raises(KafkaConnectionError, match=r"login\.example") as caught:
