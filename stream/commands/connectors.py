@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import click
 
 from stream.commands.console import EXIT_FAILED, EXIT_USAGE, App, json_option, pass_app, print_json, print_table
@@ -13,11 +15,12 @@ from stream.doctor import connect as checks
 from stream.doctor import kafka as kafka_checks
 from stream.doctor.finding import ERROR, DoctorFinding
 from stream.doctor.postgres import before_connector, has_streamed
-from stream.errors import PostgresRefused, PostgresUnavailable, UsageError
+from stream.errors import ConnectError, PostgresRefused, PostgresUnavailable, UsageError
 from stream.kafka import topics as kafka_admin
 from stream.kafka.broker import Broker
 from stream.postgres.connection import Postgres
 from stream.recover.resume import cannot_go_on
+from stream.supervise import stop_signals
 from stream.wiring import connector_config
 
 wait_option = timeout_option(60, "Longest wait.")
@@ -53,7 +56,8 @@ def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: fl
     The command first looks at Postgres, as SCORESTREAM_POSTGRES_DSN reaches it, by the checks of `scorestream doctor`.
     It prints every fault with the SQL that corrects it (exit code 2). Then Kafka Connect validates the config, and its
     complaints are printed field by field (exit code 2). Where the slot of a connector is gone, lost or another
-    server's, the command recovers as `connectors resume` does, also where the connector itself is gone.
+    server's, the command recovers as `connectors resume` does, also where the connector itself is gone. It does
+    not start a connector that is STOPPED: it updates the config, names the way out and fails (exit code 1).
     """
     settings = app.settings
     name = settings.connect.connector
@@ -74,21 +78,58 @@ def apply(ctx: click.Context, app: App, dry_run: bool, wait: bool, timeout_s: fl
         if not _topics_are_right(app.broker()):
             ctx.exit(EXIT_USAGE)
         again = held is None and _has_streamed(app)
-        if again:  # Connect tells the offset only of a connector that is there
-            connect.create_stopped(name, config)
-            connect.wait(name, state="STOPPED", timeout_s=timeout_s)
-        if (again or held is not None) and _is_lost(app, connect):
-            ctx.exit(_recover(app, dry_run=False) if recovers else EXIT_FAILED)
         if again:
-            connect.change(name, "resume")
-        elif changes or held is None:
+            lost = _create_again(app, connect, config, timeout_s=timeout_s, recovers=recovers)
+        else:
+            lost = held is not None and _is_lost(app, connect)
+        if lost:
+            ctx.exit(_recover(app, dry_run=False) if recovers else EXIT_FAILED)
+        if not again and (changes or held is None):
             connect.put(name, config)
         click.echo(f"connector {name}: " + _verdict(held, changes))
         if held is not None:
             for change in changes:
                 click.echo(f"  {change}")
+            _check_not_stopped(connect, name)
         if wait:
             _show(connect.wait(name, timeout_s=timeout_s, settle_s=1 if changes else 0))
+
+
+def _create_again(app: App, connect: Connect, config: dict[str, str], *, timeout_s: float, recovers: bool) -> bool:
+    """Create a connector that was there before, and start it where it can go on; True: it cannot, and is stopped.
+
+    Connect tells the offset only of a connector that is there. A fault, Ctrl-C or SIGTERM before the start deletes it
+    again: the next run would take it for one that an operator stopped. Its offset and its slot stay.
+    """
+    name = app.settings.connect.connector
+    connect.create_stopped(name, config)
+    try:
+        with stop_signals(_interrupt):
+            connect.wait(name, state="STOPPED", timeout_s=timeout_s)
+            lost = _is_lost(app, connect)
+            if not lost:
+                connect.change(name, "resume")
+    except BaseException:
+        click.echo(f"connector {name}: it was not started, and is deleted again", err=True)
+        connect.delete(name)
+        raise
+    if lost and not recovers:
+        connect.delete(name)
+    return lost
+
+
+def _interrupt(_number: int) -> NoReturn:
+    raise KeyboardInterrupt  # SIGTERM, too: Kubernetes evicts a pod with it
+
+
+def _check_not_stopped(connect: Connect, name: str) -> None:
+    """Raises ConnectError for a stopped connector: an operator stopped it, or a run that was killed had created it."""
+    found = connect.status(name)
+    if found is not None and found.state == "STOPPED":
+        raise ConnectError(
+            f"connector {name} is STOPPED, so nothing streams: `scorestream connectors resume` starts it. Where a "
+            "recovery was interrupted, `scorestream recover` starts it and compares every row"
+        )
 
 
 def _postgres_is_ready(settings: Settings) -> bool:

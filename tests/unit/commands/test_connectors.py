@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
@@ -10,7 +11,7 @@ from stream.commands import connectors, recover
 from stream.config import Settings
 from stream.connect import connector
 from stream.connect.rest import ConnectorStatus, Fault, Task
-from stream.errors import PostgresUnavailable
+from stream.errors import ConnectError, PostgresUnavailable
 from stream.kafka import topics as kafka_admin
 from stream.kafka.topics import Found, wanted
 from stream.recover.findings import RecoveryFinding
@@ -87,6 +88,7 @@ def test_apply_creates_and_a_second_apply_does_nothing(run, connect):
 
 def test_apply_goes_on_with_a_connector_that_was_there_before(run, connect, monkeypatch):
     monkeypatch.setattr(connectors, "_has_streamed", lambda _: True)
+    connect.state = ConnectorStatus("scorestream", "STOPPED", "w:1", ())  # as Connect shows it just after the resume
     assert run("connectors", "apply")[0] == 0
     assert [call[0] for call in connect.calls] == ["create_stopped", "change"]
     assert connect.calls[1] == ("change", "resume")
@@ -218,6 +220,46 @@ def test_a_connector_that_is_gone_with_its_slot_is_recovered_and_not_started(run
     monkeypatch.setattr(connectors, "_has_streamed", lambda _: True)
     assert run("connectors", "apply")[0] == 3
     assert [verb for verb, *_ in connect.calls] == ["create_stopped"], "it would fail for good"
+
+
+def test_a_connector_that_is_gone_with_its_slot_is_not_left_behind_without_recovery(
+    run, connect, recovered, monkeypatch
+):
+    monkeypatch.setattr(connectors, "_has_streamed", lambda _: True)
+    assert run("connectors", "apply", "--no-recover")[0] == 1
+    assert [verb for verb, *_ in connect.calls] == ["create_stopped", "delete"]
+
+
+@pytest.mark.parametrize("at", ["wait", "cannot_go_on", "change"])
+@pytest.mark.parametrize("error", [ConnectError("no"), KeyboardInterrupt(), signal.SIGTERM])
+def test_a_creation_that_does_not_end_is_undone(run, connect, monkeypatch, at, error):
+    def fail(*_, **__):
+        if error is signal.SIGTERM:
+            signal.raise_signal(error)
+        raise error
+
+    # given a connector that is gone, and a fault, Ctrl-C or an evicted pod between its creation and its start
+    monkeypatch.setattr(connectors, "_has_streamed", lambda _: True)
+    monkeypatch.setattr(connectors if at == "cannot_go_on" else connect, at, fail, raising=False)
+    # when it is applied
+    code, _, err = run("connectors", "apply")
+    # then the next run finds none, and creates it again
+    assert code != 0
+    assert [verb for verb, *_ in connect.calls] == ["create_stopped", "delete"]
+    assert "deleted again" in err
+
+
+@pytest.mark.parametrize("interval", ["60", "50"], ids=["equal", "updated"])
+@pytest.mark.parametrize("options", [(), ("--no-wait",)])
+def test_apply_does_not_start_a_stopped_connector_and_names_the_way_out(run, connect, monkeypatch, options, interval):
+    monkeypatch.setattr(connect, "wait", lambda *_, **__: pytest.fail("waited"), raising=False)
+    connect.held = connector_config(Settings()) | {"name": "scorestream", "poll.interval.ms": interval}
+    connect.state = ConnectorStatus("scorestream", "STOPPED", "w:1", ())
+    code, _, err = run("connectors", "apply", *options)
+    assert code == 1
+    assert "is STOPPED" in err
+    assert "scorestream connectors resume" in err
+    assert "change" not in [verb for verb, *_ in connect.calls]
 
 
 def test_a_new_connector_needs_no_slot(run, connect, recovered):
