@@ -15,7 +15,7 @@ class AskFailed(Retry):
 
 
 class Asker:
-    """Keeps its connections open. For one thread; `close` it."""
+    """Keeps its connections open. For several threads; `close` it."""
 
     def __init__(self, *, timeout_s: float) -> None:
         self._pool = urllib3.PoolManager(timeout=timeout_s, retries=False, maxsize=1)

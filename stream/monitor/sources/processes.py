@@ -8,6 +8,7 @@ operator may look for it.
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,8 @@ WINDOW_S = 60.0
 FORGET_S = 3600.0  # silence after which a process is forgotten
 _RESOLVE_S = 30.0
 _HEAR_S = 5.0
+_LEFT_OUT_S = 60.0  # an announced address that never answered: another network may drop each question
+_AT_ONCE = 32  # questions
 
 Labels = dict[str, str]
 
@@ -59,6 +62,7 @@ class Process:
     answered_at: float | None = None
     error: str | None = None
     silent_since: float | None = None
+    asked_at: float | None = None
     looks: deque[tuple[float, Document]] = field(default_factory=deque)
     in_dns: bool = True
 
@@ -82,7 +86,7 @@ class Process:
 
 
 class ProcessSource:
-    """Asks all addresses of the URLs. For one thread; `close` it.
+    """Asks all addresses of the URLs, side by side. For one thread; `close` it.
 
     Args:
         announced: URLs of processes that say where they answer; raises Retry when that cannot be asked.
@@ -113,18 +117,14 @@ class ProcessSource:
             self._hear()
         asked = dict.fromkeys([*self._addresses, *self._heard])
         for url in asked:
-            process = self._found.setdefault(url, Process(url))
-            process.in_dns = True
-            try:
-                process.take(now, _DECODER.decode(self._asker.get(url + "/api/process")))
-            except (AskFailed, msgspec.MsgspecError) as error:
-                process.error = str(error)[:120]
-                process.silent_since = process.silent_since or now
+            self._found.setdefault(url, Process(url)).in_dns = True
+        self._ask([self._found[url] for url in asked if not self._is_left_out(url, now)], now)
         for url, process in list(self._found.items()):
             if url not in asked:
                 process.in_dns = False
                 process.error = process.error or "not in DNS any more, and not announced"
                 process.silent_since = process.silent_since or now
+                process.asked_at = None  # who announces this address next is another process
             if process.silent_since is not None and now - process.silent_since > FORGET_S:
                 del self._found[url]
         # Never seen and silent: nothing shows that there should be a process.
@@ -132,6 +132,36 @@ class ProcessSource:
         ordered = sorted(known, key=lambda process: (not process.up, process.url))
         # A process may answer at two addresses: its own, and that of its name.
         return list({_identity(process): process for process in reversed(ordered)}.values())[::-1]
+
+    def _is_left_out(self, url: str, now: float) -> bool:
+        """Whether nobody has listed this address, and it did not answer a moment ago, nor ever before."""
+        process = self._found[url]
+        if url in self._addresses or process.document is not None or process.asked_at is None:
+            return False
+        return now - process.asked_at < _LEFT_OUT_S
+
+    def _ask(self, processes: Sequence[Process], now: float) -> None:
+        """Ask all at once: those that drop questions take one timeout together. The threads end with the process."""
+        waiting = deque(processes)
+
+        def ask() -> None:
+            with suppress(IndexError):
+                while True:
+                    self._ask_one(waiting.popleft(), now)
+
+        threads = [threading.Thread(target=ask, daemon=True) for _ in processes[:_AT_ONCE]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _ask_one(self, process: Process, now: float) -> None:
+        process.asked_at = now
+        try:
+            process.take(now, _DECODER.decode(self._asker.get(process.url + "/api/process")))
+        except (AskFailed, msgspec.MsgspecError) as error:
+            process.error = str(error)[:120]
+            process.silent_since = process.silent_since or now
 
     def _hear(self) -> None:
         """Who says where it answers. While that cannot be asked, the last ones count."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -119,3 +120,65 @@ def test_while_the_brokers_are_away_the_last_announcements_count() -> None:
     source._heard_at = float("-inf")
     (process,) = source.read(105)
     assert process.up
+
+
+class Silent:
+    """Every address drops the question; counts those that wait at the same time. `all_in` holds them together."""
+
+    def __init__(self, count: int) -> None:
+        self.all_in = threading.Barrier(count, timeout=10)
+        self.asked: list[str] = []
+
+    def get(self, url: str) -> bytes:
+        self.asked.append(url)
+        self.all_in.wait()
+        raise AskFailed("timed out")
+
+    def close(self) -> None:
+        pass
+
+
+def test_addresses_that_drop_questions_are_asked_side_by_side_and_then_left_out_for_a_minute() -> None:
+    # given three processes that announce addresses of another network
+    heard = [f"http://127.0.0.1:{port}" for port in (40001, 40002, 40003)]
+    source = ProcessSource([], announced=lambda: heard)
+    source._asker = silent = Silent(3)  # type: ignore[assignment]
+    # when they are asked, then all of them are asked before one has answered
+    assert source.read(100) == []
+    assert not silent.all_in.broken
+    # and again a minute later only
+    source.read(103)
+    assert len(silent.asked) == 3
+    source.read(161)
+    assert len(silent.asked) == 6
+
+
+def test_a_process_that_answered_or_is_listed_is_asked_at_each_look(source: tuple[ProcessSource, Any]) -> None:
+    # given a listed address that never answered
+    asked, asker = source
+    asker.body = None
+    asked.read(100)
+    # when it answers, then it is there at once, and its silence is seen at once
+    asker.body = BODY % b"false"
+    assert [process.up for process in asked.read(103)] == [True]
+    asked._urls.clear()
+    asked._heard = list(asked._addresses)
+    asker.body = None
+    assert [process.up for process in asked.read(106)] == [False]
+
+
+def test_an_address_that_is_announced_again_is_asked_at_once() -> None:
+    # given an address that did not answer, and that nobody announces any more
+    heard = ["http://127.0.0.1:40001"]
+    source = ProcessSource([], announced=lambda: heard)
+    source._asker = Silent(1)  # type: ignore[assignment]
+    source.read(100)
+    heard.clear()
+    source._heard_at = float("-inf")
+    source.read(105)
+    # when another process announces it
+    heard.append("http://127.0.0.1:40001")
+    source._heard_at = float("-inf")
+    source._asker = Pids()  # type: ignore[assignment]
+    # then that one is found
+    assert [process.up for process in source.read(110)] == [True]
