@@ -82,24 +82,24 @@ class Looker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._monitor is not None:
-            self._monitor.close()
+        self._end_own()
         self._asker.close()
         self._brokers.close()
 
     def look(self) -> dict[str, Any]:
         """The document, its installation's `name`, and `from`: the URL of the monitor, or this command.
 
+        `told_as` is the name that the monitor has for it: the label `installation` of its metrics.
         `not_believed` says why monitors that were asked did not count.
 
         Raises:
             KafkaUnavailable: the brokers do not answer, and no monitor does.
             ConfigError: the brokers are another cluster than the installations file names.
         """
-        if self._monitor is None:
-            self._not_believed = []
-        for url in self._urls if self._monitor is None else ():
+        self._not_believed = []
+        for url in self._urls:
             if (found := self._told_by(url)) is not None:
+                self._end_own()
                 return found | self._whose()
         if self._monitor is None:
             self._monitor = self._open()
@@ -113,7 +113,13 @@ class Looker:
             raise KafkaUnavailable("; ".join([*self._not_believed, kafka.error or "Kafka does not answer"]))
         if isinstance(self._brokers, Pinned):
             self._brokers.check(found["installation"]["cluster"], self._names.installation)
-        return found | {"from": "this command"} | self._whose()
+        return found | {"from": "this command", "told_as": self._names.installation} | self._whose()
+
+    def _end_own(self) -> None:
+        """End the looks of its own: a monitor that answers knows the past."""
+        own, self._monitor = self._monitor, None
+        if own is not None:
+            own.close()
 
     def _whose(self) -> dict[str, Any]:
         return {"name": self._names.installation, "not_believed": list(self._not_believed)}
@@ -132,7 +138,7 @@ class Looker:
             text = f"the monitor {url} is of another installation: {_said(told)}, not {_said(own)}"
             self._not_believed.append(text)
             return None
-        return found | {"from": url}
+        return found | {"from": url, "told_as": found.get("name")}
 
     def _installation(self) -> dict[str, str | None]:
         """This installation, by the brokers that the settings name. Raises KafkaUnavailable."""

@@ -86,6 +86,31 @@ def test_without_a_monitor_it_looks_itself() -> None:
         assert looker.look()["looked"]
 
 
+def test_a_monitor_that_was_silent_once_is_asked_again_and_ends_the_looks_of_its_own() -> None:
+    with looking(None) as looker:
+        # given a monitor that missed one question
+        own: Any = looker._open()
+        closed: list[bool] = []
+        own.close = lambda: closed.append(True)
+        assert looker.look()["from"] == "this command"
+        # when it answers again
+        looker._asker.get = lambda _url: json.dumps(document()).encode()  # type: ignore[method-assign]
+        found = looker.look()
+        # then it counts, its silence is forgotten, and nothing of the own looks stays open
+        assert (found["from"], found["not_believed"], closed) == (URL, [], [True])
+        # and once more silent, this command looks itself again
+        looker._asker.get = looking(None)._asker.get  # type: ignore[method-assign]
+        found = looker.look()
+    assert (found["from"], len(found["not_believed"]), closed) == ("this command", 1, [True, True])
+
+
+def test_the_document_says_which_name_the_monitor_has() -> None:
+    with looking(document()) as looker:
+        assert (looker.look()["name"], looker.look()["told_as"]) == ("eu-1", "as the monitor has it")
+    with looking(None) as looker:
+        assert looker.look()["told_as"] == "eu-1"
+
+
 def test_where_nobody_answers_the_error_names_the_monitor_and_the_brokers() -> None:
     looker = looking(None)
     looker._open().polled.kafka.source = SimpleNamespace(at=None, error="k:9092 is away")  # type: ignore[assignment]
