@@ -23,6 +23,7 @@ class Row:
         level: of the headline, or `silent` when there is no answer.
         identity: cluster id, source, ClickHouse database: whose answer it is.
         told_by: URL of the monitor, or `this command`.
+        told_as: the label `installation` of the monitor's metrics, where it is another than the name in the file.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Row:
     slot: str = ""
     identity: tuple[str | None, str | None, str | None] | None = None
     told_by: str = ""
+    told_as: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -49,6 +51,7 @@ def silent(name: str, why: str) -> Row:
 
 def row(name: str, document: Mapping[str, Any]) -> Row:
     """The row of an installation that answered."""
+    label = document.get("told_as") or name
     letters, slot, own = document["dead_letters"], document["slot"], document["installation"]
     return Row(
         name,
@@ -63,6 +66,7 @@ def row(name: str, document: Mapping[str, Any]) -> Row:
         slot=slot["error"] or ("not there" if not slot["there"] else "active" if slot["active"] else "inactive"),
         identity=(own["cluster"], own["source"], own["clickhouse"]),
         told_by=document["from"],
+        told_as="" if label == name else label,
     )
 
 

@@ -40,6 +40,15 @@ def page(rows: Sequence[Row]) -> Group:
             (each.identity[0] or "") if each.identity is not None else "",
         )
     said = [Text(f"{each.name}: {each.sentence}") for each in rows if each.level != "fresh"]
+    said += [
+        Text(
+            f"{each.name}: its metrics have the label installation={each.told_as}: give its processes "
+            f"SCORESTREAM_INSTALLATION_NAME={each.name}",
+            style="yellow",
+        )
+        for each in rows
+        if each.told_as
+    ]
     bad = sum(each.level in NEEDS_AN_OPERATOR for each in rows)
     count = f"{len(rows)} installations, " + (f"{bad} need an operator" if bad else "none needs an operator")
     head = Text(count, style="bold red" if bad else "bold green")

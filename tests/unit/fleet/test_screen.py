@@ -34,5 +34,16 @@ def test_each_installation_is_a_line_and_what_is_not_fresh_a_sentence() -> None:
     assert not [line for line in lines if line.startswith("eu-1:")]
 
 
+def test_a_monitor_with_another_name_is_told_with_the_setting_that_corrects_it() -> None:
+    named = row("eu-1", document(told_as="eu-1"))
+    other = row("us-1", document(cluster="B", told_as="scorestream"))
+    assert (named.told_as, other.told_as) == ("", "scorestream")
+    lines = [line for line in shown([named, other]) if "INSTALLATION_NAME" in line]
+    assert lines == [
+        "us-1: its metrics have the label installation=scorestream: give its processes "
+        "SCORESTREAM_INSTALLATION_NAME=us-1"
+    ]
+
+
 def test_all_is_well() -> None:
     assert shown([row("eu-1", document())])[0] == "1 installations, none needs an operator"
