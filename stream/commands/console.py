@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stream import logs
-from stream.errors import ScorestreamError, UsageError
+from stream.errors import Retry, ScorestreamError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -135,15 +135,25 @@ class App:
             raise
         return broker
 
-    def check(self) -> None:
+    def check(self, *, must_answer: bool = True) -> None:
         """Check the brokers and databases of the installation that was chosen, for a command that opens them later.
+
+        Args:
+            must_answer: what does not answer is an error; else it stays unchecked, as for a command that needs Kafka
+                alone.
 
         Raises:
             ConfigError: they are another installation's.
+            The stores' errors, when one does not answer and must.
         """
-        if self.chosen is not None:
+        if self.chosen is None:
+            return
+        try:
             with self.stores(whole_tables=False):
                 pass
+        except Retry:
+            if must_answer:
+                raise
 
     def identity(self, broker: Broker) -> Identity:
         """Whose answer a command gives. Raises KafkaUnavailable."""

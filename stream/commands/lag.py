@@ -70,6 +70,7 @@ def command(
     with ExitStack() as opened:
         look = opened.enter_context(_looker(app, ask_monitor=ask_monitor, steady=watch)).look
         if customers or named:
+            app.check(must_answer=False)  # messages and owners are read by this command, not by the monitor
             look = _with_customers(app, look, named, opened)
         found: dict[str, Any]
         if watch:

@@ -174,6 +174,7 @@ def pause(app: App, name: str, as_json: bool) -> None:
     """
     from stream.replay import control as replay  # noqa: PLC0415
 
+    app.check(must_answer=False)  # it may be given because a store is away
     with app.broker() as broker:
         say(name, replay.want(broker, name, "paused"), of=app.identity(broker), as_json=as_json)
 
@@ -196,6 +197,7 @@ def cancel(app: App, name: str, dry_run: bool, repair: bool, as_json: bool) -> N
     if dry_run:
         _show_dry(app, name, "cancelled", as_json=as_json)
         return
+    app.check(must_answer=False)
     with app.broker() as broker:
         state = replay.want(broker, name, "cancelled")
         left, own = replay.unconfirmed(broker, name, options=app.chooses), app.identity(broker)
@@ -219,6 +221,7 @@ def delete(app: App, name: str, dry_run: bool, as_json: bool) -> None:
     if dry_run:
         _show_dry(app, name, "deleted", as_json=as_json)
         return
+    app.check(must_answer=False)
     with app.broker() as broker:
         advice, own = replay.unconfirmed(broker, name, options=app.chooses), app.identity(broker)
         replay.delete(broker, name)

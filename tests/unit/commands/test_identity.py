@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from stream import wiring
 from stream.clickhouse.source_record import SourceRecord, Stored
 from stream.commands import identity
 from stream.commands.console import App
 from stream.commands.identity import Identity, check_source
 from stream.config import Settings
-from stream.errors import ConfigError
+from stream.errors import ClickHouseUnavailable, ConfigError, ScorestreamError
 from stream.kafka.broker import Broker
 from stream.postgres.cluster import Cluster
 from stream.replay import control
@@ -91,6 +92,8 @@ def test_without_the_option_the_settings_of_this_host_answer(run: Any, file: Pat
         ("replay", "delete", "march"),
         ("replay", "status", "march"),
         ("replay", "list"),
+        ("lag", "--customers"),
+        ("lag", "--customer", "acme"),
         ("explain", "00000000-0000-0000-0000-000000000001"),
         ("verify",),
     ],
@@ -103,6 +106,64 @@ def test_brokers_of_another_cluster_are_refused_by_name(
     code, out, err = run(*command, "--installation", "eu-1")
     assert (code, out) == (2, "")
     assert "installation eu-1: Kafka at kafka.eu-1:9092 is cluster B, not A" in err
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[ScorestreamError]:
+    """What the stores' check raises, when it is not empty."""
+    raised: list[ScorestreamError] = []
+
+    @contextmanager
+    def open_stores(settings: Settings, **_: Any) -> Iterator[Any]:
+        yield SimpleNamespace(broker=Broker(settings.kafka, settings.topics))
+
+    def check(*_: Any) -> None:
+        if raised:
+            raise raised[0]
+
+    monkeypatch.setattr(wiring, "open_stores", open_stores)
+    monkeypatch.setattr(identity, "check_source", check)
+    return raised
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the commands of a replay have written into Kafka."""
+    found: list[str] = []
+    monkeypatch.setattr(control, "want", lambda _broker, _name, state: found.append(state) or state)
+    monkeypatch.setattr(control, "unconfirmed", lambda *_, **__: None)
+    monkeypatch.setattr(control, "cancelled", lambda *_: None)
+    monkeypatch.setattr(control, "delete", lambda *_: found.append("deleted"))
+    return found
+
+
+@pytest.mark.parametrize(("command", "state"), [("pause", "paused"), ("cancel", "cancelled"), ("delete", "deleted")])
+def test_nothing_is_written_for_rows_of_another_installation_and_a_store_that_is_away_keeps_nothing(
+    run: Any,
+    file: Path,
+    kafka: dict[str, str],
+    opened: list[ScorestreamError],
+    written: list[str],
+    command: str,
+    state: str,
+) -> None:
+    opened.append(ConfigError("the rows come from Postgres cluster 7"))
+    code, _, err = run("replay", command, "march", "--installation", "eu-1")
+    assert (code, written) == (2, [])
+    assert "cluster 7" in err
+    opened[0] = ClickHouseUnavailable("shard 1 does not answer")
+    code, _, err = run("replay", command, "march", "--installation", "eu-1")
+    assert (code, written, err) == (0, [state], "")
+
+
+def test_a_command_that_opens_the_stores_later_needs_their_answer(
+    file: Path, kafka: dict[str, str], opened: list[ScorestreamError]
+) -> None:
+    app = App()
+    app.choose("eu-1")
+    opened.append(ClickHouseUnavailable("shard 1 does not answer"))
+    with pytest.raises(ClickHouseUnavailable):
+        app.check()
 
 
 def test_an_installation_that_the_file_has_not_and_no_file(run: Any, file: Path, monkeypatch: Any) -> None:
