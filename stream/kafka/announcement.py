@@ -35,7 +35,7 @@ def group_of(topics: TopicNames) -> str:
 class Announcement:
     """A process' membership. `with`-able.
 
-    It never ends the process: where the brokers are away or refuse, it says so once, and goes on to try.
+    It never ends the process: where the brokers are away or refuse, it says each once, and goes on to try.
 
     Args:
         broker: makes the consumer. Another thread may use it, too.
@@ -74,11 +74,11 @@ class Announcement:
 
     def _stay(self, consumer: Consumer) -> None:
         """Answer the group's heartbeats until the process ends."""
-        said = False
+        said: set[int] = set()  # away brokers at the start must not hide a refusal that follows
         while not self._stopping.is_set():
             message = consumer.poll(0.2)
-            if message is not None and (error := message.error()) is not None and not said:
-                said = True
+            if message is not None and (error := message.error()) is not None and error.code() not in said:
+                said.add(error.code())
                 log.warning("monitors may not find this process", extra={"cause": error.str()})
 
 

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from stream.errors import ConfigError, KafkaUnavailable
 from stream.kafka.acls import Acl
+from stream.kafka.announcement import group_of
 from stream.tables import HEARTBEAT, SIGNAL
 from stream.topic_names import TopicNames
 
@@ -72,9 +73,10 @@ def missing(brokers: PermissionSource, names: TopicNames, group: str) -> Iterato
             yield Missing("topic", name, tuple(denied), name in vital)
     for name in brokers.denied_to_create(state):
         yield Missing("topic", name, ("CREATE",), vital=False)
-    groups = brokers.denied_groups([group], _READ) | brokers.denied_groups([f"{names.prefix}-replay-"], ["DESCRIBE"])
-    for name, denied in groups.items():
-        yield Missing("group", name, tuple(denied), vital=name == group, prefixed=name != group)
+    for name, denied in brokers.denied_groups([group, group_of(names)], _READ).items():
+        yield Missing("group", name, tuple(denied), vital=name == group)
+    for name, denied in brokers.denied_groups([f"{names.prefix}-replay-"], ["DESCRIBE"]).items():
+        yield Missing("group", name, tuple(denied), vital=False, prefixed=True)
 
 
 def check(brokers: PermissionSource, names: TopicNames, group: str, servers: str) -> None:

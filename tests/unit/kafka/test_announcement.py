@@ -25,6 +25,7 @@ class Member:
 
     def __init__(self, error: str | None = None) -> None:
         self.error = error
+        self.code = 1
         self.polls = 0
         self.subscribed: list[str] = []
         self.assigned: list[Any] = []
@@ -40,7 +41,10 @@ class Member:
     def poll(self, timeout_s: float) -> Any:
         self.polls += 1
         threading.Event().wait(0.01)
-        return None if self.error is None else SimpleNamespace(error=lambda: SimpleNamespace(str=lambda: self.error))
+        if self.error is None:
+            return None
+        error = SimpleNamespace(code=lambda code=self.code: code, str=lambda text=self.error: text)
+        return SimpleNamespace(error=lambda: error)
 
     def close(self) -> None:
         self.closed.set()
@@ -86,6 +90,22 @@ def test_a_refusal_is_said_once_and_ends_nothing(caplog: pytest.LogCaptureFixtur
         wait_for("it tries again", lambda: member.polls > 5, deadline_s=10)
     (record,) = [each for each in caplog.records if each.name == "stream.kafka.announcement"]
     assert vars(record)["cause"] == "Group authorization failed"
+
+
+def test_brokers_that_are_away_at_the_start_hide_no_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    member = Member("Connection refused (after 1 ms)")
+    brokers: Any = Brokers(member)
+    own = Announcement(brokers, url="http://127.0.0.1:6066", role="worker")
+    with caplog.at_level(logging.WARNING), own:
+        wait_for("it tries", lambda: member.polls > 1, deadline_s=10)
+        member.error = "Connection refused (after 2 ms)"  # the same error in other words
+        before = member.polls
+        wait_for("it tries again", lambda: member.polls > before + 2, deadline_s=10)
+        member.code, member.error = 30, "Group authorization failed"
+        before = member.polls
+        wait_for("it is refused", lambda: member.polls > before + 2, deadline_s=10)
+    said = [vars(each)["cause"] for each in caplog.records if each.name == "stream.kafka.announcement"]
+    assert said == ["Connection refused (after 1 ms)", "Group authorization failed"]
 
 
 def test_loopback_addresses_of_other_hosts_and_other_programs_do_not_count() -> None:

@@ -49,5 +49,13 @@ def test_what_fails_later_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert vars(record)["cause"] == "this user may not WRITE topic qa.outages"
 
 
+def test_the_group_in_which_processes_announce_themselves_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        check(Brokers(denies={"qa-processes": ["READ"]}), NAMES, "qa-live", "k1:9092")
+    (record,) = caplog.records
+    assert vars(record)["cause"] == "this user may not READ group qa-processes"
+    assert vars(record)["way_out"].endswith("--group qa-processes --operation Read")
+
+
 def test_brokers_that_are_away_keep_no_worker() -> None:
     check(Brokers(away=True), NAMES, "qa-live", "k1:9092")
