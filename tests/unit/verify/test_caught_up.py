@@ -21,6 +21,7 @@ class World:
     """Postgres and brokers in one; each wait changes it by one step."""
 
     slot = "scorestream"
+    schema = "app"
     live_group = "live"
 
     def __init__(self, *, slots: list[tuple[int | None, bool] | None], committed: list[dict[TP, int]]) -> None:
@@ -28,15 +29,22 @@ class World:
         self.committed_at = committed
         self.ends_read = 0
         self.exists = True
+        self.beaten = True
+        self.statement = ""
 
     @contextmanager
     def asking(self, *_: str) -> Iterator[Any]:
         yield self
 
-    def execute(self, *_: Any) -> Any:
+    def execute(self, statement: str, *_: Any) -> Any:
+        self.statement = statement
         return self
 
     def fetchone(self) -> Any:
+        if "has_table_privilege" in self.statement:
+            return (True,)
+        if "scorestream_heartbeat" in self.statement:
+            return (1,) if self.beaten else None
         return self.slots.pop(0) if len(self.slots) > 1 else self.slots[0]
 
     def source_partitions(self) -> list[TP]:
@@ -102,5 +110,10 @@ def test_a_connector_that_does_not_run_is_named_when_the_time_is_over() -> None:
 
 
 def test_without_a_slot_nothing_will_ever_pass() -> None:
-    with pytest.raises(UsageError, match=r"no replication slot 'scorestream'.*--no-wait"):
-        waited(World(slots=[None], committed=[{}]))
+    world = World(slots=[None], committed=[{}])
+    with pytest.raises(UsageError, match=r"no replication slot 'scorestream'.*`scorestream recover`.*--no-wait"):
+        waited(world)
+    # and before the first start there is nothing to recover
+    world.beaten = False
+    with pytest.raises(UsageError, match=r"no replication slot 'scorestream'.*`scorestream connectors apply`"):
+        waited(world)
