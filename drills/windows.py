@@ -7,7 +7,6 @@ alone in its span would be shown to this reader, and to no reader without a cond
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ import psycopg
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
+from drills.background import Background
 from testbed import oracle
 from testbed.universe import Universe
 from testbed.workload import START
@@ -29,8 +29,8 @@ FIRST = START - timedelta(days=240)  # a month without other rows: a span leaves
 STEPS = (timedelta(hours=7), timedelta(days=2), timedelta(days=1), timedelta(days=40))
 
 
-@dataclass(slots=True)
-class Windows:
+@dataclass
+class Windows(Background):
     """A thread that moves scorecards and asks for the spans that they have left, while a block runs.
 
     Attributes:
@@ -46,22 +46,6 @@ class Windows:
     asked: int = 0
     wandered: int = 0
     appeals: set[str] = field(default_factory=set)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> Windows:
-        self._thread = threading.Thread(target=self._run, name="windows", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Returns when it commits and asks no more."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=60)
 
     def _run(self) -> None:
         choices = random.Random(self.seed)

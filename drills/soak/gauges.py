@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Self
 
 import psutil
 import psycopg
@@ -21,6 +19,7 @@ from prometheus_client.samples import Sample as Metric
 from urllib3.exceptions import HTTPError
 
 from devstack.stack import Stack
+from drills.background import Background
 from drills.soak.kept import Kept, Processes, total
 from drills.soak.trend import Sample, Trend, trend
 from drills.workers import Supervised
@@ -46,7 +45,7 @@ _CONNECTIONS = (
 _RETAINED = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) FROM pg_replication_slots WHERE slot_name = %s"
 
 
-class Gauges:
+class Gauges(Background):
     """A thread that samples every `every_s` seconds, while a block runs.
 
     Attributes:
@@ -56,25 +55,12 @@ class Gauges:
     """
 
     def __init__(self, universe: Universe, stack: Stack, processes: Processes, *, every_s: float) -> None:
+        super().__init__()
         self._universe, self._stack, self._processes, self._every_s = universe, stack, processes, every_s
         self._began = time.monotonic()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="gauges", daemon=True)
         self.series: dict[tuple[str, str], list[Sample]] = {}
         self.metrics: dict[str, list[Metric]] = {}
         self.then: Callable[[], None] = lambda: None
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Returns when it samples no more."""
-        self._stop.set()
-        self._thread.join(timeout=60)
 
     def elapsed_s(self) -> float:
         """Seconds since the beginning of the run."""

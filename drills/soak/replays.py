@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from drills.background import Background
 from testbed.replays import Command, Running, facts
 from testbed.universe import Universe, wait_for
 
@@ -34,29 +36,14 @@ class Replayed:
 
 
 @dataclass
-class Replays:
+class Replays(Background):
     """A thread that replays every `every_s` seconds while a block runs."""
 
     universe: Universe
     every_s: float
     say: Callable[[str], None]
+    join_s: ClassVar[float] = DONE_S
     done: list[Replayed] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> Replays:
-        self._thread = threading.Thread(target=self._run, name="replays", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Returns when the replay that runs is done; none begins after it."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=DONE_S)
 
     def _run(self) -> None:
         due = time.monotonic()
