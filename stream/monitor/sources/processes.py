@@ -26,7 +26,9 @@ WINDOW_S = 60.0
 FORGET_S = 3600.0  # silence after which a process is forgotten
 _RESOLVE_S = 30.0
 _HEAR_S = 5.0
-_LEFT_OUT_S = 60.0  # an announced address that never answered: another network may drop each question
+# An announced address that has not answered for this long, and never before: another network may drop each question.
+_PATIENCE_S = 10.0
+_LEFT_OUT_S = 60.0  # how long it is not asked then
 _AT_ONCE = 32  # questions
 
 Labels = dict[str, str]
@@ -134,10 +136,12 @@ class ProcessSource:
         return list({_identity(process): process for process in reversed(ordered)}.values())[::-1]
 
     def _is_left_out(self, url: str, now: float) -> bool:
-        """Whether nobody has listed this address, and it did not answer a moment ago, nor ever before."""
+        """Whether nobody has listed this address, and it did not answer for a while, nor ever before."""
         process = self._found[url]
         if url in self._addresses or process.document is not None or process.asked_at is None:
             return False
+        if process.silent_since is None or process.asked_at - process.silent_since < _PATIENCE_S:
+            return False  # a process that starts on a busy host may be slow
         return now - process.asked_at < _LEFT_OUT_S
 
     def _ask(self, processes: Sequence[Process], now: float) -> None:
