@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -57,20 +57,27 @@ def changing(universe: Universe, seed: int) -> Iterator[None]:
 
 def leave_a_ghost(universe: Universe) -> tuple[str, Any]:
     """A deleted score where its scorecard is now, as a batch of a replay writes it without a tail pass."""
-    with universe.postgres() as connection:
-        (card,) = connection.execute(
-            "SELECT s.scorecard_id FROM app.scores s JOIN app.scorecards c USING (scorecard_id) "
-            "WHERE coalesce(c.scorecard_type, 0) = 0 AND c.conversation_id IS NULL AND c.scorecard_time IS NOT NULL "
-            "AND isfinite(c.scorecard_time) GROUP BY 1 HAVING count(*) > 1 LIMIT 1"
-        ).fetchone()  # type: ignore[misc]
     damage = Damage(universe.env, universe.name)
+
+    def shown() -> tuple[str, int, dict[str, Any]] | None:
+        with universe.postgres() as connection:
+            (card,) = connection.execute(
+                "SELECT s.scorecard_id FROM app.scores s JOIN app.scorecards c USING (scorecard_id) "
+                "WHERE coalesce(c.scorecard_type, 0) = 0 AND c.conversation_id IS NULL "
+                "AND c.scorecard_time IS NOT NULL "
+                "AND isfinite(c.scorecard_time) GROUP BY 1 HAVING count(*) > 1 ORDER BY random() LIMIT 1"
+            ).fetchone()  # type: ignore[misc]
+        with suppress(AssertionError):  # it is changing now, and not shown yet
+            return str(card), damage.shard_of("score", str(card)), damage.row("score", str(card))
+        return None
+
     try:
-        shard, row = damage.shard_of("score", str(card)), damage.row("score", str(card))
+        card, shard, row = wait_for("a scorecard's scores are shown", shown)
         row |= {"score_id": "00000000-0000-4000-8000-0000000000ff", "_version": 1}
         damage.insert("score", shard, row)
     finally:
         damage.close()
-    return str(card), row["score_id"]
+    return card, row["score_id"]
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["its processes end well", "its processes are killed"])

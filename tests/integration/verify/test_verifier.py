@@ -278,7 +278,7 @@ def test_watch_repeats_and_exposes_its_metrics(universe: Universe, damage: Damag
                 lines = answer.read().decode().splitlines()
         except OSError:
             return None
-        own = [re.sub(r'installation="[^"]*",?', "", line).replace("{}", "") for line in lines]
+        own = [re.sub(r',?installation="[^"]*"', "", line).replace("{,", "{").replace("{}", "") for line in lines]
         return next((float(line.rpartition(" ")[2]) for line in own if line.startswith(name + " ")), None)
 
     try:
