@@ -152,7 +152,7 @@ def test_tables_of_the_release_before_are_refused_with_the_way_out(database: str
         Readers(old, 0).step()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2, 3))])
 def test_random_windows_show_what_they_must_before_and_after_merges(target: RealTarget, seed: int) -> None:
     readers = Readers(target, seed)
     for _ in range(3):

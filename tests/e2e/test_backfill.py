@@ -109,6 +109,7 @@ def test_kill_of_the_command_and_restart_of_connect(universe: Universe, stack: A
             universe.wait_until_equal(deadline_s=90)
 
 
+@pytest.mark.long
 def test_pause_stop_and_resume_from_elsewhere_leave_nothing_out(universe: Universe) -> None:
     with universe.postgres() as connection:
         _many(connection, scorecards=300, scores=30)

@@ -303,6 +303,7 @@ def test_only_what_a_dead_worker_may_have_begun_is_in_doubt(bench: Bench) -> Non
     assert in_doubt(fourth) == {False}
 
 
+@pytest.mark.long
 def test_what_was_processed_before_a_rewind_is_old(bench: Bench) -> None:
     # given a group that has processed all there is, and is moved back
     bench.produce(300)
@@ -326,6 +327,7 @@ def test_what_was_processed_before_a_rewind_is_old(bench: Bench) -> None:
     assert [event["old"] for event in third.events("done")][-1] is False
 
 
+@pytest.mark.long
 def test_two_workers_share_and_nothing_is_lost_when_they_change(bench: Bench) -> None:
     # given a worker at work, and messages that keep coming
     bench.produce(10_000)
