@@ -201,12 +201,11 @@ class Bench:
 
 
 def until(condition: Callable[[], object], *, within_s: float, bench: Bench) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > deadline:
-            logs = "\n".join(worker.log.read_text("utf-8", "replace")[-4000:] for worker in bench.workers)
-            raise AssertionError(f"not within {within_s} s; offsets {bench.offsets()}\n{logs}")
-        time.sleep(0.05)
+    try:
+        wait_for("the workers are that far", condition, deadline_s=within_s, every_s=0.05)
+    except AssertionError as error:
+        logs = "\n".join(worker.log.read_text("utf-8", "replace")[-4000:] for worker in bench.workers)
+        raise AssertionError(f"{error}; offsets {bench.offsets()}\n{logs}") from error
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from stream.kafka.committable import Offsets
 from stream.kafka.topic_partition import TP
 from stream.live.limits import Limits
-from stream.live.transport import BatchConsumer
+from stream.live.transport import HELD_BYTES, BatchConsumer
 from stream.pipeline.late import Newest
 from tests.unit.live.batches import SCORES, batch_of
 
@@ -207,3 +207,16 @@ def test_what_is_left_aside_of_an_earlier_generation_counts_for_nothing() -> Non
     assert consumer.offsets.held("scores").messages == 100, "of the present generation's own batch"
     assert not consumer.ack(message)
     assert consumer._uncommitted.of("scores") == 100
+
+
+@pytest.mark.parametrize("has_letters", [True, False])
+def test_the_bytes_of_dead_letters_that_wait_count_as_held(has_letters: bool) -> None:
+    # given a batch that is left aside, with or without dead letters that wait for that
+    consumer, _ = consumer_with(end=100, committed=None)
+    consumer.offsets.fetched(SCORES, start=100, end=200, last=199, messages=100, size=HELD_BYTES)
+    message = Mock(tp=SCORES, generation_id=3, offset=199, acked=False, value=batch_of(100, start=100))
+    message.value.has_letters = has_letters
+    assert consumer._is_full("scores")
+    consumer.leave_aside(message)
+    # then fetching goes on only where nothing of it stays in memory
+    assert consumer._is_full("scores") is has_letters
