@@ -14,11 +14,12 @@ from stream.connect.rest import Connect, ConnectorStatus
 from stream.doctor import connect as checks
 from stream.doctor import kafka as kafka_checks
 from stream.doctor.finding import ERROR, DoctorFinding
-from stream.doctor.postgres import before_connector, has_streamed
+from stream.doctor.postgres import before_connector
 from stream.errors import ConnectError, PostgresRefused, PostgresUnavailable, UsageError
 from stream.kafka import topics as kafka_admin
 from stream.kafka.broker import Broker
 from stream.postgres.connection import Postgres
+from stream.postgres.replication import has_streamed
 from stream.recover.resume import cannot_go_on
 from stream.supervise import stop_signals
 from stream.wiring import connector_config
@@ -241,7 +242,7 @@ def _has_streamed(app: App) -> bool:
     settings = app.settings.postgres
     try:
         with Postgres(settings).session() as connection:
-            return has_streamed(connection, settings)
+            return has_streamed(connection, settings.source_schema)
     except (PostgresUnavailable, PostgresRefused):
         return False  # the look before has told
 

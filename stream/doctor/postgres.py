@@ -14,10 +14,11 @@ from stream.doctor import roles, sessions, source
 from stream.doctor.finding import ERROR, HINT, RECOVER, WARNING, Checks, DoctorFinding
 from stream.errors import PostgresTimeout
 from stream.monitor.faults import WAL_LEAST
-from stream.postgres.connection import LSN_NOW, Connection, Postgres, is_readable
+from stream.postgres.connection import LSN_NOW, Connection, Postgres
 from stream.postgres.pooler import is_pooled
+from stream.postgres.replication import has_streamed
 from stream.settings_sections import PostgresSettings
-from stream.tables import HEARTBEAT, quoted
+from stream.tables import quoted
 from stream.times import size
 
 CHECKS = Checks("postgres")
@@ -244,7 +245,7 @@ def _slot(connection: Connection, settings: PostgresSettings, server: _Server) -
         if server.slots >= server.max_slots:
             sql = f"ALTER SYSTEM SET max_replication_slots = {server.max_slots + 5}; -- and restart Postgres"
             yield SLOTS.found(f"all {server.max_slots} replication slots are taken", sql)
-        beaten = has_streamed(connection, settings)
+        beaten = has_streamed(connection, settings.source_schema)
         yield SLOT.found(f"no replication slot {name}", RECOVER if beaten else CREATE_FIRST)
         return
     active, plugin, database, status, safe, invalid, failover, restart = row
@@ -269,12 +270,6 @@ def _slot(connection: Connection, settings: PostgresSettings, server: _Server) -
             f", and {server.standbys} standbys follow" if server.standbys else ""
         )
         yield FAILOVER.found(text, _alter_slot(connection, name), severity=WARNING if server.standbys else None)
-
-
-def has_streamed(connection: Connection, settings: PostgresSettings) -> bool:
-    """Whether a connector has streamed from this database before."""
-    table = f"{quoted(settings.source_schema)}.{quoted(HEARTBEAT)}"
-    return is_readable(connection, table) and connection.execute(f"SELECT 1 FROM {table}").fetchone() is not None
 
 
 def _alter_slot(connection: Connection, name: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from stream.pipeline.ordering import lsn_text
 from stream.postgres.connection import LSN_NOW, Connection, is_readable
-from stream.tables import HORIZON, TARGETS, quoted
+from stream.tables import HEARTBEAT, HORIZON, TARGETS, quoted
 
 _MESSAGE_BYTES = 1 << 20
 
@@ -72,6 +72,12 @@ SELECT s.database::text, s.active, coalesce(s.confirmed_flush_lsn - '0/0'::pg_ls
        coalesce((to_jsonb(s) ->> 'failover')::boolean, false)
 FROM pg_replication_slots s WHERE s.slot_name = %s
 """
+
+
+def has_streamed(connection: Connection, schema: str) -> bool:
+    """Whether a connector has written its heartbeat: before the first start there is nothing to recover."""
+    table = f"{quoted(schema)}.{quoted(HEARTBEAT)}"
+    return is_readable(connection, table) and connection.execute(f"SELECT 1 FROM {table}").fetchone() is not None
 
 
 def server(connection: Connection, schema: str) -> PostgresServer:

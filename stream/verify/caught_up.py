@@ -13,9 +13,9 @@ from collections.abc import Callable
 from stream.errors import UsageError
 from stream.kafka.broker import Broker
 from stream.kafka.topic_partition import TP
-from stream.postgres.connection import Connection, Postgres, is_readable
+from stream.postgres.connection import Postgres
+from stream.postgres.replication import has_streamed
 from stream.retry import poll
-from stream.tables import HEARTBEAT, quoted
 
 _POLL_S = 0.2
 
@@ -67,7 +67,7 @@ class CaughtUp:
                 (slot,),
             ).fetchone()
             if row is None:
-                way_out = "recover" if self._has_streamed(connection) else "connectors apply"
+                way_out = "recover" if has_streamed(connection, self._postgres.schema) else "connectors apply"
                 raise UsageError(
                     f"there is no replication slot {slot!r}, so nothing says how far the pipeline is; run `scorestream "
                     f"{way_out}`, or compare without waiting (--no-wait)"
@@ -78,11 +78,6 @@ class CaughtUp:
         behind = lsn - (confirmed or 0)
         self.why = f"the connector is {behind:,} bytes of WAL behind" + ("" if active else ", and does not run")
         return False
-
-    def _has_streamed(self, connection: Connection) -> bool:
-        """Whether a connector has written its heartbeat: before the first start there is nothing to recover."""
-        table = f"{quoted(self._postgres.schema)}.{quoted(HEARTBEAT)}"
-        return is_readable(connection, table) and connection.execute(f"SELECT 1 FROM {table}").fetchone() is not None
 
     def _indexed(self, ends: dict[TP, int]) -> bool:
         """Whether the live group has committed all messages before `ends`.
